@@ -1,0 +1,70 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// MARK: Settings
+
+/// Unsafe flags are refused in a package that is somebody's dependency; SwiftPM checks those out under `/checkouts/`.
+/// Everywhere else a debug build gets optimised kernels and tensors, so that a plain `swift run Train` is fast as well:
+/// without them C is compiled with -O0 and is some 37 times slower.
+let isDependency = Context.packageDirectory.contains("/checkouts/")
+let cSettings: [CSetting] = isDependency ? [] : [.unsafeFlags(["-O3"])]
+let hotSwift: [SwiftSetting] = isDependency ? [] : [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "AttentionZoo",
+    platforms: [.macOS(.v15)],
+    products: [
+        // MARK: Public libraries
+        .library(name: "Tensors", targets: ["Tensors"]),
+        .library(name: "NN", targets: ["NN"]),
+        .library(name: "Trainer", targets: ["Trainer"]),
+        .library(name: "FLASHTransformers", targets: ["FLASHTransformers"]),
+        .library(name: "ModelZoo", targets: ["ModelZoo"]),
+        .executable(name: "Train", targets: ["Train"]),
+        .executable(name: "Generate", targets: ["Generate"]),
+        .executable(name: "Evaluate", targets: ["Evaluate"]),
+        .executable(name: "Bench", targets: ["Bench"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    ],
+    targets: [
+        // MARK: System libraries
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas lapacke",
+            providers: [.apt(["libopenblas-dev", "liblapacke-dev"]), .brew(["openblas", "lapack"])]),
+        .systemLibrary(
+            name: "CZlib", pkgConfig: "zlib",
+            providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+
+        // MARK: Core
+        .target(name: "CKernels", cSettings: cSettings),
+        .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: hotSwift),
+        .target(name: "NN", dependencies: ["Tensors"], swiftSettings: hotSwift),
+        .target(name: "Trainer", dependencies: ["NN", "CZlib"], swiftSettings: hotSwift),
+
+        // MARK: Models
+        .target(
+            name: "FLASHTransformers", dependencies: ["NN", "CKernels"], path: "Models/FLASH", exclude: ["README.md"],
+            swiftSettings: hotSwift),
+        .target(name: "ModelZoo", dependencies: ["Trainer", "FLASHTransformers"]),
+        .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
+
+        // MARK: Executables
+        .executableTarget(name: "Train", dependencies: ["ModelZoo", argumentParser]),
+        .executableTarget(name: "Generate", dependencies: ["ModelZoo", argumentParser]),
+        .executableTarget(name: "Evaluate", dependencies: ["ModelZoo", argumentParser]),
+        .executableTarget(name: "Bench", dependencies: ["Benchmarking", argumentParser]),
+
+        // MARK: Tests
+        .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+        .testTarget(name: "NNTests", dependencies: ["NN"]),
+        .testTarget(name: "TrainerTests", dependencies: ["Trainer"]),
+        .testTarget(name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer"], resources: [.copy("Fixtures")]),
+        .testTarget(name: "CommandTests", dependencies: ["ModelZoo"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,144 @@
+// The vector loops that BLAS does not have. Every function works on float32, is single-threaded, allocates nothing and
+// keeps no state; callers split the work. Shapes come first, in elements; matrices are row-major. Instruction set chosen
+// at run time. NaN and infinity follow IEEE as in NumPy.
+#ifndef CKERNELS_H
+#define CKERNELS_H
+#include <stdint.h>
+
+// MARK: Elementwise functions of one argument. y may be x; dx may be dy.
+// forward: y[i] = f(x[i]).   backward: dx[i] = dy[i] * f'(x[i]), given both x and y = f(x).
+#define AZ_UNARY(name)                                              \
+    void az_##name##_forward(long n, const float *x, float *y);     \
+    void az_##name##_backward(long n, const float *x, const float *y, const float *dy, float *dx);
+AZ_UNARY(exp)
+AZ_UNARY(log)
+AZ_UNARY(sqrt)
+AZ_UNARY(rsqrt)
+AZ_UNARY(tanh)
+AZ_UNARY(sigmoid)
+AZ_UNARY(silu)
+AZ_UNARY(gelu)     // exact: x * Phi(x), by erf
+AZ_UNARY(relu)
+AZ_UNARY(relu2)    // relu(x)^2
+AZ_UNARY(laplace)  // (1 + erf((x - sqrt(1/2)) / (sqrt(1/(4 pi)) sqrt 2))) / 2
+AZ_UNARY(sin)
+AZ_UNARY(cos)
+AZ_UNARY(abs)
+#undef AZ_UNARY
+void az_clamp_forward(long n, float low, float high, const float *x, float *y);
+void az_clamp_backward(long n, float low, float high, const float *x, const float *dy, float *dx);
+void az_pow_forward(long n, float exponent, const float *x, float *y);
+void az_pow_backward(long n, float exponent, const float *x, const float *dy, float *dx);
+
+// MARK: Elementwise functions of two arguments with broadcasting over a [rows, cols] block.
+// A row stride is any number of elements (0: broadcast); a column stride is 0 or 1. y is dense [rows, cols].
+#define AZ_BINARY(name)                                                                                        \
+    void az_##name(long rows, long cols, const float *a, long a_row, long a_col, const float *b, long b_row,   \
+                   long b_col, float *y);
+AZ_BINARY(add)
+AZ_BINARY(subtract)
+AZ_BINARY(multiply)
+AZ_BINARY(divide)
+AZ_BINARY(maximum)  // NaN if either is NaN, as numpy.maximum
+AZ_BINARY(minimum)
+AZ_BINARY(power)
+AZ_BINARY(equal)    // comparisons give 1 or 0
+AZ_BINARY(less)
+AZ_BINARY(less_equal)
+#undef AZ_BINARY
+// y = condition != 0 ? a : b, all dense [n].
+void az_where(long n, const float *condition, const float *a, const float *b, float *y);
+
+// MARK: Whole-buffer loops
+void az_fill(long n, float value, float *y);
+void az_scale(long n, float alpha, const float *x, float *y);               // y = alpha x; y may be x
+void az_scale_add(long n, float alpha, const float *x, float beta, float *y);  // y = alpha x + beta y
+void az_add_scalar(long n, float value, const float *x, float *y);
+// Copies a strided [rows, cols] block into another; any strides (a column stride of 1 or a transposition is fast).
+void az_copy_2d(long rows, long cols, const float *x, long x_row, long x_col, float *y, long y_row, long y_col);
+// y += x on the same kind of block.
+void az_add_2d(long rows, long cols, const float *x, long x_row, long x_col, float *y, long y_row, long y_col);
+double az_sum_squares(long n, const float *x);                              // in float64
+int az_all_finite(long n, const float *x);                                  // 1 when no NaN or infinity
+
+// MARK: Reductions over the middle axis of [outer, n, inner]. Sums of long rows are pairwise or better.
+void az_sum(long outer, long n, long inner, const float *x, float *y);                       // [outer, inner]
+void az_max(long outer, long n, long inner, const float *x, float *y, int32_t *index);       // first maximum; NaN wins
+void az_cumulative_sum(long outer, long n, long inner, int reverse, const float *x, float *y);
+
+// MARK: Softmax over rows of [rows, n]. A row of only -inf gives NaN, as in NumPy.
+void az_softmax_forward(long rows, long n, const float *x, float *y);
+void az_softmax_backward(long rows, long n, const float *y, const float *dy, float *dx);
+void az_log_softmax_forward(long rows, long n, const float *x, float *y);
+void az_log_softmax_backward(long rows, long n, const float *y, const float *dy, float *dx);
+// Cross-entropy of softmax(x) with class targets, and its gradient in the same pass: losses[r] = logsumexp(x_r) - x_r[t_r];
+// dx[r, :] = softmax(x_r) - onehot(t_r). A target equal to ignore_index gives loss 0 and a row of zeros. dx may be null.
+void az_cross_entropy(long rows, long n, int32_t ignore_index, const float *x, const int32_t *targets, float *losses,
+                      float *dx);
+
+// MARK: Norms over rows of [rows, d]. weight and bias may be null. dweight and dbias are added to (dense [d]) and may be
+// null. Statistics (one a row) are what backward needs.
+void az_layer_norm_forward(long rows, long d, float eps, const float *x, const float *weight, const float *bias, float *y,
+                           float *mean, float *inverse_std);
+void az_layer_norm_backward(long rows, long d, const float *x, const float *weight, const float *mean,
+                            const float *inverse_std, const float *dy, float *dx, float *dweight, float *dbias);
+// y = x / max(|x| * norm_scale, eps) * scale_r * weight: the shared core of scale norm (norm_scale = d^-1/2, weight null,
+// gain = g[0]), l2 norm (norm_scale = 1, gain = 1) and RMS norm in its l2 form. statistics[r] = 1 / max(|x| norm_scale, eps);
+// clamped rows (|x| norm_scale < eps) store it negated, because their denominator is constant in backward.
+void az_l2_norm_forward(long rows, long d, float norm_scale, float eps, float gain, const float *x, const float *weight,
+                        float *y, float *statistics);
+// dgain (may be null) is added to: sum of dy * x * |statistics| * weight.
+void az_l2_norm_backward(long rows, long d, float norm_scale, float gain, const float *x, const float *weight,
+                         const float *statistics, const float *dy, float *dx, float *dgain, float *dweight);
+// y = x * (mean(x^2) + eps)^-1/2 * weight
+void az_rms_norm_forward(long rows, long d, float eps, const float *x, const float *weight, float *y, float *inverse_rms);
+void az_rms_norm_backward(long rows, long d, const float *x, const float *weight, const float *inverse_rms,
+                          const float *dy, float *dx, float *dweight);
+
+// MARK: Rows by index. table: [any, d]; indices must be in range (checked by the caller).
+void az_gather_rows(long n, long d, const float *table, const int32_t *indices, float *y);           // y: [n, d]
+void az_scatter_add_rows(long n, long d, const int32_t *indices, const float *x, float *table);      // table[i] += x
+
+// MARK: Bias, activation and gate on a panel
+void az_add_bias(long rows, long cols, const float *bias, float *y, long y_row);                     // y[r, :] += bias
+void az_sum_rows(long rows, long cols, const float *x, long x_row, float *y);                        // y[:] += sum of rows
+
+// MARK: Convolution as a product: columns of [channels * kernel, out] from x [channels, length], zero padding left.
+void az_unfold_1d(long channels, long length, long kernel, long stride, long padding, long dilation, long out,
+                  const float *x, float *columns);
+void az_fold_1d(long channels, long length, long kernel, long stride, long padding, long dilation, long out,
+                const float *columns, float *x);                                                     // x += folded
+
+// MARK: Rotation of adjacent pairs, for rotary positions. x, y: [rows, d] with row strides; the first `rotated` columns
+// (even) are turned by cosines and sines [rows, rotated / 2]; sign -1 turns back (the gradient). y may be x.
+void az_rotate_pairs(long rows, long d, long rotated, float sign, const float *cosines, const float *sines,
+                     const float *x, long x_row, float *y, long y_row);
+
+// MARK: Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011). Element i of the stream of `key` depends on
+// (key, first + i) alone, so any part can be recomputed, in any order and on any thread.
+void az_random_uniform(long n, uint64_t key, uint64_t first, float *y);                              // [0, 1), 24 bits
+void az_random_normal(long n, uint64_t key, uint64_t first, float *y);
+// y = x / (1 - p) where the element's uniform is >= p, else 0. The same call on dy is its gradient. y may be x.
+void az_dropout(long n, float p, uint64_t key, uint64_t first, const float *x, float *y);
+
+// MARK: Adam (Kingma and Ba 2015), as torch.optim.Adam / AdamW: gradient scaling, decay and update in one pass.
+// g' = gradient_scale * g (+ weight_decay * p where not decoupled); decoupled: p -= learning_rate * weight_decay * p first.
+// correction1 = 1 - beta1^t, correction2 = 1 - beta2^t.
+void az_adam(long n, float learning_rate, float beta1, float beta2, float eps, float weight_decay, int decoupled,
+             float correction1, float correction2, float gradient_scale, const float *gradient, float *parameter,
+             float *first_moment, float *second_moment);
+// torch.optim.SGD with momentum (momentum buffer may be null when momentum is 0; first_step copies the gradient into it).
+void az_sgd(long n, float learning_rate, float momentum, float weight_decay, int first_step, float gradient_scale,
+            const float *gradient, float *parameter, float *momentum_buffer);
+
+// MARK: Number formats of checkpoints
+void az_half_to_float(long n, const uint16_t *x, float *y);
+void az_bfloat16_to_float(long n, const uint16_t *x, float *y);
+
+// MARK: The processor
+void az_flush_denormals(void);      // for the calling thread
+// Asks OpenBLAS for its AVX-512 kernels where it runs on a processor that has AVX-512 but is newer than the library knows
+// (0.3.21 takes Zen 4 and 5 for Haswell: half the speed). Call once, before the first product. OPENBLAS_CORETYPE, if set,
+// is respected.
+void az_select_blas_kernels(void);
+#endif
