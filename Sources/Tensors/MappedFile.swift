@@ -1,0 +1,57 @@
+import Foundation
+
+/// A file of any size as bytes that the system reads when they are touched: a private, read-only memory map.
+///
+/// The bytes stay valid as long as the object lives; the last reference unmaps them. As with every memory map, another
+/// program that shortens the file meanwhile ends this process at the next access; replacing it by a rename does not.
+public final class MappedFile: Sendable {
+    /// The path as given.
+    public let path: String
+    /// The number of bytes.
+    public let count: Int
+    /// Where the bytes lie; nil for an empty file, which cannot be mapped. `UInt` because a pointer is not Sendable;
+    /// the bytes never change, so any number of threads may read them.
+    private let address: UInt
+
+    /// Maps a file.
+    /// - Throws: `InputError` that names the path when it is missing, a folder, not a regular file, or not readable.
+    public init(path: String) throws {
+        // O_NONBLOCK: opening a named pipe without a writer would wait for ever.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw InputError("\(path): cannot be read: \(systemErrorText(errno))") }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else {
+            throw InputError("\(path): cannot be read: \(systemErrorText(errno))")
+        }
+        let kind = status.st_mode & S_IFMT
+        guard kind != S_IFDIR else { throw InputError("\(path): is a folder; expected a file") }
+        guard kind == S_IFREG else { throw InputError("\(path): is not a regular file") }
+        self.path = path
+        count = Int(status.st_size)
+        guard count > 0 else {
+            address = 0
+            return
+        }
+        guard let map = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0), map != MAP_FAILED else {
+            throw InputError("\(path): cannot be mapped into memory: \(systemErrorText(errno))")
+        }
+        address = UInt(bitPattern: map)
+    }
+
+    deinit {
+        if count > 0 { munmap(UnsafeMutableRawPointer(bitPattern: address), count) }
+    }
+
+    /// Calls `body` with all bytes; the buffer must not be used after `body` returns.
+    public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try withExtendedLifetime(self) {
+            try body(UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: address), count: count))
+        }
+    }
+}
+
+/// What the system says about an error number, such as "No such file or directory".
+func systemErrorText(_ code: Int32) -> String {
+    String(cString: strerror(code))
+}

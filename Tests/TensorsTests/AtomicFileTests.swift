@@ -1,0 +1,122 @@
+import Foundation
+import Tensors
+import Testing
+
+@Suite struct AtomicFileTests {
+    private struct Interruption: Error {}
+
+    @Test func replacesTheFileAndLeavesNothingElse() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/state.json"
+            try AtomicFile.write(Data("old".utf8), to: path)
+            try AtomicFile.write(to: path) { output in
+                try [UInt8](1...3).withUnsafeBytes { try output.write($0) }
+                try [UInt8]().withUnsafeBytes { try output.write($0) }
+                try [UInt8](4...5).withUnsafeBytes { try output.write($0) }
+            }
+            #expect(try bytes(ofFile: path) == [1, 2, 3, 4, 5])
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["state.json"])
+        }
+    }
+
+    @Test func failureOfTheClosureLeavesTheOldFile() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/state.json"
+            try AtomicFile.write(Data("old".utf8), to: path)
+            #expect(throws: Interruption.self) {
+                try AtomicFile.write(to: path) { output in
+                    try [UInt8](repeating: 7, count: 100_000).withUnsafeBytes { try output.write($0) }
+                    #expect(try FileManager.default.contentsOfDirectory(atPath: folder).count == 2)
+                    throw Interruption()
+                }
+            }
+            #expect(try bytes(ofFile: path) == Array("old".utf8))
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["state.json"])
+        }
+    }
+
+    @Test func errorsNamePathAndReason() throws {
+        try withTemporaryFolder { folder in
+            let missing = folder + "/none/state.json"
+            #expect(
+                inputErrorMessage { try AtomicFile.write(Data(), to: missing) }
+                    == "\(missing): cannot be written: No such file or directory")
+            try AtomicFile.write(Data("file".utf8), to: folder + "/file")
+            let underFile = folder + "/file/state.json"
+            #expect(
+                inputErrorMessage { try AtomicFile.write(Data(), to: underFile) }
+                    == "\(underFile): cannot be written: Not a directory")
+            // The rename is what fails here, after all the writing.
+            try FileManager.default.createDirectory(atPath: folder + "/folder", withIntermediateDirectories: true)
+            #expect(
+                inputErrorMessage { try AtomicFile.write(Data("new".utf8), to: folder + "/folder") }
+                    == "\(folder)/folder: cannot be written: Is a directory")
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["file", "folder"])
+        }
+    }
+
+    /// The superuser writes everywhere, so there is nothing to see when tests run as root.
+    @Test(.enabled(if: geteuid() != 0)) func unwritableFolder() throws {
+        try withTemporaryFolder { folder in
+            try FileManager.default.setAttributes([.posixPermissions: 0o500], ofItemAtPath: folder)
+            let path = folder + "/state.json"
+            #expect(
+                inputErrorMessage { try AtomicFile.write(Data(), to: path) }
+                    == "\(path): cannot be written: Permission denied")
+        }
+    }
+
+    @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/full"))) func fullDisk() throws {
+        let descriptor = open("/dev/full", O_WRONLY)
+        defer { close(descriptor) }
+        let output = AtomicFile.Output(descriptor: descriptor, path: "runs/weights")
+        #expect(
+            inputErrorMessage { try [UInt8](repeating: 1, count: 10).withUnsafeBytes { try output.write($0) } }
+                == "runs/weights: cannot be written: No space left on device")
+    }
+
+    @Test func relativePath() throws {
+        let name = "attention-zoo-" + UUID().uuidString
+        defer { unlink(name) }
+        try AtomicFile.write(Data("here".utf8), to: name)
+        #expect(try bytes(ofFile: name) == Array("here".utf8))
+    }
+}
+
+@Suite struct MappedFileTests {
+    @Test func mapsBytes() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/data"
+            let content = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+            try AtomicFile.write(content, to: path)
+            let file = try MappedFile(path: path)
+            #expect(file.count == content.count)
+            // The map outlives the name.
+            unlink(path)
+            #expect(file.withUnsafeBytes { $0.elementsEqual(content) })
+        }
+    }
+
+    @Test func emptyFile() throws {
+        try withTemporaryFolder { folder in
+            try AtomicFile.write(Data(), to: folder + "/empty")
+            let file = try MappedFile(path: folder + "/empty")
+            #expect(file.count == 0)
+            #expect(file.withUnsafeBytes { $0.isEmpty })
+        }
+    }
+
+    @Test func errors() throws {
+        try withTemporaryFolder { folder in
+            #expect(
+                inputErrorMessage { _ = try MappedFile(path: folder + "/none") }
+                    == "\(folder)/none: cannot be read: No such file or directory")
+            #expect(
+                inputErrorMessage { _ = try MappedFile(path: folder) } == "\(folder): is a folder; expected a file")
+            #expect(mkfifo(folder + "/pipe", 0o600) == 0)
+            #expect(
+                inputErrorMessage { _ = try MappedFile(path: folder + "/pipe") }
+                    == "\(folder)/pipe: is not a regular file")
+        }
+    }
+}
