@@ -1,0 +1,228 @@
+import Foundation
+import Tensors
+
+/// Reads a configuration: a JSON object whose keys are the peer's keyword names in snake_case.
+///
+///     var reader = try ConfigurationReader(path: "config.json")
+///     let dim = try reader.int("dim", in: 1...)                            // without a default: required
+///     let groupSize = try reader.int("group_size", default: 256, in: 1...)
+///     let norm: NormType = try reader.option("norm_type", default: .layerNorm)
+///     try reader.finish()                                                  // no key may be left over
+///
+/// A key whose value is `null` counts as left out. Types are strict: `true` is not 1 and "512" is not 512; 2.0 passes
+/// for a whole number, 2.5 does not; a whole number is a fine `double`. Every method throws an `InputError` that names
+/// the file, the key, what was expected and what was found.
+public struct ConfigurationReader: Sendable {
+    /// What messages call the configuration, usually its path.
+    public let file: String
+    private let members: [String: JSONValue]
+    /// The keys asked for so far, in that order: the ones `finish` accepts.
+    private var knownKeys: [String] = []
+
+    /// - Parameter file: what messages call the configuration, usually its path.
+    /// - Throws: malformed JSON (with line and column), or something else than an object.
+    public init(data: Data, file: String) throws {
+        try self.init(try JSONValue(parsing: data, file: file), file: file)
+    }
+
+    /// Reads the file at `path`.
+    public init(path: String) throws {
+        let contents = try MappedFile(path: path)
+        try self.init(try contents.withUnsafeBytes { try JSONValue(parsing: $0, file: path) }, file: path)
+    }
+
+    /// - Parameter value: a document that has been parsed already, or an object found inside another.
+    public init(_ value: JSONValue, file: String) throws {
+        guard case .object(let members) = value else {
+            throw InputError("\(file): expected a JSON object such as {\"dim\": 512}, found \(value.kindAndValue)")
+        }
+        self.file = file
+        self.members = members
+    }
+
+    // MARK: Numbers
+
+    /// A whole number.
+    /// - Parameters:
+    ///   - default: the value when the key is left out; without one the key is required.
+    ///   - range: the accepted values.
+    public mutating func int(
+        _ key: String, default: Int? = nil, in range: some RangeExpression<Int> = Int.min...Int.max
+    ) throws -> Int {
+        try required(try optionalInt(key, in: range) ?? `default`, key, Expected.int(range))
+    }
+
+    /// A whole number, or nil when the key is left out.
+    public mutating func optionalInt(
+        _ key: String, in range: some RangeExpression<Int> = Int.min...Int.max
+    ) throws -> Int? {
+        try convert(key, Expected.int(range)) { $0.intValue.flatMap { range.contains($0) ? $0 : nil } }
+    }
+
+    /// A number, whole or not.
+    /// - Parameter range: the accepted values; `Double.leastNonzeroMagnitude...` means "above 0" and says so.
+    public mutating func double(
+        _ key: String, default: Double? = nil,
+        in range: some RangeExpression<Double> = -Double.infinity...Double.infinity
+    ) throws -> Double {
+        try required(try optionalDouble(key, in: range) ?? `default`, key, Expected.double(range))
+    }
+
+    /// A number, or nil when the key is left out.
+    public mutating func optionalDouble(
+        _ key: String, in range: some RangeExpression<Double> = -Double.infinity...Double.infinity
+    ) throws -> Double? {
+        try convert(key, Expected.double(range)) { $0.doubleValue.flatMap { range.contains($0) ? $0 : nil } }
+    }
+
+    /// A list of whole numbers, each in `range`.
+    /// - Parameter count: how many there must be; nil for any number, none included.
+    public mutating func ints(
+        _ key: String, default: [Int]? = nil, count: Int? = nil,
+        in range: some RangeExpression<Int> = Int.min...Int.max
+    ) throws -> [Int] {
+        let expected = Expected.ints(range, count: count)
+        return try required(try optionalInts(key, count: count, in: range) ?? `default`, key, expected)
+    }
+
+    /// A list of whole numbers, or nil when the key is left out.
+    public mutating func optionalInts(
+        _ key: String, count: Int? = nil, in range: some RangeExpression<Int> = Int.min...Int.max
+    ) throws -> [Int]? {
+        try convert(key, Expected.ints(range, count: count)) { value in
+            guard let values = value.arrayValue, count == nil || values.count == count else { return nil }
+            let numbers = values.compactMap(\.intValue).filter(range.contains)
+            return numbers.count == values.count ? numbers : nil
+        }
+    }
+
+    // MARK: Truth values and words
+
+    /// `true` or `false`.
+    public mutating func bool(_ key: String, default: Bool? = nil) throws -> Bool {
+        try required(try optionalBool(key) ?? `default`, key, "true or false")
+    }
+
+    /// `true`, `false`, or nil when the key is left out.
+    public mutating func optionalBool(_ key: String) throws -> Bool? {
+        try convert(key, "true or false", \.boolValue)
+    }
+
+    /// A string.
+    /// - Parameter options: the accepted strings; nil for any.
+    public mutating func string(
+        _ key: String, default: String? = nil, oneOf options: [String]? = nil
+    ) throws -> String {
+        try required(try optionalString(key, oneOf: options) ?? `default`, key, Expected.string(options))
+    }
+
+    /// A string, or nil when the key is left out.
+    public mutating func optionalString(_ key: String, oneOf options: [String]? = nil) throws -> String? {
+        guard let text = try convert(key, Expected.string(options), \.stringValue) else { return nil }
+        guard let options, !options.contains(text) else { return text }
+        let suggestion = nearest(text, in: options).map { "; did you mean \(JSONValue.quoted($0))?" } ?? ""
+        throw error(key, "expected \(Expected.string(options)), found \(JSONValue.quoted(text))\(suggestion)")
+    }
+
+    /// One case of an enumeration, by its raw value.
+    public mutating func option<Option: RawRepresentable<String> & CaseIterable>(
+        _ key: String, default: Option? = nil
+    ) throws -> Option {
+        let name = try string(key, default: `default`?.rawValue, oneOf: Option.allCases.map(\.rawValue))
+        return Option(rawValue: name)!  // `string` accepts only raw values of cases
+    }
+
+    // MARK: Anything else
+
+    /// The value as it stands, or nil when the key is left out: for keys with more than one accepted type.
+    public mutating func value(_ key: String) -> JSONValue? {
+        if !knownKeys.contains(key) { knownKeys.append(key) }
+        return members[key] == .null ? nil : members[key]
+    }
+
+    /// An error about one key, in the words of all the others: `config.json: "dim": problem`.
+    public func error(_ key: String, _ problem: String) -> InputError {
+        InputError("\(file): \(JSONValue.quoted(key)): \(problem)")
+    }
+
+    /// Ends the reading: every key of the file must have been asked for by now, also those that are null.
+    /// - Throws: `InputError` with all unknown keys, the nearest known one to each, and the list of known keys.
+    public func finish() throws {
+        let unknown = members.keys.filter { !knownKeys.contains($0) }.sorted()
+        guard !unknown.isEmpty else { return }
+        let names = unknown.map { key in
+            JSONValue.quoted(key)
+                + (nearest(key, in: knownKeys).map { " (did you mean \(JSONValue.quoted($0))?)" } ?? "")
+        }
+        throw InputError(
+            "\(file): unknown key\(unknown.count > 1 ? "s" : "") \(names.joined(separator: ", "));"
+                + " known keys: \(knownKeys.joined(separator: ", "))")
+    }
+
+    private mutating func convert<Value>(
+        _ key: String, _ expected: String, _ conversion: (JSONValue) -> Value?
+    ) throws -> Value? {
+        guard let found = value(key) else { return nil }
+        guard let result = conversion(found) else {
+            throw error(key, "expected \(expected), found \(found.kindAndValue)")
+        }
+        return result
+    }
+
+    private func required<Value>(_ value: Value?, _ key: String, _ expected: String) throws -> Value {
+        guard let value else { throw error(key, "is missing; expected \(expected)") }
+        return value
+    }
+}
+
+/// What messages say was expected.
+private enum Expected {
+    static func int(_ range: some RangeExpression<Int>) -> String {
+        "a whole number" + limits(range, least: .min, greatest: .max)
+    }
+
+    static func double(_ range: some RangeExpression<Double>) -> String {
+        let limits = limits(range, least: -.infinity, greatest: .infinity)
+        return "a number" + limits.replacing("of at least \(Double.leastNonzeroMagnitude)", with: "above 0")
+    }
+
+    static func ints(_ range: some RangeExpression<Int>, count: Int?) -> String {
+        let limits = limits(range, least: .min, greatest: .max)
+        return "a list of \(count.map { "\($0) " } ?? "")whole numbers" + (limits.isEmpty ? "" : ", each\(limits)")
+    }
+
+    static func string(_ options: [String]?) -> String {
+        options.map { "one of " + $0.map(JSONValue.quoted).joined(separator: ", ") } ?? "a string"
+    }
+
+    private static func limits<Bound>(
+        _ range: some RangeExpression<Bound>, least: Bound, greatest: Bound
+    ) -> String {
+        switch range {
+        case let range as ClosedRange<Bound>:
+            switch (range.lowerBound > least, range.upperBound < greatest) {
+            case (true, true): " from \(range.lowerBound) to \(range.upperBound)"
+            case (true, false): " of at least \(range.lowerBound)"
+            case (false, true): " of at most \(range.upperBound)"
+            case (false, false): ""
+            }
+        case let range as PartialRangeFrom<Bound>: " of at least \(range.lowerBound)"
+        case let range as PartialRangeThrough<Bound>: " of at most \(range.upperBound)"
+        case let range as PartialRangeUpTo<Bound>: " below \(range.upperBound)"
+        case let range as Range<Bound>: " of at least \(range.lowerBound) and below \(range.upperBound)"
+        default: " in \(range)"
+        }
+    }
+}
+
+extension JSONValue {
+    /// How a message shows a value that does not belong: its kind, and its text unless that is long.
+    var kindAndValue: String {
+        switch self {
+        case .null, .bool, .integer, .number: description
+        case .string(let text): "the string \(Self.quoted(text.count > 60 ? text.prefix(60) + "…" : text))"
+        case .array: description.count > 60 ? "a list" : "the list \(self)"
+        case .object: "an object"
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import Foundation
+import NN
+import Tensors
+import Testing
+
+@Suite struct JSONValueTests {
+    @Test(arguments: [
+        ("{\n \"a\": 1,\n \"b\" 2}", 3, 6, #"expected ":" after the key "b", found "2""#),
+        (#"{"a": 1,}"#, 1, 9, #"expected a key in double quotes, found "}""#),
+        (#"{"a": [1,]}"#, 1, 10, #"expected a value, found "]""#),
+        (#"{"a": 1"#, 1, 8, #"expected "," or "}", found the end"#),
+        ("{\"a\":\n", 2, 1, "expected a value, found the end"),
+        ("[1\n\u{1}]", 2, 1, #"expected "," or "]", found the end of the line"#),
+        ("{\"a\": 1}\n x", 2, 2, #"expected the end of the document, found "x""#),
+        ("{\"é\": 1,\n\"é\": 2}", 2, 1, #"the key "é" is given twice"#),
+        ("{\"é\": 'x'}", 1, 7, #"expected a value, found "'""#),
+        (#"{"a": NaN}"#, 1, 7, #"expected a value, found "N""#),
+        (#"{"a": 01}"#, 1, 8, #"expected "," or "}", found "1""#),
+        (#"{"a": 1.}"#, 1, 9, #"expected a digit, found "}""#),
+        (#"{"a": -}"#, 1, 8, #"expected a digit, found "}""#),
+        (#"{"a": 1e400}"#, 1, 7, "1e400 is larger than a number can be"),
+        (#"{"a": "x"#, 1, 7, "a string that does not end"),
+        ("{\"a\": \"x\ny\"}", 1, 9, "a control character in a string; expected it escaped"),
+        (#"{"a": "\x"}"#, 1, 8, "an unknown escape in a string"),
+        (#"{"a": "\ud800"}"#, 1, 8, #"an invalid \u escape"#),
+        (#"{"a": "\u12g4"}"#, 1, 8, #"an invalid \u escape"#),
+        ("// no\n{}", 1, 1, #"expected a value, found "/""#),
+    ])
+    func malformedDocuments(json: String, line: Int, column: Int, problem: String) {
+        #expect(throws: InputError("config.json, line \(line), column \(column): not valid JSON: \(problem)")) {
+            try JSONValue(parsing: json.utf8, file: "config.json")
+        }
+    }
+
+    @Test func emptyDocuments() {
+        for json in ["", " \n", "\u{FEFF}"] {
+            #expect(throws: InputError("config.json: is empty; expected JSON")) {
+                try JSONValue(parsing: json.utf8, file: "config.json")
+            }
+        }
+    }
+
+    @Test func invalidUTF8AndDeepNesting() {
+        #expect(throws: InputError("f, line 1, column 2: not valid JSON: a string that is not valid UTF-8")) {
+            try JSONValue(parsing: [0x7B, 0x22, 0xFF, 0x22, 0x3A, 0x31, 0x7D], file: "f")
+        }
+        #expect(throws: InputError("f, line 1, column 201: not valid JSON: nested too deeply")) {
+            try JSONValue(parsing: String(repeating: "[", count: 100_000).utf8, file: "f")
+        }
+    }
+
+    @Test func byteOrderMarkIsSkipped() throws {
+        #expect(try JSONValue(parsing: "\u{FEFF}[1]".utf8, file: "f") == .array([.integer(1)]))
+    }
+
+    @Test func descriptionParsesBackToTheSameValue() throws {
+        let value = JSONValue.object([
+            "a\"\\\n\t\u{1}\u{7F}é😀": .array([
+                .null, .bool(false), .integer(-3), .number(1.5e-7), .number(.greatestFiniteMagnitude),
+            ]),
+            "": .object(["x": .string("/")]),
+        ])
+        #expect(try JSONValue(parsing: "\(value)".utf8, file: "f") == value)
+    }
+
+    @Test func randomBytesNeverCrash() {
+        // The bytes JSON is made of, in any order: mostly errors, now and then a document.
+        let alphabet = Array("{}[]\",:\\u0123eE+-.truefalsn \n\u{1}é".utf8)
+        var generator = LinearCongruential()
+        var documents = 0
+        for _ in 0..<5000 {
+            let bytes = (0..<Int.random(in: 1...12, using: &generator)).map { _ in
+                alphabet.randomElement(using: &generator)!
+            }
+            if (try? JSONValue(parsing: bytes, file: "f")) != nil { documents += 1 }
+        }
+        #expect(documents > 0)
+    }
+}
+
+/// A small linear congruential generator: what a fuzz test tries stays the same for ever.
+private struct LinearCongruential: RandomNumberGenerator {
+    var state: UInt64 = 1
+
+    mutating func next() -> UInt64 {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        return state ^ (state >> 32)
+    }
+}

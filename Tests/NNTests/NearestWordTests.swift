@@ -1,0 +1,19 @@
+import NN
+import Testing
+
+@Suite struct NearestWordTests {
+    @Test(arguments: [
+        ("flsh", "flash"), ("FLASH", "flash"), ("block_recurent", "block-recurrent"), ("linfromer", "linformer"),
+        ("fastweights", "fast-weights"), ("fast", "fast-weights"), ("lcoal", "local"),
+    ])
+    func nearestWord(typed: String, meant: String) {
+        #expect(nearest(typed, in: ["flash", "local", "linformer", "fast-weights", "block-recurrent"]) == meant)
+    }
+
+    @Test func nothingComesNear() {
+        #expect(nearest("transformer", in: ["flash", "local"]) == nil)
+        #expect(nearest("xy", in: ["flash", "local"]) == nil)
+        #expect(nearest("", in: ["flash"]) == nil)
+        #expect(nearest("a", in: []) == nil)
+    }
+}
