@@ -1,0 +1,159 @@
+import CKernels
+
+/// Gradients of a scalar with respect to leaves.
+public struct Gradients: Sendable {
+    var byLeaf: [ObjectIdentifier: Tensor] = [:]
+
+    public init() {}
+
+    /// The gradient with respect to a tensor made by `requiringGradient()`; nil when the loss does not depend on it.
+    public subscript(_ leaf: Tensor) -> Tensor? {
+        get { leaf.origin.flatMap { byLeaf[ObjectIdentifier($0.node)] } }
+        set {
+            guard let node = leaf.origin?.node, node.isLeaf else {
+                fatalError("Gradients: the tensor of shape \(leaf.shape) is no leaf")
+            }
+            byLeaf[ObjectIdentifier(node)] = newValue
+        }
+    }
+
+    /// The gradient with respect to a parameter; nil when the loss does not depend on it.
+    public subscript(_ parameter: Parameter) -> Tensor? {
+        get { self[parameter.value] }
+        set { self[parameter.value] = newValue }
+    }
+}
+
+/// The gradients of `loss` (a tensor with one element) with respect to every leaf it depends on, added to `previous`
+/// (in place, where nobody else holds those buffers). Walks the graph once, in reverse order of creation, and consumes
+/// it: a second pass over the same graph is an error.
+public func gradients(of loss: Tensor, addedTo previous: consuming Gradients = Gradients()) -> Gradients {
+    require(loss.count == 1, "gradients: the loss has shape \(loss.shape); expected one element")
+    return gradients(of: loss, seed: Tensor(repeating: 1, shape: loss.shape), addedTo: previous)
+}
+
+/// The gradients of the sum of `output * seed`; `seed` has the shape of `output`.
+public func gradients(of output: Tensor, seed: Tensor, addedTo previous: consuming Gradients = Gradients()) -> Gradients {
+    require(output.shape == seed.shape, "gradients: output \(output.shape) but seed \(seed.shape)")
+    guard let origin = output.origin else {
+        fatalError("gradients: the output does not depend on any parameter or tensor that requires a gradient")
+    }
+    let pass = BackwardPass(leaves: previous.byLeaf)
+    previous = Gradients()
+    pass.slot(origin).add(seed)
+    pass.run(from: [origin.node])
+    previous.byLeaf = pass.leaves
+    return previous
+}
+
+/// One walk over a graph: the gradients of outputs not yet handed on, and those of leaves.
+final class BackwardPass {
+    private var pending: [ObjectIdentifier: [Tensor?]] = [:]
+    var leaves: [ObjectIdentifier: Tensor]
+
+    init(leaves: [ObjectIdentifier: Tensor]) { self.leaves = leaves }
+
+    func slot(_ origin: Origin?) -> InputGradient { InputGradient(pass: self, origin: origin) }
+
+    /// Runs every pullback between `roots` and the leaves. Nodes made before `boundary` other than leaves must not be
+    /// reached.
+    /// - Returns: the leaves that were reached.
+    @discardableResult
+    func run(from roots: [Node], boundary: Int = 0) -> [Node] {
+        let found = Self.reachable(from: roots)
+        for node in found where !node.isLeaf && node.id <= boundary {
+            fatalError("checkpointed: the body uses an output of \(node.name) from outside; pass it as an input")
+        }
+        var order = found.filter { !$0.isLeaf }.sorted { $0.id < $1.id }
+        // Popping lets each node's saved buffers go at once, not at the end.
+        while let node = order.popLast() { run(node) }
+        return found.filter(\.isLeaf)
+    }
+
+    private func run(_ node: Node) {
+        guard let gradients = pending.removeValue(forKey: ObjectIdentifier(node)) else {
+            _ = node.take()
+            return
+        }
+        guard let (pullback, inputs) = node.take() else {
+            fatalError("gradients: the graph of \(node.name) has been used already; run forward again")
+        }
+        pullback(gradients, inputs.map(slot))
+    }
+
+    private static func reachable(from roots: [Node]) -> [Node] {
+        var seen = Set<ObjectIdentifier>()
+        var found: [Node] = []
+        var stack = roots
+        while let node = stack.popLast() {
+            if !seen.insert(ObjectIdentifier(node)).inserted { continue }
+            found.append(node)
+            for input in node.inputs { if let input { stack.append(input.node) } }
+        }
+        return found
+    }
+
+    /// Takes the gradient collected so far out of its place, so that its buffer has one owner.
+    func takeGradient(_ origin: Origin) -> Tensor? {
+        let key = ObjectIdentifier(origin.node)
+        if origin.node.isLeaf { return leaves.removeValue(forKey: key) }
+        guard let index = pending.index(forKey: key) else { return nil }
+        defer { pending.values[index][origin.output] = nil }
+        return pending.values[index][origin.output]
+    }
+
+    func setGradient(_ gradient: Tensor, _ origin: Origin) {
+        let key = ObjectIdentifier(origin.node)
+        if origin.node.isLeaf {
+            leaves[key] = gradient
+        } else {
+            pending[key, default: [Tensor?](repeating: nil, count: origin.node.shapes.count)][origin.output] = gradient
+        }
+    }
+}
+
+/// Where the gradient of one input of an operation goes.
+public struct InputGradient {
+    let pass: BackwardPass
+    let origin: Origin?
+
+    /// False when nothing needs this gradient: skip computing it.
+    public var isNeeded: Bool { origin != nil }
+
+    /// Adds a gradient of the input's shape. The first one is kept as it is, without a copy.
+    public func add(_ gradient: Tensor) {
+        guard let origin else { return }
+        let shape = origin.node.shapes[origin.output]
+        require(
+            gradient.shape == shape,
+            "gradient of shape \(gradient.shape) for an output of \(origin.node.name) of shape \(shape)")
+        guard let collected = pass.takeGradient(origin) else {
+            pass.setGradient(gradient.detached(), origin)
+            return
+        }
+        pass.setGradient(collected, origin)
+        let addend = gradient.contiguous()
+        accumulate { destination, beta in
+            az_scale_add(addend.count, 1, addend.pointer, beta, destination)
+        }
+    }
+
+    /// Lets `body` write the gradient into a dense buffer of the input's shape: with beta = 0 it holds garbage to be
+    /// overwritten, with beta = 1 what other operations have contributed, to be added to.
+    public func accumulate(_ body: (_ destination: UnsafeMutablePointer<Float>, _ beta: Float) -> Void) {
+        guard let origin else { return }
+        guard var collected = pass.takeGradient(origin) else {
+            let fresh = Tensor(uninitialized: origin.node.shapes[origin.output])
+            body(fresh.mutablePointer, 0)
+            pass.setGradient(fresh, origin)
+            return
+        }
+        if !(collected.isContiguous && isKnownUniquelyReferenced(&collected.storage)) {
+            let copy = Tensor(uninitialized: collected.shape)
+            copyElements(of: collected, to: copy.mutablePointer)
+            collected = copy
+        }
+        body(collected.mutablePointer, 1)
+        pass.setGradient(collected, origin)
+    }
+}

@@ -1,0 +1,98 @@
+import CKernels
+import COpenBLAS
+import Synchronization
+
+/// The one door to BLAS: every product of the package goes through here, so another engine can be put behind it and the
+/// floating-point operations are counted in one place.
+public enum BLAS {
+    private static let operations = Atomic<Int>(0)
+
+    /// Floating-point operations (a multiply-add is two) of all products so far.
+    public static var operationCount: Int { operations.load(ordering: .relaxed) }
+
+    /// A matrix operand: where it starts, the step between its rows in memory, and whether it is read transposed.
+    public struct Operand {
+        public let pointer: UnsafePointer<Float>
+        public let stride: Int
+        public let isTransposed: Bool
+
+        public init(_ pointer: UnsafePointer<Float>, stride: Int, transposed: Bool = false) {
+            self.pointer = pointer
+            self.stride = stride
+            isTransposed = transposed
+        }
+
+        /// The operand from row (or, for a right-hand side, column) `index` of its logical matrix on.
+        func advanced(rows index: Int) -> Operand {
+            Operand(pointer + index * (isTransposed ? 1 : stride), stride: stride, transposed: isTransposed)
+        }
+        func advanced(columns index: Int) -> Operand {
+            Operand(pointer + index * (isTransposed ? stride : 1), stride: stride, transposed: isTransposed)
+        }
+    }
+
+    /// C = alpha · A · B + beta · C on the calling thread. A: [m, k], B: [k, n], C: [m, n] with the given row stride.
+    /// With beta = 0, C may hold anything.
+    public static func multiply(
+        _ m: Int, _ n: Int, _ k: Int, alpha: Float = 1, _ a: Operand, _ b: Operand, beta: Float = 0,
+        _ c: UnsafeMutablePointer<Float>, stride: Int
+    ) {
+        if m == 0 || n == 0 { return }
+        _ = Threads.prepared
+        operations.wrappingAdd(2 * m * n * k, ordering: .relaxed)
+        if k == 0 {
+            for row in 0..<m {
+                let target = c + row * stride
+                if beta == 0 { az_fill(n, 0, target) } else { az_scale(n, beta, target, target) }
+            }
+            return
+        }
+        if m == 1 && (b.isTransposed || n >= 16) {
+            // One row: a matrix-vector product reads B once, where a general product would first pack it. Some
+            // versions scale garbage by beta = 0, which keeps its NaN.
+            if beta == 0 { az_fill(n, 0, c) }
+            cblas_sgemv(
+                CblasRowMajor, b.isTransposed ? CblasNoTrans : CblasTrans,
+                blasint(b.isTransposed ? n : k), blasint(b.isTransposed ? k : n), alpha, b.pointer, blasint(b.stride),
+                a.pointer, blasint(a.isTransposed ? a.stride : 1), beta == 0 ? 1 : beta, c, 1)
+            return
+        }
+        cblas_sgemm(
+            CblasRowMajor, a.isTransposed ? CblasTrans : CblasNoTrans, b.isTransposed ? CblasTrans : CblasNoTrans,
+            blasint(m), blasint(n), blasint(k), alpha, a.pointer, blasint(max(a.stride, 1)), b.pointer,
+            blasint(max(b.stride, 1)), beta, c, blasint(stride))
+    }
+
+    /// The same product split over threads: by rows of C where there are enough of them, else by columns.
+    public static func multiplyInParallel(
+        _ m: Int, _ n: Int, _ k: Int, alpha: Float = 1, _ a: Operand, _ b: Operand, beta: Float = 0,
+        _ c: UnsafeMutablePointer<Float>, stride: Int
+    ) {
+        let threads = Threads.count
+        if threads == 1 || m * n * k < smallest {
+            multiply(m, n, k, alpha: alpha, a, b, beta: beta, c, stride: stride)
+        } else if m >= threads * 16 {
+            parallelRanges(m, grain: grain(m, threads)) { rows in
+                multiply(
+                    rows.count, n, k, alpha: alpha, a.advanced(rows: rows.lowerBound), b, beta: beta,
+                    c + rows.lowerBound * stride, stride: stride)
+            }
+        } else {
+            parallelRanges(n, grain: grain(n, threads)) { columns in
+                multiply(
+                    m, columns.count, k, alpha: alpha, a, b.advanced(columns: columns.lowerBound), beta: beta,
+                    c + columns.lowerBound, stride: stride)
+            }
+        }
+    }
+
+    /// Products below this many multiply-adds are not worth waking another thread for.
+    private static let smallest = 1 << 16
+
+    /// Pieces of at most 512, a multiple of 16, the same number for each thread.
+    private static func grain(_ length: Int, _ threads: Int) -> Int {
+        let rounds = (length + threads * 512 - 1) / (threads * 512)
+        let piece = (length + threads * rounds - 1) / (threads * rounds)
+        return (piece + 15) / 16 * 16
+    }
+}

@@ -1,0 +1,66 @@
+import CKernels
+import COpenBLAS
+import Dispatch
+import Synchronization
+
+/// How the package uses the processor. OpenBLAS itself always runs on one thread: the package splits the work, which is
+/// as fast for large products, faster for small ones, and safe from several threads at once.
+public enum Threads {
+    private static let setting = Atomic<Int>(0)
+
+    /// The number of threads that operations split their work over; all processors unless set. Results depend on it only
+    /// through the order of floating-point sums that are split, so the same count gives the same bits.
+    public static var count: Int {
+        get {
+            let value = setting.load(ordering: .relaxed)
+            return value > 0 ? value : hardwareCount
+        }
+        set {
+            require(newValue > 0, "Threads.count: \(newValue) threads; expected at least 1")
+            setting.store(newValue, ordering: .relaxed)
+        }
+    }
+
+    /// The number of processors this process may run on.
+    public static let hardwareCount = max(1, Int(openblas_get_num_procs()))
+
+    /// Settings that must hold before the first product: one thread inside OpenBLAS, its AVX-512 kernels where it does
+    /// not know a newer processor.
+    static let prepared: Void = {
+        az_select_blas_kernels()
+        openblas_set_num_threads(1)
+    }()
+}
+
+/// Runs `body(0) … body(count - 1)` on up to `Threads.count` threads, each taking the next index when it is free.
+/// Bodies must write to places of their own. Do not nest.
+public func parallelFor(_ count: Int, _ body: (Int) -> Void) {
+    _ = Threads.prepared
+    let workers = min(Threads.count, count)
+    guard workers > 1 else {
+        az_flush_denormals()
+        for index in 0..<max(count, 0) { body(index) }
+        return
+    }
+    let next = Atomic<Int>(0)
+    withoutActuallyEscaping(body) { escaping in
+        // The closure is shared only with the threads that this call waits for.
+        nonisolated(unsafe) let body = escaping
+        DispatchQueue.concurrentPerform(iterations: workers) { _ in
+            az_flush_denormals()
+            while true {
+                let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+                if index >= count { return }
+                body(index)
+            }
+        }
+    }
+}
+
+/// Splits `0 ..< count` into ranges of at most `grain` elements and runs them in parallel; one range runs in place.
+public func parallelRanges(_ count: Int, grain: Int, _ body: (Range<Int>) -> Void) {
+    let pieces = (count + grain - 1) / max(grain, 1)
+    parallelFor(pieces) { piece in
+        body(piece * grain..<min(count, (piece + 1) * grain))
+    }
+}

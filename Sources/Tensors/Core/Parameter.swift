@@ -1,0 +1,28 @@
+import Synchronization
+
+/// A tensor that belongs to a model: it is trained, saved and loaded, under the name its module gives it.
+///
+/// Reading `value` is safe from several threads. `assign` and the optimisers write its memory in place; nothing else may
+/// use the model meanwhile, and a graph recorded before must not be walked afterwards.
+public final class Parameter: Sendable {
+    /// The current value, dense; a leaf where `isTrainable`.
+    public let value: Tensor
+    /// False for buffers: saved and loaded, but not trained.
+    public let isTrainable: Bool
+
+    public init(_ value: Tensor, isTrainable: Bool = true) {
+        let own = Tensor(uninitialized: value.shape)
+        copyElements(of: value, to: own.mutablePointer)
+        self.value = isTrainable ? own.requiringGradient() : own
+        self.isTrainable = isTrainable
+    }
+
+    public var shape: [Int] { value.shape }
+    public var count: Int { value.count }
+
+    /// Overwrites the value in place with a tensor of the same shape.
+    public func assign(_ tensor: Tensor) {
+        require(tensor.shape == shape, "Parameter.assign: shape \(tensor.shape) for a parameter of shape \(shape)")
+        copyElements(of: tensor.detached(), to: value.mutablePointer)
+    }
+}

@@ -1,0 +1,22 @@
+/// An Int32 array: token numbers, class targets, indices. Plain values without gradient.
+public struct TokenTensor: Sendable, Equatable {
+    public let shape: [Int]
+    /// The elements in row-major order.
+    public var values: [Int32]
+
+    public init(_ values: [Int32], shape: [Int]) {
+        require(values.count == Shape.count(shape), "TokenTensor: \(values.count) values for shape \(shape)")
+        self.shape = shape
+        self.values = values
+    }
+
+    /// One axis.
+    public init(_ values: [Int32]) { self.init(values, shape: [values.count]) }
+
+    public var count: Int { values.count }
+
+    public func reshaped(_ shape: [Int]) -> TokenTensor { TokenTensor(values, shape: shape) }
+
+    /// The first element that is not in 0 ..< limit, if any.
+    public func firstOutside(_ limit: Int) -> Int32? { values.first { $0 < 0 || $0 >= limit } }
+}

@@ -1,0 +1,104 @@
+import CKernels
+
+// Functions of two arguments, with NumPy's broadcasting: axes are aligned at the end, and an axis of length 1 (or a
+// missing one) is repeated.
+
+typealias BinaryKernel = @convention(c) (
+    Int, Int, UnsafePointer<Float>?, Int, Int, UnsafePointer<Float>?, Int, Int, UnsafeMutablePointer<Float>?
+) -> Void
+
+/// The result of a broadcasting kernel, without gradient.
+func broadcasting(_ name: String, _ a: Tensor, _ b: Tensor, _ kernel: BinaryKernel) -> Tensor {
+    let shape = Shape.broadcast(a.shape, b.shape, name)
+    let y = Tensor(uninitialized: shape)
+    if y.count == 0 { return y }
+    let (left, right) = (a.kernelReady().expanded(to: shape), b.kernelReady().expanded(to: shape))
+    let (merged, strides) = Shape.collapse(shape, [left.strides, right.strides, y.strides])
+    let (pa, pb, py) = (left.storage.pointer + left.offset, right.storage.pointer + right.offset, y.mutablePointer)
+    if merged.count < 2 {
+        let (sa, sb) = (strides[0].last ?? 0, strides[1].last ?? 0)
+        parallelRanges(merged.last ?? 1, grain: elementGrain) {
+            let i = $0.lowerBound
+            kernel(1, $0.count, pa + i * sa, 0, sa, pb + i * sb, 0, sb, py + i)
+        }
+        return y
+    }
+    let (rows, cols) = (merged[merged.count - 2], merged[merged.count - 1])
+    let steps = strides.map { ($0[merged.count - 2], $0[merged.count - 1]) }
+    Shape.walk(merged.dropLast(2), strides.map { $0.dropLast(2) }) { at in
+        parallelRanges(rows, grain: max(1, elementGrain / cols)) {
+            let i = $0.lowerBound
+            kernel(
+                $0.count, cols, pa + at[0] + i * steps[0].0, steps[0].0, steps[0].1, pb + at[1] + i * steps[1].0,
+                steps[1].0, steps[1].1, py + at[2] + i * cols)
+        }
+    }
+    return y
+}
+
+extension Tensor {
+    /// A tensor whose innermost axis has a stride that broadcasting kernels take: 0 or 1.
+    func kernelReady() -> Tensor {
+        guard let last = strides.last, shape.last != 1, last != 0, last != 1 else { return self }
+        return contiguous()
+    }
+
+    /// The sum over the axes that broadcasting from `shape` had repeated.
+    func summed(to shape: [Int]) -> Tensor {
+        if self.shape == shape { return self }
+        let extra = rank - shape.count
+        let axes = (0..<rank).filter { $0 < extra || (shape[$0 - extra] == 1 && self.shape[$0] != 1) }
+        return sum(axes: axes, keepAxes: true).reshaped(shape)
+    }
+
+    // MARK: Operators
+
+    public static func + (a: Tensor, b: Tensor) -> Tensor {
+        .record(
+            "+", broadcasting("+", a, b, az_add), (a, { $0.summed(to: a.shape) }), (b, { $0.summed(to: b.shape) }))
+    }
+
+    public static func - (a: Tensor, b: Tensor) -> Tensor {
+        .record(
+            "-", broadcasting("-", a, b, az_subtract), (a, { $0.summed(to: a.shape) }),
+            (b, { (-$0).summed(to: b.shape) }))
+    }
+
+    public static func * (a: Tensor, b: Tensor) -> Tensor {
+        let (x, y) = (a.detached(), b.detached())
+        return .record(
+            "*", broadcasting("*", a, b, az_multiply), (a, { ($0 * y).summed(to: x.shape) }),
+            (b, { ($0 * x).summed(to: y.shape) }))
+    }
+
+    public static func / (a: Tensor, b: Tensor) -> Tensor {
+        let (x, y) = (a.detached(), b.detached())
+        return .record(
+            "/", broadcasting("/", a, b, az_divide), (a, { ($0 / y).summed(to: x.shape) }),
+            (b, { (-($0 * x) / (y * y)).summed(to: y.shape) }))
+    }
+
+    public static prefix func - (a: Tensor) -> Tensor { a * -1 }
+
+    public static func + (a: Tensor, b: Float) -> Tensor { a.mapped("+", { az_add_scalar($0, b, $1, $2) }) { $0 } }
+    public static func - (a: Tensor, b: Float) -> Tensor { a + (-b) }
+    public static func * (a: Tensor, b: Float) -> Tensor { a.mapped("*", { az_scale($0, b, $1, $2) }) { $0 * b } }
+    public static func / (a: Tensor, b: Float) -> Tensor { a / Tensor(b) }
+    public static func + (a: Float, b: Tensor) -> Tensor { b + a }
+    public static func - (a: Float, b: Tensor) -> Tensor { -b + a }
+    public static func * (a: Float, b: Tensor) -> Tensor { b * a }
+    public static func / (a: Float, b: Tensor) -> Tensor { Tensor(a) / b }
+
+    private func mapped(
+        _ name: String, _ kernel: (Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void,
+        _ pullback: @escaping @Sendable (Tensor) -> Tensor
+    ) -> Tensor {
+        let x = contiguous()
+        let y = Tensor(uninitialized: shape)
+        let (source, target) = (x.pointer, y.mutablePointer)
+        parallelRanges(count, grain: elementGrain) {
+            kernel($0.count, source + $0.lowerBound, target + $0.lowerBound)
+        }
+        return .record(name, y, (x, pullback))
+    }
+}
