@@ -1,0 +1,233 @@
+import Foundation
+import Tensors
+import Testing
+
+/// Each refusal of a broken file, by its message; FILE stands for the path.
+@Suite struct SafetensorsErrorTests {
+    private func message(_ bytes: [UInt8], sourceLocation: SourceLocation = #_sourceLocation) throws -> String? {
+        try withTemporaryFolder { folder in
+            let path = folder + "/test.safetensors"
+            try AtomicFile.write(bytes, to: path)
+            return inputErrorMessage(sourceLocation: sourceLocation) { _ = try SafetensorsFile(path: path) }?
+                .replacingOccurrences(of: path, with: "FILE")
+        }
+    }
+
+    @Test func filesThatCannotBeRead() throws {
+        try withTemporaryFolder { folder in
+            #expect(
+                inputErrorMessage { _ = try SafetensorsFile(path: folder + "/none") }
+                    == "\(folder)/none: cannot be read: No such file or directory")
+            #expect(
+                inputErrorMessage { _ = try SafetensorsFile(path: folder) }
+                    == "\(folder): is a folder; expected a file")
+        }
+    }
+
+    @Test func headerLength() throws {
+        #expect(try message([]) == "FILE: has 0 bytes; expected a safetensors file, of 8 or more")
+        #expect(
+            try message(Array(pythonFile.prefix(7))) == "FILE: has 7 bytes; expected a safetensors file, of 8 or more")
+        #expect(
+            try message(Array("PK\u{3}\u{4}zip of torch.save".utf8))
+                == "FILE: header length 2337484179379538768 is over the limit of 100000000 bytes; expected a safetensors file"
+        )
+        #expect(
+            try message(withUnsafeBytes(of: UInt64(100_000_001).littleEndian, Array.init))
+                == "FILE: header length 100000001 is over the limit of 100000000 bytes; expected a safetensors file")
+        #expect(
+            try message([UInt8](repeating: 0xFF, count: 30))
+                == "FILE: header length 18446744073709551615 is over the limit of 100000000 bytes; expected a safetensors file"
+        )
+        #expect(
+            try message(withUnsafeBytes(of: UInt64(100_000_000).littleEndian, Array.init))
+                == "FILE: truncated: header of 100000000 bytes in a file of 8; expected 100000008 or more")
+        #expect(
+            try message(Array(pythonFile.prefix(503)))
+                == "FILE: truncated: header of 496 bytes in a file of 503; expected 504 or more")
+    }
+
+    @Test func truncatedAndTrailingData() throws {
+        #expect(
+            try message(Array(pythonFile.dropLast()))
+                == #"FILE: tensor "mask": ends at byte 77 of the data, of which the file has 76; truncated?"#)
+        #expect(
+            try message(Array(pythonFile.prefix(504)))
+                == #"FILE: tensor "tokens": ends at byte 32 of the data, of which the file has 0; truncated?"#)
+        #expect(
+            try message(pythonFile + [0, 0])
+                == "FILE: 2 bytes after the last tensor; expected the file to end with its data")
+    }
+
+    @Test func headerThatIsNotUTF8() throws {
+        #expect(
+            try message(safetensorsBytes(header: Array("{\"".utf8) + [0xC3, 0x28], data: []))
+                == "FILE: header is not UTF-8; expected a JSON object")
+    }
+
+    @Test(
+        "JSON that is broken or not of the format",
+        arguments: [
+            ("", "header: expected a JSON object at byte 0 of the header, found its end"),
+            ("[1]", #"header: expected a JSON object at byte 0 of the header, found "[""#),
+            ("{", "header: expected a key in quotes at byte 1 of the header, found its end"),
+            ("{é", #"header: expected a key in quotes at byte 1 of the header, found "\u{00E9}""#),
+            (#"{"a"}"#, #"header: expected ':' at byte 4 of the header, found "}""#),
+            ("{} x", #"header: expected nothing but spaces after the object at byte 3 of the header, found "x""#),
+            ("{}\0", #"header: expected nothing but spaces after the object at byte 2 of the header, found "\0""#),
+            (#"{"a"#, "header: expected a closing quote at byte 3 of the header, found its end"),
+            ("{\"a\n\"", #"header: expected no control character in a string at byte 3 of the header, found "\n""#),
+            (#"{"\x"#, #"header: expected an escape sequence at byte 3 of the header, found "x""#),
+            (#"{"\"#, "header: expected an escape sequence at byte 3 of the header, found its end"),
+            (#"{"\u12G4"#, #"header: expected a hexadecimal digit at byte 6 of the header, found "G""#),
+            (
+                #"{"\ud83d""#,
+                #"header: expected the second half of a surrogate pair at byte 8 of the header, found "\"""#
+            ),
+            (
+                #"{"\ud83d\u0041""#,
+                #"header: expected the second half of a surrogate pair at byte 14 of the header, found "\"""#
+            ),
+            (
+                #"{"\ude00\ud83d""#,
+                #"header: expected the second half of a surrogate pair at byte 8 of the header, found "\\""#
+            ),
+            (
+                #"{"a":[]}"#,
+                #"tensor "a": expected an object with dtype, shape and data_offsets at byte 5 of the header, found "[""#
+            ),
+            (#"{"a":{"dtype":1}}"#, #"tensor "a": expected dtype as a string at byte 14 of the header, found "1""#),
+            (
+                #"{"a":{"shape":2}}"#,
+                #"tensor "a": expected shape as a list of integers at byte 14 of the header, found "2""#
+            ),
+            (#"{"a":{"shape":[2 3]}}"#, #"tensor "a": expected ',' or ']' at byte 17 of the header, found "3""#),
+            (
+                #"{"a":{"shape":[-2]}}"#,
+                #"tensor "a": expected an integer of 0 or more at byte 15 of the header, found "-""#
+            ),
+            (#"{"a":{"shape":[2.0]}}"#, #"tensor "a": expected ',' or ']' at byte 16 of the header, found ".""#),
+            (
+                #"{"a":{"shape":[02]}}"#,
+                #"tensor "a": expected an integer of 0 or more at byte 15 of the header, found "0""#
+            ),
+            (
+                #"{"a":{"shape":[9223372036854775808]}}"#,
+                #"tensor "a": expected an integer of at most 9223372036854775807 at byte 33 of the header, found "8""#
+            ),
+            (
+                #"{"a":{"data_offsets":0}}"#,
+                #"tensor "a": expected data_offsets as [begin, end] at byte 21 of the header, found "0""#
+            ),
+            (#"{"a":{"dtype":"U8" "shape"#, #"tensor "a": expected ',' or '}' at byte 19 of the header, found "\"""#),
+            (
+                #"{"__metadata__":[]}"#,
+                #"__metadata__: expected an object of strings at byte 16 of the header, found "[""#
+            ),
+            (
+                #"{"__metadata__":{"k":1}}"#,
+                #"__metadata__: expected a string for "k" at byte 21 of the header, found "1""#
+            ),
+            (
+                String(repeating: "[", count: 100_000),
+                #"header: expected a JSON object at byte 0 of the header, found "[""#
+            ),
+        ])
+    func json(header: String, expected: String) throws {
+        #expect(try message(safetensorsBytes(header: Array(header.utf8), data: [])) == "FILE: " + expected)
+    }
+
+    @Test(
+        "keys that stand twice, however they are written",
+        arguments: [
+            (#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0061":{}}"#, #"header: key "a""#),
+            (#"{"a":{"dtype":"U8","dtype":"U8"}}"#, #"tensor "a": key "dtype""#),
+            (#"{"__metadata__":{"k":"1","k":"1"}}"#, #"__metadata__: key "k""#),
+            (#"{"__metadata__":{},"__metadata__":{}}"#, #"header: key "__metadata__""#),
+        ])
+    func duplicateKeys(header: String, expected: String) throws {
+        #expect(
+            try message(safetensorsBytes(header: Array(header.utf8), data: []))
+                == "FILE: \(expected) stands twice; expected it once")
+    }
+
+    /// The first tensor's fields, one per line: wrong in themselves, whatever the data.
+    @Test(
+        "entries that are wrong in themselves",
+        arguments: [
+            (
+                #""dtype":"U8","shape":[4],"data_offsets":[0,4],"x":0"#,
+                #"unknown field "x"; expected dtype, shape and data_offsets"#
+            ),
+            (#""shape":[4],"data_offsets":[0,4]"#, "no dtype; expected dtype, shape and data_offsets"),
+            (#""dtype":"U8","data_offsets":[0,4]"#, "no shape; expected dtype, shape and data_offsets"),
+            (#""dtype":"U8","shape":[4]"#, "no data_offsets; expected dtype, shape and data_offsets"),
+            (
+                #""dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]"#,
+                #"unknown dtype "F8_E4M3"; expected one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL"#
+            ),
+            (
+                #""dtype":"f32","shape":[1],"data_offsets":[0,4]"#,
+                #"unknown dtype "f32"; expected one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL"#
+            ),
+            (
+                #""dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]"#,
+                "shape [4294967296, 4294967296] overflows; expected at most 9223372036854775807 bytes"
+            ),
+            (
+                #""dtype":"F64","shape":[9223372036854775807],"data_offsets":[0,4]"#,
+                "shape [9223372036854775807] overflows; expected at most 9223372036854775807 bytes"
+            ),
+            (#""dtype":"U8","shape":[4],"data_offsets":[0]"#, "data_offsets [0] has 1 numbers; expected [begin, end]"),
+            (#""dtype":"U8","shape":[4],"data_offsets":[]"#, "data_offsets [] has 0 numbers; expected [begin, end]"),
+            (
+                #""dtype":"U8","shape":[4],"data_offsets":[0,2,4]"#,
+                "data_offsets [0, 2, 4] has 3 numbers; expected [begin, end]"
+            ),
+            (
+                #""dtype":"U8","shape":[4],"data_offsets":[4,0]"#,
+                "data_offsets [4, 0] are reversed; expected [begin, end]"
+            ),
+            (
+                #""dtype":"U8","shape":[3],"data_offsets":[0,4]"#,
+                "data_offsets [0, 4] hold 4 bytes; expected 3 for U8 [3]"
+            ),
+            (
+                #""dtype":"F32","shape":[],"data_offsets":[0,0]"#,
+                "data_offsets [0, 0] hold 0 bytes; expected 4 for F32 []"
+            ),
+            (
+                #""dtype":"U8","shape":[1],"data_offsets":[9223372036854775806,9223372036854775807]"#,
+                "data_offsets [9223372036854775806, 9223372036854775807] overflow"
+            ),
+            (
+                #""dtype":"U8","shape":[4],"data_offsets":[4,8]"#,
+                "ends at byte 8 of the data, of which the file has 4; truncated?"
+            ),
+        ])
+    func entries(fields: String, expected: String) throws {
+        let bytes = safetensorsBytes(header: Array(#"{"a\n":{\#(fields)}}"#.utf8), data: [1, 2, 3, 4])
+        #expect(try message(bytes) == #"FILE: tensor "a\n": "# + expected)
+    }
+
+    @Test(
+        "data that is not covered exactly",
+        arguments: [
+            ([("a", 0, 4), ("b", 3, 8)], #"tensor "b": begins at byte 3, inside tensor "a""#),
+            ([("b", 3, 8), ("a", 0, 4)], #"tensor "b": begins at byte 3, inside tensor "a""#),
+            ([("a", 0, 8), ("b", 0, 8)], #"tensor "b": begins at byte 0, inside tensor "a""#),
+            ([("a", 0, 8), ("b", 4, 4)], #"tensor "b": begins at byte 4, inside tensor "a""#),
+            ([("a", 0, 3), ("b", 4, 8)], #"tensor "b": begins at byte 4; expected 3, where the bytes before it end"#),
+            ([("a", 1, 8)], #"tensor "a": begins at byte 1; expected 0, where the bytes before it end"#),
+            ([("a", 0, 7)], "1 bytes after the last tensor; expected the file to end with its data"),
+            ([], "8 bytes after the last tensor; expected the file to end with its data"),
+        ] as [([(String, Int, Int)], String)])
+    func coverage(ranges: [(String, Int, Int)], expected: String) throws {
+        let members = ranges.map { name, begin, end in
+            #""\#(name)":{"dtype":"U8","shape":[\#(end - begin)],"data_offsets":[\#(begin),\#(end)]}"#
+        }
+        let header = "{\(members.joined(separator: ","))}"
+        let bytes = safetensorsBytes(header: Array(header.utf8), data: [UInt8](repeating: 1, count: 8))
+        #expect(try message(bytes) == "FILE: " + expected)
+    }
+}
