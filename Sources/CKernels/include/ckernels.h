@@ -118,17 +118,20 @@ void az_rotate_pairs(long rows, long d, long rotated, float sign, const float *c
 // (key, first + i) alone, so any part can be recomputed, in any order and on any thread.
 void az_random_uniform(long n, uint64_t key, uint64_t first, float *y);                              // [0, 1), 24 bits
 void az_random_normal(long n, uint64_t key, uint64_t first, float *y);
+// The generator itself: the four words of one counter (what the mapping above is made of; see random.c).
+void az_philox4x32(const uint32_t counter[4], uint64_t key, uint32_t words[4]);
 // y = x / (1 - p) where the element's uniform is >= p, else 0. The same call on dy is its gradient. y may be x.
 void az_dropout(long n, float p, uint64_t key, uint64_t first, const float *x, float *y);
 
 // MARK: Adam (Kingma and Ba 2015), as torch.optim.Adam / AdamW: gradient scaling, decay and update in one pass.
 // g' = gradient_scale * g (+ weight_decay * p where not decoupled); decoupled: p -= learning_rate * weight_decay * p first.
 // correction1 = 1 - beta1^t, correction2 = 1 - beta2^t.
-void az_adam(long n, float learning_rate, float beta1, float beta2, float eps, float weight_decay, int decoupled,
-             float correction1, float correction2, float gradient_scale, const float *gradient, float *parameter,
+// Settings are float64, as in PyTorch: 1 - beta2 of a float32 0.999 is wrong by 1e-5.
+void az_adam(long n, double learning_rate, double beta1, double beta2, double eps, double weight_decay, int decoupled,
+             double correction1, double correction2, double gradient_scale, const float *gradient, float *parameter,
              float *first_moment, float *second_moment);
 // torch.optim.SGD with momentum (momentum buffer may be null when momentum is 0; first_step copies the gradient into it).
-void az_sgd(long n, float learning_rate, float momentum, float weight_decay, int first_step, float gradient_scale,
+void az_sgd(long n, double learning_rate, double momentum, double weight_decay, int first_step, double gradient_scale,
             const float *gradient, float *parameter, float *momentum_buffer);
 
 // MARK: Number formats of checkpoints
