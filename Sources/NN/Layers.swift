@@ -1,0 +1,96 @@
+import Tensors
+
+// The layers models are built from, initialised as PyTorch's layers of the same names.
+
+/// x Wᵀ + b. Keys: weight [out, in], bias [out].
+public struct Linear: Module {
+    public let weight: Parameter
+    public let bias: Parameter?
+
+    public init(_ inputs: Int, _ outputs: Int, bias: Bool = true, key: RandomKey) {
+        let bound = 1 / Float(max(inputs, 1)).squareRoot()
+        weight = Parameter(.uniform([outputs, inputs], low: -bound, high: bound, key: key.child(0)))
+        self.bias = bias ? Parameter(.uniform([outputs], low: -bound, high: bound, key: key.child(1))) : nil
+    }
+
+    /// x: [..., in] → [..., out]
+    public func callAsFunction(_ x: Tensor, activation: Activation = .identity) -> Tensor {
+        linear(x, weight: weight.value, bias: bias?.value, activation: activation)
+    }
+
+    /// x Wᵀ + b + residual. residual: [..., out]
+    public func callAsFunction(_ x: Tensor, residual: Tensor) -> Tensor {
+        linear(x, weight: weight.value, bias: bias?.value, residual: residual)
+    }
+
+    /// This layer as a part of `normLinear`.
+    public var projection: Projection { Projection(weight: weight.value, bias: bias?.value) }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("weight", weight)
+        if let bias { state.add("bias", bias) }
+    }
+}
+
+/// Rows of a table by token. Key: weight [tokens, d], standard normal at first.
+public struct Embedding: Module {
+    public let weight: Parameter
+
+    public init(_ tokens: Int, _ dimension: Int, key: RandomKey) {
+        weight = Parameter(.normal([tokens, dimension], key: key))
+    }
+
+    /// tokens: [...] → [..., d]
+    public func callAsFunction(_ tokens: TokenTensor) -> Tensor { embedding(weight.value, tokens) }
+
+    public func collect(into state: inout StateCollector) { state.add("weight", weight) }
+}
+
+/// A norm that models choose by name; it can stand alone or be fused with the projections that follow it.
+public protocol NormLayer: Module {
+    /// The norm with its current parameters, for `normLinear`.
+    var norm: Norm { get }
+    /// x: [..., d] → [..., d]
+    func callAsFunction(_ x: Tensor) -> Tensor
+}
+
+/// Layer normalisation (1607.06450). Keys: weight [d], bias [d].
+public struct LayerNorm: NormLayer {
+    public let weight: Parameter
+    public let bias: Parameter
+    public let epsilon: Float
+
+    public init(_ dimension: Int, epsilon: Float = 1e-5) {
+        weight = Parameter(.ones([dimension]))
+        bias = Parameter(.zeros([dimension]))
+        self.epsilon = epsilon
+    }
+
+    public var norm: Norm { .layer(weight: weight.value, bias: bias.value, epsilon: epsilon) }
+
+    public func callAsFunction(_ x: Tensor) -> Tensor {
+        layerNorm(x, weight: weight.value, bias: bias.value, epsilon: epsilon)
+    }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("weight", weight)
+        state.add("bias", bias)
+    }
+}
+
+/// Scale normalisation (1910.05895): x / max(‖x‖ d^−½, ε) · g. Key: g [1].
+public struct ScaleNorm: NormLayer {
+    public let gain: Parameter
+    public let epsilon: Float
+
+    public init(epsilon: Float = 1e-5) {
+        gain = Parameter(.ones([1]))
+        self.epsilon = epsilon
+    }
+
+    public var norm: Norm { .scale(gain: gain.value, epsilon: epsilon) }
+
+    public func callAsFunction(_ x: Tensor) -> Tensor { scaleNorm(x, gain: gain.value, epsilon: epsilon) }
+
+    public func collect(into state: inout StateCollector) { state.add("g", gain) }
+}

@@ -1,0 +1,66 @@
+import Tensors
+
+/// A part of a model: something with parameters that have names.
+///
+/// Modules are immutable classes or structs around `Parameter`s, so several threads may run one at the same time.
+public protocol Module: Sendable {
+    /// Names every parameter, buffer and child, in the order of the data. The names are those of the PyTorch package the
+    /// model must agree with, so that checkpoints move both ways.
+    func collect(into state: inout StateCollector)
+}
+
+/// Gathers the parameters of a module under dotted names.
+public struct StateCollector {
+    public private(set) var entries: [(key: String, parameter: Parameter)] = []
+    private var prefix = ""
+
+    public init() {}
+
+    public mutating func add(_ name: String, _ parameter: Parameter) { entries.append((prefix + name, parameter)) }
+
+    public mutating func add(_ name: String, _ module: any Module) {
+        let outer = prefix
+        prefix += name + "."
+        module.collect(into: &self)
+        prefix = outer
+    }
+
+    /// Children named by their position.
+    public mutating func add(_ name: String, _ modules: [any Module]) {
+        for (index, module) in modules.enumerated() { add("\(name).\(index)", module) }
+    }
+}
+
+extension Module {
+    /// Every parameter and buffer with its state-dict key. A shared parameter stands under several keys.
+    public var state: [(key: String, parameter: Parameter)] {
+        var collector = StateCollector()
+        collect(into: &collector)
+        return collector.entries
+    }
+
+    /// The trainable parameters with their (first) keys, each once.
+    public var trainable: [(key: String, parameter: Parameter)] {
+        var seen = Set<ObjectIdentifier>()
+        return state.filter { $0.parameter.isTrainable && seen.insert(ObjectIdentifier($0.parameter)).inserted }
+    }
+
+    /// The number of trainable floats.
+    public var parameterCount: Int { trainable.reduce(0) { $0 + $1.parameter.count } }
+}
+
+/// How a forward pass runs: whether dropout is on, and from which random key its masks come. A value without state, so a
+/// pass can be repeated exactly.
+public struct ForwardMode: Sendable {
+    /// The key dropout draws from; nil turns dropout off.
+    public let key: RandomKey?
+
+    /// Without dropout.
+    public static let inference = ForwardMode(key: nil)
+
+    /// With dropout drawn from a key: give each training step a key of its own.
+    public static func training(_ key: RandomKey) -> ForwardMode { ForwardMode(key: key) }
+
+    /// The mode for a part of the model: parts with different numbers draw independently.
+    public func child(_ index: Int) -> ForwardMode { ForwardMode(key: key?.child(index)) }
+}
