@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Time a published PyTorch package on the reference configuration (that of the package's own training script).
+
+usage: bench_peers.py train MODEL    [--threads 2] [--steps 3] [--sequence-length N] [--batch-size B]
+       bench_peers.py generate MODEL [--threads 2] [--prompt-length 512] [--length 64]
+
+Prints one JSON object. train: a step is forward, backward, clipping at 0.5 and Adam, in float32; the fastest of --steps
+after a warm-up. generate: the most likely token, again and again, each from a run over the whole sequence so far, which
+is how the packages generate. Run it with the python of the peers' environment (Scripts/setup-peers).
+"""
+import argparse
+import json
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Callable
+
+
+@dataclass
+class Peer:
+    """A package's model with what differs from package to package."""
+
+    package: str
+    model: Any
+    loss: Callable  # (tokens, targets [batch, n]) -> scalar
+    next_logits: Callable  # tokens [batch, n] -> logits of the token that follows [batch, vocabulary]
+    vocabulary: int
+    batch: int
+    sequence: int
+
+
+# MARK: The peers. A new one is a function that imports its package and returns a Peer, and a line in PEERS.
+
+
+def flash():
+    from flash_pytorch import FLASHTransformer
+
+    model = FLASHTransformer(num_tokens=256, dim=512, depth=8, causal=True, group_size=256, shift_tokens=True,
+                             laplace_attn_fn=True)
+    return Peer("flash-pytorch", model, loss=lambda tokens, targets: cross_entropy(model(tokens), targets),
+                next_logits=lambda tokens: model(tokens)[:, -1], vocabulary=256, batch=4, sequence=1024)
+
+
+PEERS = {"flash": flash}
+
+# MARK: Measuring
+
+
+def cross_entropy(logits, targets):
+    from torch.nn import functional as F
+
+    return F.cross_entropy(logits.flatten(0, -2), targets.flatten())
+
+
+def train(peer, options):
+    import torch
+
+    batch, length = options.batch_size or peer.batch, options.sequence_length or peer.sequence
+    window = torch.randint(0, peer.vocabulary, (batch, length + 1))
+    tokens, targets = window[:, :-1].contiguous(), window[:, 1:].contiguous()
+    optimizer = torch.optim.Adam(peer.model.parameters(), lr=2e-4)
+    peer.model.train()
+    timings = [training_step(peer, optimizer, tokens, targets) for _ in range(options.steps + 1)]
+    step, forward = min(timings[1:])  # the first one warms up
+    return {"batch": batch, "sequence": length, "steps": options.steps, "step_seconds": step,
+            "forward_seconds": forward, "tokens_per_second": batch * length / step}
+
+
+def training_step(peer, optimizer, tokens, targets):
+    """Seconds of the whole step and of its forward pass."""
+    import torch
+
+    start = time.perf_counter()
+    loss = peer.loss(tokens, targets)
+    after_forward = time.perf_counter()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(peer.model.parameters(), 0.5)
+    optimizer.step()
+    optimizer.zero_grad()
+    return time.perf_counter() - start, after_forward - start
+
+
+def generate(peer, options):
+    import torch
+
+    peer.model.eval()
+    tokens = torch.randint(0, peer.vocabulary, (1, options.prompt_length))
+    with torch.no_grad():
+        peer.next_logits(tokens)  # warms up
+        start = time.perf_counter()
+        for _ in range(options.length):
+            tokens = torch.cat([tokens, peer.next_logits(tokens).argmax(-1, keepdim=True)], dim=1)
+        seconds = time.perf_counter() - start
+    return {"prompt_length": options.prompt_length, "length": options.length,
+            "tokens_per_second": options.length / seconds}
+
+
+def peak_memory_mb():
+    """The largest resident size so far; Linux counts it in KB, macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def positive(text):
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=["train", "generate"])
+    parser.add_argument("model", choices=sorted(PEERS))
+    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--steps", type=positive, default=3)
+    parser.add_argument("--sequence-length", type=positive)
+    parser.add_argument("--batch-size", type=positive)
+    parser.add_argument("--prompt-length", type=positive, default=512)
+    parser.add_argument("--length", type=positive, default=64)
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    try:
+        import torch
+
+        torch.set_num_threads(options.threads)
+        torch.manual_seed(0)
+        peer = PEERS[options.model]()
+    except ModuleNotFoundError as error:
+        sys.exit(f"bench_peers.py: {sys.executable} has no {error.name}: run Scripts/setup-peers, then this script "
+                 "with ~/.cache/attention-zoo-peers/bin/python")
+    measured = (train if options.mode == "train" else generate)(peer, options)
+    parameters = sum(parameter.numel() for parameter in peer.model.parameters())
+    print(json.dumps({"model": options.model, "package": peer.package, "parameters": parameters,
+                      "threads": options.threads, **measured, "peak_memory_mb": round(peak_memory_mb())}))
+
+
+if __name__ == "__main__":
+    main()
