@@ -69,7 +69,7 @@ public struct LayerNorm: NormLayer {
     public var norm: Norm { .layer(weight: weight.value, bias: bias.value, epsilon: epsilon) }
 
     public func callAsFunction(_ x: Tensor) -> Tensor {
-        layerNorm(x, weight: weight.value, bias: bias.value, epsilon: epsilon)
+        layerNorm(x, weight: weight.value, bias: bias.value, eps: epsilon)
     }
 
     public func collect(into state: inout StateCollector) {
@@ -90,7 +90,7 @@ public struct ScaleNorm: NormLayer {
 
     public var norm: Norm { .scale(gain: gain.value, epsilon: epsilon) }
 
-    public func callAsFunction(_ x: Tensor) -> Tensor { scaleNorm(x, gain: gain.value, epsilon: epsilon) }
+    public func callAsFunction(_ x: Tensor) -> Tensor { scaleNorm(x, gain: gain.value, eps: epsilon) }
 
     public func collect(into state: inout StateCollector) { state.add("g", gain) }
 }

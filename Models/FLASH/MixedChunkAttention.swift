@@ -1,0 +1,192 @@
+import CKernels
+import Tensors
+
+// Mixed chunk attention (2202.10447, section 3.2) as one operation: quadratic attention inside groups of g tokens, linear
+// attention across them, and the gate.
+//
+// Axes: b batch, n tokens, g group, s query/key dimension, e expanded dimension.
+//
+//     v, u = silu(hidden)            q₁, q₂, k₁, k₂ = rotate(silu(qk) ⊙ γ + β)
+//     A = f(q₁ k₁ᵀ / g + B) ⊙ tril   H = Σ over earlier groups of k₂ᵀ v / g      out = u ⊙ (A v + q₂ H)
+//
+// A group is worked on as tiles that stay in cache; neither scores, v, u nor the four heads are stored for backward, which
+// computes them again. Work is split over units: runs of groups of one sequence.
+
+/// How linear attention sums over groups.
+enum LinearContext: Sendable {
+    /// Causal: the groups before. H = Σ k₂ᵀ v / g
+    case earlierGroups
+    /// All groups of the sequence. H = Σ k₂ᵀ v / divisor
+    case allGroups
+    /// Only the group itself. H = k₂ᵀ v / divisor
+    case ownGroup
+}
+
+/// What mixed chunk attention is computed from, and how.
+struct MixedChunkAttention: Sendable {
+    /// Before their activation: [b, n, 2e] (v first, then the gate) and [b, n, s].
+    let hidden: Tensor, qk: Tensor
+    /// Scales and offsets of the heads q₁, q₂, k₁, k₂: [4, s].
+    let gamma: Tensor, beta: Tensor
+    /// The bias by distance: element j − i + g − 1 is B[i, j]. [2g − 1]
+    let bias: Tensor
+    /// 1 where a key takes part, else 0: [b, n].
+    let mask: Tensor?
+    let rotary: RotaryTable?
+    let groupSize: Int
+    let function: AttentionFunction
+    let context: LinearContext
+    let dropout: Float
+    let mode: RandomKey?
+    /// What H is divided by in each row of the batch.
+    let divisors: [Float]
+
+    let b: Int, n: Int, s: Int, e: Int
+    var g: Int { groupSize }
+    var isCausal: Bool { if case .earlierGroups = context { true } else { false } }
+    var groups: Int { (n + g - 1) / g }
+
+    init(
+        hidden: Tensor, qk: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor, mask: Tensor?, rotary: RotaryTable?,
+        groupSize: Int, function: AttentionFunction, context: LinearContext, divisors: [Float]?, dropout: Float,
+        key: RandomKey?
+    ) {
+        (b, n, s, e) = (qk.shape[0], qk.shape[1], qk.shape[2], hidden.shape[2] / 2)
+        require(
+            hidden.shape == [b, n, 2 * e] && gamma.shape == [4, s] && beta.shape == [4, s]
+                && bias.shape == [2 * groupSize - 1] && (mask == nil || mask!.shape == [b, n]),
+            "mixedChunkAttention: hidden \(hidden.shape), qk \(qk.shape), gamma \(gamma.shape), bias \(bias.shape), "
+                + "mask \(mask?.shape ?? [])")
+        self.hidden = hidden.contiguous()
+        self.qk = qk.contiguous()
+        self.gamma = gamma.contiguous()
+        self.beta = beta.contiguous()
+        self.bias = bias.contiguous()
+        self.mask = mask?.contiguous()
+        self.rotary = rotary
+        self.groupSize = groupSize
+        self.function = function
+        self.context = context
+        self.dropout = dropout
+        mode = key
+        let divisor: Float
+        if case .earlierGroups = context { divisor = Float(groupSize) } else { divisor = Float(n) }
+        self.divisors = divisors ?? Array(repeating: divisor, count: qk.shape[0])
+    }
+
+    /// The gated output, [b, n, e].
+    func record() -> Tensor {
+        let output = Tensor(uninitialized: [b, n, e])
+        // Before the gate; backward needs it for the gate's gradient.
+        let attended = Tensor(uninitialized: [b, n, e])
+        let units = makeUnits()
+        let starts = contexts(units, startingContexts)
+        let (target, kept) = (output.mutablePointer, attended.mutablePointer)
+        parallelFor(units.count) { index in
+            forward(units[index], start: starts?[index], attended: kept, output: target)
+        }
+        return .record("mixedChunkAttention", output, inputs: [hidden, qk, gamma, beta, bias]) { gradient, slots in
+            MixedChunkBackward(self, attended, starts, gradient.contiguous()).run(slots)
+        }
+    }
+
+    // MARK: Units of work
+
+    /// A run of groups of one sequence.
+    struct Unit: Sendable {
+        let row: Int
+        let groups: Range<Int>
+    }
+
+    /// One unit a sequence where that keeps all threads busy, else as many as there are threads.
+    func makeUnits() -> [Unit] {
+        let threads = Threads.count
+        let pieces = b % threads == 0 ? 1 : min(threads, groups)
+        return (0..<b).flatMap { row in
+            (0..<pieces).map { piece in
+                Unit(row: row, groups: groups * piece / pieces..<groups * (piece + 1) / pieces)
+            }
+        }
+    }
+
+    /// The tokens of a group.
+    func tokens(_ group: Int) -> Range<Int> { group * g..<min(n, (group + 1) * g) }
+
+    /// The context each unit starts from, given each unit's own sum: the sums before it in its sequence, or all of them.
+    /// nil where no unit needs one from others.
+    func contexts(_ units: [Unit], _ sums: ([Unit]) -> Tensor, reversed: Bool = false) -> [Tensor]? {
+        switch context {
+        case .ownGroup: return nil
+        case .earlierGroups where units.count == b: return nil
+        default: break
+        }
+        let all = sums(units)
+        return units.map { unit in
+            let total = Tensor.zeros([s, e])
+            for (index, other) in units.enumerated() where other.row == unit.row {
+                let isBefore =
+                    reversed
+                    ? other.groups.lowerBound > unit.groups.lowerBound
+                    : other.groups.lowerBound < unit.groups.lowerBound
+                if isBefore || !isCausal {
+                    az_scale_add(s * e, 1, all.pointer + index * s * e, 1, total.mutablePointer)
+                }
+            }
+            return total
+        }
+    }
+
+    /// Σ k₂ᵀ v / divisor over the groups of each unit: [units, s, e].
+    private func startingContexts(_ units: [Unit]) -> Tensor {
+        let sums = Tensor.zeros([units.count, s, e])
+        let target = sums.mutablePointer
+        parallelFor(units.count) { index in
+            let tile = GroupTile(self)
+            for group in units[index].groups {
+                tile.load(units[index].row, tokens(group))
+                tile.addContext(to: target + index * s * e)
+            }
+        }
+        return sums
+    }
+
+    // MARK: Forward of one unit
+
+    private func forward(
+        _ unit: Unit, start: Tensor?, attended: UnsafeMutablePointer<Float>, output: UnsafeMutablePointer<Float>
+    ) {
+        let tile = GroupTile(self)
+        let state = Tensor.zeros([s, e])
+        if let start { az_scale(s * e, 1, start.pointer, state.mutablePointer) }
+        var hasContext = start != nil
+        for group in unit.groups {
+            let range = tokens(group)
+            tile.load(unit.row, range)
+            if case .ownGroup = context {
+                az_fill(s * e, 0, state.mutablePointer)
+                tile.addContext(to: state.mutablePointer)
+                hasContext = true
+            }
+            let place = (unit.row * n + range.lowerBound) * e
+            tile.attend(context: hasContext ? state.pointer : nil, into: attended + place)
+            tile.gate(attended + place, into: output + place)
+            if isCausal && group + 1 < unit.groups.upperBound {
+                tile.addContext(to: state.mutablePointer)
+                hasContext = true
+            }
+        }
+    }
+}
+
+/// The function of the quadratic scores.
+public enum AttentionFunction: String, Sendable {
+    /// relu(x)² (Primer, 2109.08668)
+    case reluSquared
+    /// (1 + erf((x − √½)/(√(1/4π) √2)))/2 (Mega, 2209.10655)
+    case laplace
+
+    var activation: Activation { self == .laplace ? .laplace : .reluSquared }
+
+    var forward: az_row_function { self == .laplace ? az_laplace_forward : az_relu2_forward }
+    var backward: az_row_gradient_function { self == .laplace ? az_laplace_backward : az_relu2_backward }
+}
