@@ -2,18 +2,19 @@ import CKernels
 
 /// Gradients of a scalar with respect to leaves.
 public struct Gradients: Sendable {
-    var byLeaf: [ObjectIdentifier: Tensor] = [:]
+    /// By the leaf's number: unlike an object's address it is never used again, should the leaf be gone.
+    var byLeaf: [Int: Tensor] = [:]
 
     public init() {}
 
     /// The gradient with respect to a tensor made by `requiringGradient()`; nil when the loss does not depend on it.
     public subscript(_ leaf: Tensor) -> Tensor? {
-        get { leaf.origin.flatMap { byLeaf[ObjectIdentifier($0.node)] } }
+        get { leaf.origin.flatMap { byLeaf[$0.node.id] } }
         set {
             guard let node = leaf.origin?.node, node.isLeaf else {
                 fatalError("Gradients: the tensor of shape \(leaf.shape) is no leaf")
             }
-            byLeaf[ObjectIdentifier(node)] = newValue
+            byLeaf[node.id] = newValue
         }
     }
 
@@ -33,7 +34,8 @@ public func gradients(of loss: Tensor, addedTo previous: consuming Gradients = G
 }
 
 /// The gradients of the sum of `output * seed`; `seed` has the shape of `output`.
-public func gradients(of output: Tensor, seed: Tensor, addedTo previous: consuming Gradients = Gradients()) -> Gradients {
+public func gradients(of output: Tensor, seed: Tensor, addedTo previous: consuming Gradients = Gradients()) -> Gradients
+{
     require(output.shape == seed.shape, "gradients: output \(output.shape) but seed \(seed.shape)")
     guard let origin = output.origin else {
         fatalError("gradients: the output does not depend on any parameter or tensor that requires a gradient")
@@ -48,10 +50,10 @@ public func gradients(of output: Tensor, seed: Tensor, addedTo previous: consumi
 
 /// One walk over a graph: the gradients of outputs not yet handed on, and those of leaves.
 final class BackwardPass {
-    private var pending: [ObjectIdentifier: [Tensor?]] = [:]
-    var leaves: [ObjectIdentifier: Tensor]
+    private var pending: [Int: [Tensor?]] = [:]
+    var leaves: [Int: Tensor]
 
-    init(leaves: [ObjectIdentifier: Tensor]) { self.leaves = leaves }
+    init(leaves: [Int: Tensor]) { self.leaves = leaves }
 
     func slot(_ origin: Origin?) -> InputGradient { InputGradient(pass: self, origin: origin) }
 
@@ -71,7 +73,7 @@ final class BackwardPass {
     }
 
     private func run(_ node: Node) {
-        guard let gradients = pending.removeValue(forKey: ObjectIdentifier(node)) else {
+        guard let gradients = pending.removeValue(forKey: node.id) else {
             _ = node.take()
             return
         }
@@ -95,7 +97,7 @@ final class BackwardPass {
 
     /// Takes the gradient collected so far out of its place, so that its buffer has one owner.
     func takeGradient(_ origin: Origin) -> Tensor? {
-        let key = ObjectIdentifier(origin.node)
+        let key = origin.node.id
         if origin.node.isLeaf { return leaves.removeValue(forKey: key) }
         guard let index = pending.index(forKey: key) else { return nil }
         defer { pending.values[index][origin.output] = nil }
@@ -103,7 +105,7 @@ final class BackwardPass {
     }
 
     func setGradient(_ gradient: Tensor, _ origin: Origin) {
-        let key = ObjectIdentifier(origin.node)
+        let key = origin.node.id
         if origin.node.isLeaf {
             leaves[key] = gradient
         } else {

@@ -11,7 +11,8 @@ public func checkpointed(_ inputs: [Tensor], _ body: @escaping @Sendable ([Tenso
     return Tensor.record("checkpointed", output, inputs: inputs + [anchor]) { gradient, slots in
         let boundary = Node.latest
         let leaves = inputs.map { $0.requiresGradient ? $0.requiringGradient() : $0 }
-        let again = body(leaves)
+        // Backward may run where recording is off.
+        let again = Recording.$isOn.withValue(true) { body(leaves) }
         guard let origin = again.origin else { return }
         let inner = BackwardPass(leaves: [:])
         inner.slot(origin).add(gradient)

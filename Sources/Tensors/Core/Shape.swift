@@ -21,7 +21,7 @@ enum Shape {
     }
 
     /// The common shape of two operands by NumPy's broadcasting rule.
-    static func broadcast(_ a: [Int], _ b: [Int], _ operation: String) -> [Int] {
+    static func broadcast(_ a: [Int], _ b: [Int], _ operation: @autoclosure () -> String) -> [Int] {
         if a == b { return a }
         let rank = max(a.count, b.count)
         return (0..<rank).map { axis in
@@ -31,7 +31,7 @@ enum Shape {
             let y = right >= 0 ? b[right] : 1
             require(
                 x == y || x == 1 || y == 1,
-                "\(operation): shapes \(a) and \(b) do not broadcast: axis \(axis) has \(x) and \(y)")
+                "\(operation()): shapes \(a) and \(b) do not broadcast: axis \(axis) has \(x) and \(y)")
             return x == 1 ? y : x
         }
     }

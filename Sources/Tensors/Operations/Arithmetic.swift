@@ -3,16 +3,17 @@ import CKernels
 // Functions of two arguments, with NumPy's broadcasting: axes are aligned at the end, and an axis of length 1 (or a
 // missing one) is repeated.
 
-typealias BinaryKernel = @convention(c) (
-    Int, Int, UnsafePointer<Float>?, Int, Int, UnsafePointer<Float>?, Int, Int, UnsafeMutablePointer<Float>?
-) -> Void
+typealias BinaryKernel =
+    @convention(c) (
+        Int, Int, UnsafePointer<Float>?, Int, Int, UnsafePointer<Float>?, Int, Int, UnsafeMutablePointer<Float>?
+    ) -> Void
 
 /// The result of a broadcasting kernel, without gradient.
 func broadcasting(_ name: String, _ a: Tensor, _ b: Tensor, _ kernel: BinaryKernel) -> Tensor {
     let shape = Shape.broadcast(a.shape, b.shape, name)
     let y = Tensor(uninitialized: shape)
     if y.count == 0 { return y }
-    let (left, right) = (a.kernelReady().expanded(to: shape), b.kernelReady().expanded(to: shape))
+    let (left, right) = (kernelReady(a, shape), kernelReady(b, shape))
     let (merged, strides) = Shape.collapse(shape, [left.strides, right.strides, y.strides])
     let (pa, pb, py) = (left.storage.pointer + left.offset, right.storage.pointer + right.offset, y.mutablePointer)
     if merged.count < 2 {
@@ -36,13 +37,17 @@ func broadcasting(_ name: String, _ a: Tensor, _ b: Tensor, _ kernel: BinaryKern
     return y
 }
 
-extension Tensor {
-    /// A tensor whose innermost axis has a stride that broadcasting kernels take: 0 or 1.
-    func kernelReady() -> Tensor {
-        guard let last = strides.last, shape.last != 1, last != 0, last != 1 else { return self }
-        return contiguous()
+/// An operand expanded to `shape`, copied where the innermost axis longer than 1 has another stride than the kernels
+/// take: 0 or 1.
+private func kernelReady(_ operand: Tensor, _ shape: [Int]) -> Tensor {
+    let view = operand.detached().expanded(to: shape)
+    guard let axis = shape.lastIndex(where: { $0 != 1 }), view.strides[axis] != 0, view.strides[axis] != 1 else {
+        return view
     }
+    return operand.detached().contiguous().expanded(to: shape)
+}
 
+extension Tensor {
     /// The sum over the axes that broadcasting from `shape` had repeated.
     func summed(to shape: [Int]) -> Tensor {
         if self.shape == shape { return self }

@@ -1,7 +1,7 @@
 import CKernels
 
-/// The mean of −log softmax(logits)[target] over all targets that are not `ignoreIndex`; 0 / 0 = NaN where all are, as
-/// in PyTorch. The gradient is computed in the same pass.
+/// The mean of −log softmax(logits)[target] over all targets that are not `ignoreIndex`; 0 / 0 = NaN where all are (and a
+/// gradient of 0), as in PyTorch. The gradient is computed in the same pass.
 ///
 /// logits: [..., classes]; targets: [...]. Returns a scalar.
 public func crossEntropy(_ logits: Tensor, _ targets: TokenTensor, ignoreIndex: Int32? = nil) -> Tensor {
@@ -30,5 +30,5 @@ public func crossEntropy(_ logits: Tensor, _ targets: TokenTensor, ignoreIndex: 
     }
     let mean = Tensor(Float(losses.values.reduce(0.0) { $0 + Double($1) } / Double(counted)))
     guard let difference else { return mean }
-    return .record("crossEntropy", mean, (x, { $0 * (1 / Float(counted)) * difference }))
+    return .record("crossEntropy", mean, (x, { $0 * (1 / Float(Swift.max(counted, 1))) * difference }))
 }

@@ -3,9 +3,10 @@ import CKernels
 // Functions of one argument. The kernels come in pairs: f, and dx = dy · f′ from x, y = f(x) and dy.
 
 typealias UnaryKernel = @convention(c) (Int, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?) -> Void
-typealias UnaryGradientKernel = @convention(c) (
-    Int, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?
-) -> Void
+typealias UnaryGradientKernel =
+    @convention(c) (
+        Int, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?
+    ) -> Void
 
 /// Elements a thread takes at a time in loops over whole buffers: 256 KB, which stays in the L2 cache.
 let elementGrain = 1 << 16
@@ -17,16 +18,21 @@ private func elementwise(
     let y = Tensor(uninitialized: x.shape)
     let (source, target) = (x.pointer, y.mutablePointer)
     parallelRanges(x.count, grain: elementGrain) { forward($0.count, source + $0.lowerBound, target + $0.lowerBound) }
-    return .record(name, y, (x, { gradient in
-        let dy = gradient.contiguous()
-        let dx = Tensor(uninitialized: x.shape)
-        let (px, py, pdy, pdx) = (x.pointer, y.pointer, dy.pointer, dx.mutablePointer)
-        parallelRanges(x.count, grain: elementGrain) {
-            let i = $0.lowerBound
-            backward($0.count, px + i, py + i, pdy + i, pdx + i)
-        }
-        return dx
-    }))
+    return .record(
+        name, y,
+        (
+            x,
+            { gradient in
+                let dy = gradient.contiguous()
+                let dx = Tensor(uninitialized: x.shape)
+                let (px, py, pdy, pdx) = (x.pointer, y.pointer, dy.pointer, dx.mutablePointer)
+                parallelRanges(x.count, grain: elementGrain) {
+                    let i = $0.lowerBound
+                    backward($0.count, px + i, py + i, pdy + i, pdx + i)
+                }
+                return dx
+            }
+        ))
 }
 
 /// eˣ
@@ -67,18 +73,29 @@ extension Tensor {
     private func parametrised(
         _ name: String,
         _ forward: (Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void,
-        _ backward: @escaping @Sendable (
-            Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>
-        ) -> Void
+        _ backward:
+            @escaping @Sendable (
+                Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>
+            ) -> Void
     ) -> Tensor {
         let x = contiguous()
         let y = Tensor(uninitialized: shape)
-        forward(count, x.pointer, y.mutablePointer)
-        return .record(name, y, (x, { gradient in
-            let dy = gradient.contiguous()
-            let dx = Tensor(uninitialized: x.shape)
-            backward(x.count, x.pointer, dy.pointer, dx.mutablePointer)
-            return dx
-        }))
+        parallelRanges(count, grain: elementGrain) {
+            forward($0.count, x.pointer + $0.lowerBound, y.mutablePointer + $0.lowerBound)
+        }
+        return .record(
+            name, y,
+            (
+                x,
+                { gradient in
+                    let dy = gradient.contiguous()
+                    let dx = Tensor(uninitialized: x.shape)
+                    parallelRanges(x.count, grain: elementGrain) {
+                        let i = $0.lowerBound
+                        backward($0.count, x.pointer + i, dy.pointer + i, dx.mutablePointer + i)
+                    }
+                    return dx
+                }
+            ))
     }
 }

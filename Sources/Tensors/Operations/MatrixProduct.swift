@@ -45,9 +45,11 @@ private func addProduct(
     let plan = ProductPlan(a, b, transposeA, transposeB)
     if plan.shape == shape {
         slot.accumulate { plan.run(a, b, alpha: alpha, beta: $1, into: $0) }
-    } else if shape.count == 2, let flat = plan.flattenedReduction(a, b) {
-        // A weight shared by a batch: one long product instead of one for each batch item and a sum.
-        slot.accumulate { flat.run(flat.a, flat.b, alpha: alpha, beta: $1, into: $0) }
+    } else if shape.count == 2, transposeA, !transposeB, a.shape.dropLast(2) == b.shape.dropLast(2) {
+        // A weight shared by a batch: one long product over all rows instead of one for each batch item and a sum.
+        let (x, w) = (a.flattenedRows, b.flattenedRows)
+        let flat = ProductPlan(x, w, true, false)
+        slot.accumulate { flat.run(x, w, alpha: alpha, beta: $1, into: $0) }
     } else {
         slot.add(matrixProduct(a, b, transposeA: transposeA, transposeB: transposeB, alpha: alpha).summed(to: shape))
     }
@@ -80,7 +82,7 @@ private struct ProductPlan {
         if m == 0 || n == 0 || Shape.count(batch) == 0 { return }
         // Rows of every batch item against one matrix: a single tall product.
         if b.rank == 2, !transposeA, a.rank > 2, a.isContiguous {
-            let tall = a.detached().reshaped([-1, k])
+            let tall = a.flattenedRows
             let plan = ProductPlan(tall, b, false, transposeB)
             return plan.run(tall, b, alpha: alpha, beta: beta, into: c)
         }
@@ -109,19 +111,12 @@ private struct ProductPlan {
     typealias Multiply = (
         Int, Int, Int, Float, BLAS.Operand, BLAS.Operand, Float, UnsafeMutablePointer<Float>, Int
     ) -> Void
-
-    /// Σ over the batch of Aᵀ B, as one product over all rows, where both sides have the whole batch and are dense.
-    func flattenedReduction(_ a: Tensor, _ b: Tensor) -> FlatProduct? {
-        guard transposeA, !transposeB, a.rank == b.rank, a.shape.dropLast(2) == b.shape.dropLast(2) else { return nil }
-        let (x, w) = (a.contiguous().detached(), b.contiguous().detached())
-        return FlatProduct(a: x.reshaped([-1, x.shape.last!]), b: w.reshaped([-1, w.shape.last!]))
-    }
 }
 
-private struct FlatProduct {
-    let a: Tensor, b: Tensor
-    func run(_ a: Tensor, _ b: Tensor, alpha: Float, beta: Float, into c: UnsafeMutablePointer<Float>) {
-        ProductPlan(a, b, true, false).run(a, b, alpha: alpha, beta: beta, into: c)
+extension Tensor {
+    /// All axes but the last as one.
+    fileprivate var flattenedRows: Tensor {
+        detached().reshaped([Shape.count(Array(shape.dropLast())), shape.last ?? 1])
     }
 }
 
