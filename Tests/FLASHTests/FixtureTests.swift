@@ -1,0 +1,90 @@
+import NN
+import Tensors
+import Testing
+
+@testable import FLASHTransformers
+
+/// Agreement with flash-pytorch 0.1.9: outputs, loss and all gradients, every option at least once.
+@Suite struct FixtureTests {
+    @Test(arguments: Fixture.names("flash-transformer-"))
+    func transformer(_ name: String) throws {
+        let fixture = try Fixture(name)
+        let model = FLASHTransformer(
+            try FLASHConfiguration(fixture.configuration, file: name), key: RandomKey(seed: 1))
+        try fixture.load(model)
+        let tokens = try fixture.file.tokens("tokens")
+        let logits = try model(tokens, mask: fixture.optional("mask"))
+        try expectClose(logits, fixture.tensor("output"), 5e-6, "\(name): logits")
+        let loss = try crossEntropy(logits, fixture.file.tokens("targets"))
+        try expectClose(loss, fixture.tensor("loss"), 5e-6, "\(name): loss")
+        try fixture.expectGradients(gradients(of: loss), model)
+    }
+
+    @Test(arguments: Fixture.names("flash-layer-"))
+    func layer(_ name: String) throws {
+        let fixture = try Fixture(name)
+        var reader = try ConfigurationReader(fixture.configuration, file: name)
+        var options = FLASH.Options(dimension: try reader.int("dim"))
+        options.groupSize = try reader.int("group_size")
+        options.queryKeyDimension = try reader.int("query_key_dim")
+        options.expansionFactor = try reader.double("expansion_factor")
+        options.isCausal = try reader.bool("causal")
+        options.dropout = try reader.double("dropout")
+        options.normType = try reader.option("norm_type")
+        options.shiftsTokens = try reader.bool("shift_tokens")
+        options.attentionFunction = try reader.bool("laplace_attn_fn") ? .laplace : .reluSquared
+        options.reducesGroups = try reader.bool("reduce_group_non_causal_attn")
+        let rotary = try reader.optionalInt("rotary_pos_emb").map { RotaryEmbedding($0) }
+        try reader.finish()
+        let layer = FLASH(options, rotary: rotary, key: RandomKey(seed: 1))
+        let mask = try fixture.optional("mask")
+        try expectLayer(fixture, layer, inputs: ["x"]) { layer($0[0], mask: mask) }
+    }
+
+    @Test(arguments: Fixture.names("gau-"))
+    func gatedAttentionUnit(_ name: String) throws {
+        let fixture = try Fixture(name)
+        var reader = try ConfigurationReader(fixture.configuration, file: name)
+        var options = GAU.Options(dimension: try reader.int("dim"))
+        options.queryKeyDimension = try reader.int("query_key_dim")
+        options.expansionFactor = try reader.double("expansion_factor")
+        options.addsResidual = try reader.bool("add_residual")
+        options.isCausal = try reader.bool("causal")
+        options.dropout = try reader.double("dropout")
+        options.attentionFunction = try reader.bool("laplace_attn_fn") ? .laplace : .reluSquared
+        options.normType = try reader.option("norm_type")
+        _ = try reader.bool("rel_pos_bias")  // The peer builds the bias whatever this says.
+        try reader.finish()
+        let layer = GAU(options, key: RandomKey(seed: 1))
+        let mask = try fixture.optional("mask")
+        let inputs = fixture.file.entries["bias"] == nil ? ["x"] : ["x", "bias"]
+        try expectLayer(fixture, layer, inputs: inputs) {
+            layer($0[0], relativePositionBias: $0.count > 1 ? $0[1] : nil, mask: mask)
+        }
+    }
+
+    private func expectLayer(
+        _ fixture: Fixture, _ layer: any Module, inputs: [String], _ forward: ([Tensor]) -> Tensor
+    ) throws {
+        try fixture.load(layer)
+        let leaves = try inputs.map { try fixture.tensor($0).requiringGradient() }
+        let output = forward(leaves)
+        try expectClose(output, fixture.tensor("output"), 5e-6, "\(fixture.name): output")
+        let all = gradients(of: (output * (try fixture.tensor("probe"))).sum())
+        try fixture.expectGradients(all, layer)
+        for (input, leaf) in zip(inputs, leaves) {
+            let gradient = try #require(all[leaf], "\(fixture.name): no gradient for \(input)")
+            try expectClose(gradient, fixture.tensor("gradients/" + input), 2e-5, "\(fixture.name): gradient of \(input)")
+        }
+    }
+
+    @Test func relativePositionBuckets() throws {
+        let fixture = try Fixture("t5-buckets")
+        let positions = try fixture.file.tokens("relative_positions").values
+        for (kind, causal) in [("causal", true), ("bidirectional", false)] {
+            let expected = try fixture.file.tokens(kind).values
+            let got = positions.map { Int32(T5RelativePositionBias.bucket(Int($0), causal: causal)) }
+            #expect(got == expected)
+        }
+    }
+}

@@ -1,0 +1,198 @@
+import NN
+import Tensors
+import Testing
+
+@testable import FLASHTransformers
+
+/// A small model whose parameters are moved off their initial values, so that every path carries weight.
+func makeModel(
+    causal: Bool = true, laplace: Bool = false, groupSize: Int = 5, norm: NormType = .scaleNorm, shift: Bool = true,
+    queryKeyDimension: Int = 12, reduces: Bool = true, dimension: Int = 16,
+    change: (inout FLASHConfiguration) -> Void = { _ in }
+) -> FLASHTransformer {
+    var configuration = FLASHConfiguration(tokens: 11, dimension: dimension, depth: 2)
+    configuration.isCausal = causal
+    configuration.usesLaplace = laplace
+    configuration.groupSize = groupSize
+    configuration.queryKeyDimension = queryKeyDimension
+    configuration.normType = norm
+    configuration.shiftsTokens = shift
+    configuration.reducesGroups = reduces
+    change(&configuration)
+    let model = FLASHTransformer(configuration, key: RandomKey(seed: 7))
+    for (index, (key, parameter)) in model.trainable.enumerated() {
+        let noise = Tensor.normal(parameter.shape, standardDeviation: 0.1, key: RandomKey(seed: 8).child(index))
+        let scale: Float = key.hasSuffix("gamma") ? 20 : key.hasSuffix("attention_bias.weight") ? 0.2 : 1
+        parameter.assign(parameter.value.detached() * scale + noise)
+    }
+    return model
+}
+
+func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> TokenTensor {
+    let values = RandomKey(seed: seed).integers(shape.reduce(1, *)).map { Int32($0 % UInt64(vocabulary)) }
+    return TokenTensor(values, shape: shape)
+}
+
+@Suite struct PropertyTests {
+    @Test(arguments: [true, false], [true, false])
+    func laterTokensDoNotChangeEarlierLogits(laplace: Bool, shift: Bool) {
+        let model = makeModel(laplace: laplace, shift: shift)
+        let tokens = randomTokens([2, 23])
+        let before = model(tokens)
+        for t in [0, 4, 5, 12, 22] {
+            var changed = tokens
+            for row in 0..<2 { changed.values[row * 23 + t] = (changed.values[row * 23 + t] + 1) % 11 }
+            let after = model(changed)
+            #expect(after.sliced(1, to: t).values == before.sliced(1, to: t).values, "position \(t)")
+            #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)")
+        }
+    }
+
+    @Test func everyLaterPositionSeesTheFirstToken() {
+        let model = makeModel()
+        var tokens = randomTokens([1, 23])
+        let before = model(tokens)
+        tokens.values[0] = (tokens.values[0] + 1) % 11
+        let after = model(tokens)
+        for t in 0..<23 { #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)") }
+    }
+
+    @Test(arguments: [true, false], [NormType.scaleNorm, .layerNorm], [3, 8])
+    func decodingEqualsTheForwardPass(laplace: Bool, norm: NormType, groupSize: Int) {
+        let model = makeModel(laplace: laplace, groupSize: groupSize, norm: norm, shift: laplace)
+        let tokens = randomTokens([1, 29])
+        let full = model(tokens).reshaped([29, 11])
+        // One by one, and in pieces that end before, at and after group boundaries.
+        for pieces in [Array(repeating: 1, count: 29), [29], [8, 1, 7, 13], [2, 3, 3, 1, 15, 5]] {
+            var states = [model.startDecoding()]
+            var position = 0
+            for piece in pieces {
+                let next = Array(tokens.values[position..<position + piece])
+                let logits = model.decode([next], states: &states)
+                position += piece
+                // The products are cut differently, so sums round differently: some 1e-6 of the largest logit.
+                expectClose(logits, full.sliced(0, from: position - 1, to: position), 5e-6, "position \(position)")
+            }
+            #expect(states[0].position == 29)
+        }
+    }
+
+    @Test func sequencesOfUnequalLengthDecodeAsAlone() {
+        let model = makeModel()
+        let lengths = [1, 7, 19, 5]
+        let rows = lengths.enumerated().map { randomTokens([$1], seed: UInt64($0)).values }
+        var together = rows.map { _ in model.startDecoding() }
+        _ = model.decode(rows, states: &together)
+        let step = model.decode(rows.map { [$0[0]] }, states: &together)
+        for (index, row) in rows.enumerated() {
+            let alone = model(TokenTensor(row + [row[0]], shape: [1, row.count + 1])).at(1, row.count)
+            expectClose(step.sliced(0, from: index, to: index + 1), alone, 5e-6, "row \(index)")
+        }
+    }
+
+    @Test func aCopiedStateIsABranch() {
+        let model = makeModel()
+        var first = [model.startDecoding()]
+        _ = model.decode([[1, 2, 3, 4, 5, 6, 7]], states: &first)
+        var second = first
+        _ = model.decode([[8, 9]], states: &second)
+        let logits = model.decode([[3]], states: &first)
+        expectClose(logits, model(TokenTensor([1, 2, 3, 4, 5, 6, 7, 3], shape: [1, 8])).at(1, 7), 5e-6, "branch")
+    }
+
+    @Test(arguments: [true, false])
+    func paddingOnTheRightEqualsTruncation(perRow: Bool) {
+        let model = makeModel()
+        let tokens = randomTokens([2, 14])
+        let ones = (0..<14).map { Float($0 < 9 ? 1 : 0) }
+        let mask = perRow ? Tensor(ones + ones, shape: [2, 14]) : Tensor(ones)
+        let padded = model(tokens, mask: mask).sliced(1, to: 9)
+        let short = TokenTensor(Array(tokens.values[0..<9]) + Array(tokens.values[14..<23]), shape: [2, 9])
+        expectClose(padded, model(short), 2e-6, "logits")
+    }
+
+    @Test func maskedTokensPassNothingWithTheOptions() {
+        // With both corrections, what stands in masked places cannot matter, and neither can their number.
+        for reduces in [true, false] {
+            let model = makeModel(causal: false, reduces: reduces) {
+                $0.masksTokenShift = true
+                $0.dividesByValidCount = true
+            }
+            let mask = Tensor((0..<14).map { Float($0 == 3 || $0 >= 9 ? 0 : 1) })
+            var tokens = randomTokens([1, 14])
+            let before = model(tokens, mask: mask)
+            for place in [3, 9, 13] { tokens.values[place] = (tokens.values[place] + 4) % 11 }
+            let after = model(tokens, mask: mask)
+            for t in (0..<9) where t != 3 {
+                expectClose(after.at(1, t), before.at(1, t), 1e-6, "position \(t)")
+            }
+            let short = TokenTensor(Array(tokens.values[0..<9]), shape: [1, 9])
+            let truncated = model(short, mask: mask.sliced(0, to: 9))
+            expectClose(before.sliced(1, to: 3), truncated.sliced(1, to: 3), 2e-6, "truncated")
+        }
+    }
+
+    @Test func oddWidthsWork() {
+        // flash-pytorch crashes on an odd model width, and on an odd query/key width below 32.
+        let model = makeModel(queryKeyDimension: 7, dimension: 15)
+        let tokens = randomTokens([1, 12])
+        var states = [model.startDecoding()]
+        let logits = model.decode([tokens.values], states: &states)
+        expectClose(logits, model(tokens).at(1, 11), 5e-6, "logits")
+    }
+
+    @Test(arguments: [0, 1, 2])
+    func gradientsAgreeWithCentralDifferences(kind: Int) throws {
+        // The fixtures hold no case with several threads on one sequence or with dropout; differences cover both.
+        let model = makeModel(causal: kind == 0, reduces: kind == 1) { $0.attentionDropout = 0.3 }
+        let tokens = randomTokens([1, 17]), targets = randomTokens([1, 17], seed: 4)
+        let mode = ForwardMode.training(RandomKey(seed: 5))
+        func loss() -> Tensor { crossEntropy(model(tokens, mode: mode), targets) }
+        let all = gradients(of: loss())
+        for (index, (key, parameter)) in model.trainable.enumerated() {
+            let direction = Tensor.normal(parameter.shape, key: RandomKey(seed: 6).child(index))
+            let step: Float = 2e-3 / direction.values.map { $0 * $0 }.reduce(0, +).squareRoot()
+            let start = parameter.value.detached() * 1
+            parameter.assign(start + direction * step)
+            let above = withoutGradients { loss().item }
+            parameter.assign(start - direction * step)
+            let below = withoutGradients { loss().item }
+            parameter.assign(start)
+            let numeric = (above - below) / (2 * step)
+            let analytic = (try #require(all[parameter], "\(key)") * direction).sum().item
+            // The loss is known to 2e-7, so a quotient over a step of length 2e-3 to about 1e-4 of the unit direction.
+            let scale = direction.values.map { $0 * $0 }.reduce(0, +).squareRoot()
+            #expect(abs(numeric - analytic) <= 3e-4 * scale + 0.01 * abs(analytic), "\(key): \(analytic), \(numeric)")
+        }
+    }
+
+    @Test func dropoutRepeatsWithItsKeyAndIsOffInInference() {
+        let model = makeModel { $0.attentionDropout = 0.5 }
+        let tokens = randomTokens([2, 12])
+        let key = RandomKey(seed: 9)
+        #expect(model(tokens, mode: .training(key)).values == model(tokens, mode: .training(key)).values)
+        #expect(model(tokens, mode: .training(key)).values != model(tokens, mode: .training(key.child(1))).values)
+        #expect(model(tokens).values == model(tokens, mode: .inference).values)
+        #expect(model(tokens).values != model(tokens, mode: .training(key)).values)
+    }
+
+    @Test func unitsOfWorkAgree() {
+        // One unit a sequence, and one sequence cut over threads, add up to the same.
+        let model = makeModel(groupSize: 3)
+        let tokens = randomTokens([1, 31])
+        let twice = TokenTensor(tokens.values + tokens.values, shape: [2, 31])
+        expectClose(model(twice).sliced(0, to: 1), model(tokens), 5e-6, "logits")
+    }
+
+    @Test func unfixedAndFixedNormOfGAU() {
+        var options = GAU.Options(dimension: 8)
+        options.queryKeyDimension = 6
+        options.isCausal = true
+        let x = Tensor.normal([1, 9, 8], key: RandomKey(seed: 1))
+        let growing = GAU(options, key: RandomKey(seed: 2))
+        #expect(growing(x).sliced(1, to: 4).values != growing(x.sliced(1, to: 4)).values)
+        options.scoreDivisor = 9
+        let fixed = GAU(options, key: RandomKey(seed: 2))
+        expectClose(fixed(x).sliced(1, to: 4), fixed(x.sliced(1, to: 4)), 2e-6, "prefix")
+    }
+}
