@@ -108,6 +108,14 @@ public struct Tensor: Sendable {
         return storage.pointer + offset
     }
 
+    /// Makes this tensor the only owner of dense memory, by a copy where it is not, so that it may be written in place.
+    public mutating func ensureUnique() {
+        if isContiguous && isKnownUniquelyReferenced(&storage) { return }
+        let copy = Tensor(uninitialized: shape)
+        copyElements(of: self, to: copy.mutablePointer)
+        self = copy
+    }
+
     /// The same values without their history: no gradient flows through the result.
     public func detached() -> Tensor {
         Tensor(storage: storage, offset: offset, shape: shape, strides: strides)

@@ -1,0 +1,136 @@
+import CKernels
+import Foundation
+import NN
+import Tensors
+
+// The three ways FLASH knows positions: absolute sinusoids, rotation of queries and keys, and a bias by distance.
+
+/// Absolute positions as sinusoids times one learned scale (2202.10447, appendix B).
+///
+/// Keys: scale [1]; inv_freq [⌈d/2⌉] (buffer, 10000^(−2i/d)).
+public struct ScaledSinusoidalEmbedding: Module {
+    public let scale: Parameter
+    public let inverseFrequencies: Parameter
+    let dimension: Int
+
+    public init(_ dimension: Int) {
+        self.dimension = dimension
+        scale = Parameter(.ones([1]))
+        let frequencies = stride(from: 0, to: dimension, by: 2).map {
+            1 / Float(Foundation.pow(10000, Double($0) / Double(dimension)))
+        }
+        inverseFrequencies = Parameter(Tensor(frequencies), isTrainable: false)
+    }
+
+    /// [sin, cos] of the positions first ..< first + n, cut to d columns. Returns [n, d].
+    public func callAsFunction(_ n: Int, from first: Int = 0) -> Tensor {
+        let positions = (Tensor.range(n) + Float(first)).reshaped([n, 1])
+        let angles = positions * inverseFrequencies.value
+        return concatenate([sin(angles), cos(angles)], axis: 1).sliced(1, to: dimension) * scale.value
+    }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("scale", scale)
+        state.add("inv_freq", inverseFrequencies)
+    }
+}
+
+/// Rotary positions (RoFormer, 2104.09864) on adjacent pairs of the first `dimension` columns.
+///
+/// Key: freqs [dimension / 2], 10000^(−2i/dimension), frozen.
+public struct RotaryEmbedding: Module {
+    public let frequencies: Parameter
+    var dimension: Int { 2 * frequencies.count }
+
+    /// - Parameter dimension: the number of rotated columns; odd numbers are rounded down.
+    public init(_ dimension: Int) {
+        let even = dimension / 2 * 2
+        let values = stride(from: 0, to: even, by: 2).map {
+            1 / Float(Foundation.pow(10000, Double($0) / Double(even)))
+        }
+        frequencies = Parameter(Tensor(values), isTrainable: false)
+    }
+
+    /// The table for the positions first ..< first + n.
+    public func table(_ n: Int, from first: Int = 0) -> RotaryTable {
+        let angles = (Tensor.range(n) + Float(first)).reshaped([n, 1]) * frequencies.value
+        return RotaryTable(cosines: cos(angles), sines: sin(angles))
+    }
+
+    public func collect(into state: inout StateCollector) { state.add("freqs", frequencies) }
+}
+
+/// Cosines and sines of consecutive positions, [n, dimension / 2] each.
+public struct RotaryTable: Sendable {
+    let cosines: Tensor, sines: Tensor
+
+    /// Rotates dense rows [count, width] in place, the first of which is row `first` of the table; sign −1 rotates back.
+    func rotate(_ count: Int, _ width: Int, from first: Int, sign: Float, _ rows: UnsafeMutablePointer<Float>) {
+        let pairs = cosines.shape[1]
+        az_rotate_pairs(
+            count, width, 2 * pairs, sign, cosines.pointer + first * pairs, sines.pointer + first * pairs, rows, width,
+            rows, width)
+    }
+
+    /// The same rotation as an operation. x: [b, n, width]
+    func rotate(_ x: Tensor) -> Tensor { turned(x, sign: 1) }
+
+    private func turned(_ x: Tensor, sign: Float) -> Tensor {
+        let source = x.contiguous()
+        let result = Tensor(uninitialized: x.shape)
+        let (n, width) = (x.shape[1], x.shape[2])
+        az_scale(x.count, 1, source.pointer, result.mutablePointer)
+        for row in 0..<x.shape[0] { rotate(n, width, from: 0, sign: sign, result.mutablePointer + row * n * width) }
+        return .record("rotate", result, (x, { turned($0, sign: -sign) }))
+    }
+}
+
+/// A learned bias for each bucket of relative positions (T5, 1910.10683), one head, times a scale.
+///
+/// Key: relative_attention_bias.weight [32, 1], standard normal at first.
+public struct T5RelativePositionBias: Module {
+    public let relativeAttentionBias: Embedding
+    let scale: Float
+    let isCausal: Bool
+    static let buckets = 32
+    static let maximumDistance = 128
+
+    public init(scale: Float, causal: Bool, key: RandomKey) {
+        relativeAttentionBias = Embedding(Self.buckets, 1, key: key)
+        self.scale = scale
+        isCausal = causal
+    }
+
+    /// The bias by relative position j − i = −(n − 1) … n − 1 of key j to query i. Returns [2n − 1].
+    public func byDistance(_ n: Int) -> Tensor {
+        let buckets = (1 - n..<n).map { Int32(Self.bucket($0, causal: isCausal)) }
+        return relativeAttentionBias(TokenTensor(buckets)).reshaped([2 * n - 1]) * scale
+    }
+
+    /// The bias of every pair, [n, n].
+    public func callAsFunction(_ n: Int) -> Tensor {
+        let indices = (0..<n).flatMap { i in (0..<n).map { j in Int32(j - i + n - 1) } }
+        return byDistance(n).taking(TokenTensor(indices)).reshaped([n, n])
+    }
+
+    /// The bucket of a relative position (key − query): exact for near ones, logarithmic up to 128 for far ones, and
+    /// without `causal` separate for both directions. Single precision and truncation are the peer's: they decide where
+    /// buckets end.
+    static func bucket(_ relative: Int, causal: Bool) -> Int {
+        let (buckets, base, distance): (Int, Int, Int)
+        if causal {
+            (buckets, base, distance) = (Self.buckets, 0, max(-relative, 0))
+        } else {
+            (buckets, base, distance) = (Self.buckets / 2, relative > 0 ? Self.buckets / 2 : 0, abs(relative))
+        }
+        let exact = buckets / 2
+        if distance < exact { return base + distance }
+        let span = Float(Foundation.log(Double(maximumDistance) / Double(exact)))
+        let step = Foundation.logf(Float(distance) / Float(exact)) / span * Float(buckets - exact)
+        return base + min(exact + Int(step), buckets - 1)
+    }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("relative_attention_bias", relativeAttentionBias)
+    }
+}
