@@ -57,8 +57,9 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         for t in 0..<23 { #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)") }
     }
 
-    @Test(arguments: [true, false], [NormType.scaleNorm, .layerNorm], [3, 8])
-    func decodingEqualsTheForwardPass(laplace: Bool, norm: NormType, groupSize: Int) {
+    @Test(arguments: [true, false], [3, 8])
+    func decodingEqualsTheForwardPass(laplace: Bool, groupSize: Int) {
+        let norm: NormType = laplace == (groupSize == 3) ? .scaleNorm : .layerNorm
         let model = makeModel(laplace: laplace, groupSize: groupSize, norm: norm, shift: laplace)
         let tokens = randomTokens([1, 29])
         let full = model(tokens).reshaped([29, 11])
