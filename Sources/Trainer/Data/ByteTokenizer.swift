@@ -1,0 +1,39 @@
+import NN
+
+/// One token a byte of the UTF-8 text: 256 tokens, any text, nothing to learn or to keep.
+public struct ByteTokenizer: Tokenizer {
+    public init() {}
+
+    public var kind: TokenizerKind { .bytes }
+
+    public var vocabularySize: Int { 256 }
+
+    public func encode(_ text: String) -> [Int32] {
+        text.utf8.map(Int32.init)
+    }
+
+    public func bytes(of token: Int32) -> [UInt8] {
+        UInt8(exactly: token).map { [$0] } ?? Array("\u{FFFD}".utf8)
+    }
+
+    /// Bytes are read from the files when they are asked for; the text need not be valid UTF-8.
+    public func tokens(of text: TextSource) -> TokenSource {
+        TokenSource(name: text.name, storage: ByteTokens(text: text))
+    }
+
+    public var savedState: [String: JSONValue] { [:] }
+}
+
+private struct ByteTokens: TokenStorage {
+    let text: TextSource
+
+    var count: Int { text.count }
+
+    func copy(_ range: Range<Int>, into destination: UnsafeMutablePointer<Int32>) {
+        text.forEachPiece(of: range) { offset, bytes in
+            for i in bytes.indices { destination[offset + i] = Int32(bytes[i]) }
+        }
+    }
+
+    func byteCount(of range: Range<Int>) -> Int { range.count }
+}

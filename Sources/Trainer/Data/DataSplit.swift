@@ -1,0 +1,51 @@
+import Foundation
+import Tensors
+
+/// What is trained on and what is held back to validate with.
+public struct DataSplit: Sendable {
+    public let training: TokenSource
+    /// nil when nothing is held back.
+    public let validation: TokenSource?
+
+    /// Holds back the end of a text.
+    /// - Parameters:
+    ///   - validationFraction: the share of the tokens, at least 0 (no validation) and below 1.
+    ///   - sequenceLength: what the training windows have; each part must have one token more.
+    /// - Throws: `InputError` that names the text, its length and the length needed.
+    public init(_ tokens: TokenSource, validationFraction: Double = 0.1, sequenceLength: Int) throws {
+        guard validationFraction >= 0, validationFraction < 1 else {
+            throw InputError(
+                "--validation-fraction: expected a number of at least 0 and below 1, found \(validationFraction)")
+        }
+        try Self.requireLength(of: tokens, sequenceLength: sequenceLength)
+        guard validationFraction > 0 else {
+            training = tokens
+            validation = nil
+            return
+        }
+        let boundary = tokens.count - Int((Double(tokens.count) * validationFraction).rounded())
+        let share = String(format: "%.4g %%", validationFraction * 100)
+        training = tokens.slice(0..<boundary, name: "\(tokens.name) (without the last \(share))")
+        let validation = tokens.slice(boundary..<tokens.count, name: "\(tokens.name) (the last \(share))")
+        try Self.requireLength(of: training, sequenceLength: sequenceLength)
+        try Self.requireLength(of: validation, sequenceLength: sequenceLength)
+        self.validation = validation
+    }
+
+    /// Validates with a text of its own.
+    /// - Throws: `InputError` that names the text that is too short, its length and the length needed.
+    public init(training: TokenSource, validation: TokenSource, sequenceLength: Int) throws {
+        try Self.requireLength(of: training, sequenceLength: sequenceLength)
+        try Self.requireLength(of: validation, sequenceLength: sequenceLength)
+        self.training = training
+        self.validation = validation
+    }
+
+    /// A window of n inputs and n targets, each the token after, takes n + 1 tokens.
+    static func requireLength(of tokens: TokenSource, sequenceLength: Int) throws {
+        guard tokens.count <= sequenceLength else { return }
+        throw InputError(
+            "\(tokens.name): has \(tokens.count) tokens; a sequence length of \(sequenceLength) needs at least"
+                + " \(sequenceLength + 1)")
+    }
+}

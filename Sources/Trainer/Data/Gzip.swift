@@ -1,0 +1,95 @@
+import CZlib
+import Foundation
+import Tensors
+
+/// Reads gzip files (RFC 1952), also ones of several members, as `cat a.gz b.gz` makes them.
+enum Gzip {
+    /// The decompressed contents, checked against the lengths and checksums in the file.
+    /// - Throws: `InputError` naming the path when the file is not gzip, damaged, or cut off.
+    static func decompress(_ file: MappedFile) throws -> [UInt8] {
+        try file.withUnsafeBytes { compressed in
+            guard compressed.starts(with: [0x1F, 0x8B]) else {
+                throw InputError("\(file.path): is not gzip data; expected that of a file named .gz")
+            }
+            return try Inflation(compressed, path: file.path).run()
+        }
+    }
+}
+
+/// One decompression in progress.
+private final class Inflation {
+    /// At a fixed address, which zlib remembers.
+    private let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
+    private let compressed: UnsafeRawBufferPointer
+    private let path: String
+    /// How much of `compressed` zlib has been given; it takes at most 4 GB at once.
+    private var given = 0
+    private var output: [UInt8] = []
+    private var chunk = [UInt8](repeating: 0, count: 1 << 18)
+
+    init(_ compressed: UnsafeRawBufferPointer, path: String) throws {
+        self.compressed = compressed
+        self.path = path
+        stream.initialize(to: z_stream())
+        // 15 is the largest window, + 16 asks for gzip and nothing else.
+        let status = inflateInit2_(stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+        guard status == Z_OK else { throw InputError("\(path): zlib cannot start (status \(status))") }
+    }
+
+    deinit {
+        inflateEnd(stream)
+        stream.deallocate()
+    }
+
+    func run() throws -> [UInt8] {
+        reserveOutput()
+        while true {
+            giveInput()
+            switch inflateChunk() {
+            case Z_OK: continue
+            case Z_STREAM_END:
+                if isOnlyPadding(from: given - Int(stream.pointee.avail_in)) { return output }
+                inflateReset(stream)  // another member follows
+            case Z_BUF_ERROR where given == compressed.count && stream.pointee.avail_in == 0:
+                throw InputError("\(path): ends in the middle; expected a complete gzip file")
+            case Z_MEM_ERROR: throw InputError("\(path): not enough memory to decompress it")
+            default:
+                let reason = stream.pointee.msg.map { String(cString: $0) } ?? "unknown compression"
+                throw InputError("\(path): damaged gzip data: \(reason)")
+            }
+        }
+    }
+
+    private func giveInput() {
+        guard stream.pointee.avail_in == 0, given < compressed.count else { return }
+        let length = min(compressed.count - given, 1 << 30)
+        let start = compressed.baseAddress!.assumingMemoryBound(to: UInt8.self) + given
+        stream.pointee.next_in = UnsafeMutablePointer(mutating: start)
+        stream.pointee.avail_in = UInt32(length)
+        given += length
+    }
+
+    /// Decompresses until the chunk is full, the input used up, or a member at its end.
+    private func inflateChunk() -> Int32 {
+        let status = chunk.withUnsafeMutableBufferPointer { buffer in
+            stream.pointee.next_out = buffer.baseAddress
+            stream.pointee.avail_out = UInt32(buffer.count)
+            return inflate(stream, Z_NO_FLUSH)
+        }
+        output += chunk[..<(chunk.count - Int(stream.pointee.avail_out))]
+        return status
+    }
+
+    /// Whether nothing but zeros follows, which tapes and some tools leave at the end.
+    private func isOnlyPadding(from position: Int) -> Bool {
+        compressed[position...].allSatisfy { $0 == 0 }
+    }
+
+    /// The last four bytes are the length (of the last member, below 4 GB): growing an array to it step by step would
+    /// need up to three times the memory. A lying length costs nothing but address space.
+    private func reserveOutput() {
+        let trailer = compressed.suffix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
+        let most = compressed.count * 1032  // no deflate stream expands more
+        output.reserveCapacity(min(trailer, most))
+    }
+}

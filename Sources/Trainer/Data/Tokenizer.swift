@@ -1,0 +1,80 @@
+import Foundation
+import NN
+import Tensors
+
+/// Turns text into tokens and back. Tokens are numbers from 0 up to, but not including, `vocabularySize`.
+public protocol Tokenizer: Sendable {
+    /// The kind by which `--tokenizer` and the saved file call it.
+    var kind: TokenizerKind { get }
+
+    /// The number of different tokens; a model's vocabulary must be at least as large.
+    var vocabularySize: Int { get }
+
+    /// The tokens of a prompt.
+    /// - Throws: `InputError` for text the tokenizer has no tokens for.
+    func encode(_ text: String) throws -> [Int32]
+
+    /// The UTF-8 bytes a token stands for, which may be a part of a character only. A number outside the vocabulary (a
+    /// model may have more tokens than its tokenizer) stands for U+FFFD, the replacement character.
+    func bytes(of token: Int32) -> [UInt8]
+
+    /// The tokens of a whole text.
+    /// - Throws: `InputError` that names file and position of what the tokenizer has no tokens for.
+    func tokens(of text: TextSource) throws -> TokenSource
+
+    /// What `TokenizerKind.load` needs to make the same tokenizer again, as members of a JSON object.
+    var savedState: [String: JSONValue] { get }
+}
+
+extension Tokenizer {
+    /// The text that tokens stand for; bytes that are not valid UTF-8 become U+FFFD.
+    public func decode(_ tokens: [Int32]) -> String {
+        String(decoding: tokens.flatMap(bytes), as: UTF8.self)
+    }
+
+    /// Decodes token by token, for output that is shown as it comes.
+    public func makeDecoder() -> StreamingDecoder {
+        StreamingDecoder(self)
+    }
+
+    /// Writes the tokenizer as `tokenizer.json` to a run folder, atomically.
+    public func save(toFolder folder: String) throws {
+        let document = JSONValue.object(savedState.merging(["type": .string(kind.rawValue)]) { $1 })
+        try AtomicFile.write(Data("\(document)\n".utf8), to: TokenizerKind.path(inFolder: folder))
+    }
+}
+
+/// The tokenizers there are, by the names that `--tokenizer` takes.
+public enum TokenizerKind: String, CaseIterable, Sendable {
+    case bytes
+    case characters
+
+    /// A new tokenizer.
+    /// - Parameter texts: what a vocabulary is learned from: the training text, and the validation text if it is one of
+    ///   its own. A tokenizer without a learned vocabulary does not look at them.
+    public func makeTokenizer(learningFrom texts: [TextSource]) throws -> any Tokenizer {
+        switch self {
+        case .bytes: ByteTokenizer()
+        case .characters: try CharacterTokenizer(learningFrom: texts)
+        }
+    }
+
+    /// The tokenizer saved in a run folder.
+    /// - Throws: `InputError` that names the file when it is missing or not such a file.
+    public static func load(fromFolder folder: String) throws -> any Tokenizer {
+        let path = path(inFolder: folder)
+        var reader = try ConfigurationReader(path: path)
+        let kind: TokenizerKind = try reader.option("type")
+        let tokenizer: any Tokenizer =
+            switch kind {
+            case .bytes: ByteTokenizer()
+            case .characters: try CharacterTokenizer(reading: &reader)
+            }
+        try reader.finish()
+        return tokenizer
+    }
+
+    static func path(inFolder folder: String) -> String {
+        (folder as NSString).appendingPathComponent("tokenizer.json")
+    }
+}

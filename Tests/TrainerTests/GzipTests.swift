@@ -1,0 +1,95 @@
+import Foundation
+import Tensors
+import Testing
+
+@testable import Trainer
+
+@Suite struct GzipTests {
+    let folder: TemporaryFolder
+
+    /// Made by Python's gzip module.
+    let first = [UInt8](Data(base64Encoded: "H4sIAAAAAAAC/yvJV0hK1VHIL1LIyy9RKAHxuACEzehLFAAAAA==")!)
+    let second = [UInt8](Data(base64Encoded: "H4sIAAAAAAAC/yvJSCxRyCxWKMlIVSgsTS0uyczP4wIAcwFc2BUAAAA=")!)
+    let ofNothing = [UInt8](Data(base64Encoded: "H4sIAAAAAAAC/wMAAAAAAAAAAAA=")!)
+
+    init() throws { folder = try TemporaryFolder() }
+
+    private func text(_ bytes: [UInt8], _ name: String = "a.txt.gz") throws -> String {
+        let source = try TextSource(path: try folder.write(bytes, name))
+        return String(decoding: source[0..<source.count], as: UTF8.self)
+    }
+
+    @Test func oneMember() throws {
+        #expect(try text(first) == "to be, or not to be\n")
+        #expect(try text(first, "A.GZ") == "to be, or not to be\n")
+    }
+
+    @Test func severalMembersAndPadding() throws {
+        #expect(try text(first + second) == "to be, or not to be\nthat is the question\n")
+        #expect(try text(first + ofNothing + second) == "to be, or not to be\nthat is the question\n")
+        #expect(try text(first + [0, 0, 0]) == "to be, or not to be\n")
+    }
+
+    @Test func besidePlainFiles() throws {
+        let plain = try folder.write("whether ", "b.txt")
+        let source = try TextSource(paths: [plain, try folder.write(second, "c.gz"), plain])
+        #expect(String(decoding: source[0..<source.count], as: UTF8.self) == "whether that is the question\nwhether ")
+    }
+
+    @Test func largerThanOneChunk() throws {
+        // Stored blocks (RFC 1951, 3.2.4) need no compressor.
+        let content = (0..<600_000).map { UInt8(truncatingIfNeeded: $0 &* 7 ^ $0 >> 9) }
+        var file: [UInt8] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255]
+        for start in stride(from: 0, to: content.count, by: 50_000) {
+            let length = UInt16(50_000)
+            file.append(start + 50_000 == content.count ? 1 : 0)
+            file += [length, ~length].flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }
+            file += content[start..<start + 50_000]
+        }
+        for word in [crc32(content), UInt32(content.count)] { file += (0..<4).map { UInt8(word >> (8 * $0) & 255) } }
+        let source = try TextSource(path: try folder.write(file, "a.gz"))
+        #expect(source[0..<source.count] == content)
+    }
+
+    /// Bit by bit, as in the standard.
+    private func crc32(_ bytes: [UInt8]) -> UInt32 {
+        ~bytes.reduce(~0) { crc, byte in
+            (0..<8).reduce(crc ^ UInt32(byte)) { crc, _ in crc >> 1 ^ (crc & 1 == 1 ? 0xEDB8_8320 : 0) }
+        }
+    }
+
+    // MARK: What cannot be read
+
+    @Test func plainTextOfThatName() throws {
+        let path = try folder.write("just text", "a.gz")
+        expectError("\(path): is not gzip data; expected that of a file named .gz") { try TextSource(path: path) }
+    }
+
+    @Test func cutOffAnywhere() throws {
+        for length in 2..<first.count {
+            let path = try folder.write(first.prefix(length), "a.gz")
+            expectError("\(path): ends in the middle; expected a complete gzip file") { try TextSource(path: path) }
+        }
+        let path = try folder.write(first + second.dropLast(), "a.gz")
+        expectError("\(path): ends in the middle; expected a complete gzip file") { try TextSource(path: path) }
+    }
+
+    @Test func damaged() throws {
+        for (index, reason) in [
+            (2, "unknown compression method"), (10, "invalid block type"), (first.count - 8, "incorrect data check"),
+            (first.count - 4, "incorrect length check"),
+        ] {
+            var bytes = first
+            bytes[index] = index == 10 ? bytes[index] | 6 : ~bytes[index]
+            let path = try folder.write(bytes, "a.gz")
+            expectError("\(path): damaged gzip data: \(reason)") { try TextSource(path: path) }
+        }
+        let path = try folder.write(first + Array("garbage".utf8), "a.gz")
+        expectError("\(path): damaged gzip data: incorrect header check") { try TextSource(path: path) }
+    }
+
+    @Test func nothingInIt() throws {
+        let path = try folder.write(ofNothing, "a.gz")
+        expectError("\(path): is empty; expected a text") { try TextSource(path: path) }
+    }
+}

@@ -1,0 +1,74 @@
+import Foundation
+import Tensors
+import Testing
+import Trainer
+
+@Suite struct LearningRateScheduleTests {
+    /// The formulas are computed in double precision on both sides; 1e-15 is a few roundings.
+    private func close(_ first: Double, _ second: Double) -> Bool { abs(first - second) <= 1e-15 * abs(second) + 1e-18 }
+
+    @Test(arguments: LearningRateSchedule.Shape.allCases)
+    func warmUpIsLinearAndEndsAtThePeak(shape: LearningRateSchedule.Shape) throws {
+        let schedule = try LearningRateSchedule(shape, peak: 2e-4, warmupSteps: 10, totalSteps: 50)
+        for step in 1...10 { #expect(close(schedule.learningRate(at: step), 2e-4 * Double(step) / 10)) }
+        #expect(schedule.learningRate(at: 10) == 2e-4)
+        for step in 11...100 { #expect(schedule.learningRate(at: step) <= 2e-4) }
+    }
+
+    @Test func constant() throws {
+        let schedule = try LearningRateSchedule(.constant, peak: 0.5)
+        #expect([1, 2, 1_000_000].map(schedule.learningRate) == [0.5, 0.5, 0.5])
+    }
+
+    @Test func cosine() throws {
+        let schedule = try LearningRateSchedule(.cosine, peak: 1, warmupSteps: 20, totalSteps: 120, floor: 0.1)
+        #expect(schedule.learningRate(at: 20) == 1)
+        #expect(close(schedule.learningRate(at: 45), 0.1 + 0.9 * (1 + 0.5.squareRoot()) / 2))  // a quarter
+        #expect(close(schedule.learningRate(at: 70), 0.55))  // half-way
+        #expect(close(schedule.learningRate(at: 120), 0.1))
+        #expect(close(schedule.learningRate(at: 5000), 0.1))
+        let rates = (20...120).map(schedule.learningRate)
+        #expect(zip(rates, rates.dropFirst()).allSatisfy { $0 > $1 })
+    }
+
+    @Test func cosineWithoutWarmUpBeginsBelowThePeakAndEndsAtZero() throws {
+        let schedule = try LearningRateSchedule(.cosine, peak: 1, totalSteps: 4)
+        #expect(close(schedule.learningRate(at: 1), (1 + 0.5.squareRoot()) / 2))
+        #expect(schedule.learningRate(at: 4) == 0)
+    }
+
+    @Test func noamIsThePaperFormula() throws {
+        let (dim, warmup, factor) = (512, 4000, 1.0)
+        let peak = LearningRateSchedule.noamPeak(modelDimension: dim, warmupSteps: warmup, factor: factor)
+        let schedule = try LearningRateSchedule(.noam, peak: peak, warmupSteps: warmup)
+        for step in [1, 2, 100, 3999, 4000, 4001, 5000, 100_000] {
+            let t = Double(step)
+            let paper = factor * pow(Double(dim), -0.5) * min(pow(t, -0.5), t * pow(Double(warmup), -1.5))
+            #expect(abs(schedule.learningRate(at: step) - paper) <= 1e-14 * paper)  // pow rounds as well
+        }
+        #expect(schedule.learningRate(at: 4000) == peak)
+    }
+
+    @Test func impossibleOptions() {
+        for peak in [0, -1, .nan, .infinity] {
+            expectError("--learning-rate: expected a number above 0, found \(peak)") {
+                try LearningRateSchedule(.constant, peak: peak)
+            }
+        }
+        expectError("--warmup: expected a whole number of at least 0, found -1") {
+            try LearningRateSchedule(.constant, peak: 1, warmupSteps: -1)
+        }
+        expectError("--learning-rate-floor: expected a number from 0 to 1, found 1.5") {
+            try LearningRateSchedule(.cosine, peak: 1, totalSteps: 9, floor: 1.5)
+        }
+        expectError("--warmup: expected at least 1 for --schedule noam, which falls from the warm-up on, found 0") {
+            try LearningRateSchedule(.noam, peak: 1)
+        }
+        expectError("--schedule cosine: needs to know the number of steps; expected --steps or --epochs") {
+            try LearningRateSchedule(.cosine, peak: 1)
+        }
+        expectError("--warmup: expected fewer than the 9 steps of --schedule cosine, found 9") {
+            try LearningRateSchedule(.cosine, peak: 1, warmupSteps: 9, totalSteps: 9)
+        }
+    }
+}

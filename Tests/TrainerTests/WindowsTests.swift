@@ -1,0 +1,138 @@
+import Tensors
+import Testing
+import Trainer
+
+@Suite struct WindowSamplerTests {
+    private func sampler(
+        _ count: Int = 1000, length: Int = 7, batch: Int = 3, seed: UInt64 = 5
+    ) throws -> WindowSampler {
+        try WindowSampler(countingTokens(count), sequenceLength: length, batchSize: batch, seed: seed)
+    }
+
+    @Test func targetsAreTheNextTokens() throws {
+        let batch = try sampler().batch(at: 4)
+        #expect(batch.shape == [3, 7])
+        #expect(batch.inputs.count == 21)
+        #expect(batch.targets == batch.inputs.map { $0 + 1 })
+        for row in 0..<3 {
+            let inputs = Array(batch.inputs[row * 7..<row * 7 + 7])
+            #expect(inputs == (inputs[0]..<inputs[0] + 7).map { $0 })
+        }
+    }
+
+    @Test func batchesDependOnSeedAndNumberOnly() throws {
+        let first = try sampler()
+        let forwards = (0..<50).map(first.batch)
+        let second = try sampler()
+        #expect((0..<50).reversed().map(second.batch).reversed() == forwards)
+        #expect(Set(forwards.map(\.inputs)).count == 50)
+        let other = try sampler(seed: 6)
+        #expect((0..<50).filter { other.batch(at: $0) == forwards[$0] }.isEmpty)
+    }
+
+    @Test func smallBatchesAreTheWindowsOfLargeOnes() throws {
+        let large = try sampler(batch: 6)
+        let small = try sampler(batch: 3)
+        for step in 0..<10 {
+            #expect(
+                large.batch(at: step).inputs == small.batch(at: 2 * step).inputs + small.batch(at: 2 * step + 1).inputs)
+        }
+    }
+
+    @Test func theSameWindowsForEver() throws {
+        // A change of these numbers would silently change what every seed trains on.
+        let batch = try sampler(1_000_000, length: 1, batch: 4, seed: 42).batch(at: 10)
+        #expect(batch.inputs == [228_533, 53_064, 241_097, 466_766])
+    }
+
+    @Test func allPlacesAreEquallyLikely() throws {
+        // 10 places (17 − 7 tokens), 30,000 draws: a χ² with 9 degrees of freedom, above 33.7 in 1 of 10,000 seeds.
+        let sampler = try sampler(17)
+        var counts = [Int](repeating: 0, count: 10)
+        for step in 0..<10_000 {
+            let inputs = sampler.batch(at: step).inputs
+            for row in 0..<3 { counts[Int(inputs[row * 7])] += 1 }
+        }
+        #expect(counts.reduce(0.0) { $0 + (Double($1) - 3000) * (Double($1) - 3000) / 3000 } < 33.7)
+    }
+
+    @Test func aTextOfExactlyOneWindow() throws {
+        #expect(try sampler(8, batch: 1).batch(at: 3).targets == [1, 2, 3, 4, 5, 6, 7])
+        expectError("numbers: has 7 tokens; a sequence length of 7 needs at least 8") { try sampler(7) }
+    }
+
+    @Test func epochsAreRoundedUp() throws {
+        #expect(try sampler(211, length: 7, batch: 3).batchesPerEpoch == 10)  // 210 targets, 21 a batch
+        #expect(try sampler(212, length: 7, batch: 3).batchesPerEpoch == 11)
+        #expect(try sampler(8, length: 7, batch: 3).batchesPerEpoch == 1)
+    }
+}
+
+@Suite struct SequentialWindowsTests {
+    @Test(arguments: [2, 3, 7, 8, 9, 15, 16, 17, 50, 57], [1, 2, 3, 100])
+    func everyTokenButTheFirstIsATargetOnce(count: Int, batchSize: Int) throws {
+        for length in [1, 2, 7, 8, 100] {
+            let windows = try SequentialWindows(countingTokens(count), sequenceLength: length, batchSize: batchSize)
+            #expect(windows.flatMap(\.targets) == (1..<Int32(count)).map { $0 })
+            #expect(windows.flatMap(\.inputs) == (0..<Int32(count - 1)).map { $0 })
+            #expect(windows.targetCount == count - 1)
+            for batch in windows {
+                #expect(batch.inputs.count == batch.shape[0] * batch.shape[1])
+                #expect(batch.shape[0] <= batchSize && batch.shape[1] <= length)
+                #expect(batch.targets == batch.inputs.map { $0 + 1 })
+            }
+        }
+    }
+
+    @Test func theRestIsABatchOfItsOwn() throws {
+        let windows = try SequentialWindows(countingTokens(24), sequenceLength: 4, batchSize: 2)
+        #expect(windows.map(\.shape) == [[2, 4], [2, 4], [1, 4], [1, 3]])
+        #expect(windows[3].inputs == [20, 21, 22])
+        let whole = try SequentialWindows(countingTokens(17), sequenceLength: 4, batchSize: 2)
+        #expect(whole.map(\.shape) == [[2, 4], [2, 4]])
+    }
+
+    @Test func aPartOfAText() throws {
+        let part = countingTokens(100).slice(90..<100, name: "end")
+        #expect(
+            try SequentialWindows(part, sequenceLength: 4).map(\.targets) == [
+                [91, 92, 93, 94], [95, 96, 97, 98], [99],
+            ])
+    }
+
+    @Test func nothingToPredict() {
+        expectError("numbers: has 1 tokens; a sequence length of 1 needs at least 2") {
+            try SequentialWindows(countingTokens(1), sequenceLength: 8)
+        }
+    }
+}
+
+@Suite struct SplitMix64Tests {
+    @Test func publishedSequence() {
+        // The reference implementation's first numbers for the seed 1234567.
+        var generator = SplitMix64(seed: 1_234_567)
+        #expect(
+            (0..<5).map { _ in generator.next() } == [
+                6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423,
+                4_593_380_528_125_082_431, 16_408_922_859_458_223_821,
+            ])
+    }
+
+    @Test func boundedNumbers() {
+        var generator = SplitMix64(seed: 3)
+        #expect((0..<100).allSatisfy { _ in generator.next(below: 1) == 0 })
+        // Three fourths of the largest range: a method that is not exact favours its lower half, 2 to 1.
+        let bound = Int.max / 4 * 3 + 1
+        let low = (0..<30_000).count { _ in generator.next(below: bound) < bound / 2 }
+        #expect(abs(low - 15_000) < 4 * 87)  // four standard deviations of 30,000 coin tosses
+        #expect((0..<1000).allSatisfy { _ in (0..<bound).contains(generator.next(below: bound)) })
+    }
+
+    @Test func streamsDiffer() {
+        let firsts = (0..<10_000).map { stream in
+            var generator = SplitMix64(seed: 0, stream: UInt64(stream))
+            return generator.next()
+        }
+        #expect(Set(firsts).count == 10_000)
+    }
+}
