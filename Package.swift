@@ -43,7 +43,7 @@ let package = Package(
         .target(name: "CKernels", cSettings: cSettings),
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: hotSwift),
         .target(name: "NN", dependencies: ["Tensors"], swiftSettings: hotSwift),
-        .target(name: "Trainer", dependencies: ["NN", "CZlib"], swiftSettings: hotSwift),
+        .target(name: "Trainer", dependencies: ["NN", "CKernels", "CZlib"], swiftSettings: hotSwift),
 
         // MARK: Models
         .target(

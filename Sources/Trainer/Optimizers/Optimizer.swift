@@ -1,0 +1,128 @@
+import CKernels
+import Foundation
+import NN
+import Tensors
+
+/// Adam, AdamW or SGD over the parameters of a model, with torch.optim's numbers. Each update is one pass over memory.
+///
+///     let optimizer = Optimizer(model.trainable, .adamW(weightDecay: 0.1))
+///     let gradients = gradients(of: loss)
+///     let norm = optimizer.globalNorm(of: gradients)
+///     optimizer.update(gradients, learningRate: 1e-3, scale: Optimizer.clippingScale(norm: norm, limit: 1))
+///
+/// Updates write the parameters in place, each element by one thread: the same bits for any thread count. As in PyTorch,
+/// a parameter without a gradient is left as it is, and its count of steps with it.
+public final class Optimizer {
+    public let options: OptimizerOptions
+    var slots: [Slot]
+
+    /// A parameter and what the optimiser remembers about it.
+    struct Slot {
+        let key: String
+        let parameter: Parameter
+        /// Updates made so far.
+        var steps = 0
+        /// Adam: both moments. SGD: the momentum, where there is any.
+        var moments: [Tensor]
+    }
+
+    /// - Parameter parameters: what is to be updated, each once, with the names that the state is saved under.
+    public init(_ parameters: [(key: String, parameter: Parameter)], _ options: OptimizerOptions = .adam()) {
+        self.options = options
+        let moments = options.momentNames.count
+        slots = parameters.map { key, parameter in
+            Slot(
+                key: key, parameter: parameter,
+                moments: (0..<moments).map { _ in .zeros(parameter.shape) })
+        }
+    }
+
+    // MARK: Clipping
+
+    /// The euclidean norm of all gradients together, summed in float64.
+    public func globalNorm(of gradients: Gradients) -> Double {
+        let present = slots.compactMap { gradients[$0.parameter]?.contiguous() }
+        let chunks = Chunk.cut(present.map(\.count))
+        let sums = [Double](unsafeUninitializedCapacity: chunks.count) { buffer, count in
+            // Each chunk writes a place of its own; they are added in their order below.
+            nonisolated(unsafe) let sums = buffer
+            parallelFor(chunks.count) { i in
+                let chunk = chunks[i]
+                sums[i] = az_sum_squares(chunk.range.count, present[chunk.index].pointer + chunk.range.lowerBound)
+            }
+            count = chunks.count
+        }
+        return sums.reduce(0, +).squareRoot()
+    }
+
+    /// The factor that brings gradients of this norm down to `limit`: torch's clip_grad_norm_. 1 without a limit.
+    public static func clippingScale(norm: Double, limit: Double?) -> Double {
+        limit.map { min(1, $0 / (norm + 1e-6)) } ?? 1
+    }
+
+    // MARK: Updating
+
+    /// One step.
+    /// - Parameters:
+    ///   - learningRate: that of this step.
+    ///   - scale: what the gradients are multiplied by first.
+    public func update(_ gradients: Gradients, learningRate: Double, scale: Double = 1) {
+        let updates: [(slot: Int, gradient: Tensor)] = slots.indices.compactMap { slot in
+            gradients[slots[slot].parameter].map { (slot, $0.contiguous()) }
+        }
+        for (slot, _) in updates { slots[slot].steps += 1 }
+        let chunks = Chunk.cut(updates.map(\.gradient.count))
+        parallelFor(chunks.count) { i in
+            let (slot, gradient) = updates[chunks[i].index]
+            update(slots[slot], gradient, chunks[i].range, learningRate, scale)
+        }
+    }
+
+    private func update(
+        _ slot: Slot, _ gradient: Tensor, _ range: Range<Int>, _ learningRate: Double, _ scale: Double
+    ) {
+        let start = range.lowerBound
+        let (g, p) = (gradient.pointer + start, slot.parameter.value.mutablePointer + start)
+        let moments = slot.moments.map { $0.mutablePointer + start }
+        switch options.kind {
+        case .adam, .adamW:
+            let steps = Double(slot.steps)
+            az_adam(
+                range.count, learningRate, options.beta1, options.beta2, options.epsilon, options.weightDecay,
+                options.kind == .adamW ? 1 : 0, 1 - pow(options.beta1, steps), 1 - pow(options.beta2, steps), scale,
+                g, p, moments[0], moments[1])
+        case .sgd:
+            az_sgd(
+                range.count, learningRate, options.momentum, options.weightDecay, slot.steps == 1 ? 1 : 0, scale, g, p,
+                moments.first)
+        }
+    }
+}
+
+extension OptimizerOptions {
+    /// What is remembered for each parameter, by the names it is saved under.
+    var momentNames: [String] {
+        switch kind {
+        case .adam, .adamW: ["first_moment", "second_moment"]
+        case .sgd: momentum > 0 ? ["momentum"] : []
+        }
+    }
+}
+
+/// A part of one of several arrays: work for one thread.
+private struct Chunk {
+    let index: Int
+    let range: Range<Int>
+
+    /// 64 Ki elements: the four arrays of Adam take a megabyte, half of a second-level cache.
+    private static let length = 1 << 16
+
+    /// Cuts arrays of the given lengths into chunks, none across two.
+    static func cut(_ counts: [Int]) -> [Chunk] {
+        counts.enumerated().flatMap { index, count in
+            stride(from: 0, to: count, by: length).map {
+                Chunk(index: index, range: $0..<min(count, $0 + length))
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import Tensors
+
+/// How parameters follow their gradients. Names and defaults are those of torch.optim.
+public struct OptimizerOptions: Sendable, Hashable {
+    /// The optimisers there are, by the names that `--optimizer` takes.
+    public enum Kind: String, CaseIterable, Sendable {
+        /// Kingma and Ba 2015 (1412.6980); weight decay is added to the gradient.
+        case adam
+        /// Loshchilov and Hutter 2019 (1711.05101): weight decay shrinks the parameter, apart from the gradient.
+        case adamW = "adamw"
+        /// Gradient descent with momentum.
+        case sgd
+    }
+
+    public var kind: Kind
+    /// Per step and unit of learning rate; on every parameter.
+    public var weightDecay: Double
+    /// Adam's decay rates of the first and second moment.
+    public var beta1: Double
+    public var beta2: Double
+    /// Adam's addend to the root of the second moment.
+    public var epsilon: Double
+    /// The share of the last update that SGD keeps.
+    public var momentum: Double
+
+    public init(
+        _ kind: Kind, weightDecay: Double = 0, beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8,
+        momentum: Double = 0
+    ) {
+        self.kind = kind
+        self.weightDecay = weightDecay
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
+        self.momentum = momentum
+    }
+
+    public static func adam(
+        beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0
+    ) -> Self {
+        Self(.adam, weightDecay: weightDecay, beta1: beta1, beta2: beta2, epsilon: epsilon)
+    }
+
+    public static func adamW(
+        beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 1e-2
+    ) -> Self {
+        Self(.adamW, weightDecay: weightDecay, beta1: beta1, beta2: beta2, epsilon: epsilon)
+    }
+
+    public static func sgd(momentum: Double = 0, weightDecay: Double = 0) -> Self {
+        Self(.sgd, weightDecay: weightDecay, momentum: momentum)
+    }
+
+    /// - Throws: `InputError` that names the option that is out of range.
+    func validate() throws {
+        func check(_ option: String, _ value: Double, _ isValid: Bool, _ expected: String) throws {
+            if !isValid { throw InputError("--\(option): expected \(expected), found \(value)") }
+        }
+        try check(
+            "weight-decay", weightDecay, weightDecay >= 0 && weightDecay.isFinite, "a number of at least 0")
+        for (option, rate) in [("beta1", beta1), ("beta2", beta2), ("momentum", momentum)] {
+            try check(option, rate, rate >= 0 && rate < 1, "a number of at least 0 and below 1")
+        }
+        try check("epsilon", epsilon, epsilon >= 0 && epsilon.isFinite, "a number of at least 0")
+    }
+}
