@@ -100,7 +100,8 @@ private final class Files {
         let files = try Files()
         try files.write(Tied(seed: 1)) { tensors in for i in 10..<30 { tensors["extra.\(i)"] = .zeros([1]) } }
         #expect(
-            files.failure() == "\(files.path): does not fit the model: 20 unused (extra.10, extra.11, extra.12, extra.13,"
+            files.failure()
+                == "\(files.path): does not fit the model: 20 unused (extra.10, extra.11, extra.12, extra.13,"
                 + " extra.14, extra.15, extra.16, extra.17 and 12 more)")
     }
 
@@ -139,7 +140,9 @@ private final class Files {
             try other.load(from: files.path)
             // Half a unit in the last place of 11 and 8 binary digits; float64 holds floats exactly.
             let tolerance: Float = dtype == .float16 ? 0x1p-11 : dtype == .bfloat16 ? 0x1p-8 : 0
-            for (a, b) in zip(other.values.joined(), model.values.joined()) { #expect(abs(a - b) <= tolerance * abs(b)) }
+            for (a, b) in zip(other.values.joined(), model.values.joined()) {
+                #expect(abs(a - b) <= tolerance * abs(b))
+            }
             #expect(other.frequencies.value.values == model.frequencies.value.values)
         }
     }

@@ -8,7 +8,8 @@ import Testing
 /// Torch's optimisers on given gradients, made by Scripts/make_fixtures.py.
 @Suite struct OptimizerTests {
     static let file = try! SafetensorsFile(
-        path: Bundle.module.url(forResource: "optimizers", withExtension: "safetensors", subdirectory: "Fixtures")!.path)
+        path: Bundle.module.url(forResource: "optimizers", withExtension: "safetensors", subdirectory: "Fixtures")!.path
+    )
     static let keys = ["weight", "bias", "scale"]
 
     struct Case: Sendable, CustomTestStringConvertible {

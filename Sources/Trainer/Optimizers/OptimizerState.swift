@@ -29,7 +29,8 @@ extension Optimizer {
         let path = file.path
         guard file.metadata["optimizer"] == options.kind.rawValue else {
             let found = file.metadata["optimizer"].map { "that of \(JSONValue.quoted($0))" } ?? "something else"
-            throw InputError("\(path): expected the state of \(JSONValue.quoted(options.kind.rawValue)), found \(found)")
+            throw InputError(
+                "\(path): expected the state of \(JSONValue.quoted(options.kind.rawValue)), found \(found)")
         }
         var shapes = [(name: "steps", shape: [slots.count])]
         for slot in slots {
@@ -40,7 +41,8 @@ extension Optimizer {
             guard entry.shape == shape, entry.dtype == (name == "steps" ? .int64 : .float32) else {
                 let expected = "\(name == "steps" ? "I64" : "F32") \(shape)"
                 throw InputError(
-                    "\(path): \(JSONValue.quoted(name)): expected \(expected), found \(entry.dtype.rawValue) \(entry.shape)")
+                    "\(path): \(JSONValue.quoted(name)): expected \(expected), found \(entry.dtype.rawValue) \(entry.shape)"
+                )
             }
         }
         guard file.names.count == shapes.count else {

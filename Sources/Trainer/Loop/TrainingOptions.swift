@@ -1,0 +1,75 @@
+import Tensors
+
+/// What a preset says about training: the options its author recommends.
+public typealias TrainingDefaults = TrainingOptions
+
+/// When training ends. Counted from the beginning of the run, also where it is resumed.
+public enum TrainingLength: Sendable, Hashable {
+    case steps(Int)
+    /// As many steps as predict each token of the text this many times on average; windows are random.
+    case epochs(Double)
+    /// The first step that ends after this many minutes of training is the last.
+    case minutes(Double)
+}
+
+/// How a model is trained: everything but the model, the text, and where the results go.
+public struct TrainingOptions: Sendable, Hashable {
+    /// Tokens in a window.
+    public var sequenceLength: Int
+    /// Windows in a batch.
+    public var batchSize: Int
+    /// Batches whose gradients are averaged in one step.
+    public var accumulate: Int
+    public var length: TrainingLength
+    public var optimizer: OptimizerOptions
+    /// The greatest learning rate.
+    public var learningRate: Double
+    public var schedule: LearningRateSchedule.Shape
+    /// Steps in which the learning rate rises from 0.
+    public var warmupSteps: Int
+    /// Where the cosine schedule ends, as a share of the learning rate.
+    public var learningRateFloor: Double
+    /// The greatest global norm of the gradients; they are scaled down to it. nil for no limit.
+    public var clip: Double?
+    /// Steps between two validations; 0 for none but the last.
+    public var validateEvery: Int
+    /// The share of the validation text that is used, from its beginning. nil for all of it, but at most
+    /// `TrainingOptions.validationTokens`.
+    public var validationShare: Double?
+    /// Steps between two samples; 0 for none.
+    public var sampleEvery: Int
+    /// Tokens in a sample.
+    public var sampleLength: Int
+    /// Steps between two saves; 0 for none but the last.
+    public var saveEvery: Int
+    /// Where the windows and dropout come from.
+    public var seed: UInt64
+
+    /// How many tokens a validation reads unless `validationShare` says otherwise.
+    public static let validationTokens = 1 << 18
+
+    public init(
+        sequenceLength: Int = 256, batchSize: Int = 8, accumulate: Int = 1, length: TrainingLength = .steps(1000),
+        optimizer: OptimizerOptions = .adam(), learningRate: Double = 3e-4,
+        schedule: LearningRateSchedule.Shape = .constant, warmupSteps: Int = 0, learningRateFloor: Double = 0,
+        clip: Double? = nil, validateEvery: Int = 100, validationShare: Double? = nil, sampleEvery: Int = 500,
+        sampleLength: Int = 256, saveEvery: Int = 100, seed: UInt64 = 0
+    ) {
+        self.sequenceLength = sequenceLength
+        self.batchSize = batchSize
+        self.accumulate = accumulate
+        self.length = length
+        self.optimizer = optimizer
+        self.learningRate = learningRate
+        self.schedule = schedule
+        self.warmupSteps = warmupSteps
+        self.learningRateFloor = learningRateFloor
+        self.clip = clip
+        self.validateEvery = validateEvery
+        self.validationShare = validationShare
+        self.sampleEvery = sampleEvery
+        self.sampleLength = sampleLength
+        self.saveEvery = saveEvery
+        self.seed = seed
+    }
+}
