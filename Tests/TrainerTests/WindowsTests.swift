@@ -121,11 +121,13 @@ import Trainer
     @Test func boundedNumbers() {
         var generator = SplitMix64(seed: 3)
         #expect((0..<100).allSatisfy { _ in generator.next(below: 1) == 0 })
-        // Three fourths of the largest range: a method that is not exact favours its lower half, 2 to 1.
-        let bound = Int.max / 4 * 3 + 1
-        let low = (0..<30_000).count { _ in generator.next(below: bound) < bound / 2 }
-        #expect(abs(low - 15_000) < 4 * 87)  // four standard deviations of 30,000 coin tosses
-        #expect((0..<1000).allSatisfy { _ in (0..<bound).contains(generator.next(below: bound)) })
+        // 2⁶⁴ random numbers do not go evenly into 3 · 2⁶¹ results: taking the remainder, or the product's high half
+        // without drawing again, would make a third of them rarer (2 : 3), by 25 standard deviations or more here.
+        let bound = 3 << 61
+        let results = (0..<30_000).map { _ in generator.next(below: bound) }
+        #expect(abs(results.count { $0 % 3 == 2 } - 10_000) < 4 * 82)
+        #expect(abs(results.count { $0 / (1 << 61) == 2 } - 10_000) < 4 * 82)
+        #expect(results.allSatisfy { (0..<bound).contains($0) })
     }
 
     @Test func streamsDiffer() {

@@ -1,3 +1,5 @@
+import Tensors
+
 /// A small random number generator whose numbers are a function of a seed, a stream and a counter, so that any of them
 /// can be had without those before it, and are the same on every machine.
 ///
@@ -25,7 +27,7 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
     /// Lemire: "Fast random integer generation in an interval", 2019, 1805.10941. (The standard library's
     /// `random(in:using:)` may change its method, and with it the windows of a seed.)
     public mutating func next(below bound: Int) -> Int {
-        precondition(bound > 0, "SplitMix64.next(below:): the bound must be positive")
+        require(bound > 0, "SplitMix64.next(below:): the bound must be positive, found \(bound)")
         let bound = UInt64(bound)
         var product = next().multipliedFullWidth(by: bound)
         if product.low < bound {
