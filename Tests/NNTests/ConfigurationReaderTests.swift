@@ -122,7 +122,7 @@ import Testing
             message(#"{"dropout": 1}"#) { _ = try $0.double("dropout", in: 0..<1) }
                 == #"config.json: "dropout": expected a number of at least 0.0 and below 1.0, found 1"#)
         #expect(
-            message(#"{"eps": 0}"#) { _ = try $0.double("eps", in: .leastNonzeroMagnitude...) }
+            message(#"{"eps": 0}"#) { _ = try $0.double("eps", in: .leastNormalMagnitude...) }
                 == #"config.json: "eps": expected a number above 0, found 0"#)
         #expect(
             message(#"{"norm_type": "layer_norm"}"#) { _ = try $0.option("norm_type", default: Norm.scaleNorm) }

@@ -60,7 +60,8 @@ public struct ConfigurationReader: Sendable {
     }
 
     /// A number, whole or not.
-    /// - Parameter range: the accepted values; `Double.leastNonzeroMagnitude...` means "above 0" and says so.
+    /// - Parameter range: the accepted values; `Double.leastNormalMagnitude...` means "above 0" and says so.
+    ///   (`leastNonzeroMagnitude` would let 0 pass on threads that flush denormal numbers to zero.)
     public mutating func double(
         _ key: String, default: Double? = nil,
         in range: some RangeExpression<Double> = -Double.infinity...Double.infinity
@@ -183,7 +184,7 @@ private enum Expected {
 
     static func double(_ range: some RangeExpression<Double>) -> String {
         let limits = limits(range, least: -.infinity, greatest: .infinity)
-        return "a number" + limits.replacing("of at least \(Double.leastNonzeroMagnitude)", with: "above 0")
+        return "a number" + limits.replacing("of at least \(Double.leastNormalMagnitude)", with: "above 0")
     }
 
     static func ints(_ range: some RangeExpression<Int>, count: Int?) -> String {
