@@ -1,5 +1,5 @@
-// Functions of two arguments with broadcasting. Rows are run with each argument either a vector or one value; blocks that
-// are one long row, and columns, are run as one row.
+// Functions of two arguments with broadcasting. Rows are run with each argument either a vector or one value; blocks
+// that are one long row, and columns, are run as one row.
 #include "ckernels.h"
 #include "vector_math.h"
 #include <math.h>

@@ -1,4 +1,5 @@
-// Functions of one argument. A function is its value and its gradient dx from (x, y = f(x), dy); the macro makes the loops.
+// Functions of one argument. A function is its value and its gradient dx from (x, y = f(x), dy); the macro makes the
+// loops.
 #include "ckernels.h"
 #include "vector_math.h"
 #include <math.h>

@@ -1,4 +1,5 @@
-// Number formats of checkpoints, by their bits: exact, and no denormal float32 arises on the way that a thread might flush.
+// Number formats of checkpoints, by their bits: exact, and no denormal float32 arises on the way that a thread might
+// flush.
 #include "ckernels.h"
 #include "vector_math.h"
 

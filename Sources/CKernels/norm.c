@@ -1,5 +1,5 @@
-// Norms over rows. Forward reads a row for its statistics and once more to write it; backward reads it for two sums (and
-// adds to the gradients of weight and bias on the way) and once more to write dx. dx may be dy.
+// Norms over rows. Forward reads a row for its statistics and once more to write it; backward reads it for two sums
+// (and adds to the gradients of weight and bias on the way) and once more to write dx. dx may be dy.
 #include "ckernels.h"
 #include "row_math.h"
 
@@ -20,8 +20,8 @@ AZ_INLINE void az_add_products(long n, float scale, const float *dy, const float
 
 // MARK: Layer norm
 
-// Mean and variance of a row, block by block: each block has its sum and its squared deviations while it is in the cache,
-// and blocks are combined in float64 (Chan, Golub, LeVeque 1979). Free of cancellation.
+// Mean and variance of a row, block by block: each block has its sum and its squared deviations while it is in the
+// cache, and blocks are combined in float64 (Chan, Golub, LeVeque 1979). Free of cancellation.
 AZ_INLINE void az_moments(long n, const float *x, double *mean, double *variance) {
     double current = 0, squares = 0;
     for (long start = 0; start < n; start += AZ_BLOCK) {

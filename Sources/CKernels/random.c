@@ -1,9 +1,9 @@
 // Philox 4x32-10 (Salmon, Moraes, Dror, Shaw 2011: Parallel random numbers, as easy as 1, 2, 3).
 //
-// Elements come in groups of 64 = 16 counters of 4 words, so that 16 counters fill a vector and a group is written without
-// shuffles. Element i of the stream of `key` is word (i / 16) % 4 of the counter (i / 64) * 16 + i % 16; the counter's 64
-// bits are its first two words (low first), the other two are 0; the key's words are its low and high half.
-// Uniform: the word's upper 24 bits * 2^-24. Normal: Box-Muller on the words (0, 1) and (2, 3) of a counter.
+// Elements come in groups of 64 = 16 counters of 4 words, so that 16 counters fill a vector and a group is written
+// without shuffles. Element i of the stream of `key` is word (i / 16) % 4 of the counter (i / 64) * 16 + i % 16; the
+// counter's 64 bits are its first two words (low first), the other two are 0; the key's words are its low and high
+// half. Uniform: the word's upper 24 bits * 2^-24. Normal: Box-Muller on the words (0, 1) and (2, 3) of a counter.
 #include "ckernels.h"
 #include "vector_math.h"
 

@@ -85,7 +85,7 @@ AZ_KERNEL void az_cumulative_sum(long outer, long n, long inner, int reverse, co
 
 // First index of the row where x is `value`, or NaN when `value` is NaN.
 AZ_INLINE long az_first_index(long n, const float *x, float value) {
-    enum { BLOCK = 256 };
+    enum { BLOCK = 64 };
     const int nan = value != value;
     for (long i = 0; i < n; i += BLOCK) {
         const long end = az_min(n, i + BLOCK);

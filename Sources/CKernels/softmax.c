@@ -1,4 +1,5 @@
-// Softmax and what is built on it. A row is read for its maximum, then exponentials are written and summed, then scaled.
+// Softmax and what is built on it. A row is read for its maximum, then exponentials are written and summed, then
+// scaled.
 #include "ckernels.h"
 #include "row_math.h"
 #include <math.h>

@@ -1,13 +1,14 @@
-// Inline mathematics of the kernels. Plain float arithmetic with selects instead of branches, and no calls, so that a loop
-// over any of these functions is vectorised. Coefficients are minimax fits (Remez by linear programming, in 40 digits,
-// then rounded to float one by one); the error of each is stated. Without -ffast-math: NaN and infinity pass as in IEEE.
+// Inline mathematics of the kernels. Plain float arithmetic with selects instead of branches, and no calls, so that a
+// loop over any of these functions is vectorised. Coefficients are minimax fits (Remez by linear programming, in 40
+// digits, then rounded to float one by one); the error of each is stated. Without -ffast-math: NaN and infinity pass as
+// in IEEE.
 #ifndef AZ_VECTOR_MATH_H
 #define AZ_VECTOR_MATH_H
 #include <stdint.h>
 #include <string.h>
 
-// A kernel is compiled once per instruction set and the loader picks one (an ELF feature). Elsewhere, and on arm64 where
-// NEON is always there, the baseline is used.
+// A kernel is compiled once per instruction set and the loader picks one (an ELF feature). Elsewhere, and on arm64
+// where NEON is always there, the baseline is used.
 #if defined(__x86_64__) && defined(__linux__)
 #define AZ_KERNEL __attribute__((target_clones("avx512f", "arch=haswell", "default")))
 #else
@@ -17,8 +18,8 @@
 // Always inlined, so that helpers are compiled with the instruction set of the kernel that calls them.
 #define AZ_INLINE static inline __attribute__((always_inline))
 
-// Placed before a loop whose iterations are independent. Arrays may then be the same one (y = x): without it the compiler
-// takes the scalar loop as soon as two arrays overlap.
+// Placed before a loop whose iterations are independent. Arrays may then be the same one (y = x): without it the
+// compiler takes the scalar loop as soon as two arrays overlap.
 #define AZ_VECTORIZE _Pragma("clang loop vectorize(assume_safety)")
 
 AZ_INLINE uint32_t az_bits(float x) {
@@ -35,10 +36,15 @@ AZ_INLINE float az_from_bits(uint32_t bits) {
 
 AZ_INLINE long az_min(long a, long b) { return a < b ? a : b; }
 
+// Sixteen floats, split by the compiler where registers are narrower. Kept out of parameters: their convention differs
+// between instruction sets.
+typedef float az_vector __attribute__((ext_vector_type(16)));
+
 #define AZ_INFINITY __builtin_inff()
 #define AZ_NAN __builtin_nanf("")
 
-AZ_INLINE float az_sqrt(float x) { return __builtin_elementwise_sqrt(x); }  // sqrtf sets errno, which stops vectorisation
+// sqrtf sets errno, which would stop vectorisation.
+AZ_INLINE float az_sqrt(float x) { return __builtin_elementwise_sqrt(x); }
 
 // MARK: Exponential
 
@@ -131,7 +137,7 @@ AZ_INLINE float az_one_plus_exp_negative(float x) {
 // Relative error below 2.5e-7.
 AZ_INLINE float az_sigmoid(float x) { return 1 / az_one_plus_exp_negative(x); }
 
-// x sigmoid(x); NaN at -inf (-inf times 0), as in PyTorch.
+// x sigmoid(x), 0 below -88.4; NaN at -inf (-inf times 0), as in PyTorch.
 AZ_INLINE float az_silu(float x) { return x / az_one_plus_exp_negative(x); }
 
 // tanh |x| = -m / (2 + m) with m = e^(-2 |x|) - 1; relative error below 3e-7, also towards 0.
@@ -146,8 +152,8 @@ AZ_INLINE float az_tanh(float x) {
 
 // MARK: Normal distribution
 
-// The pair Phi(-|z|) and e^(-z^2 / 2). The tail is a polynomial in t = 1 / (1 + 0.34375 |z|) times the exponential, so it
-// keeps its relative accuracy (2.4e-8 before rounding) where 1 + erf(z / sqrt 2) would cancel.
+// The pair Phi(-|z|) and e^(-z^2 / 2). The tail is a polynomial in t = 1 / (1 + 0.34375 |z|) times the exponential, so
+// it keeps its relative accuracy (2.4e-8 before rounding) where 1 + erf(z / sqrt 2) would cancel.
 typedef struct {
     float tail, bell;
 } az_normal_parts;

@@ -1,6 +1,6 @@
 // The vector loops that BLAS does not have. Every function works on float32, is single-threaded, allocates nothing and
-// keeps no state; callers split the work. Shapes come first, in elements; matrices are row-major. Instruction set chosen
-// at run time. NaN and infinity follow IEEE as in NumPy.
+// keeps no state; callers split the work. Shapes come first, in elements; matrices are row-major. Instruction set
+// chosen at run time. NaN and infinity follow IEEE as in NumPy.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 #include <stdint.h>
@@ -16,7 +16,7 @@ AZ_UNARY(sqrt)
 AZ_UNARY(rsqrt)
 AZ_UNARY(tanh)
 AZ_UNARY(sigmoid)
-AZ_UNARY(silu)
+AZ_UNARY(silu)     // NaN at -inf, as in PyTorch; so is gelu
 AZ_UNARY(gelu)     // exact: x * Phi(x), by erf
 AZ_UNARY(relu)
 AZ_UNARY(relu2)    // relu(x)^2
@@ -52,7 +52,7 @@ void az_where(long n, const float *condition, const float *a, const float *b, fl
 // MARK: Whole-buffer loops
 void az_fill(long n, float value, float *y);
 void az_scale(long n, float alpha, const float *x, float *y);               // y = alpha x; y may be x
-void az_scale_add(long n, float alpha, const float *x, float beta, float *y);  // y = alpha x + beta y
+void az_scale_add(long n, float alpha, const float *x, float beta, float *y);  // y = alpha x + beta y; 0: y unread
 void az_add_scalar(long n, float value, const float *x, float *y);
 // Copies a strided [rows, cols] block into another; any strides (a column stride of 1 or a transposition is fast).
 void az_copy_2d(long rows, long cols, const float *x, long x_row, long x_col, float *y, long y_row, long y_col);
@@ -63,7 +63,8 @@ int az_all_finite(long n, const float *x);                                  // 1
 
 // MARK: Reductions over the middle axis of [outer, n, inner]. Sums of long rows are pairwise or better.
 void az_sum(long outer, long n, long inner, const float *x, float *y);                       // [outer, inner]
-void az_max(long outer, long n, long inner, const float *x, float *y, int32_t *index);       // first maximum; NaN wins
+// The first maximum and its index (which may be null); NaN wins. n >= 1.
+void az_max(long outer, long n, long inner, const float *x, float *y, int32_t *index);
 void az_cumulative_sum(long outer, long n, long inner, int reverse, const float *x, float *y);
 
 // MARK: Softmax over rows of [rows, n]. A row of only -inf gives NaN, as in NumPy.
@@ -71,27 +72,30 @@ void az_softmax_forward(long rows, long n, const float *x, float *y);
 void az_softmax_backward(long rows, long n, const float *y, const float *dy, float *dx);
 void az_log_softmax_forward(long rows, long n, const float *x, float *y);
 void az_log_softmax_backward(long rows, long n, const float *y, const float *dy, float *dx);
-// Cross-entropy of softmax(x) with class targets, and its gradient in the same pass: losses[r] = logsumexp(x_r) - x_r[t_r];
-// dx[r, :] = softmax(x_r) - onehot(t_r). A target equal to ignore_index gives loss 0 and a row of zeros. dx may be null.
+// Cross-entropy of softmax(x) with class targets, and its gradient in the same pass: losses[r] = logsumexp(x_r) -
+// x_r[t_r]; dx[r, :] = softmax(x_r) - onehot(t_r). A target equal to ignore_index gives loss 0 and a row of zeros. dx
+// may be null.
 void az_cross_entropy(long rows, long n, int32_t ignore_index, const float *x, const int32_t *targets, float *losses,
                       float *dx);
 
-// MARK: Norms over rows of [rows, d]. weight and bias may be null. dweight and dbias are added to (dense [d]) and may be
-// null. Statistics (one a row) are what backward needs.
-void az_layer_norm_forward(long rows, long d, float eps, const float *x, const float *weight, const float *bias, float *y,
-                           float *mean, float *inverse_std);
+// MARK: Norms over rows of [rows, d]. weight and bias may be null. dweight and dbias are added to (dense [d]) and may
+// be null. Statistics (one a row) are what backward needs.
+void az_layer_norm_forward(long rows, long d, float eps, const float *x, const float *weight, const float *bias,
+                           float *y, float *mean, float *inverse_std);
 void az_layer_norm_backward(long rows, long d, const float *x, const float *weight, const float *mean,
                             const float *inverse_std, const float *dy, float *dx, float *dweight, float *dbias);
-// y = x / max(|x| * norm_scale, eps) * scale_r * weight: the shared core of scale norm (norm_scale = d^-1/2, weight null,
-// gain = g[0]), l2 norm (norm_scale = 1, gain = 1) and RMS norm in its l2 form. statistics[r] = 1 / max(|x| norm_scale, eps);
-// clamped rows (|x| norm_scale < eps) store it negated, because their denominator is constant in backward.
+// y = x / max(|x| * norm_scale, eps) * gain * weight: the shared core of scale norm (norm_scale = d^-1/2, weight
+// null, gain = g[0]), l2 norm (norm_scale = 1, gain = 1) and RMS norm in its l2 form. statistics[r] = 1 / max(|x|
+// norm_scale, eps); clamped rows (|x| norm_scale < eps) store it negated, because their denominator is constant in
+// backward.
 void az_l2_norm_forward(long rows, long d, float norm_scale, float eps, float gain, const float *x, const float *weight,
                         float *y, float *statistics);
 // dgain (may be null) is added to: sum of dy * x * |statistics| * weight.
 void az_l2_norm_backward(long rows, long d, float norm_scale, float gain, const float *x, const float *weight,
                          const float *statistics, const float *dy, float *dx, float *dgain, float *dweight);
 // y = x * (mean(x^2) + eps)^-1/2 * weight
-void az_rms_norm_forward(long rows, long d, float eps, const float *x, const float *weight, float *y, float *inverse_rms);
+void az_rms_norm_forward(long rows, long d, float eps, const float *x, const float *weight, float *y,
+                         float *inverse_rms);
 void az_rms_norm_backward(long rows, long d, const float *x, const float *weight, const float *inverse_rms,
                           const float *dy, float *dx, float *dweight);
 
@@ -101,7 +105,7 @@ void az_scatter_add_rows(long n, long d, const int32_t *indices, const float *x,
 
 // MARK: Bias, activation and gate on a panel
 void az_add_bias(long rows, long cols, const float *bias, float *y, long y_row);                     // y[r, :] += bias
-void az_sum_rows(long rows, long cols, const float *x, long x_row, float *y);                        // y[:] += sum of rows
+void az_sum_rows(long rows, long cols, const float *x, long x_row, float *y);   // y[:] += sum of rows
 
 // MARK: Tiles between two products. Matrices have row strides; one named without is dense.
 // y = x * gain + shift by column, and its gradient: dx, dgain and dshift are added to.
@@ -149,13 +153,14 @@ void az_philox4x32(const uint32_t counter[4], uint64_t key, uint32_t words[4]);
 void az_dropout(long n, float p, uint64_t key, uint64_t first, const float *x, float *y);
 
 // MARK: Adam (Kingma and Ba 2015), as torch.optim.Adam / AdamW: gradient scaling, decay and update in one pass.
-// g' = gradient_scale * g (+ weight_decay * p where not decoupled); decoupled: p -= learning_rate * weight_decay * p first.
-// correction1 = 1 - beta1^t, correction2 = 1 - beta2^t.
+// g' = gradient_scale * g (+ weight_decay * p where not decoupled); decoupled: p -= learning_rate * weight_decay * p
+// first. correction1 = 1 - beta1^t, correction2 = 1 - beta2^t.
 // Settings are float64, as in PyTorch: 1 - beta2 of a float32 0.999 is wrong by 1e-5.
 void az_adam(long n, double learning_rate, double beta1, double beta2, double eps, double weight_decay, int decoupled,
              double correction1, double correction2, double gradient_scale, const float *gradient, float *parameter,
              float *first_moment, float *second_moment);
-// torch.optim.SGD with momentum (momentum buffer may be null when momentum is 0; first_step copies the gradient into it).
+// torch.optim.SGD with momentum (momentum buffer may be null when momentum is 0; first_step copies the gradient into
+// it).
 void az_sgd(long n, double learning_rate, double momentum, double weight_decay, int first_step, double gradient_scale,
             const float *gradient, float *parameter, float *momentum_buffer);
 
@@ -165,8 +170,8 @@ void az_bfloat16_to_float(long n, const uint16_t *x, float *y);
 
 // MARK: The processor
 void az_flush_denormals(void);      // for the calling thread
-// Asks OpenBLAS for its AVX-512 kernels where it runs on a processor that has AVX-512 but is newer than the library knows
-// (0.3.21 takes Zen 4 and 5 for Haswell: half the speed). Call once, before the first product. OPENBLAS_CORETYPE, if set,
-// is respected.
+// Asks OpenBLAS for its AVX-512 kernels (SkylakeX) where it has taken those of Haswell or Zen on a processor with
+// AVX-512, as a library older than the processor does: twice the speed. Call once, before the first product and before
+// other threads start (it sets an environment variable for a moment). OPENBLAS_CORETYPE, if set, is respected.
 void az_select_blas_kernels(void);
 #endif
