@@ -36,7 +36,8 @@ private let unaryCases: [UnaryCase] = [
     .init("log", az_log_forward, az_log_backward, log, 1e-3...50, relative: 1.2e-7, absolute: 0),
     .init("sqrt", az_sqrt_forward, az_sqrt_backward, { $0.squareRoot() }, 1e-3...50, relative: 6e-8, absolute: 0),
     .init(
-        "rsqrt", az_rsqrt_forward, az_rsqrt_backward, { 1 / $0.squareRoot() }, 0.01...50, relative: 1.2e-7, absolute: 0),
+        "rsqrt", az_rsqrt_forward, az_rsqrt_backward, { 1 / $0.squareRoot() }, 0.01...50, relative: 1.2e-7,
+        absolute: 0),
     .init("tanh", az_tanh_forward, az_tanh_backward, tanh, -10...10, relative: 4e-7, absolute: 0),
     .init(
         "sigmoid", az_sigmoid_forward, az_sigmoid_backward, { 1 / (1 + exp(-$0)) }, -87...30, relative: 4e-7,
