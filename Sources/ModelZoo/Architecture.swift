@@ -1,0 +1,66 @@
+@_exported import FLASHTransformers
+@_exported import NN
+@_exported import Tensors
+@_exported import Trainer
+
+/// A named starting point: a configuration and how to train it.
+public struct Preset: Sendable {
+    /// The peer's keyword names in snake_case.
+    public let configuration: JSONValue
+    public let training: TrainingDefaults
+
+    public init(configuration: JSONValue, training: TrainingDefaults) {
+        self.configuration = configuration
+        self.training = training
+    }
+}
+
+/// One entry of the zoo: how to configure, preset and make the language model of an architecture.
+public protocol Architecture: Sendable {
+    /// The name on the command line.
+    var id: String { get }
+
+    /// From the smallest to the largest.
+    var presetNames: [String] { get }
+
+    /// - Throws: `InputError` that lists the presets when there is none of this name.
+    func preset(_ name: String) throws -> Preset
+
+    /// Builds a model with initial parameters drawn from `key`.
+    /// - Throws: `InputError` that names `file` and the key of `configuration` that is wrong.
+    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel
+
+    /// The configuration for a vocabulary of this size.
+    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue
+
+    /// The configuration for training on sequences of this length, with this dropout; nil leaves either as it is.
+    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue
+}
+
+/// The architectures by id.
+public enum ModelZoo {
+    private static let architectures: [any Architecture] = [FLASHArchitecture()]
+
+    public static let identifiers = architectures.map(\.id)
+
+    /// - Throws: `InputError` that lists the ids and names the nearest.
+    public static func architecture(_ id: String) throws -> any Architecture {
+        if let found = architectures.first(where: { $0.id == id }) { return found }
+        throw unknown("model", id, identifiers)
+    }
+}
+
+/// The error for a name that is not one of a list.
+func unknown(_ kind: String, _ name: String, _ known: [String]) -> InputError {
+    let hint = nearest(name, in: known).map { ", did you mean \"\($0)\"?" } ?? ""
+    return InputError("unknown \(kind) \"\(name)\"\(hint) (known: \(known.joined(separator: ", ")))")
+}
+
+extension JSONValue {
+    /// An object with some members replaced or added; anything else as it is.
+    func setting(_ members: [String: JSONValue?]) -> JSONValue {
+        guard case .object(var object) = self else { return self }
+        for (key, value) in members { if let value { object[key] = value } }
+        return .object(object)
+    }
+}

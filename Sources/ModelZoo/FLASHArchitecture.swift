@@ -1,0 +1,46 @@
+/// FLASH in the zoo.
+struct FLASHArchitecture: Architecture {
+    let id = "flash"
+    let presetNames = ["tiny", "small", "reference"]
+
+    func preset(_ name: String) throws -> Preset {
+        var configuration: FLASHConfiguration
+        var training: TrainingDefaults
+        switch name {
+        case "tiny":  // Seconds: for tests and for trying the commands.
+            configuration = FLASHConfiguration(tokens: 256, dimension: 64, depth: 2)
+            configuration.groupSize = 32
+            configuration.queryKeyDimension = 32
+            training = TrainingDefaults(sequenceLength: 128, batchSize: 8, length: .steps(200), learningRate: 3e-3)
+        case "small":  // Minutes: learns a text of a megabyte on two cores.
+            configuration = FLASHConfiguration(tokens: 256, dimension: 256, depth: 4)
+            configuration.groupSize = 128
+            configuration.queryKeyDimension = 64
+            training = TrainingDefaults(sequenceLength: 512, batchSize: 8, length: .steps(1000), learningRate: 1e-3)
+        case "reference":  // The training script of flash-pytorch.
+            configuration = FLASHConfiguration(tokens: 256, dimension: 512, depth: 8)
+            configuration.groupSize = 256
+            training = TrainingDefaults(
+                sequenceLength: 1024, batchSize: 4, accumulate: 4, length: .steps(100_000), learningRate: 2e-4)
+        default:
+            throw unknown("preset", name, presetNames)
+        }
+        configuration.isCausal = true
+        configuration.usesLaplace = true
+        training.clip = 0.5
+        return Preset(configuration: configuration.json, training: training)
+    }
+
+    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
+        FLASHTransformer(try FLASHConfiguration(configuration, file: file), key: key)
+    }
+
+    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
+        configuration.setting(["num_tokens": .integer(vocabularySize)])
+    }
+
+    /// FLASH takes sequences of any length.
+    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
+        configuration.setting(["attn_dropout": dropout.map { .number($0) }])
+    }
+}
