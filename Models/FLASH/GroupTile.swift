@@ -93,7 +93,7 @@ final class GroupTile {
 
     /// The same dropout on weights in forward and on their gradients in backward.
     func dropout(_ rows: Range<Int>, _ keys: Int, _ matrix: UnsafeMutablePointer<Float>) {
-        guard let key = attention.mode, attention.dropout > 0 else { return }
+        guard let key = attention.key, attention.dropout > 0 else { return }
         for line in rows {
             let place = matrix + line * g
             let position = UInt64(row * attention.n + tokens.lowerBound + line) * UInt64(attention.g)

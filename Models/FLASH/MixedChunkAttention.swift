@@ -12,6 +12,25 @@ import Tensors
 // A group is worked on as tiles that stay in cache; neither scores, v, u nor the four heads are stored for backward, which
 // computes them again. Work is split over units: runs of groups of one sequence.
 
+/// Causal mixed chunk attention: u ⊙ (A v + q₂ H).
+///
+/// - Parameters:
+///   - hidden: v and the gate u before their silu, [b, n, 2e].
+///   - qk: the shared projection before its silu, [b, n, s].
+///   - gamma, beta: scale and offset of the heads q₁, q₂, k₁, k₂, [4, s].
+///   - bias: of the scores by relative position j − i = −(g − 1) … g − 1, [2g − 1].
+///   - rotary: the rotation of positions 0 ..< n, if any.
+/// - Returns: [b, n, e].
+public func mixedChunkAttention(
+    hidden: Tensor, qk: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor, rotary: RotaryTable? = nil, groupSize: Int,
+    function: AttentionFunction = .laplace
+) -> Tensor {
+    MixedChunkAttention(
+        hidden: hidden, qk: qk, gamma: gamma, beta: beta, bias: bias, mask: nil, rotary: rotary, groupSize: groupSize,
+        function: function, context: .earlierGroups, divisors: nil, dropout: 0, key: nil
+    ).record()
+}
+
 /// How linear attention sums over groups.
 enum LinearContext: Sendable {
     /// Causal: the groups before. H = Σ k₂ᵀ v / g
@@ -37,7 +56,8 @@ struct MixedChunkAttention: Sendable {
     let function: AttentionFunction
     let context: LinearContext
     let dropout: Float
-    let mode: RandomKey?
+    /// What dropout draws from; nil for none.
+    let key: RandomKey?
     /// What H is divided by in each row of the batch.
     let divisors: [Float]
 
@@ -68,7 +88,7 @@ struct MixedChunkAttention: Sendable {
         self.function = function
         self.context = context
         self.dropout = dropout
-        mode = key
+        self.key = key
         let divisor: Float
         if case .earlierGroups = context { divisor = Float(groupSize) } else { divisor = Float(n) }
         self.divisors = divisors ?? Array(repeating: divisor, count: qk.shape[0])

@@ -1,0 +1,104 @@
+import ArgumentParser
+import Benchmarking
+import ModelZoo
+
+@main
+struct Bench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure kernels against naive loops, training steps, and generation.",
+        subcommands: [Kernels.self, TrainingSteps.self, Generation.self])
+}
+
+/// What every benchmark takes.
+struct CommonOptions: ParsableArguments {
+    @Option(help: "Threads to use; all processors unless given.")
+    var threads: Int?
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func validate() throws {
+        if let threads, threads < 1 { throw ValidationError("--threads: expected at least 1, found \(threads)") }
+    }
+
+    func apply() { if let threads { Threads.count = threads } }
+}
+
+/// The model of a benchmark.
+struct ModelOptions: ParsableArguments {
+    @Option(help: "The architecture: \(ModelZoo.identifiers.joined(separator: ", ")).")
+    var model: String
+
+    @Option(help: "The preset.")
+    var preset = "reference"
+}
+
+struct Kernels: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "kernels", abstract: "Kernels against naive loops: speed, share of the machine's peak, agreement.")
+
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        common.apply()
+        let report = KernelBenchmarks.run()
+        print(common.json ? try report.json() : report.table())
+        if !report.allAgree { throw ExitCode.failure }
+    }
+}
+
+struct TrainingSteps: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "train", abstract: "Training steps on random tokens.")
+
+    @OptionGroup var model: ModelOptions
+    @OptionGroup var common: CommonOptions
+
+    @Option(help: "Steps after one warm-up; the fastest counts.")
+    var steps = 3
+
+    @Option(help: "Tokens in a sequence; the preset's unless given.")
+    var sequenceLength: Int?
+
+    @Option(help: "Sequences in a batch; the preset's unless given.")
+    var batchSize: Int?
+
+    func validate() throws {
+        for (name, value) in [("--steps", steps), ("--sequence-length", sequenceLength), ("--batch-size", batchSize)] {
+            if let value, value < 1 { throw ValidationError("\(name): expected at least 1, found \(value)") }
+        }
+    }
+
+    func run() throws {
+        common.apply()
+        let result = try TrainingBenchmark.run(
+            model: model.model, preset: model.preset, steps: steps, sequence: sequenceLength, batch: batchSize)
+        print(try common.json ? result.json() : result.lines())
+    }
+}
+
+struct Generation: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "generate", abstract: "Greedy generation after a random prompt.")
+
+    @OptionGroup var model: ModelOptions
+    @OptionGroup var common: CommonOptions
+
+    @Option(help: "Tokens in the prompt.")
+    var promptLength = 512
+
+    @Option(help: "Tokens to generate.")
+    var length = 64
+
+    func validate() throws {
+        for (name, value) in [("--prompt-length", promptLength), ("--length", length)] where value < 1 {
+            throw ValidationError("\(name): expected at least 1, found \(value)")
+        }
+    }
+
+    func run() throws {
+        common.apply()
+        let result = try GenerationBenchmark.run(
+            model: model.model, preset: model.preset, promptLength: promptLength, length: length)
+        print(try common.json ? result.json() : result.lines())
+    }
+}

@@ -1,0 +1,114 @@
+import CKernels
+import FLASHTransformers
+import Foundation
+import Tensors
+
+/// Our operations against plain loops over the same data: how fast, what share of the machine's peak, and whether both
+/// give the same numbers.
+public struct KernelBenchmarks: Encodable {
+    public struct Row: Encodable {
+        public let name: String, size: String
+        /// Of ours and of the naive loop, in `unit`.
+        public let rate: Double, naiveRate: Double
+        /// GF/s for products, GB/s (bytes that must be read or written at least once) for the rest.
+        public let unit: String
+        /// Our rate over the machine's: the best product for GF/s, a copy of large arrays for GB/s. Above 1 where data
+        /// stays in cache.
+        public let shareOfPeak: Double
+        /// The greatest difference over the greatest naive value.
+        public let difference: Double
+        public let tolerance: Double
+        public var agrees: Bool { difference <= tolerance }
+    }
+
+    public let threads: Int
+    public let peakGflops: Double, peakGigabytes: Double
+    public let rows: [Row]
+    public var allAgree: Bool { rows.allSatisfy(\.agrees) }
+
+    public static func run() -> KernelBenchmarks {
+        let peakGflops = measureProductPeak()
+        let peakGigabytes = measureCopyPeak()
+        let cases = ProductCases.all + RowCases.all + AttentionCases.all
+        let rows = cases.map { $0.measure(peakGflops: peakGflops, peakGigabytes: peakGigabytes) }
+        return KernelBenchmarks(
+            threads: Threads.count, peakGflops: peakGflops, peakGigabytes: peakGigabytes, rows: rows)
+    }
+
+    /// The table for people.
+    public func table() -> String {
+        var lines = [
+            String(format: "%d threads; best product %.0f GF/s, copy %.1f GB/s", threads, peakGflops, peakGigabytes),
+            columns("operation", "size", "ours", "naive", "", "ratio", "of peak", "difference"),
+        ]
+        for row in rows {
+            lines.append(
+                columns(
+                    row.name, row.size, String(format: "%.1f", row.rate), String(format: "%.2f", row.naiveRate),
+                    row.unit, String(format: "%.1fx", row.rate / row.naiveRate),
+                    String(format: "%.0f%%", 100 * row.shareOfPeak),
+                    String(format: "%.0e", row.difference) + (row.agrees ? "" : " DISAGREES")))
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private func columns(_ cells: String...) -> String {
+        zip(cells, [26, 24, 9, 9, 5, 9, 8, 12]).map { cell, width in
+            cell.padding(toLength: max(width, cell.count), withPad: " ", startingAt: 0)
+        }.joined(separator: " ").trimmingCharacters(in: .whitespaces)
+    }
+
+    private static func measureProductPeak() -> Double {
+        let (m, n, k) = (2048, 2048, 512)
+        let a = Tensor.normal([m, k], key: RandomKey(seed: 1))
+        let b = Tensor.normal([k, n], key: RandomKey(seed: 2))
+        let c = Tensor(uninitialized: [m, n])
+        return 2 * Double(m * n * k) / fastest { matrixProduct(a, b, into: c) } / 1e9
+    }
+
+    private static func measureCopyPeak() -> Double {
+        let n = 1 << 25
+        let x = Tensor.ones([n])
+        let y = Tensor(uninitialized: [n])
+        let (source, target) = (x.pointer, y.mutablePointer)
+        let seconds = fastest {
+            parallelRanges(n, grain: 1 << 16) {
+                az_scale($0.count, 1, source + $0.lowerBound, target + $0.lowerBound)
+            }
+        }
+        withExtendedLifetime((x, y)) {}
+        return 8 * Double(n) / seconds / 1e9
+    }
+}
+
+/// One comparison: the work in floating-point operations or bytes, our way and the naive way.
+struct KernelCase {
+    enum Work {
+        case operations(Double)
+        case bytes(Double)
+    }
+    let name: String, size: String
+    let work: Work
+    /// Relative to the greatest naive value; both sum in float32, in different orders.
+    let tolerance: Double
+    let ours: () -> Tensor
+    let naive: () -> [Float]
+
+    func measure(peakGflops: Double, peakGigabytes: Double) -> KernelBenchmarks.Row {
+        let (amount, unit, peak) =
+            switch work {
+            case .operations(let count): (count, "GF/s", peakGflops)
+            case .bytes(let count): (count, "GB/s", peakGigabytes)
+            }
+        var expected: [Float] = []
+        let naiveSeconds = fastest(of: 1, atLeast: 0) { expected = naive() }
+        let got = ours().values
+        let seconds = fastest { _ = ours() }
+        let largest = expected.reduce(Float.leastNormalMagnitude) { max($0, abs($1)) }
+        let off = zip(got, expected).reduce(Float(0)) { $1.0.isNaN ? .infinity : max($0, abs($1.0 - $1.1)) }
+        return .init(
+            name: name, size: size, rate: amount / seconds / 1e9, naiveRate: amount / naiveSeconds / 1e9, unit: unit,
+            shareOfPeak: amount / seconds / 1e9 / peak,
+            difference: got.count == expected.count ? Double(off / largest) : .infinity, tolerance: tolerance)
+    }
+}

@@ -1,0 +1,122 @@
+import Foundation
+import ModelZoo
+
+/// Timing of a preset's training steps: forward, backward, clipping and optimiser, on random tokens.
+public struct TrainingBenchmark: Encodable {
+    public let model: String, preset: String
+    public let parameters: Int, batch: Int, sequence: Int, steps: Int
+    /// The fastest step after one warm-up.
+    public let stepSeconds: Double
+    public let forwardSeconds: Double
+    public let tokensPerSecond: Double
+    /// Resident, of the whole process.
+    public let peakMemoryMB: Double
+    /// Floating-point operations inside BLAS over the time of the step.
+    public let blasGflops: Double
+    public let threads: Int
+
+    enum CodingKeys: String, CodingKey {
+        case model, preset, parameters, batch, sequence, steps, threads
+        case stepSeconds = "step_seconds"
+        case forwardSeconds = "forward_seconds"
+        case tokensPerSecond = "tokens_per_second"
+        case peakMemoryMB = "peak_memory_mb"
+        case blasGflops = "blas_gflops"
+    }
+
+    /// - Parameters:
+    ///   - sequence, batch: nil for the preset's.
+    /// - Throws: `InputError` for an unknown model or preset.
+    public static func run(
+        model id: String, preset name: String, steps: Int, sequence: Int? = nil, batch: Int? = nil
+    ) throws -> TrainingBenchmark {
+        let architecture = try ModelZoo.architecture(id)
+        let preset = try architecture.preset(name)
+        let n = sequence ?? preset.training.sequenceLength
+        let configuration = architecture.configuration(preset.configuration, sequenceLength: n, dropout: nil)
+        let model = try architecture.makeModel(configuration, file: "preset \(name)", key: RandomKey(seed: 0))
+        return time(
+            model, id, name, steps: steps, sequence: n, batch: batch ?? preset.training.batchSize,
+            preset.training)
+    }
+
+    private static func time(
+        _ model: some LanguageModel, _ id: String, _ preset: String, steps: Int, sequence: Int, batch: Int,
+        _ training: TrainingDefaults
+    ) -> TrainingBenchmark {
+        let key = RandomKey(seed: 1)
+        func tokens(_ index: Int) -> TokenTensor {
+            let values = key.child(index).integers(batch * sequence).map {
+                Int32($0 % UInt64(model.vocabularySize))
+            }
+            return TokenTensor(values, shape: [batch, sequence])
+        }
+        let (inputs, targets) = (tokens(0), tokens(1))
+        let optimizer = Optimizer(model.trainable, training.optimizer)
+        var best = (step: Double.infinity, forward: 0.0, operations: 0)
+        for step in 0...steps {
+            let (start, operations) = (now(), BLAS.operationCount)
+            let (loss, _) = model.loss(inputs, targets, carry: nil, mode: .training(key.child(2 + step)))
+            let forward = now() - start
+            let all = gradients(of: loss)
+            let scale = Optimizer.clippingScale(norm: optimizer.globalNorm(of: all), limit: training.clip)
+            optimizer.update(all, learningRate: training.learningRate, scale: scale)
+            let seconds = now() - start
+            if step > 0 && seconds < best.step { best = (seconds, forward, BLAS.operationCount - operations) }
+        }
+        return TrainingBenchmark(
+            model: id, preset: preset, parameters: model.parameterCount, batch: batch, sequence: sequence, steps: steps,
+            stepSeconds: best.step, forwardSeconds: best.forward,
+            tokensPerSecond: Double(batch * sequence) / best.step, peakMemoryMB: peakResidentMegabytes(),
+            blasGflops: Double(best.operations) / best.step / 1e9, threads: Threads.count)
+    }
+}
+
+/// Timing of greedy generation, one token at a time, after a random prompt.
+public struct GenerationBenchmark: Encodable {
+    public let model: String, preset: String
+    public let parameters: Int, prompt: Int, length: Int
+    public let promptSeconds: Double
+    /// Of the generated tokens, without the prompt.
+    public let tokensPerSecond: Double
+    public let peakMemoryMB: Double
+    public let threads: Int
+
+    enum CodingKeys: String, CodingKey {
+        case model, preset, parameters, prompt, length, threads
+        case promptSeconds = "prompt_seconds"
+        case tokensPerSecond = "tokens_per_second"
+        case peakMemoryMB = "peak_memory_mb"
+    }
+
+    public static func run(
+        model id: String, preset name: String, promptLength: Int, length: Int
+    ) throws -> GenerationBenchmark {
+        let architecture = try ModelZoo.architecture(id)
+        let preset = try architecture.preset(name)
+        let configuration = architecture.configuration(
+            preset.configuration, sequenceLength: promptLength + length, dropout: nil)
+        let model = try architecture.makeModel(configuration, file: "preset \(name)", key: RandomKey(seed: 0))
+        return time(model, id, name, promptLength, length)
+    }
+
+    private static func time<Model: LanguageModel>(
+        _ model: Model, _ id: String, _ preset: String, _ promptLength: Int, _ length: Int
+    ) -> GenerationBenchmark {
+        let vocabulary = UInt64(model.vocabularySize)
+        let prompt = RandomKey(seed: 1).integers(promptLength).map { Int32($0 % vocabulary) }
+        var states = [model.startDecoding()]
+        let start = now()
+        var logits = model.decode([prompt], states: &states)
+        let promptSeconds = now() - start
+        func next() { logits = model.decode([logits.argmax().values], states: &states) }
+        next()  // Warm-up: buffers of a step's size.
+        let begin = now()
+        for _ in 0..<length { next() }
+        let seconds = now() - begin
+        return GenerationBenchmark(
+            model: id, preset: preset, parameters: model.parameterCount, prompt: promptLength, length: length,
+            promptSeconds: promptSeconds, tokensPerSecond: Double(length) / seconds,
+            peakMemoryMB: peakResidentMegabytes(), threads: Threads.count)
+    }
+}
