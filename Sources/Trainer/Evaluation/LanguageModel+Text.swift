@@ -1,0 +1,61 @@
+import NN
+import Tensors
+
+// What stands between a model and a text: which lengths, which tokens, and the cutting of windows into segments.
+
+extension LanguageModel {
+    /// Whether something passes from one segment of a text to the next.
+    var carriesState: Bool { Carry.self != NoCarry.self }
+
+    /// The parts of a window that are read one after another: the whole, unless the model carries something from segment
+    /// to segment and a segment has a maximum.
+    func segments(of length: Int) -> [Range<Int>] {
+        guard carriesState, let most = maximumLength, most < length else { return [0..<length] }
+        return stride(from: 0, to: length, by: most).map { $0..<min($0 + most, length) }
+    }
+
+    /// - Throws: `InputError` when a position sees the very token it is to predict.
+    func requireCausality() throws {
+        guard !isCausal else { return }
+        throw InputError(
+            "the model's configuration is not causal: each position sees the tokens it is to predict;"
+                + " expected a causal one (\"causal\": true)")
+    }
+
+    /// - Throws: `InputError` when the model cannot read windows of this length.
+    func requireLength(_ sequenceLength: Int) throws {
+        guard sequenceLength >= 1 else {
+            throw InputError("--sequence-length: expected a whole number of at least 1, found \(sequenceLength)")
+        }
+        if !carriesState, let most = maximumLength, sequenceLength > most {
+            throw InputError(
+                "--sequence-length: expected at most \(most), the longest the model's configuration allows,"
+                    + " found \(sequenceLength)")
+        }
+    }
+
+    /// - Throws: `InputError` that names the text and the token that the model does not have.
+    func requireVocabulary(of batch: TokenBatch, in text: TokenSource) throws {
+        for tokens in [batch.inputs, batch.targets] {
+            if let token = tokens.first(where: { $0 < 0 || $0 >= vocabularySize }) {
+                throw InputError(
+                    "\(text.name): token \(token) is outside the model's vocabulary; expected 0 to \(vocabularySize - 1)"
+                )
+            }
+        }
+    }
+}
+
+extension TokenBatch {
+    /// Some columns of inputs and targets: [batch, columns] each.
+    func columns(_ range: Range<Int>) -> (inputs: TokenTensor, targets: TokenTensor) {
+        func cut(_ tokens: [Int32]) -> TokenTensor {
+            guard range != 0..<shape[1] else { return TokenTensor(tokens, shape: shape) }
+            let rows = (0..<shape[0]).flatMap { row in
+                tokens[row * shape[1] + range.lowerBound..<row * shape[1] + range.upperBound]
+            }
+            return TokenTensor(rows, shape: [shape[0], range.count])
+        }
+        return (cut(inputs), cut(targets))
+    }
+}

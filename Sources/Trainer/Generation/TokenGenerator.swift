@@ -1,0 +1,148 @@
+import NN
+import Tensors
+
+/// Continues several prompts at once, of any lengths, one token each at a time.
+///
+///     var generator = try TokenGenerator(model, prompts: [[1, 2, 3], [4]], sampling: .greedy)
+///     while let tokens = try generator.next() { … }     // one token a row
+///
+/// Each prompt is read once; after that a token costs the same at any position. A row gets the same tokens alone as in
+/// company, as long as it is the same row.
+public struct TokenGenerator<Model: LanguageModel> {
+    public let model: Model
+    public let sampling: SamplingOptions
+    /// The token that ends a row; nil for none.
+    public let endToken: Int32?
+    /// What a row that has ended gives from then on.
+    public let padToken: Int32
+
+    private let rowCount: Int
+    /// The rows that have not ended, what each of them has read, and what it has to read before its next token.
+    private var rows: [Int]
+    private var states: [Model.DecodingState]
+    private var unread: [[Int32]]
+    private var position = 0
+
+    /// - Parameters:
+    ///   - prompts: one a row, none empty.
+    ///   - length: how many tokens will be asked for at most, where that is known; a model that has a maximum refuses here.
+    /// - Throws: `InputError` for options out of range, an empty prompt, and tokens outside the vocabulary.
+    public init(
+        _ model: Model, prompts: [[Int32]], length: Int = 0, sampling: SamplingOptions = SamplingOptions(),
+        endToken: Int32? = nil, padToken: Int32 = 0
+    ) throws {
+        try sampling.validate()
+        try model.requireCausality()
+        for (row, prompt) in prompts.enumerated() {
+            let name = prompts.count == 1 ? "the prompt" : "prompt \(row)"
+            guard !prompt.isEmpty else { throw InputError("\(name) is empty; expected at least one token") }
+            if let token = prompt.first(where: { $0 < 0 || $0 >= model.vocabularySize }) {
+                throw InputError(
+                    "\(name): token \(token) is outside the model's vocabulary; expected 0 to \(model.vocabularySize - 1)"
+                )
+            }
+            if !model.carriesState, let most = model.maximumLength, prompt.count + length > most {
+                throw InputError(
+                    "\(name) of \(prompt.count) tokens and --length \(length): expected at most \(most) together,"
+                        + " the longest the model's configuration allows")
+            }
+        }
+        self.model = model
+        self.sampling = sampling
+        self.endToken = endToken
+        self.padToken = padToken
+        rowCount = prompts.count
+        rows = Array(prompts.indices)
+        states = prompts.map { _ in model.startDecoding() }
+        unread = prompts
+    }
+
+    /// The next token of each row; nil when all rows have ended.
+    /// - Throws: `InputError` when the model's logits are not finite.
+    public mutating func next() throws -> [Int32]? {
+        guard !rows.isEmpty else { return nil }
+        let logits = withoutGradients { model.decode(unread, states: &states) }.contiguous()
+        let vocabulary = model.vocabularySize
+        var chosen = [Int32](repeating: padToken, count: rowCount)
+        for (index, row) in rows.enumerated() {
+            let values = UnsafeBufferPointer(start: logits.pointer + index * vocabulary, count: vocabulary)
+            chosen[row] = try sampling.choose(values, row: row, position: position)
+            unread[index] = [chosen[row]]
+        }
+        for index in rows.indices.reversed() where chosen[rows[index]] == endToken {
+            rows.remove(at: index)
+            states.remove(at: index)
+            unread.remove(at: index)
+        }
+        position += 1
+        return chosen
+    }
+}
+
+extension LanguageModel {
+    /// Continues each prompt by `length` tokens.
+    /// - Parameters:
+    ///   - endToken: ends a row; `padToken` follows it to the end.
+    ///   - onTokens: is given one token a row as soon as they are there.
+    /// - Returns: the continuations, without the prompts: [rows][length], shorter where all rows have ended before.
+    /// - Throws: see `TokenGenerator`.
+    public func generate(
+        _ prompts: [[Int32]], length: Int, sampling: SamplingOptions = SamplingOptions(), endToken: Int32? = nil,
+        padToken: Int32 = 0, onTokens: ([Int32]) throws -> Void = { _ in }
+    ) throws -> [[Int32]] {
+        var generator = try TokenGenerator(
+            self, prompts: prompts, length: length, sampling: sampling, endToken: endToken, padToken: padToken)
+        var rows = prompts.map { _ in [Int32]() }
+        for _ in 0..<max(length, 0) {
+            guard let tokens = try generator.next() else { break }
+            for row in rows.indices { rows[row].append(tokens[row]) }
+            try onTokens(tokens)
+        }
+        return rows
+    }
+
+    /// Continues a text; pieces of it come as soon as they are complete characters.
+    /// - Returns: the continuation, without the prompt.
+    /// - Throws: see `TokenGenerator`; also for characters that the tokenizer does not know.
+    @discardableResult
+    public func generate(
+        _ prompt: String, length: Int, tokenizer: any Tokenizer, sampling: SamplingOptions = SamplingOptions(),
+        onText: (String) throws -> Void = { _ in }
+    ) throws -> String {
+        var decoder = tokenizer.makeDecoder()
+        var text = ""
+        func pass(_ piece: String) throws {
+            if piece.isEmpty { return }
+            text += piece
+            try onText(piece)
+        }
+        _ = try generate([tokenizer.encode(prompt)], length: length, sampling: sampling) {
+            try pass(decoder.append($0[0]))
+        }
+        try pass(decoder.finish())
+        return text
+    }
+
+    /// A continuation as an asynchronous sequence of pieces of text, made by a task of its own, which ends with whoever
+    /// reads it.
+    ///
+    ///     for try await piece in model.textStream("ROMEO:", length: 200, tokenizer: tokenizer) { print(piece) }
+    public func textStream(
+        _ prompt: String, length: Int, tokenizer: any Tokenizer, sampling: SamplingOptions = SamplingOptions()
+    ) -> AsyncThrowingStream<String, any Error> {
+        AsyncThrowingStream { continuation in
+            let task = Task {
+                do {
+                    try generate(prompt, length: length, tokenizer: tokenizer, sampling: sampling) {
+                        try Task.checkCancellation()
+                        continuation.yield($0)
+                    }
+                    continuation.finish()
+                } catch {
+                    continuation.finish(throwing: error)
+                }
+            }
+            continuation.onTermination = { _ in task.cancel() }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+import Foundation
+
+/// What happens in a training, in order.
+public enum TrainingEvent: Sendable {
+    /// Before the first step.
+    case started(TrainingSummary)
+    /// A step was made. Where it was followed by a validation, the metrics hold `validation_loss` and
+    /// `validation_bits_per_byte` as extras.
+    case step(StepMetrics, total: Int?)
+    /// Text that the model continued: prompt and continuation.
+    case sample(step: Int, prompt: String, text: String)
+    /// Weights and training state are safe in the folder.
+    case saved(step: Int, folder: String)
+    /// After the last step.
+    case finished(step: Int, seconds: Double)
+}
+
+/// What is about to be trained.
+public struct TrainingSummary: Sendable {
+    /// The number of trainable floats.
+    public let parameters: Int
+    /// Tokens of the training text, and of the part that is validated with (0: none).
+    public let trainingTokens: Int
+    public let validationTokens: Int
+    /// Tokens predicted in a step.
+    public let tokensPerStep: Int
+    /// nil where time is the limit.
+    public let totalSteps: Int?
+    /// The steps already made, where a run is resumed.
+    public let stepsMade: Int
+    public let folder: String?
+}
+
+extension TrainingEvent: CustomStringConvertible {
+    /// For people: a line, or the text of a sample between two rules.
+    public var description: String {
+        switch self {
+        case .started(let summary): summary.description
+        case .step(let metrics, let total): metrics.summary(total: total)
+        case .sample(let step, let prompt, let text):
+            "--- sample after step \(step)\n\(prompt)|\(text)\n---"
+        case .saved(let step, let folder): "saved step \(step) in \(folder)"
+        case .finished(let step, let seconds): "finished after \(step) steps, \(Self.time(seconds))"
+        }
+    }
+
+    /// For programs: the metrics as one line of JSON; nil for everything but steps.
+    public var jsonLine: String? {
+        if case .step(let metrics, _) = self { metrics.line } else { nil }
+    }
+
+    static func time(_ seconds: Double) -> String {
+        let whole = Int(seconds.rounded())
+        return whole < 60
+            ? String(format: "%.1f s", seconds)
+            : String(format: "%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60)
+    }
+}
+
+extension TrainingSummary: CustomStringConvertible {
+    public var description: String {
+        var parts = ["\(parameters) parameters", "\(trainingTokens) tokens to train on"]
+        parts.append(validationTokens > 0 ? "\(validationTokens) to validate with" : "no validation")
+        parts.append("\(tokensPerStep) tokens a step")
+        if let totalSteps { parts.append("\(totalSteps) steps") }
+        if stepsMade > 0 { parts.append("resumed after step \(stepsMade)") }
+        if let folder { parts.append("folder \(folder)") }
+        return parts.joined(separator: ", ")
+    }
+}
+
+extension StepMetrics {
+    /// A line for people.
+    func summary(total: Int?) -> String {
+        var text = "step \(step)\(total.map { "/\($0)" } ?? "")"
+        text += String(
+            format: "  loss %.4f  %.4f bits/byte  rate %.2e  gradient %.3g  %.0f tokens/s  ", loss, bitsPerByte,
+            learningRate, gradientNorm, tokensPerSecond)
+        text += TrainingEvent.time(seconds)
+        if let validation = extra["validation_bits_per_byte"] {
+            text += String(format: "  validation %.4f bits/byte", validation)
+        }
+        return text
+    }
+}

@@ -1,0 +1,68 @@
+import NN
+
+// The options as they stand in a run's config.json: snake_case, every one written out.
+
+extension TrainingOptions {
+    var json: JSONValue {
+        func optional(_ value: Double?) -> JSONValue { value.map(JSONValue.number) ?? .null }
+        var members: [String: JSONValue] = [
+            "sequence_length": .integer(sequenceLength), "batch_size": .integer(batchSize),
+            "accumulate": .integer(accumulate), "optimizer": optimizer.json, "learning_rate": .number(learningRate),
+            "schedule": .string(schedule.rawValue), "warmup": .integer(warmupSteps),
+            "learning_rate_floor": .number(learningRateFloor), "clip": optional(clip),
+            "validate_every": .integer(validateEvery), "validation_share": optional(validationShare),
+            "sample_every": .integer(sampleEvery), "sample_length": .integer(sampleLength),
+            "save_every": .integer(saveEvery), "seed": .integer(Int(truncatingIfNeeded: seed)),
+        ]
+        switch length {
+        case .steps(let steps): members["steps"] = .integer(steps)
+        case .epochs(let epochs): members["epochs"] = .number(epochs)
+        case .minutes(let minutes): members["minutes"] = .number(minutes)
+        }
+        return .object(members)
+    }
+
+    init(_ json: JSONValue, file: String) throws {
+        var reader = try ConfigurationReader(json, file: file)
+        let length: TrainingLength
+        let (steps, epochs, minutes) = (
+            try reader.optionalInt("steps"), try reader.optionalDouble("epochs"), try reader.optionalDouble("minutes")
+        )
+        switch (steps, epochs, minutes) {
+        case (let steps?, nil, nil): length = .steps(steps)
+        case (nil, let epochs?, nil): length = .epochs(epochs)
+        case (nil, nil, let minutes?): length = .minutes(minutes)
+        default: throw reader.error("steps", "expected exactly one of steps, epochs, minutes")
+        }
+        self.init(
+            sequenceLength: try reader.int("sequence_length"), batchSize: try reader.int("batch_size"),
+            accumulate: try reader.int("accumulate"), length: length,
+            optimizer: try OptimizerOptions(reader.value("optimizer") ?? .object([:]), file: "\(file), optimizer"),
+            learningRate: try reader.double("learning_rate"), schedule: try reader.option("schedule"),
+            warmupSteps: try reader.int("warmup"), learningRateFloor: try reader.double("learning_rate_floor"),
+            clip: try reader.optionalDouble("clip"), validateEvery: try reader.int("validate_every"),
+            validationShare: try reader.optionalDouble("validation_share"),
+            sampleEvery: try reader.int("sample_every"), sampleLength: try reader.int("sample_length"),
+            saveEvery: try reader.int("save_every"), seed: UInt64(truncatingIfNeeded: try reader.int("seed")))
+        try reader.finish()
+        try validate()
+    }
+}
+
+extension OptimizerOptions {
+    var json: JSONValue {
+        .object([
+            "name": .string(kind.rawValue), "weight_decay": .number(weightDecay), "beta1": .number(beta1),
+            "beta2": .number(beta2), "epsilon": .number(epsilon), "momentum": .number(momentum),
+        ])
+    }
+
+    init(_ json: JSONValue, file: String) throws {
+        var reader = try ConfigurationReader(json, file: file)
+        self.init(
+            try reader.option("name"), weightDecay: try reader.double("weight_decay"),
+            beta1: try reader.double("beta1"), beta2: try reader.double("beta2"),
+            epsilon: try reader.double("epsilon"), momentum: try reader.double("momentum"))
+        try reader.finish()
+    }
+}

@@ -1,0 +1,245 @@
+import Foundation
+import NN
+import Tensors
+import Testing
+
+@testable import Trainer
+
+@Suite struct TrainingRunTests {
+    let tokenizer = ByteTokenizer()
+
+    /// Small and busy: accumulation, clipping, warm-up, cosine, everything at intervals.
+    func options(steps: Int = 6) -> TrainingOptions {
+        TrainingOptions(
+            sequenceLength: 16, batchSize: 2, accumulate: 2, length: .steps(steps), optimizer: .adamW(),
+            learningRate: 1e-2,
+            schedule: .cosine, warmupSteps: 2, clip: 0.5, validateEvery: 2, sampleEvery: 4, sampleLength: 5,
+            saveEvery: 3,
+            seed: 7)
+    }
+
+    func weights(_ model: some Module) -> [[Float]] { model.state.map(\.parameter.value.values) }
+
+    // MARK: The steps
+
+    @Test func aStepIsTheGradientOfTheMeanLossOfAllItsBatches() throws {
+        // One step of SGD over 2 batches of 2 windows against one over their 4 windows at once.
+        var options = options(steps: 1)
+        (options.optimizer, options.schedule, options.warmupSteps, options.clip) = (.sgd(), .constant, 0, nil)
+        let model = Bigram()
+        try TrainingRun(model, on: byteSplit(), tokenizer: tokenizer, options: options).train()
+        let other = Bigram()
+        (options.accumulate, options.batchSize) = (1, 4)
+        try TrainingRun(other, on: byteSplit(), tokenizer: tokenizer, options: options).train()
+        for (a, b) in zip(weights(model).joined(), weights(other).joined()) {
+            #expect(abs(a - b) <= 1e-6)  // sums of float32 in another order; weights are of order 1
+        }
+        #expect(weights(model) != weights(Bigram()))
+    }
+
+    @Test func theUpdateFollowsTheScheduleAndTheClipping() throws {
+        let model = Bigram()
+        var options = options(steps: 1)
+        (options.optimizer, options.warmupSteps, options.schedule) = (.sgd(), 4, .constant)
+        (options.learningRate, options.clip) = (0.8, 1e-3)
+        var seen: StepMetrics?
+        try TrainingRun(model, on: byteSplit(), tokenizer: tokenizer, options: options).train {
+            if case .step(let metrics, _) = $0 { seen = metrics }
+        }
+        let metrics = try #require(seen)
+        #expect(metrics.learningRate == 0.2)
+        #expect(metrics.gradientNorm > 1e-2)
+        // Clipped to a norm of 1e-3, the whole step is as long as that times the learning rate.
+        let moved = zip(weights(model).joined(), weights(Bigram()).joined()).reduce(0.0) {
+            $0 + pow(Double($1.0) - Double($1.1), 2)
+        }
+        #expect(abs(moved.squareRoot() - 0.2e-3) <= 0.02 * 0.2e-3)  // weights of order 1 round to 6e-8 each
+    }
+
+    @Test func trainingLearns() throws {
+        let model = Bigram()
+        var losses: [Double] = []
+        let options = TrainingOptions(
+            sequenceLength: 32, batchSize: 8, length: .steps(150), learningRate: 3e-2, validateEvery: 0, sampleEvery: 0)
+        try TrainingRun(model, on: byteSplit(sequenceLength: 32), tokenizer: tokenizer, options: options).train {
+            if case .step(let metrics, _) = $0 { losses.append(metrics.loss) }
+        }
+        #expect(losses[0] > 5)  // ln 256 = 5.5 and some
+        // Within words the next letter is nearly certain; a bigram of this text has 0.9 nats.
+        #expect(losses.last! < 1.5)
+    }
+
+    @Test func theSameSeedGivesTheSameBitsAndAnotherSeedOthers() throws {
+        func train(seed: UInt64) throws -> [[Float]] {
+            let model = Bigram(dropout: 0.2)
+            var options = options(steps: 3)
+            options.seed = seed
+            try TrainingRun(model, on: byteSplit(), tokenizer: tokenizer, options: options).train()
+            return weights(model)
+        }
+        #expect(try train(seed: 7) == train(seed: 7))
+        #expect(try train(seed: 7) != train(seed: 8))
+    }
+
+    @Test func aCarryPassesThroughTheSegmentsOfAWindow() throws {
+        // Segments of at most 5 of 16 tokens, with what they carry, are the whole window.
+        var options = options(steps: 3)
+        options.optimizer = .sgd()
+        let (whole, cut) = (Trigram(), Trigram(maximumLength: 5))
+        try TrainingRun(whole, on: byteSplit(), tokenizer: tokenizer, options: options).train()
+        try TrainingRun(cut, on: byteSplit(), tokenizer: tokenizer, options: options).train()
+        for (a, b) in zip(weights(whole).joined(), weights(cut).joined()) {
+            #expect(abs(a - b) <= 1e-6)  // sums of float32 in another order; weights are of order 1
+        }
+    }
+
+    // MARK: Ends and intervals
+
+    @Test func whatHappensHappensAtItsIntervals() throws {
+        let folder = try TemporaryFolder()
+        var (validated, sampled, saved, steps): ([Int], [Int], [Int], [Int]) = ([], [], [], [])
+        var options = options(steps: 7)
+        options.validateEvery = 3
+        let run = try TrainingRun(
+            Bigram(), on: byteSplit(), tokenizer: tokenizer, options: options, folder: folder.path + "/run")
+        try run.train { event in
+            switch event {
+            case .step(let metrics, let total):
+                #expect(total == 7)
+                #expect(metrics.tokens == metrics.step * 64)
+                steps.append(metrics.step)
+                if metrics.extra["validation_bits_per_byte"] != nil { validated.append(metrics.step) }
+            case .sample(let step, let prompt, let text):
+                #expect(prompt.utf8.count == 32)
+                #expect(!text.isEmpty)
+                sampled.append(step)
+            case .saved(let step, _): saved.append(step)
+            case .started, .finished: break
+            }
+        }
+        #expect(steps == Array(1...7))
+        #expect(validated == [3, 6, 7])
+        #expect(sampled == [4])
+        #expect(saved == [3, 6, 7])
+        #expect(run.isFinished)
+        let log = try MetricsLog.read(path: folder.path + "/run/metrics.jsonl")
+        #expect(log.map(\.step) == steps)
+        #expect(log[2].extra.keys.sorted() == ["validation_bits_per_byte", "validation_loss"])
+    }
+
+    @Test func epochsAreTurnedIntoSteps() throws {
+        let options = options()
+        // A step predicts 64 tokens: 2 epochs of 640 tokens are 20 steps.
+        var epochs = options
+        epochs.length = .epochs(2)
+        #expect(epochs.totalSteps(tokens: 641) == 20)
+        #expect(epochs.totalSteps(tokens: 642) == 21)
+        epochs.length = .epochs(0.001)
+        #expect(epochs.totalSteps(tokens: 641) == 1)
+        epochs.length = .minutes(1)
+        #expect(epochs.totalSteps(tokens: 641) == nil)
+    }
+
+    @Test func minutesEndATraining() throws {
+        var options = options()
+        (options.length, options.schedule) = (.minutes(1e-9), .constant)
+        let run = try TrainingRun(Bigram(), on: byteSplit(), tokenizer: tokenizer, options: options)
+        try run.train()
+        #expect(run.step == 1)
+        #expect(run.isFinished)
+    }
+
+    @Test func aTrainingStopsWhenAsked() throws {
+        let folder = try TemporaryFolder()
+        let run = try TrainingRun(
+            Bigram(), on: byteSplit(), tokenizer: tokenizer, options: options(), folder: folder.path + "/run")
+        var asked = 0
+        try run.train(stop: {
+            asked += 1
+            return asked == 2
+        })
+        #expect(run.step == 2)
+        #expect(!run.isFinished)
+        #expect(try SafetensorsFile(path: folder.path + "/run/weights.safetensors").metadata["step"] == "2")
+    }
+
+    @Test func validationReadsTheShareThatIsAskedFor() throws {
+        var options = options()
+        let split = try byteSplit()
+        options.validationShare = 0.5
+        let run = try TrainingRun(Bigram(), on: split, tokenizer: tokenizer, options: options)
+        let validation = try #require(split.validation)
+        let half = validation.slice(0..<Int((Double(validation.count) / 2).rounded()), name: "half")
+        #expect(try run.validate() == run.model.evaluate(half, sequenceLength: 16, batchSize: 2))
+        let without = try byteSplit(validationFraction: 0)
+        #expect(try TrainingRun(Bigram(), on: without, tokenizer: tokenizer, options: options).validate() == nil)
+    }
+
+    // MARK: Bad input
+
+    @Test func whatCannotBeTrainedIsRefused() throws {
+        let split = try byteSplit()
+        func expectRefusal(
+            _ message: String, _ model: Bigram = Bigram(), location: SourceLocation = #_sourceLocation,
+            _ change: (inout TrainingOptions) -> Void = { _ in }
+        ) throws {
+            let folder = try TemporaryFolder()
+            var options = options()
+            change(&options)
+            expectError(message, sourceLocation: location) {
+                try TrainingRun(
+                    model, on: split, tokenizer: tokenizer, options: options, folder: folder.path + "/run")
+            }
+            // Nothing is left of a run that was never begun.
+            #expect(!FileManager.default.fileExists(atPath: folder.path + "/run"), sourceLocation: location)
+        }
+        try expectRefusal(
+            "the model's configuration is not causal: each position sees the tokens it is to predict;"
+                + " expected a causal one (\"causal\": true)", Bigram(isCausal: false))
+        try expectRefusal(
+            "--sequence-length: expected at most 12, the longest the model's configuration allows, found 16",
+            Bigram(maximumLength: 12))
+        try expectRefusal(
+            "the model has a vocabulary of 100 tokens; expected at least the 256 of the tokenizer (bytes)",
+            Bigram(vocabulary: 100))
+        try expectRefusal("--batch-size: expected a whole number of at least 1, found 0") { $0.batchSize = 0 }
+        try expectRefusal("--accumulate: expected a whole number of at least 1, found -1") { $0.accumulate = -1 }
+        try expectRefusal("--steps: expected a whole number of at least 1, found 0") { $0.length = .steps(0) }
+        try expectRefusal("--epochs: expected a number above 0, found -1.0") { $0.length = .epochs(-1) }
+        try expectRefusal("--minutes: expected a number above 0, found nan") { $0.length = .minutes(.nan) }
+        try expectRefusal("--clip: expected a number above 0, found 0.0") { $0.clip = 0 }
+        try expectRefusal("--learning-rate: expected a number above 0, found -1.0") { $0.learningRate = -1 }
+        try expectRefusal("--weight-decay: expected a number of at least 0, found -0.1") {
+            $0.optimizer.weightDecay = -0.1
+        }
+        try expectRefusal("--beta2: expected a number of at least 0 and below 1, found 1.0") { $0.optimizer.beta2 = 1 }
+        try expectRefusal("--validation-share: expected a number above 0 and at most 1, found 2.0") {
+            $0.validationShare = 2
+        }
+        try expectRefusal("--save-every: expected a whole number of at least 0, found -5") { $0.saveEvery = -5 }
+        try expectRefusal("--warmup: expected fewer than the 6 steps of --schedule cosine, found 6") {
+            $0.warmupSteps = 6
+        }
+        try expectRefusal("--schedule cosine: needs to know the number of steps; expected --steps or --epochs") {
+            $0.length = .minutes(1)
+        }
+    }
+
+    @Test func aLossThatIsNotFiniteStopsAndKeepsTheLastSave() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/run"
+        var options = options(steps: 50)
+        (options.optimizer, options.schedule, options.warmupSteps, options.clip) = (.sgd(), .constant, 0, nil)
+        (options.learningRate, options.saveEvery, options.validateEvery) = (1e30, 1, 0)
+        let run = try TrainingRun(Bigram(), on: byteSplit(), tokenizer: tokenizer, options: options, folder: path)
+        let message = #expect(throws: InputError.self) { try run.train() }?.message ?? ""
+        #expect(message.hasPrefix("step \(run.step + 1): the "))
+        #expect(
+            message.hasSuffix(
+                "; expected a finite number; try a lower --learning-rate, --clip or --warmup;"
+                    + " the last save, of step \(run.step), is in \(path)"))
+        #expect(try SafetensorsFile(path: path + "/weights.safetensors").metadata["step"] == "\(run.step)")
+        #expect(weights(run.model).joined().allSatisfy { $0.isFinite })
+        #expect(try MetricsLog.read(path: path + "/metrics.jsonl").count == run.step)
+    }
+}
