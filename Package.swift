@@ -63,7 +63,8 @@ let package = Package(
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(name: "NNTests", dependencies: ["NN"], resources: [.copy("Fixtures")]),
         .testTarget(name: "TrainerTests", dependencies: ["Trainer"], resources: [.copy("Fixtures")]),
-        .testTarget(name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer"], resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer"], resources: [.copy("Fixtures")]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo"]),
     ],
     swiftLanguageModes: [.v6]

@@ -61,16 +61,17 @@ public struct FLASH: Module {
     public func callAsFunction(
         _ x: Tensor, mask: Tensor? = nil, table: RotaryTable? = nil, mode: ForwardMode = .inference
     ) -> Tensor {
-        require(x.rank == 3 && x.shape[2] == options.dimension, "FLASH: x \(x.shape), expected [b, n, \(options.dimension)]")
+        let d = options.dimension
+        require(x.rank == 3 && x.shape[2] == d, "FLASH: x \(x.shape), expected [b, n, \(d)]")
         let (b, n) = (x.shape[0], x.shape[1])
         let mask = mask.map { $0.expanded(to: [b, n]).contiguous() }
-        let (hidden, qk) = projections(x, mask)                                    // [b, n, 2e], [b, n, s]
+        let (hidden, qk) = projections(x, mask)  // [b, n, 2e], [b, n, s]
         let attention = MixedChunkAttention(
             hidden: hidden, qk: qk, gamma: offsetScale.gamma.value, beta: offsetScale.beta.value,
             bias: relativeBias.byDistance(options.groupSize), mask: mask, rotary: table ?? rotary?.table(n),
             groupSize: options.groupSize, function: options.attentionFunction, context: context,
             divisors: divisors(mask), dropout: Float(options.dropout), key: mode.key)
-        return toOut(attention.record(), residual: x)                              // [b, n, e] → [b, n, d]
+        return toOut(attention.record(), residual: x)  // [b, n, e] → [b, n, d]
     }
 
     /// The normalised, shifted input through both projections, before their activations.

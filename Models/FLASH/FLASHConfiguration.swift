@@ -70,7 +70,8 @@ public struct FLASHConfiguration: Sendable {
         try reader.finish()
         if hiddenDimension < 1 {
             throw reader.error(
-                "expansion_factor", "\(expansionFactor) times dim \(dimension) leaves no hidden feature; expected at least 1")
+                "expansion_factor",
+                "\(expansionFactor) times dim \(dimension) leaves no hidden feature; expected at least one")
         }
         if isCausal && dividesByValidCount {
             throw reader.error("divide_by_valid_count", "only without causal; a causal group divides by group_size")

@@ -58,7 +58,7 @@ extension FLASHTransformer {
                 let first = spans.last?.upperBound ?? 0
                 spans.append(first..<first + sequence.count)
             }
-            var x = tokenEmbedding(TokenTensor(tokens.flatMap { $0 }))             // [rows, d]
+            var x = tokenEmbedding(TokenTensor(tokens.flatMap { $0 }))  // [rows, d]
             x = x + concatenate(zip(tokens, states).map { absolutePositions($0.count, from: $1.position) })
             let tables = zip(tokens, states).map { rotary.table($0.count, from: $1.position) }
             for index in layers.indices {
@@ -79,7 +79,7 @@ extension FLASH {
         let (rows, e) = (x.shape[0], toOut.weight.shape[1])
         var input = norm(x)
         if options.shiftsTokens { input = shifted(input, spans, &states, layer) }
-        let (hidden, qk) = (toHidden(input), toQK(input))                          // [rows, 2e], [rows, s]
+        let (hidden, qk) = (toHidden(input), toQK(input))  // [rows, 2e], [rows, s]
         let output = Tensor(uninitialized: [rows, e])
         let bias = relativeBias.byDistance(options.groupSize)
         // Many sequences go to the threads one by one; for few, each product is split instead.
@@ -119,7 +119,7 @@ private struct GroupWriter {
     let layer: FLASH
     let hidden: Tensor, qk: Tensor, bias: Tensor, table: RotaryTable, output: Tensor
     let splitsProducts: Bool
-    let (g, s, e): (Int, Int, Int)
+    let g: Int, s: Int, e: Int
 
     init(
         _ layer: FLASH, _ hidden: Tensor, _ qk: Tensor, _ bias: Tensor, _ table: RotaryTable, _ output: Tensor,
@@ -148,7 +148,7 @@ private struct GroupWriter {
         let scratch = Tensor(uninitialized: [count * (3 * s + g)])
         let shared = scratch.mutablePointer
         let (q1, q2, weights) = (shared + count * s, shared + 2 * count * s, shared + 3 * count * s)
-        let keys = state.quadraticKeys.mutablePointer, values = state.values.mutablePointer
+        let (keys, values) = (state.quadraticKeys.mutablePointer, state.values.mutablePointer)
         let heads = [
             q1, q2, keys + state.filled * s, state.linearKeys.mutablePointer + state.filled * s,
         ]

@@ -48,12 +48,12 @@ public struct FLASHTransformer: LanguageModel {
     public func callAsFunction(_ tokens: TokenTensor, mask: Tensor?, mode: ForwardMode = .inference) -> Tensor {
         require(tokens.shape.count == 2, "FLASHTransformer: tokens \(tokens.shape), expected [b, n]")
         let n = tokens.shape[1]
-        var x = tokenEmbedding(tokens) + absolutePositions(n)                      // [b, n, d]
+        var x = tokenEmbedding(tokens) + absolutePositions(n)  // [b, n, d]
         let table = rotary.table(n)
         for (index, layer) in layers.enumerated() {
             x = layer(x, mask: mask, table: table, mode: mode.child(index))
         }
-        return normLinear(x, norm: finalNorm.norm, [toLogits.projection])[0]       // [b, n, vocabulary]
+        return normLinear(x, norm: finalNorm.norm, [toLogits.projection])[0]  // [b, n, vocabulary]
     }
 
     public func collect(into state: inout StateCollector) {

@@ -57,11 +57,12 @@ public struct GAU: Module {
     public func callAsFunction(
         _ x: Tensor, relativePositionBias: Tensor? = nil, mask: Tensor? = nil, mode: ForwardMode = .inference
     ) -> Tensor {
-        require(x.rank == 3 && x.shape[2] == options.dimension, "GAU: x \(x.shape), expected [b, n, \(options.dimension)]")
+        let d = options.dimension
+        require(x.rank == 3 && x.shape[2] == d, "GAU: x \(x.shape), expected [b, n, \(d)]")
         let (b, n) = (x.shape[0], x.shape[1])
         let both = normLinear(x, norm: norm.norm, [toHidden.projection, toQK.projection])
         let halves = silu(both[0]).split(count: 2, axis: 2)
-        let (v, gate) = (halves[0], halves[1])                                     // [b, n, e]
+        let (v, gate) = (halves[0], halves[1])  // [b, n, e]
         let heads = offsetScale(silu(both[1]))
         var scores = matrixProduct(heads[0], heads[1], transposeB: true) + relativeBias(n)  // [b, n, n]
         if let relativePositionBias { scores = scores + relativePositionBias }

@@ -14,12 +14,12 @@ enum RowCases {
 
     static var all: [KernelCase] {
         [
-            each("exp", Foundation.exp) { exp($0) },
-            each("silu", { $0 / (1 + Foundation.exp(-$0)) }) { silu($0) },
-            each("gelu", { 0.5 * $0 * (1 + erff($0 / Float(2).squareRoot())) }) { gelu($0) },
-            each("laplace", { 0.5 * (1 + erff(($0 - Float(0.5).squareRoot()) * Float(2 * Double.pi).squareRoot())) }) {
-                laplace($0)
-            },
+            each("exp", Foundation.exp, { exp($0) }),
+            each("silu", { $0 / (1 + Foundation.exp(-$0)) }, { silu($0) }),
+            each("gelu", { 0.5 * $0 * (1 + erff($0 / Float(2).squareRoot())) }, { gelu($0) }),
+            each(
+                "laplace", { 0.5 * (1 + erff(($0 - Float(0.5).squareRoot()) * Float(2 * Double.pi).squareRoot())) },
+                { laplace($0) }),
             KernelCase(
                 name: "softmax", size: size, work: work, tolerance: 1e-5, ours: { softmax(x) },
                 naive: { perRow(softmaxRow) }),

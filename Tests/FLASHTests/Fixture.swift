@@ -55,10 +55,12 @@ struct Fixture: CustomTestStringConvertible {
 /// Expects agreement relative to the largest element of what is expected. The peer's own float32 noise against float64 is
 /// up to 3e-6 for outputs and 1e-5 for gradients; ours adds as much.
 func expectClose(
-    _ got: Tensor, _ expected: Tensor, _ tolerance: Float, _ what: String, sourceLocation: SourceLocation = #_sourceLocation
+    _ got: Tensor, _ expected: Tensor, _ tolerance: Float, _ what: String,
+    sourceLocation: SourceLocation = #_sourceLocation
 ) {
     let (a, b) = (got.values, expected.values)
-    #expect(a.count == b.count, "\(what): shape \(got.shape), expected \(expected.shape)", sourceLocation: sourceLocation)
+    #expect(
+        a.count == b.count, "\(what): shape \(got.shape), expected \(expected.shape)", sourceLocation: sourceLocation)
     guard a.count == b.count else { return }
     let largest = b.reduce(0) { max($0, abs($1)) }
     let difference = zip(a, b).reduce(Float(0)) { worst, pair in

@@ -74,7 +74,8 @@ import Testing
         try fixture.expectGradients(all, layer)
         for (input, leaf) in zip(inputs, leaves) {
             let gradient = try #require(all[leaf], "\(fixture.name): no gradient for \(input)")
-            try expectClose(gradient, fixture.tensor("gradients/" + input), 2e-5, "\(fixture.name): gradient of \(input)")
+            try expectClose(
+                gradient, fixture.tensor("gradients/" + input), 2e-5, "\(fixture.name): gradient of \(input)")
         }
     }
 

@@ -146,7 +146,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
     func gradientsAgreeWithCentralDifferences(kind: Int) throws {
         // The fixtures hold no case with several threads on one sequence or with dropout; differences cover both.
         let model = makeModel(causal: kind == 0, reduces: kind == 1) { $0.attentionDropout = 0.3 }
-        let tokens = randomTokens([1, 17]), targets = randomTokens([1, 17], seed: 4)
+        let (tokens, targets) = (randomTokens([1, 17]), randomTokens([1, 17], seed: 4))
         let mode = ForwardMode.training(RandomKey(seed: 5))
         func loss() -> Tensor { crossEntropy(model(tokens, mode: mode), targets) }
         let all = gradients(of: loss())

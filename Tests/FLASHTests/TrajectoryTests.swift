@@ -21,7 +21,8 @@ import Trainer
             try training.string("optimizer") == "adamw" ? .adamW(weightDecay: decay) : .adam(weightDecay: decay))
         let (rate, clip) = (try training.double("lr"), try training.double("clip"))
         let (tokens, targets) = (try fixture.file.tokens("tokens"), try fixture.file.tokens("targets"))
-        var losses: [Float] = [], norms: [Float] = []
+        var losses: [Float] = []
+        var norms: [Float] = []
         for step in 0..<tokens.shape[0] {
             let loss = crossEntropy(model(batch(tokens, step)), batch(targets, step))
             let all = gradients(of: loss)

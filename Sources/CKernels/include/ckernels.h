@@ -169,9 +169,8 @@ void az_half_to_float(long n, const uint16_t *x, float *y);
 void az_bfloat16_to_float(long n, const uint16_t *x, float *y);
 
 // MARK: The processor
-void az_flush_denormals(void);      // for the calling thread
-// Asks OpenBLAS for its AVX-512 kernels (SkylakeX) where it has taken those of Haswell or Zen on a processor with
-// AVX-512, as a library older than the processor does: twice the speed. Call once, before the first product and before
-// other threads start (it sets an environment variable for a moment). OPENBLAS_CORETYPE, if set, is respected.
-void az_select_blas_kernels(void);
+// Makes the calling thread treat denormal numbers as 0, which keeps decaying values from slowing loops down a
+// hundredfold. Returns the mode before, to be restored: other code on the thread must not notice.
+uint64_t az_flush_denormals(void);
+void az_restore_denormals(uint64_t before);
 #endif

@@ -61,7 +61,8 @@ public final class MemoryPool: Sendable {
         var pointer: UnsafeMutableRawPointer?
         let isLarge = size >= Self.hugePage
         let status = posix_memalign(&pointer, isLarge ? Self.hugePage : Self.alignment, size)
-        require(status == 0 && pointer != nil, "out of memory: \(size) bytes for a tensor, \(statistics.current) in use")
+        require(
+            status == 0 && pointer != nil, "out of memory: \(size) bytes for a tensor, \(statistics.current) in use")
         #if os(Linux)
             if isLarge { madvise(pointer!, size, Int32(MADV_HUGEPAGE)) }
         #endif

@@ -24,12 +24,8 @@ public enum Threads {
     /// The number of processors this process may run on.
     public static let hardwareCount = max(1, Int(openblas_get_num_procs()))
 
-    /// Settings that must hold before the first product: one thread inside OpenBLAS, its AVX-512 kernels where it does
-    /// not know a newer processor.
-    static let prepared: Void = {
-        az_select_blas_kernels()
-        openblas_set_num_threads(1)
-    }()
+    /// What must hold before the first product.
+    static let prepared: Void = openblas_set_num_threads(1)
 }
 
 /// Runs `body(0) … body(count - 1)` on up to `Threads.count` threads, each taking the next index when it is free.
@@ -38,8 +34,7 @@ public func parallelFor(_ count: Int, _ body: (Int) -> Void) {
     _ = Threads.prepared
     let workers = min(Threads.count, count)
     guard workers > 1 else {
-        az_flush_denormals()
-        for index in 0..<max(count, 0) { body(index) }
+        withDenormalsFlushed { for index in 0..<max(count, 0) { body(index) } }
         return
     }
     let next = Atomic<Int>(0)
@@ -47,14 +42,22 @@ public func parallelFor(_ count: Int, _ body: (Int) -> Void) {
         // The closure is shared only with the threads that this call waits for.
         nonisolated(unsafe) let body = escaping
         DispatchQueue.concurrentPerform(iterations: workers) { _ in
-            az_flush_denormals()
-            while true {
-                let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
-                if index >= count { return }
-                body(index)
+            withDenormalsFlushed {
+                while true {
+                    let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+                    if index >= count { return }
+                    body(index)
+                }
             }
         }
     }
+}
+
+/// Runs `body` with denormal numbers taken for 0, and leaves the thread as it was.
+private func withDenormalsFlushed(_ body: () -> Void) {
+    let before = az_flush_denormals()
+    body()
+    az_restore_denormals(before)
 }
 
 /// Splits `0 ..< count` into ranges of at most `grain` elements and runs them in parallel; one range runs in place.

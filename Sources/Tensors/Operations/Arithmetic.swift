@@ -85,9 +85,9 @@ extension Tensor {
 
     public static prefix func - (a: Tensor) -> Tensor { a * -1 }
 
-    public static func + (a: Tensor, b: Float) -> Tensor { a.mapped("+", { az_add_scalar($0, b, $1, $2) }) { $0 } }
+    public static func + (a: Tensor, b: Float) -> Tensor { a.mapped("+", { az_add_scalar($0, b, $1, $2) }, { $0 }) }
     public static func - (a: Tensor, b: Float) -> Tensor { a + (-b) }
-    public static func * (a: Tensor, b: Float) -> Tensor { a.mapped("*", { az_scale($0, b, $1, $2) }) { $0 * b } }
+    public static func * (a: Tensor, b: Float) -> Tensor { a.mapped("*", { az_scale($0, b, $1, $2) }, { $0 * b }) }
     public static func / (a: Tensor, b: Float) -> Tensor { a / Tensor(b) }
     public static func + (a: Float, b: Tensor) -> Tensor { b + a }
     public static func - (a: Float, b: Tensor) -> Tensor { -b + a }

@@ -105,16 +105,16 @@ extension Tensor {
 
     /// Zeros where column > row + diagonal of the last two axes, as `torch.tril`.
     public func lowerTriangle(diagonal: Int = 0) -> Tensor {
-        triangle("lowerTriangle", { row, columns in max(0, min(columns, row + diagonal + 1))..<columns }) {
-            $0.lowerTriangle(diagonal: diagonal)
-        }
+        triangle(
+            "lowerTriangle", { row, columns in max(0, min(columns, row + diagonal + 1))..<columns },
+            { $0.lowerTriangle(diagonal: diagonal) })
     }
 
     /// Zeros where column < row + diagonal of the last two axes, as `torch.triu`.
     public func upperTriangle(diagonal: Int = 0) -> Tensor {
-        triangle("upperTriangle", { row, columns in 0..<max(0, min(columns, row + diagonal)) }) {
-            $0.upperTriangle(diagonal: diagonal)
-        }
+        triangle(
+            "upperTriangle", { row, columns in 0..<max(0, min(columns, row + diagonal)) },
+            { $0.upperTriangle(diagonal: diagonal) })
     }
 
     /// A copy with zeros in the columns that `cleared(row, columns)` names. Written, not multiplied: NaN does not stay.

@@ -1,9 +1,10 @@
 import CKernels
 
 typealias RowKernel = @convention(c) (Int, Int, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?) -> Void
-typealias RowGradientKernel = @convention(c) (
-    Int, Int, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?
-) -> Void
+typealias RowGradientKernel =
+    @convention(c) (
+        Int, Int, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?
+    ) -> Void
 
 /// exp(x) / Σ exp(x) over an axis, computed from x − max.
 public func softmax(_ x: Tensor, axis: Int = -1) -> Tensor {
@@ -17,7 +18,8 @@ public func logSoftmax(_ x: Tensor, axis: Int = -1) -> Tensor {
 
 /// Applies a kernel over rows to any axis, whose gradient needs the result alone.
 private func alongAxis(
-    _ name: String, _ input: Tensor, _ axis: Int, _ forward: @escaping RowKernel, _ backward: @escaping RowGradientKernel
+    _ name: String, _ input: Tensor, _ axis: Int, _ forward: @escaping RowKernel,
+    _ backward: @escaping RowGradientKernel
 ) -> Tensor {
     let axis = Shape.axis(axis, rank: input.rank, name)
     guard axis == input.rank - 1 else {
@@ -31,14 +33,19 @@ private func alongAxis(
     let (source, target) = (x.pointer, y.mutablePointer)
     let grain = max(1, elementGrain / n)
     parallelRanges(rows, grain: grain) { forward($0.count, n, source + $0.lowerBound * n, target + $0.lowerBound * n) }
-    return .record(name, y, (x, { gradient in
-        let dy = gradient.contiguous()
-        let dx = Tensor(uninitialized: y.shape)
-        let (py, pdy, pdx) = (y.pointer, dy.pointer, dx.mutablePointer)
-        parallelRanges(rows, grain: grain) {
-            let i = $0.lowerBound * n
-            backward($0.count, n, py + i, pdy + i, pdx + i)
-        }
-        return dx
-    }))
+    return .record(
+        name, y,
+        (
+            x,
+            { gradient in
+                let dy = gradient.contiguous()
+                let dx = Tensor(uninitialized: y.shape)
+                let (py, pdy, pdx) = (y.pointer, dy.pointer, dx.mutablePointer)
+                parallelRanges(rows, grain: grain) {
+                    let i = $0.lowerBound * n
+                    backward($0.count, n, py + i, pdy + i, pdx + i)
+                }
+                return dx
+            }
+        ))
 }
