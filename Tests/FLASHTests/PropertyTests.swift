@@ -1,3 +1,4 @@
+import Foundation
 import NN
 import Tensors
 import Testing
@@ -195,5 +196,40 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         options.scoreDivisor = 9
         let fixed = GAU(options, key: RandomKey(seed: 2))
         expectClose(fixed(x).sliced(1, to: 4), fixed(x.sliced(1, to: 4)), 2e-6, "prefix")
+    }
+
+    @Test func severalThreadsRunOneModel() async {
+        let model = makeModel()
+        let batches = (0..<8).map { randomTokens([2, 23], seed: UInt64($0)) }
+        let alone = batches.map { model($0).values }
+        let together = await withTaskGroup(of: (Int, [Float]).self) { group in
+            for (index, batch) in batches.enumerated() {
+                group.addTask { (index, withoutGradients { model(batch).values }) }
+            }
+            var results = [[Float]](repeating: [], count: batches.count)
+            for await (index, values) in group { results[index] = values }
+            return results
+        }
+        #expect(together == alone)
+    }
+
+    @Test func aModelSurvivesItsFile() throws {
+        let model = makeModel()
+        let path = NSTemporaryDirectory() + "flash-\(UUID().uuidString).safetensors"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try model.save(to: path)
+        let again = FLASHTransformer(model.configuration, key: RandomKey(seed: 99))
+        let tokens = randomTokens([2, 13])
+        #expect(again(tokens).values != model(tokens).values)
+        try again.load(from: path)
+        #expect(again(tokens).values == model(tokens).values)
+    }
+
+    @Test func wrongShapesNameTheOperation() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            _ = FLASH(FLASH.Options(dimension: 8), key: RandomKey(seed: 1))(Tensor.zeros([1, 3, 9]))
+        }
+        let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(message.contains("FLASH: x [1, 3, 9], expected [b, n, 8]"))
     }
 }
