@@ -17,6 +17,22 @@ public final class MemoryPool: Sendable {
     private struct State {
         var free: [Int: [Int]] = [:]  // size class in bytes → addresses
         var statistics = Statistics()
+        /// The most bytes that were ever in use at once.
+        var greatest = 0
+
+        /// Work on changing sizes (texts of many lengths) would fill the free lists with buffers nobody asks for again.
+        /// Removes cached buffers, largest first, beyond a quarter more than was ever in use at once.
+        mutating func takeSurplus() -> [Int] {
+            let limit = greatest + greatest / 4 + (64 << 20)
+            var taken: [Int] = []
+            while statistics.current + statistics.cached > limit,
+                let size = free.lazy.filter({ !$0.value.isEmpty }).map(\.key).max()
+            {
+                taken.append(free[size]!.removeLast())
+                statistics.cached -= size
+            }
+            return taken
+        }
     }
     private let state = Mutex(State())
 
@@ -50,14 +66,16 @@ public final class MemoryPool: Sendable {
 
     func allocate(bytes: Int) -> UnsafeMutableRawPointer {
         let size = Self.sizeClass(bytes)
-        let address: Int? = state.withLock { state in
+        let (cached, surplus): (Int?, [Int]) = state.withLock { state in
             state.statistics.current += size
             state.statistics.peak = max(state.statistics.peak, state.statistics.current)
-            guard let cached = state.free[size]?.popLast() else { return nil }
+            state.greatest = max(state.greatest, state.statistics.current)
+            guard let cached = state.free[size]?.popLast() else { return (nil, state.takeSurplus()) }
             state.statistics.cached -= size
-            return cached
+            return (cached, [])
         }
-        if let address { return UnsafeMutableRawPointer(bitPattern: address)! }
+        if let cached { return UnsafeMutableRawPointer(bitPattern: cached)! }
+        for address in surplus { free(UnsafeMutableRawPointer(bitPattern: address)) }
         var pointer: UnsafeMutableRawPointer?
         let isLarge = size >= Self.hugePage
         let status = posix_memalign(&pointer, isLarge ? Self.hugePage : Self.alignment, size)
