@@ -15,8 +15,8 @@ AZ_KERNEL void az_affine_rows_forward(long rows, long cols, const float *x, cons
     }
 }
 
-AZ_KERNEL void az_affine_rows_backward(long rows, long cols, const float *x, const float *gain, const float *dy, float *dx,
-                                       float *dgain, float *dshift) {
+AZ_KERNEL void az_affine_rows_backward(long rows, long cols, const float *x, const float *gain, const float *dy,
+                                       float *dx, float *dgain, float *dshift) {
     for (long r = 0; r < rows; r++, x += cols, dy += cols, dx += cols) {
         AZ_VECTORIZE
         for (long j = 0; j < cols; j++) {

@@ -120,17 +120,18 @@ void az_silu_gate_forward(long rows, long cols, const float *y, long y_row, cons
                           long out_row);
 void az_silu_gate_backward(long rows, long cols, const float *y, long y_row, const float *z, long z_row,
                            const float *dout, long dout_row, float *dy, long dy_row, float *dz, long dz_row);
-// y[r, j] = f(scale * x[r, j] + bias[j - r]) for the visible columns j <= diagonal + r, 0 beyond and where mask[j] is 0.
-// bias (a Toeplitz matrix by its diagonals, pointing at that of row 0, column 0) and mask may be null; y may be x. The
-// functions are any az_*_forward and az_*_backward above.
+// y[r, j] = f(scale * x[r, j] + bias[j - r]) for the visible columns j <= diagonal + r, 0 beyond and where mask[j] is
+// 0. bias (a Toeplitz matrix by its diagonals, pointing at that of row 0, column 0) and mask may be null; y may be x.
+// The functions are any az_*_forward and az_*_backward above.
 typedef void (*az_row_function)(long n, const float *x, float *y);
 typedef void (*az_row_gradient_function)(long n, const float *x, const float *y, const float *dy, float *dx);
-void az_masked_activation_forward(long rows, long cols, long diagonal, float scale, const float *bias, const float *mask,
-                                  az_row_function function, const float *x, long x_row, float *y, long y_row);
+void az_masked_activation_forward(long rows, long cols, long diagonal, float scale, const float *bias,
+                                  const float *mask, az_row_function function, const float *x, long x_row, float *y,
+                                  long y_row);
 // dy becomes the gradient of x; dbias (may be null) is added to. scratch: [2, cols].
-void az_masked_activation_backward(long rows, long cols, long diagonal, float scale, const float *bias, const float *mask,
-                                   az_row_function function, az_row_gradient_function gradient, const float *x,
-                                   long x_row, float *dy, long dy_row, float *dbias, float *scratch);
+void az_masked_activation_backward(long rows, long cols, long diagonal, float scale, const float *bias,
+                                   const float *mask, az_row_function function, az_row_gradient_function gradient,
+                                   const float *x, long x_row, float *dy, long dy_row, float *dbias, float *scratch);
 
 // MARK: Convolution as a product: columns of [channels * kernel, out] from x [channels, length], zero padding left.
 void az_unfold_1d(long channels, long length, long kernel, long stride, long padding, long dilation, long out,
