@@ -186,6 +186,24 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         expectClose(model(twice).sliced(0, to: 1), model(tokens), 5e-6, "logits")
     }
 
+    @Test func dropoutOfGAUFallsOnWeightsAndOutput() {
+        var options = GAU.Options(dimension: 8)
+        options.dropout = 0.5
+        options.addsResidual = false
+        let layer = GAU(options, key: RandomKey(seed: 2))
+        // A bias of 1 makes zeros of the output stand out; gamma makes the attention weights matter.
+        layer.toOut.bias!.assign(.ones([8]))
+        layer.offsetScale.gamma.assign(layer.offsetScale.gamma.value.detached() * 50)
+        let x = Tensor.normal([2, 40, 8], key: RandomKey(seed: 1))
+        let (plain, dropped) = (layer(x).values, layer(x, mode: .training(RandomKey(seed: 3))).values)
+        let zeros = dropped.filter { $0 == 0 }.count
+        // 640 draws at 1/2: 320 ± 13.
+        #expect((250...390).contains(zeros))
+        // What is kept of the output is doubled; if the weights were not dropped too, it would be exactly that.
+        #expect(zip(plain, dropped).contains { $1 != 0 && abs($1 - 2 * $0) > 1e-3 })
+        #expect(!plain.contains(0))
+    }
+
     @Test func unfixedAndFixedNormOfGAU() {
         var options = GAU.Options(dimension: 8)
         options.queryKeyDimension = 6
