@@ -52,6 +52,8 @@ public func gradients(of output: Tensor, seed: Tensor, addedTo previous: consumi
 final class BackwardPass {
     private var pending: [Int: [Tensor?]] = [:]
     var leaves: [Int: Tensor]
+    /// The leaves that got a gradient in this walk, those reached through nested walks (checkpoints) included.
+    private(set) var reachedLeaves: [Int: Node] = [:]
 
     init(leaves: [Int: Tensor]) { self.leaves = leaves }
 
@@ -59,9 +61,7 @@ final class BackwardPass {
 
     /// Runs every pullback between `roots` and the leaves. Nodes made before `boundary` other than leaves must not be
     /// reached.
-    /// - Returns: the leaves that were reached.
-    @discardableResult
-    func run(from roots: [Node], boundary: Int = 0) -> [Node] {
+    func run(from roots: [Node], boundary: Int = 0) {
         let found = Self.reachable(from: roots)
         for node in found where !node.isLeaf && node.id <= boundary {
             fatalError("checkpointed: the body uses an output of \(node.name) from outside; pass it as an input")
@@ -69,7 +69,6 @@ final class BackwardPass {
         var order = found.filter { !$0.isLeaf }.sorted { $0.id < $1.id }
         // Popping lets each node's saved buffers go at once, not at the end.
         while let node = order.popLast() { run(node) }
-        return found.filter(\.isLeaf)
     }
 
     private func run(_ node: Node) {
@@ -108,6 +107,7 @@ final class BackwardPass {
         let key = origin.node.id
         if origin.node.isLeaf {
             leaves[key] = gradient
+            reachedLeaves[key] = origin.node
         } else {
             pending[key, default: [Tensor?](repeating: nil, count: origin.node.shapes.count)][origin.output] = gradient
         }

@@ -16,12 +16,12 @@ public func checkpointed(_ inputs: [Tensor], _ body: @escaping @Sendable ([Tenso
         guard let origin = again.origin else { return }
         let inner = BackwardPass(leaves: [:])
         inner.slot(origin).add(gradient)
-        let reached = inner.run(from: [origin.node], boundary: boundary)
+        inner.run(from: [origin.node], boundary: boundary)
         for (leaf, slot) in zip(leaves, slots) where slot.isNeeded {
             if let gradient = leaf.origin.flatMap(inner.takeGradient) { slot.add(gradient) }
         }
         let outer = slots[0].pass
-        for node in reached {
+        for node in inner.reachedLeaves.values {
             let parameter = Origin(node: node, output: 0)
             if let gradient = inner.takeGradient(parameter) { outer.slot(parameter).add(gradient) }
         }

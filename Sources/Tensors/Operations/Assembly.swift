@@ -33,6 +33,7 @@ public func concatenate(_ tensors: [Tensor], axis: Int = 0) -> Tensor {
 
 /// Tensors of one shape along a new axis.
 public func stack(_ tensors: [Tensor], axis: Int = 0) -> Tensor {
+    require(!tensors.isEmpty, "stack: no tensors")
     for tensor in tensors {
         require(tensor.shape == tensors[0].shape, "stack: shapes \(tensors[0].shape) and \(tensor.shape)")
     }

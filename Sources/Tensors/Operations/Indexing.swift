@@ -7,6 +7,9 @@ import CKernels
 /// table: [v, d]; tokens: [...], each in 0 ..< v. Returns [..., d].
 public func embedding(_ table: Tensor, _ tokens: TokenTensor) -> Tensor {
     require(table.rank == 2, "embedding: table of shape \(table.shape); expected two axes")
+    if let token = tokens.firstOutside(table.shape[0]) {
+        require(false, "embedding: token \(token) of a table of shape \(table.shape)")
+    }
     return table.taking(tokens)
 }
 
@@ -16,6 +19,7 @@ extension Tensor {
     /// self: [..., n, ...]; indices: [i…], each in 0 ..< n. Returns [..., i…, ...].
     public func taking(_ indices: TokenTensor, axis: Int = 0) -> Tensor {
         let axis = Shape.axis(axis, rank: rank, "taking")
+        checkRange(indices, axis, "taking")
         guard axis == 0 else {
             // The axis to the front, and the indices' axes from the front to its place.
             let order = [axis] + (0..<rank).filter { $0 != axis }
@@ -24,7 +28,6 @@ extension Tensor {
             return taken.permuted(
                 (0..<axis).map { $0 + added } + Array(0..<added) + (axis + added..<taken.rank))
         }
-        checkRange(indices, shape[0], "taking")
         let whole = shape
         let width = Shape.count(Array(shape.dropFirst()))
         let y = Tensor(uninitialized: indices.shape + shape.dropFirst())
@@ -51,7 +54,7 @@ extension Tensor {
         require(
             rank > 0 && rows.shape == indices.shape + shape.dropFirst(),
             "scatterAdded: rows of shape \(rows.shape) at indices of shape \(indices.shape) into shape \(shape)")
-        checkRange(indices, shape[0], "scatterAdded")
+        checkRange(indices, 0, "scatterAdded")
         let y = Tensor(uninitialized: shape)
         copyElements(of: self, to: y.mutablePointer)
         let x = rows.contiguous()
@@ -67,7 +70,7 @@ extension Tensor {
         require(
             rank > 0 && shape.dropLast() == indices.shape.dropLast() && rank == indices.shape.count,
             "gathered: indices of shape \(indices.shape) from shape \(shape)")
-        checkRange(indices, shape[rank - 1], "gathered")
+        checkRange(indices, rank - 1, "gathered")
         let whole = shape
         let (n, k) = (shape[rank - 1], indices.shape[rank - 1])
         let x = contiguous()
@@ -109,6 +112,12 @@ extension Tensor {
         return (gathered(tokens), tokens)
     }
 
+    private func checkRange(_ indices: TokenTensor, _ axis: Int, _ operation: String) {
+        if let index = indices.firstOutside(shape[axis]) {
+            require(false, "\(operation): index \(index) of axis \(axis) of shape \(shape)")
+        }
+    }
+
     /// Where the largest element of an axis is (the first of equals; NaN counts as larger than any number). Returns the
     /// shape without the axis.
     public func argmax(axis: Int = -1) -> TokenTensor {
@@ -142,10 +151,4 @@ private func largestPlaces(_ k: Int, of x: UnsafePointer<Float>, count n: Int) -
         best.insert(i, at: place)
     }
     return best
-}
-
-private func checkRange(_ indices: TokenTensor, _ limit: Int, _ operation: String) {
-    if let index = indices.firstOutside(limit) {
-        require(false, "\(operation): index \(index) of an axis of length \(limit)")
-    }
 }

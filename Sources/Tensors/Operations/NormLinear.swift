@@ -206,7 +206,7 @@ private struct NormLinear: Sendable {
         // Partial sums for each panel, combined in order: the same bits for any timing of the threads.
         let partial = Tensor.zeros([2, pieces, d])
         let sums = partial.mutablePointer
-        slots[0].accumulate { destination, beta in
+        func addPanels(to destination: UnsafeMutablePointer<Float>, _ beta: Float) {
             parallelRanges(rows, grain: panel) { range in
                 let piece = range.lowerBound / panel
                 let dy = Tensor(uninitialized: [range.count, d])
@@ -217,6 +217,13 @@ private struct NormLinear: Sendable {
                 normBackward(range, dy.pointer, target, sums + piece * d, sums + (pieces + piece) * d)
                 if beta != 0 { az_scale_add(range.count * d, 1, dx.pointer, beta, place) }
             }
+        }
+        if slots[0].isNeeded {
+            slots[0].accumulate(addPanels)
+        } else {
+            // The norm's parameters alone want gradients.
+            let unused = Tensor(uninitialized: [rows, d])
+            withExtendedLifetime(unused) { addPanels(to: unused.mutablePointer, 0) }
         }
         for (index, parameter) in norm.parameters.enumerated() {
             let width = parameter.count
