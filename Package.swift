@@ -53,9 +53,10 @@ let package = Package(
         .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
 
         // MARK: Executables
-        .executableTarget(name: "Train", dependencies: ["ModelZoo", argumentParser]),
-        .executableTarget(name: "Generate", dependencies: ["ModelZoo", argumentParser]),
-        .executableTarget(name: "Evaluate", dependencies: ["ModelZoo", argumentParser]),
+        .target(name: "CommandSupport", dependencies: ["ModelZoo", argumentParser]),
+        .executableTarget(name: "Train", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
+        .executableTarget(name: "Generate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
+        .executableTarget(name: "Evaluate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Bench", dependencies: ["Benchmarking", argumentParser]),
 
         // MARK: Tests

@@ -1,0 +1,51 @@
+import ArgumentParser
+import CommandSupport
+import ModelZoo
+
+@main
+struct Evaluate: Command {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure how well a model predicts a text, or check its numbers on a batch.",
+        usage: """
+            Evaluate --run FOLDER --data PATH ... [options]
+            Evaluate --model ID --config FILE --weights FILE --data PATH ... [options]
+            Evaluate --model ID --config FILE --weights FILE --batch FILE --output FILE [--gradients]
+            """,
+        discussion: """
+            The text is cut into consecutive windows, and every token but the very first is predicted once from the tokens \
+            before it in its window.
+            """)
+
+    @OptionGroup(title: "Model") var options: SourceOptions
+
+    @Option(parsing: .upToNextOption, help: "The text: files or folders; .gz is decompressed.")
+    var data: [String] = []
+
+    @Option(help: "Tokens in a window; that of the training unless given.")
+    var sequenceLength: Int?
+
+    @Option(help: "Windows read at once; has no influence on the result.")
+    var batchSize: Int?
+
+    @Option(help: "A safetensors file with tokens [b, n] and targets [b, n].")
+    var batch: String?
+
+    @Option(help: "Where to write logits [b, n, vocabulary] and loss [1] of the batch, a safetensors file.")
+    var output: String?
+
+    @Flag(help: "Write the gradient of each trainable parameter too, as gradients/KEY.")
+    var gradients = false
+
+    @Option(help: "Threads to use; all processors unless given.")
+    var threads: Int?
+
+    @Flag(help: "Print one line of JSON.")
+    var json = false
+
+    func run() throws {
+        let command = EvaluateCommand(
+            source: options.source, data: data, sequenceLength: sequenceLength, batchSize: batchSize, batch: batch,
+            output: output, gradients: gradients, threads: threads, json: json)
+        try command.run(print: { show($0) })
+    }
+}

@@ -1,0 +1,61 @@
+/// Where a trained model comes from: a run folder, or weights with the configuration they fit.
+public struct ModelSource: Sendable {
+    public var run: String?
+    public var model: String?
+    public var config: String?
+    public var weights: String?
+
+    public init(run: String? = nil, model: String? = nil, config: String? = nil, weights: String? = nil) {
+        self.run = run
+        self.model = model
+        self.config = config
+        self.weights = weights
+    }
+
+    /// A model with its weights, and what else is known of it.
+    struct Loaded {
+        let model: any LanguageModel
+        let tokenizer: any Tokenizer
+        /// Tokens in a window it was trained with.
+        let sequenceLength: Int?
+    }
+
+    /// - Throws: `InputError` that names the option, file or key that is missing or wrong.
+    func load() throws -> Loaded {
+        let elsewhere = [("--model", model), ("--config", config), ("--weights", weights)]
+        if let run {
+            try refuse(
+                elsewhere.map { ($0, $1 != nil) }, "cannot be combined with --run, whose folder says it already")
+            return try load(RunFolder(path: run))
+        }
+        for (name, value) in elsewhere where value == nil {
+            throw InputError("\(name) is missing; expected --run FOLDER, or --model ID --config FILE --weights FILE")
+        }
+        let (id, config, weights) = (model!, config!, weights!)
+        let model = try ModelZoo.architecture(id).makeModel(
+            JSONValue(path: config), file: config, key: RandomKey(seed: 0))
+        try model.load(from: weights)
+        return Loaded(model: model, tokenizer: ByteTokenizer(), sequenceLength: nil)
+    }
+
+    private func load(_ folder: RunFolder) throws -> Loaded {
+        let run = try folder.configuration()
+        let model = try folder.makeModel(run)
+        try model.load(from: folder.weightsPath)
+        return Loaded(
+            model: model, tokenizer: try folder.tokenizer(), sequenceLength: run.training.sequenceLength)
+    }
+}
+
+extension RunFolder {
+    /// The model of a run with initial parameters.
+    func makeModel(_ run: RunConfiguration) throws -> any LanguageModel {
+        guard ModelZoo.identifiers.contains(run.origin.model) else {
+            throw InputError(
+                "\(configurationPath): \"model\": expected one of \(ModelZoo.identifiers.joined(separator: ", ")),"
+                    + " found \(JSONValue.quoted(run.origin.model))")
+        }
+        return try ModelZoo.architecture(run.origin.model).makeModel(
+            run.origin.configuration, file: "\(configurationPath), configuration", key: RandomKey(seed: 0))
+    }
+}

@@ -1,0 +1,51 @@
+import ArgumentParser
+import CommandSupport
+import ModelZoo
+
+@main
+struct Train: Command {
+    static let configuration = CommandConfiguration(
+        abstract: "Train a language model on a text.",
+        usage: """
+            Train --model ID [--preset NAME] [--config FILE] --data PATH ... [options]
+            Train --resume FOLDER [--steps N | --epochs N | --minutes M] [options]
+            """)
+
+    @Option(help: "The architecture: \(ModelZoo.identifiers.joined(separator: ", ")).")
+    var model: String?
+
+    @Option(help: "Where configuration and training options come from unless given: tiny, small or reference. (default: small)")
+    var preset: String?
+
+    @Option(help: "The model's configuration in place of the preset's: JSON with the peer's keyword names.")
+    var config: String?
+
+    @OptionGroup(title: "Text") var text: TextOptions
+    @OptionGroup(title: "Steps") var steps: StepOptions
+    @OptionGroup(title: "Optimiser") var optimizer: OptimizerArguments
+    @OptionGroup(title: "Progress") var progress: ProgressOptions
+
+    @Option(help: "What the initial weights, windows and dropout are drawn from. (default: 0)")
+    var seed: UInt64?
+
+    @Option(help: "Threads to use; all processors unless given.")
+    var threads: Int?
+
+    @Option(help: "The run's folder. (default: runs/MODEL-1, or the next free number)")
+    var out: String?
+
+    @Option(help: "Go on with the run in this folder.")
+    var resume: String?
+
+    func run() throws {
+        Interrupt.catchNext()
+        var command = TrainCommand()
+        (command.model, command.preset, command.config) = (model, preset, config)
+        (command.seed, command.threads, command.out, command.resume) = (seed, threads, out, resume)
+        text.apply(to: &command)
+        steps.apply(to: &command)
+        optimizer.apply(to: &command)
+        progress.apply(to: &command)
+        try command.run(print: { show($0) })
+    }
+}

@@ -1,0 +1,117 @@
+import ArgumentParser
+import ModelZoo
+
+// The options of Train by what they are about. Without a value they are left to the preset.
+
+struct TextOptions: ParsableArguments {
+    @Option(parsing: .upToNextOption, help: "The text: files or folders; .gz is decompressed.")
+    var data: [String] = []
+
+    @Option(help: "A text of its own to validate with.")
+    var validation: String?
+
+    @Option(help: "Without one: the share of the text, at its end, to hold back. (default: 0.1)")
+    var validationFraction: Double?
+
+    @Option(help: "bytes or characters. (default: bytes)")
+    var tokenizer: String?
+
+    func apply(to command: inout TrainCommand) {
+        (command.data, command.validation) = (data, validation)
+        (command.validationFraction, command.tokenizer) = (validationFraction, tokenizer)
+    }
+}
+
+struct StepOptions: ParsableArguments {
+    @Option(help: "Tokens in a window.")
+    var sequenceLength: Int?
+
+    @Option(help: "Windows in a batch.")
+    var batchSize: Int?
+
+    @Option(help: "Batches in a step.")
+    var accumulate: Int?
+
+    @Option(help: "Steps to make, from the beginning of the run.")
+    var steps: Int?
+
+    @Option(help: "How often to predict each token of the text, on average.")
+    var epochs: Double?
+
+    @Option(help: "Minutes to train.")
+    var minutes: Double?
+
+    @Option(help: "The share of activations to drop, where the model has dropout.")
+    var dropout: Double?
+
+    func apply(to command: inout TrainCommand) {
+        (command.sequenceLength, command.batchSize, command.accumulate) = (sequenceLength, batchSize, accumulate)
+        (command.steps, command.epochs, command.minutes) = (steps, epochs, minutes)
+        command.dropout = dropout
+    }
+}
+
+struct OptimizerArguments: ParsableArguments {
+    @Option(help: "adam, adamw or sgd.")
+    var optimizer: String?
+
+    @Option(help: "The greatest learning rate.")
+    var learningRate: Double?
+
+    @Option(help: "constant, cosine or noam.")
+    var schedule: String?
+
+    @Option(help: "Steps in which the learning rate rises from 0.")
+    var warmup: Int?
+
+    @Option(help: "Where the cosine schedule ends, as a share of the learning rate.")
+    var learningRateFloor: Double?
+
+    @Option(help: "Weight decay; of adamw apart from the gradient.")
+    var weightDecay: Double?
+
+    @Option(help: "Adam's decay rate of the first moment.")
+    var beta1: Double?
+
+    @Option(help: "Adam's decay rate of the second moment.")
+    var beta2: Double?
+
+    @Option(help: "The momentum of sgd.")
+    var momentum: Double?
+
+    @Option(help: "The greatest global norm of the gradients; 0 for no limit.")
+    var clip: Double?
+
+    func apply(to command: inout TrainCommand) {
+        (command.optimizer, command.learningRate, command.schedule) = (optimizer, learningRate, schedule)
+        (command.warmup, command.learningRateFloor) = (warmup, learningRateFloor)
+        (command.weightDecay, command.beta1, command.beta2) = (weightDecay, beta1, beta2)
+        (command.momentum, command.clip) = (momentum, clip)
+    }
+}
+
+struct ProgressOptions: ParsableArguments {
+    @Option(help: "Steps between two validations; 0 for none but the last.")
+    var validateEvery: Int?
+
+    @Option(help: "The share of the validation text to use. (default: all, but at most 262144 tokens)")
+    var validationShare: Double?
+
+    @Option(help: "Steps between two samples; 0 for none.")
+    var sampleEvery: Int?
+
+    @Option(help: "Tokens in a sample.")
+    var sampleLength: Int?
+
+    @Option(help: "Steps between two saves; 0 for none but the last.")
+    var saveEvery: Int?
+
+    @Flag(help: "Print a line of JSON a step.")
+    var json = false
+
+    func apply(to command: inout TrainCommand) {
+        (command.validateEvery, command.validationShare) = (validateEvery, validationShare)
+        (command.sampleEvery, command.sampleLength) = (sampleEvery, sampleLength)
+        (command.saveEvery, command.json) = (saveEvery, json)
+    }
+}

@@ -1,0 +1,22 @@
+import Foundation
+import Synchronization
+
+/// The wish of the person at the keyboard to stop: the first Ctrl-C lets the current step end and the run be saved, the
+/// second one ends the process.
+public enum Interrupt {
+    private static let flag = Atomic<Bool>(false)
+
+    /// Catches the next SIGINT or SIGTERM.
+    public static func catchNext() {
+        flag.store(false, ordering: .relaxed)  // also makes sure that the handler finds it made
+        for number in [SIGINT, SIGTERM] {
+            signal(number) { number in
+                Interrupt.flag.store(true, ordering: .relaxed)
+                signal(number, SIG_DFL)
+            }
+        }
+    }
+
+    /// Whether one has been caught.
+    public static var isWanted: Bool { flag.load(ordering: .relaxed) }
+}
