@@ -14,7 +14,10 @@ struct Train: Command {
     @Option(help: "The architecture: \(ModelZoo.identifiers.joined(separator: ", ")).")
     var model: String?
 
-    @Option(help: "Where configuration and training options come from unless given: tiny, small or reference. (default: small)")
+    @Option(
+        help:
+            "Where configuration and training options come from unless given: tiny, small or reference. (default: small)"
+    )
     var preset: String?
 
     @Option(help: "The model's configuration in place of the preset's: JSON with the peer's keyword names.")

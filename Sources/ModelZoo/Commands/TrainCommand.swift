@@ -88,7 +88,8 @@ extension TrainCommand {
         let kind: TokenizerKind = try option("--tokenizer", tokenizer ?? TokenizerKind.bytes.rawValue)
         let tokenizer = try kind.makeTokenizer(learningFrom: [text] + (validationText.map { [$0] } ?? []))
         let split = try makeSplit(
-            tokenizer, text, validationText, fraction: validationFraction ?? 0.1, sequenceLength: options.sequenceLength)
+            tokenizer, text, validationText, fraction: validationFraction ?? 0.1, sequenceLength: options.sequenceLength
+        )
 
         let configuration = architecture.configuration(
             try architecture.fitting(given, file: file, to: tokenizer), sequenceLength: options.sequenceLength,

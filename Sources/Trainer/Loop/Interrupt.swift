@@ -9,12 +9,17 @@ public enum Interrupt {
     /// Catches the next SIGINT or SIGTERM.
     public static func catchNext() {
         flag.store(false, ordering: .relaxed)  // also makes sure that the handler finds it made
+        var signals = sigset_t()
+        sigemptyset(&signals)
         for number in [SIGINT, SIGTERM] {
+            sigaddset(&signals, number)
             signal(number) { number in
                 Interrupt.flag.store(true, ordering: .relaxed)
                 signal(number, SIG_DFL)
             }
         }
+        // A process that was started from a thread with blocked signals, as Foundation does it, inherits that.
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     }
 
     /// Whether one has been caught.

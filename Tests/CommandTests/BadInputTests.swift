@@ -1,0 +1,279 @@
+import Foundation
+import ModelZoo
+import Testing
+
+/// Every kind of bad input: one line that names the culprit, and nothing lost.
+@Suite struct BadInputTests {
+    let workspace = try! Workspace()
+
+    /// A training that is wrong in one way; no folder must come of it.
+    func expectRefusal(
+        _ message: String, location: SourceLocation = #_sourceLocation, _ change: (inout TrainCommand) throws -> Void
+    ) throws {
+        var command = try workspace.tinyTraining("refused")
+        try change(&command)
+        expectError(message, sourceLocation: location) { try command.lines() }
+        #expect(!FileManager.default.fileExists(atPath: workspace.path("refused")), sourceLocation: location)
+    }
+
+    // MARK: Names and options
+
+    @Test func anUnknownModelListsTheIds() throws {
+        let known = ModelZoo.identifiers.joined(separator: ", ")
+        try expectRefusal("unknown model \"flsh\", did you mean \"flash\"? (known: \(known))") { $0.model = "flsh" }
+        try expectRefusal("--model is missing; expected one of \(known)") { $0.model = nil }
+        try expectRefusal("unknown preset \"tyny\", did you mean \"tiny\"? (known: tiny, small, reference)") {
+            $0.preset = "tyny"
+        }
+        let foreign = try workspace.foreign()
+        expectError("unknown model \"gpt\" (known: \(known))") {
+            try EvaluateCommand(
+                source: ModelSource(model: "gpt", config: foreign.config, weights: foreign.weights),
+                data: [try workspace.text()]
+            ).run(print: { _ in })
+        }
+    }
+
+    @Test func wordsAndNumbersOutOfRangeNameTheOption() throws {
+        try expectRefusal("--optimizer: expected one of adam, adamw, sgd, found \"adm\"; did you mean \"adam\"?") {
+            $0.optimizer = "adm"
+        }
+        try expectRefusal("--schedule: expected one of constant, cosine, noam, found \"linear\"") {
+            $0.schedule = "linear"
+        }
+        try expectRefusal("--tokenizer: expected one of bytes, characters, found \"byte\"; did you mean \"bytes\"?") {
+            $0.tokenizer = "byte"
+        }
+        try expectRefusal("--threads: expected a whole number of at least 1, found 0") { $0.threads = 0 }
+        try expectRefusal("--dropout: expected a number of at least 0 and below 1, found 1.0") { $0.dropout = 1 }
+        try expectRefusal("--steps: expected a whole number of at least 1, found 0") { $0.steps = 0 }
+        try expectRefusal("--validation-fraction: expected a number of at least 0 and below 1, found 1.5") {
+            $0.validationFraction = 1.5
+        }
+    }
+
+    @Test func impossibleCombinationsAreRefused() throws {
+        try expectRefusal("--epochs: cannot be combined with --steps; expected one of the two") { $0.epochs = 1 }
+        try expectRefusal("--schedule cosine: needs to know the number of steps; expected --steps or --epochs") {
+            ($0.steps, $0.minutes, $0.schedule) = (nil, 1, "cosine")
+        }
+        try expectRefusal("--warmup: expected at least 1 for --schedule noam, which falls from the warm-up on, found 0")
+        {
+            $0.schedule = "noam"
+        }
+        let run = workspace.path("run")
+        let text = try workspace.text()
+        expectError("--config: cannot be combined with --run, whose folder says it already") {
+            try GenerateCommand(source: ModelSource(run: run, config: "x"), prompt: "x").run { _ in }
+        }
+        expectError("--weights is missing; expected --run FOLDER, or --model ID --config FILE --weights FILE") {
+            try GenerateCommand(source: ModelSource(model: "flash", config: "x"), prompt: "x").run { _ in }
+        }
+        expectError("--data: cannot be combined with --batch") {
+            try EvaluateCommand(source: ModelSource(run: run), data: [text], batch: "b").run(print: { _ in })
+        }
+        expectError("--gradients: expected only with --batch") {
+            try EvaluateCommand(source: ModelSource(run: run), data: [text], gradients: true).run(print: { _ in })
+        }
+        expectError("--output is missing; expected a file for what --batch gives") {
+            try EvaluateCommand(source: ModelSource(run: run), batch: "b").run(print: { _ in })
+        }
+        expectError("--data is missing; expected --data FILE or --batch FILE") {
+            try EvaluateCommand(source: ModelSource(run: run)).run(print: { _ in })
+        }
+        expectError("--length: expected a whole number of at least 1, found 0") {
+            try GenerateCommand(source: ModelSource(run: run), prompt: "x", length: 0).run { _ in }
+        }
+        expectError("the prompt is empty; expected --prompt TEXT, or text on standard input") {
+            try GenerateCommand(source: ModelSource(run: run), prompt: "").run { _ in }
+        }
+        expectError("--top-p: expected a number above 0 and at most 1, found 3.0") {
+            try GenerateCommand(source: ModelSource(run: run), prompt: "x", sampling: .init(topP: 3)).run { _ in }
+        }
+    }
+
+    // MARK: Configurations
+
+    @Test func aMistypedConfigurationNamesFileAndKey() throws {
+        func expectRefusal(
+            _ message: String, _ changes: String, location: SourceLocation = #_sourceLocation
+        ) throws {
+            let path = try workspace.configuration(changes, name: "wrong.json")
+            try self.expectRefusal("\(path)\(message)", location: location) { $0.config = path }
+        }
+        let known =
+            "known keys: num_tokens, dim, depth, group_size, query_key_dim, expansion_factor, causal, attn_dropout,"
+            + " norm_type, shift_tokens, laplace_attn_fn, reduce_group_non_causal_attn, mask_token_shift,"
+            + " divide_by_valid_count"
+        try expectRefusal(
+            ": unknown key \"grup_size\" (did you mean \"group_size\"?); \(known)", ", \"grup_size\": 4")
+        try expectRefusal(
+            ": \"norm_type\": expected one of \"scalenorm\", \"layernorm\", found \"layer_norm\";"
+                + " did you mean \"layernorm\"?", ", \"norm_type\": \"layer_norm\"")
+        try expectRefusal(
+            ": \"shift_tokens\": expected true or false, found 1", ", \"shift_tokens\": 1")
+        try expectRefusal(
+            ": \"divide_by_valid_count\": only without causal; a causal group divides by group_size",
+            ", \"divide_by_valid_count\": true")
+        try expectRefusal(", line 1, column 96: not valid JSON: the key \"dim\" is given twice", ", \"dim\": 8")
+        try expectRefusal(", line 1, column 96: not valid JSON: expected a key in double quotes, found \"}\"", ", ")
+    }
+
+    @Test func aConfigurationThatCannotPredictTextIsRefused() throws {
+        let config = try workspace.write(
+            "{\"num_tokens\": 256, \"dim\": 8, \"depth\": 1}", "full.json")
+        try expectRefusal(
+            "the model's configuration is not causal: each position sees the tokens it is to predict;"
+                + " expected a causal one (\"causal\": true)"
+        ) { $0.config = config }
+        let small = try workspace.write(
+            "{\"num_tokens\": 100, \"dim\": 8, \"depth\": 1, \"causal\": true}", "small.json")
+        try expectRefusal("\(small): \"num_tokens\": expected at least the 256 tokens of --tokenizer bytes, found 100")
+        {
+            $0.config = small
+        }
+        try expectRefusal("\(workspace.path("none.json")): cannot be read: No such file or directory") {
+            $0.config = workspace.path("none.json")
+        }
+        let list = try workspace.write("[1, 2]", "list.json")
+        try expectRefusal("\(list): expected a JSON object such as {\"dim\": 512}, found the list [1, 2]") {
+            $0.config = list
+        }
+    }
+
+    // MARK: Texts
+
+    @Test func aTextThatIsMissingEmptyOrTooShortIsNamed() throws {
+        try expectRefusal("--data is missing; expected a text: files or folders") { $0.data = [] }
+        let none = workspace.path("none.txt")
+        try expectRefusal("\(none): cannot be read: No such file or directory") { $0.data = [none] }
+        try expectRefusal("\(none): cannot be read: No such file or directory") { $0.validation = none }
+        let empty = try workspace.write("", "empty.txt")
+        try expectRefusal("\(empty): is empty; expected a text") { $0.data = [empty] }
+        let short = try workspace.write("0123456789", "short.txt")
+        try expectRefusal("\(short): has 10 tokens; a sequence length of 16 needs at least 17") { $0.data = [short] }
+        try expectRefusal("\(short): has 10 tokens; a sequence length of 16 needs at least 17") {
+            $0.validation = short
+        }
+        let long = try workspace.write(String(repeating: "x", count: 100), "long.txt")
+        try expectRefusal(
+            "\(long) (the last 10 %): has 10 tokens; a sequence length of 16 needs at least 17"
+        ) { $0.data = [long] }
+        let broken = try workspace.write("no gzip", "text.gz")
+        try expectRefusal("\(broken): is not gzip data; expected that of a file named .gz") { $0.data = [broken] }
+    }
+
+    @Test func tokensOutsideTheVocabularyAreNamed() throws {
+        let config = try workspace.write(
+            "{\"num_tokens\": 100, \"dim\": 8, \"depth\": 1, \"causal\": true}", "small.json")
+        let model = try ModelZoo.architecture("flash").makeModel(
+            .object(["num_tokens": .integer(100), "dim": .integer(8), "depth": .integer(1), "causal": .bool(true)]),
+            file: config, key: RandomKey(seed: 1))
+        try model.save(to: workspace.path("small.safetensors"))
+        let source = ModelSource(model: "flash", config: config, weights: workspace.path("small.safetensors"))
+        let text = try workspace.write("ABCxyz", "text.txt")
+        expectError("\(text): token 120 is outside the model's vocabulary; expected 0 to 99") {
+            try EvaluateCommand(source: source, data: [text]).run(print: { _ in })
+        }
+        expectError("the prompt: token 120 is outside the model's vocabulary; expected 0 to 99") {
+            try GenerateCommand(source: source, prompt: "ABCx").run { _ in }
+        }
+    }
+
+    // MARK: Weights
+
+    @Test func weightsThatDoNotFitListEverything() throws {
+        var source = try workspace.foreign()
+        let weights = source.weights!
+        source.config = try workspace.write(
+            "{\"num_tokens\": 200, \"dim\": 8, \"depth\": 1, \"query_key_dim\": 4, \"causal\": true,"
+                + " \"norm_type\": \"layernorm\"}", "other.json")
+        expectError(
+            "\(weights): does not fit the model: 2 missing (layers.0.norm.weight, layers.0.norm.bias);"
+                + " 1 unused (layers.0.norm.g); 3 of another shape or type (token_emb.weight is F32 [256, 8],"
+                + " expected F32 [200, 8], to_logits.1.weight is F32 [256, 8], expected F32 [200, 8], to_logits.1.bias is"
+                + " F32 [256], expected F32 [200])"
+        ) { try EvaluateCommand(source: source, data: [workspace.text()]).run(print: { _ in }) }
+    }
+
+    /// What may be wrong with the file itself; Tests/TensorsTests has the rest.
+    static let damages: [(String, @Sendable (Data) -> Data, String)] = [
+        ("truncated", { $0.dropLast(4) }, "truncated?"),
+        ("header cut off", { $0.prefix(40) }, "header"),
+        ("not even a length", { $0.prefix(5) }, "5 bytes"),
+        ("huge header", { Data([255, 255, 255, 255, 255, 0, 0, 0]) + $0.dropFirst(8) }, "header"),
+        ("no JSON", { $0.prefix(8) + Data("[".utf8) + $0.dropFirst(9) }, "expected"),
+        ("out of range", { replacing($0, "\"data_offsets\":[0,", "\"data_offsets\":[9,") }, "expected"),
+        ("unknown type", { replacing($0, "\"F32\"", "\"F3X\"") }, "F3X"),
+        ("key twice", { replacing($0, "\"to_logits.1.bias\"", "\"to_logits.0.bias\"") }, "\"to_logits.0.bias\""),
+    ]
+
+    @Test(arguments: damages.indices) func damagedWeightsAreRefused(_ index: Int) throws {
+        let (kind, damage, excerpt) = Self.damages[index]
+        let source = try workspace.foreign()
+        let path = source.weights!
+        try damage(Data(contentsOf: URL(fileURLWithPath: path))).write(to: URL(fileURLWithPath: path))
+        let error = #expect(throws: InputError.self) {
+            try EvaluateCommand(source: source, data: [workspace.text()]).run(print: { _ in })
+        }
+        let message = error?.message ?? ""
+        #expect(message.hasPrefix(path + ": "), "\(kind): \(message)")
+        #expect(message.contains(excerpt), "\(kind): \(message)")
+        #expect(!message.contains("\n"), "\(kind): \(message)")
+    }
+
+    // MARK: Runs
+
+    @Test func runsAreNeitherOverwrittenNorInvented() throws {
+        try workspace.tinyTraining("run").lines()
+        let run = workspace.path("run")
+        let before = try workspace.read("run/weights.safetensors")
+        expectError("\(run): holds a run already (\(run)/config.json); expected a new folder, or --resume \(run)") {
+            try workspace.tinyTraining("run").lines()
+        }
+        #expect(try workspace.read("run/weights.safetensors") == before)
+        expectError("\(workspace.folder): is no run folder: expected it to hold config.json") {
+            try GenerateCommand(source: ModelSource(run: workspace.folder), prompt: "x").run { _ in }
+        }
+        func expectRefusal(
+            _ message: String, location: SourceLocation = #_sourceLocation, _ change: (inout TrainCommand) -> Void
+        ) {
+            var command = TrainCommand()
+            command.resume = run
+            change(&command)
+            expectError(message, sourceLocation: location) { try command.lines() }
+        }
+        expectRefusal("--learning-rate: cannot be combined with --resume, whose folder says it already") {
+            $0.learningRate = 1
+        }
+        expectRefusal(
+            "\(run): has finished with step 2 already; expected a larger --steps, --epochs or --minutes, counted from the"
+                + " beginning of the run"
+        ) { _ in }
+        let other = try workspace.text("other.txt", lines: 30)
+        let count = try workspace.read("other.txt").count
+        let began = try RunFolder(path: run).configuration().trainingTokens
+        let share = count - Int((Double(count) * 0.1).rounded())
+        expectRefusal(
+            "\(other) (without the last 10 %): has \(share) tokens; the run in \(run) began with \(began)"
+        ) { ($0.data, $0.steps) = ([other], 3) }
+        #expect(try workspace.read("run/weights.safetensors") == before)
+    }
+
+    @Test func aRunOfAModelThatTheZooDoesNotHaveIsNamed() throws {
+        try workspace.tinyTraining("run").lines()
+        let path = workspace.path("run/config.json")
+        let text = String(decoding: try workspace.read("run/config.json"), as: UTF8.self)
+        try workspace.write(text.replacing("\"model\": \"flash\"", with: "\"model\": \"custom\""), "run/config.json")
+        expectError(
+            "\(path): \"model\": expected one of \(ModelZoo.identifiers.joined(separator: ", ")), found \"custom\""
+        ) { try GenerateCommand(source: ModelSource(run: workspace.path("run")), prompt: "x").run { _ in } }
+    }
+}
+
+/// The bytes with the first occurrence of a text replaced by one of the same length.
+private func replacing(_ data: Data, _ old: String, _ new: String) -> Data {
+    var data = data
+    if let range = data.range(of: Data(old.utf8)) { data.replaceSubrange(range, with: Data(new.utf8)) }
+    return data
+}

@@ -1,0 +1,143 @@
+import Foundation
+import ModelZoo
+import Testing
+
+/// The executables themselves: exit codes and what stands on standard output and standard error.
+@Suite struct ExecutableTests {
+    let workspace = try! Workspace()
+
+    struct Outcome {
+        let code: Int32
+        let output: String
+        let error: String
+    }
+
+    /// Where the tests were built, and the executables with them.
+    static let products: URL = {
+        let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") } ?? Bundle.main
+        let tests = bundle.bundlePath.hasSuffix(".xctest") ? bundle.bundleURL : Bundle.main.executableURL!
+        return tests.deletingLastPathComponent()
+    }()
+
+    func run(_ command: String, _ arguments: String..., input: String = "") throws -> Outcome {
+        let process = Process()
+        process.executableURL = Self.products.appendingPathComponent(command)
+        process.arguments = arguments
+        process.currentDirectoryURL = URL(fileURLWithPath: workspace.folder)
+        // Files, as a pipe that nobody empties meanwhile could fill up.
+        let files = try ["in", "out", "err"].map { name in
+            try workspace.write(name == "in" ? input : "", name)
+        }
+        process.standardInput = FileHandle(forReadingAtPath: files[0])
+        process.standardOutput = FileHandle(forWritingAtPath: files[1])
+        process.standardError = FileHandle(forWritingAtPath: files[2])
+        try process.run()
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit)
+        return Outcome(
+            code: process.terminationStatus, output: String(decoding: try workspace.read("out"), as: UTF8.self),
+            error: String(decoding: try workspace.read("err"), as: UTF8.self))
+    }
+
+    @Test func trainResumeGenerateEvaluate() throws {
+        _ = try workspace.text()
+        _ = try workspace.configuration()
+        let train = try run(
+            "Train", "--model", "flash", "--config", "flash.json", "--data", "text.txt", "--sequence-length", "16",
+            "--batch-size", "2", "--steps", "2", "--sample-every", "2", "--out", "run", "--seed", "3")
+        #expect(train.code == 0)
+        #expect(train.error == "")
+        #expect(train.output.contains("saved step 2 in run\n"))
+        let resume = try run("Train", "--resume", "run", "--steps", "3", "--json")
+        #expect(resume.code == 0)
+        let line = try JSONValue(parsing: Data(resume.output.utf8), file: "output")
+        #expect(line.objectValue?["step"] == .integer(3))
+
+        // Greedy text from the option and from standard input is the same, and ends with a newline.
+        let option = try run("Generate", "--run", "run", "--prompt", "the zoo", "--length", "9", "--temperature", "0")
+        let input = try run("Generate", "--run", "run", "--length", "9", "--temperature", "0", input: "the zoo")
+        #expect(option.code == 0)
+        #expect(option.output == input.output)
+        #expect(option.output.hasSuffix("\n"))
+
+        let evaluate = try run("Evaluate", "--run", "run", "--data", "text.txt")
+        #expect(evaluate.code == 0)
+        #expect(evaluate.output.hasPrefix("bits per byte "))
+    }
+
+    @Test func errorsAreOneLineOnStandardError() throws {
+        let text = try workspace.text()
+        for (outcome, code, message) in [
+            (
+                try run("Train", "--model", "flesh", "--data", text), 1,
+                "unknown model \"flesh\", did you mean \"flash\"? (known: \(ModelZoo.identifiers.joined(separator: ", ")))"
+            ),
+            (
+                try run("Train", "--model", "flash", "--data", "none.txt"), 1,
+                "none.txt: cannot be read: No such file or directory"
+            ),
+            (try run("Train", "--stps", "3"), 64, "Unknown option '--stps'. Did you mean '--steps'?"),
+            (try run("Train", "--steps", "many"), 64, "The value 'many' is invalid for '--steps <steps>'"),
+            (
+                try run("Generate", "--run", "none", input: "x"), 1,
+                "none: is no run folder: expected it to hold config.json"
+            ),
+            (
+                try run("Generate", "--run", "none", input: ""), 1,
+                "the prompt is empty; expected --prompt TEXT, or text on standard input"
+            ),
+            (
+                try run("Evaluate", "--data", text), 1,
+                "--model is missing; expected --run FOLDER, or --model ID --config FILE --weights FILE"
+            ),
+            (try run("Evaluate", "a", "b"), 64, "2 unexpected arguments: 'a', 'b'"),
+        ] as [(Outcome, Int32, String)] {
+            #expect(outcome.code == code)
+            #expect(outcome.error == "error: \(message)\n")
+            #expect(outcome.output == "")
+        }
+    }
+
+    @Test func runsAreNumberedWhereNoFolderIsGiven() throws {
+        for number in 1...2 {
+            let train = try run(
+                "Train", "--model", "flash", "--config", try workspace.configuration(), "--data", try workspace.text(),
+                "--sequence-length", "16", "--batch-size", "1", "--steps", "1", "--threads", "\(number)")
+            #expect(train.output.contains("folder runs/flash-\(number)\n"))
+            let folder = try RunFolder(path: workspace.path("runs/flash-\(number)"))
+            #expect(try folder.configuration().threads == number)
+        }
+    }
+
+    @Test func helpIsNoError() throws {
+        for command in ["Train", "Generate", "Evaluate"] {
+            let help = try run(command, "--help")
+            #expect(help.code == 0)
+            #expect(help.error == "")
+            #expect(help.output.contains("USAGE: \(command) "))
+        }
+    }
+
+    @Test func anInterruptSavesTheRun() throws {
+        let process = Process()
+        process.executableURL = Self.products.appendingPathComponent("Train")
+        process.arguments = [
+            "--model", "flash", "--config", try workspace.configuration(), "--data", try workspace.text(),
+            "--sequence-length", "16", "--steps", "1000000000", "--out", workspace.path("run"), "--json",
+        ]
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        // Once a step has been reported, the handler is in place.
+        _ = output.fileHandleForReading.availableData
+        process.interrupt()
+        _ = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit)
+        #expect(process.terminationStatus == 0)
+        let saved = try SafetensorsFile(path: workspace.path("run/weights.safetensors")).metadata["step"]
+        let last = try MetricsLog.read(path: workspace.path("run/metrics.jsonl")).last?.step
+        #expect(saved == last.map(String.init))
+        #expect(saved != "0")
+    }
+}

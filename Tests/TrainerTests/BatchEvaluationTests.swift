@@ -1,0 +1,117 @@
+import Foundation
+import NN
+import Tensors
+import Testing
+
+@testable import Trainer
+
+@Suite struct BatchEvaluationTests {
+    let folder = try! TemporaryFolder()
+    let tokens = TokenTensor([1, 2, 3, 4, 5, 6], shape: [2, 3])
+    let targets = TokenTensor([2, 3, 4, 5, 6, 0], shape: [2, 3])
+
+    func writeBatch(_ entries: [(String, TokenTensor)]) throws -> String {
+        var writer = SafetensorsWriter()
+        for (name, tokens) in entries { try writer.add(name, tokens) }
+        let path = folder.path + "/batch.safetensors"
+        try writer.write(to: path)
+        return path
+    }
+
+    var output: String { folder.path + "/out.safetensors" }
+
+    @Test func logitsLossAndGradientsAreThoseOfTheModel() throws {
+        let model = Bigram(vocabulary: 7, dropout: 0.5)
+        let batch = try writeBatch([("tokens", tokens), ("targets", targets)])
+        try model.evaluateBatch(batch, output: output, gradients: true)
+        let file = try SafetensorsFile(path: output)
+        #expect(
+            file.names.sorted() == [
+                "gradients/output.bias", "gradients/output.weight", "gradients/table.weight", "logits", "loss",
+            ])
+        let logits = model(tokens)  // without dropout
+        #expect(try file.tensor("logits").shape == [2, 3, 7])
+        #expect(try file.tensor("logits").values == logits.values)
+        let loss = crossEntropy(logits, targets)
+        #expect(try file.tensor("loss").shape == [1])
+        #expect(try file.tensor("loss").item == loss.item)
+        let gradients = gradients(of: loss)
+        for (key, parameter) in model.trainable {
+            #expect(try file.tensor("gradients/" + key).values == gradients[parameter]!.values)
+        }
+        try model.evaluateBatch(batch, output: output)
+        #expect(try SafetensorsFile(path: output).names.sorted() == ["logits", "loss"])
+        #expect(try SafetensorsFile(path: output).tensor("loss").item == loss.item)
+    }
+
+    @Test func aParameterWithoutInfluenceHasAGradientOfZeros() throws {
+        // The table of the token before has no say in a model of one token... but a spare parameter never has.
+        struct Spare: LanguageModel {
+            let inner = Bigram(vocabulary: 7)
+            let spare = Parameter(.ones([2, 2]))
+            var vocabularySize: Int { 7 }
+            var isCausal: Bool { true }
+            typealias Carry = NoCarry
+            func collect(into state: inout StateCollector) {
+                state.add("inner", inner)
+                state.add("spare", spare)
+            }
+            func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor { inner(tokens, mode: mode) }
+            func startDecoding() -> Bigram.State { inner.startDecoding() }
+            func decode(_ tokens: [[Int32]], states: inout [Bigram.State]) -> Tensor {
+                inner.decode(tokens, states: &states)
+            }
+        }
+        let batch = try writeBatch([("tokens", tokens), ("targets", targets)])
+        try Spare().evaluateBatch(batch, output: output, gradients: true)
+        #expect(try SafetensorsFile(path: output).tensor("gradients/spare").values == [0, 0, 0, 0])
+    }
+
+    @Test func aBatchThatIsNoneIsRefusedAndNothingWritten() throws {
+        func expectRefusal(
+            _ message: String, _ entries: [(String, TokenTensor)], _ model: Bigram = Bigram(vocabulary: 7),
+            location: SourceLocation = #_sourceLocation
+        ) throws {
+            let path = try writeBatch(entries)
+            expectError("\(path): \(message)", sourceLocation: location) {
+                try model.evaluateBatch(path, output: output)
+            }
+            #expect(!FileManager.default.fileExists(atPath: output), sourceLocation: location)
+        }
+        let form = "expected \"tokens\" and \"targets\", integers of one shape [batch, length]"
+        try expectRefusal("\"targets\" is missing; \(form)", [("tokens", tokens)])
+        try expectRefusal("\"tokens\" is missing; \(form)", [("targets", targets)])
+        try expectRefusal(
+            "has an entry \"mask\"; \(form)", [("tokens", tokens), ("targets", targets), ("mask", tokens)])
+        try expectRefusal(
+            "\"tokens\": expected a shape [batch, length], found [6]",
+            [("tokens", tokens.reshaped([6])), ("targets", targets)])
+        try expectRefusal(
+            "\"tokens\": expected a shape [batch, length], found [0, 3]",
+            [("tokens", TokenTensor([], shape: [0, 3])), ("targets", targets)])
+        try expectRefusal(
+            "\"targets\": expected the shape [2, 3] of \"tokens\", found [3, 2]",
+            [("tokens", tokens), ("targets", targets.reshaped([3, 2]))])
+        try expectRefusal(
+            "\"tokens\": 6 is outside the model's vocabulary; expected 0 to 5",
+            [("tokens", tokens), ("targets", targets)], Bigram(vocabulary: 6))
+        try expectRefusal(
+            "\"targets\": -100 is outside the model's vocabulary; expected 0 to 6",
+            [("tokens", tokens), ("targets", TokenTensor([1, 1, 1, 1, 1, -100], shape: [2, 3]))])
+        try expectRefusal(
+            "\"tokens\": expected at most 2 in a row, the longest the model's configuration allows, found 3",
+            [("tokens", tokens), ("targets", targets)], Bigram(vocabulary: 7, maximumLength: 2))
+
+        var writer = SafetensorsWriter()
+        try writer.add("tokens", Tensor.ones([2, 3]))
+        try writer.add("targets", targets)
+        let path = folder.path + "/floats.safetensors"
+        try writer.write(to: path)
+        expectError("\(path): tensor \"tokens\": is F32; expected I64, I32, I16, I8, U8 or BOOL") {
+            try Bigram(vocabulary: 7).evaluateBatch(path, output: output)
+        }
+        expectError("\(folder.path)/none: cannot be read: No such file or directory") {
+            try Bigram().evaluateBatch(folder.path + "/none", output: output)
+        }
+    }
+}
