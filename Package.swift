@@ -57,7 +57,7 @@ let package = Package(
         .executableTarget(name: "Train", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Generate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Evaluate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
-        .executableTarget(name: "Bench", dependencies: ["Benchmarking", argumentParser]),
+        .executableTarget(name: "Bench", dependencies: ["Benchmarking", "CommandSupport", argumentParser]),
 
         // MARK: Tests
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),

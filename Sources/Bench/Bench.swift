@@ -1,9 +1,10 @@
 import ArgumentParser
 import Benchmarking
+import CommandSupport
 import ModelZoo
 
 @main
-struct Bench: ParsableCommand {
+struct Bench: Command {
     static let configuration = CommandConfiguration(
         abstract: "Measure kernels against naive loops, training steps, and generation.",
         subcommands: [Kernels.self, TrainingSteps.self, Generation.self])

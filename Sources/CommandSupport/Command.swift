@@ -26,3 +26,11 @@ extension Command {
 public func show(_ text: String, terminator: String = "\n") {
     FileHandle.standardOutput.write(Data((text + terminator).utf8))
 }
+
+/// Shows a share of the work on standard error, in one line that is written over and removed at the end; nothing where
+/// nobody watches.
+public func showProgress(_ share: Double) {
+    guard isatty(STDERR_FILENO) == 1 else { return }
+    let text = share < 1 ? String(format: "\r%3.0f %%", share * 100) : "\r     \r"
+    FileHandle.standardError.write(Data(text.utf8))
+}

@@ -46,6 +46,6 @@ struct Evaluate: Command {
         let command = EvaluateCommand(
             source: options.source, data: data, sequenceLength: sequenceLength, batchSize: batchSize, batch: batch,
             output: output, gradients: gradients, threads: threads, json: json)
-        try command.run(print: { show($0) })
+        try command.run(print: { show($0) }, progress: showProgress)
     }
 }

@@ -14,7 +14,8 @@ public protocol LanguageModel: Module {
     /// Whether position t sees only tokens up to t, which generation needs.
     var isCausal: Bool { get }
 
-    /// The longest sequence a forward pass takes; nil where any length will do.
+    /// The longest sequence a forward pass takes (of a model that carries something: the longest segment); nil where any
+    /// length will do.
     var maximumLength: Int? { get }
 
     /// Logits of the next token at every position. tokens: [b, n] → [b, n, vocabulary]

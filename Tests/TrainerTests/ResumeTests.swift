@@ -98,6 +98,20 @@ import Testing
         #expect(files == ["config.json", "metrics.jsonl", "state-6.safetensors", "weights.safetensors"])
     }
 
+    @Test func aSaveThatFailsLeavesTheOneBefore() throws {
+        try begin("whole", options()).train()
+        let run = try begin("full", options())
+        // Nothing can take the place of a folder that is not empty: step 4's state cannot be written.
+        try temporary.write("x", "full/state-4.safetensors/x")
+        let error = #expect(throws: InputError.self) { try run.train() }
+        #expect(error?.message.hasPrefix("\(temporary.path)/full/state-4.safetensors: cannot be written: ") == true)
+        try FileManager.default.removeItem(atPath: temporary.path + "/full/state-4.safetensors")
+        let resumed = try resume("full")
+        #expect(resumed.step == 2)
+        try resumed.train()
+        #expect(try bytes("whole/weights.safetensors") == bytes("full/weights.safetensors"))
+    }
+
     @Test func aFinishedRunCanBeMadeLonger() throws {
         var options = options()
         options.schedule = .constant

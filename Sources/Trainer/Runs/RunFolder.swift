@@ -123,8 +123,8 @@ public struct RunFolder: Sendable {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
         for name in names where name.hasPrefix("state-") && name.hasSuffix(".safetensors") {
             let other = path + "/" + name
-            // What cannot be removed is only in the way of nobody.
-            if other != statePath(step: step) { try? FileManager.default.removeItem(atPath: other) }
+            // What cannot be removed is in nobody's way.
+            if other != statePath(step: step) { unlink(other) }
         }
     }
 }
