@@ -89,6 +89,7 @@ import Testing
         // The machine stops after the state of step 5 was written, before its weights were.
         let later = temporary.path + "/torn/state-5.safetensors"
         try FileManager.default.copyItem(atPath: temporary.path + "/torn/state-4.safetensors", toPath: later)
+        try temporary.write("half", "torn/.weights.safetensors.tmp-7-8")
         let resumed = try resume("torn")
         #expect(resumed.step == 4)
         #expect(!FileManager.default.fileExists(atPath: later))

@@ -118,13 +118,16 @@ public struct RunFolder: Sendable {
         return Position(step: step, seconds: seconds)
     }
 
-    /// States of other saves: the one before, or one whose weights were never written.
+    /// Removes the states of other saves (the one before, or one whose weights were never written) and what saves that
+    /// were torn have left.
     private func removeStates(except step: Int) {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-        for name in names where name.hasPrefix("state-") && name.hasSuffix(".safetensors") {
-            let other = path + "/" + name
+        for name in names {
+            let isState = name.hasPrefix("state-") && name.hasSuffix(".safetensors")
+            // The temporary files of `AtomicFile`: .NAME.tmp-…
+            let isTorn = name.hasPrefix(".") && name.contains(".safetensors.tmp-")
             // What cannot be removed is in nobody's way.
-            if other != statePath(step: step) { unlink(other) }
+            if isTorn || isState && path + "/" + name != statePath(step: step) { unlink(path + "/" + name) }
         }
     }
 }
