@@ -173,18 +173,18 @@ private struct FusedLinear: Sendable {
 
     private func backward(_ z: Tensor?, _ y: Tensor, _ dy: Tensor, _ slots: [InputGradient]) {
         let dz = z.map { gradientOfProduct($0, y, dy) } ?? dy
-        let pdz = dz.pointer
         slots[0].accumulate { destination, beta in
             BLAS.multiplyInParallel(
-                rows, inputs, width, BLAS.Operand(pdz, stride: width), BLAS.Operand(weight.pointer, stride: inputs),
+                rows, inputs, width, BLAS.Operand(dz.pointer, stride: width),
+                BLAS.Operand(weight.pointer, stride: inputs),
                 beta: beta, destination, stride: inputs)
         }
         slots[1].accumulate { destination, beta in
             BLAS.multiplyInParallel(
-                width, inputs, rows, BLAS.Operand(pdz, stride: width, transposed: true),
+                width, inputs, rows, BLAS.Operand(dz.pointer, stride: width, transposed: true),
                 BLAS.Operand(x.pointer, stride: inputs), beta: beta, destination, stride: inputs)
         }
-        if bias != nil { addColumnSums(rows, width, pdz, to: slots[2]) }
+        if bias != nil { addColumnSums(rows, width, dz.pointer, to: slots[2]) }
         if residual != nil { slots[slots.count - 1].add(dy.reshaped(residual!.shape)) }
     }
 

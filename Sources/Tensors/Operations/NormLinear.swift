@@ -16,6 +16,17 @@ public enum Norm: Sendable {
         case .rootMeanSquare(let weight, _): [weight]
         }
     }
+
+    /// The same norm with dense parameters, as the kernels take them.
+    func contiguous() -> Norm {
+        switch self {
+        case .layer(let weight, let bias, let epsilon):
+            .layer(weight: weight.contiguous(), bias: bias.contiguous(), epsilon: epsilon)
+        case .scale(let gain, let epsilon): .scale(gain: gain.contiguous(), epsilon: epsilon)
+        case .rootMeanSquare(let weight, let epsilon):
+            .rootMeanSquare(weight: weight.contiguous(), epsilon: epsilon)
+        }
+    }
 }
 
 /// A projection of a normalised input: weight [out, in], bias [out].
@@ -65,7 +76,7 @@ private struct NormLinear: Sendable {
         }
         require(!shiftTokens || x.rank >= 2, "normLinear: token shift of x \(x.shape) needs an axis of tokens")
         self.x = x.contiguous()
-        self.norm = norm
+        self.norm = norm.contiguous()
         self.projections = projections.map {
             Projection(weight: $0.weight.contiguous(), bias: $0.bias?.contiguous())
         }
@@ -173,7 +184,7 @@ private struct NormLinear: Sendable {
                 slots[next].accumulate { destination, beta in
                     BLAS.multiplyInParallel(
                         width, d, rows, BLAS.Operand(gradient.pointer, stride: width, transposed: true),
-                        BLAS.Operand(panel, stride: d), beta: beta, destination, stride: d)
+                        BLAS.Operand(normalized.pointer, stride: d), beta: beta, destination, stride: d)
                 }
                 if p.bias != nil { addColumnSums(rows, width, gradient.pointer, to: slots[next + 1]) }
             }
