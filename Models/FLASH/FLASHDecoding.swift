@@ -26,6 +26,11 @@ public struct FLASHLayerState: Sendable {
         shifted = .zeros([(options.dimension + 1) / 2])
     }
 
+    /// Memory held, that of tensors the parts are views of included.
+    var bytes: Int {
+        [context, quadraticKeys, linearKeys, values, shifted].reduce(0) { $0 + $1.heldBytes }
+    }
+
     mutating func ensureUnique() {
         context.ensureUnique()
         quadraticKeys.ensureUnique()

@@ -92,6 +92,19 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         }
     }
 
+    @Test func theStateDoesNotGrowWithTheText() {
+        let model = makeModel()
+        var states = [model.startDecoding()]
+        func bytes() -> Int { states[0].layers.reduce(0) { $0 + $1.bytes } }
+        _ = model.decode([[1]], states: &states)
+        let start = bytes()
+        #expect(start > 0)
+        for length in [1, 6, 300] {
+            _ = model.decode([randomTokens([length]).values], states: &states)
+            #expect(bytes() == start, "after \(length) more tokens")
+        }
+    }
+
     @Test func aCopiedStateIsABranch() {
         let model = makeModel()
         var first = [model.startDecoding()]

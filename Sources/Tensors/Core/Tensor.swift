@@ -78,6 +78,9 @@ public struct Tensor: Sendable {
 
     // MARK: Memory
 
+    /// The bytes this tensor keeps alive: of a view, those of the tensor it comes from.
+    public var heldBytes: Int { storage.count * MemoryLayout<Float>.stride }
+
     /// Whether the elements lie densely in row-major order.
     public var isContiguous: Bool {
         var step = 1
@@ -108,9 +111,10 @@ public struct Tensor: Sendable {
         return storage.pointer + offset
     }
 
-    /// Makes this tensor the only owner of dense memory, by a copy where it is not, so that it may be written in place.
+    /// Makes this tensor the only owner of dense memory of just its size, by a copy where it is not, so that it may be
+    /// written in place (and keeps no larger tensor alive).
     public mutating func ensureUnique() {
-        if isContiguous && isKnownUniquelyReferenced(&storage) { return }
+        if isContiguous && storage.count == count && isKnownUniquelyReferenced(&storage) { return }
         let copy = Tensor(uninitialized: shape)
         copyElements(of: self, to: copy.mutablePointer)
         self = copy
