@@ -143,6 +143,14 @@ final class GroupTile {
             .init(values, stride: e), beta: 1, context, stride: e)
     }
 
+    /// The same into memory of its own: [s, e].
+    func addingContext(to context: Tensor?) -> Tensor {
+        let sum = Tensor.zeros([s, e])
+        if let context { az_scale(s * e, 1, context.pointer, sum.mutablePointer) }
+        addContext(to: sum.mutablePointer)
+        return sum
+    }
+
     /// attended ⊙ silu(gate)
     func gate(_ attended: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>) {
         let gate = attention.hidden.pointer + (row * attention.n + tokens.lowerBound) * 2 * e + e

@@ -10,7 +10,7 @@ import Tensors
 //     A = f(q₁ k₁ᵀ / g + B) ⊙ tril   H = Σ over earlier groups of k₂ᵀ v / g      out = u ⊙ (A v + q₂ H)
 //
 // A group is worked on as tiles that stay in cache; neither scores, v, u nor the four heads are stored for backward, which
-// computes them again. Work is split over units: runs of groups of one sequence.
+// computes them again. H is stored, once a group. Work is split over units: runs of groups of one sequence.
 
 /// Causal mixed chunk attention: u ⊙ (A v + q₂ H).
 ///
@@ -64,7 +64,8 @@ struct MixedChunkAttention: Sendable {
     let b: Int, n: Int, s: Int, e: Int
     var g: Int { groupSize }
     var isCausal: Bool { if case .earlierGroups = context { true } else { false } }
-    var groups: Int { (n + g - 1) / g }
+    /// How the work is split; the same in forward and backward.
+    let units: [Unit]
 
     init(
         hidden: Tensor, qk: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor, mask: Tensor?, rotary: RotaryTable?,
@@ -91,6 +92,7 @@ struct MixedChunkAttention: Sendable {
         self.key = key
         let divisor: Float
         if case .earlierGroups = context { divisor = Float(groupSize) } else { divisor = Float(n) }
+        units = Self.makeUnits(b, groups: (n + groupSize - 1) / groupSize)
         self.divisors = divisors ?? Array(repeating: divisor, count: qk.shape[0])
     }
 
@@ -99,14 +101,10 @@ struct MixedChunkAttention: Sendable {
         let output = Tensor(uninitialized: [b, n, e])
         // Before the gate; backward needs it for the gate's gradient.
         let attended = Tensor(uninitialized: [b, n, e])
-        let units = makeUnits()
-        let starts = contexts(units, startingContexts)
-        let (target, kept) = (output.mutablePointer, attended.mutablePointer)
-        parallelFor(units.count) { index in
-            forward(units[index], start: starts?[index], attended: kept, output: target)
-        }
-        return .record("mixedChunkAttention", output, inputs: [hidden, qk, gamma, beta, bias]) { gradient, slots in
-            MixedChunkBackward(self, attended, starts, gradient.contiguous()).run(slots)
+        let inputs = [hidden, qk, gamma, beta, bias]
+        let contexts = forward(attended.mutablePointer, output.mutablePointer, keeping: Tensor.records(inputs))
+        return .record("mixedChunkAttention", output, inputs: inputs) { gradient, slots in
+            MixedChunkBackward(self, attended, contexts, gradient.contiguous()).run(slots)
         }
     }
 
@@ -119,7 +117,7 @@ struct MixedChunkAttention: Sendable {
     }
 
     /// One unit a sequence where that keeps all threads busy, else as many as there are threads.
-    func makeUnits() -> [Unit] {
+    private static func makeUnits(_ b: Int, groups: Int) -> [Unit] {
         let threads = Threads.count
         let pieces = b % threads == 0 ? 1 : min(threads, groups)
         return (0..<b).flatMap { row in
@@ -134,13 +132,13 @@ struct MixedChunkAttention: Sendable {
 
     /// The context each unit starts from, given each unit's own sum: the sums before it in its sequence, or all of them.
     /// nil where no unit needs one from others.
-    func contexts(_ units: [Unit], _ sums: ([Unit]) -> Tensor, reversed: Bool = false) -> [Tensor]? {
+    func contexts(_ sums: () -> Tensor, reversed: Bool = false) -> [Tensor]? {
         switch context {
         case .ownGroup: return nil
         case .earlierGroups where units.count == b: return nil
         default: break
         }
-        let all = sums(units)
+        let all = sums()
         return units.map { unit in
             let total = Tensor.zeros([s, e])
             for (index, other) in units.enumerated() where other.row == unit.row {
@@ -157,7 +155,7 @@ struct MixedChunkAttention: Sendable {
     }
 
     /// Σ k₂ᵀ v / divisor over the groups of each unit: [units, s, e].
-    private func startingContexts(_ units: [Unit]) -> Tensor {
+    private func startingContexts() -> Tensor {
         let sums = Tensor.zeros([units.count, s, e])
         let target = sums.mutablePointer
         parallelFor(units.count) { index in
@@ -170,30 +168,36 @@ struct MixedChunkAttention: Sendable {
         return sums
     }
 
-    // MARK: Forward of one unit
+    // MARK: Forward
+
+    /// Fills `attended` and `output`, and returns H as each group of each unit saw it, or nothing unless `keeping`.
+    private func forward(
+        _ attended: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>, keeping: Bool
+    ) -> [[Tensor?]] {
+        let starts = contexts(startingContexts)
+        var seen = [[Tensor?]](repeating: [], count: units.count)
+        seen.withUnsafeMutableBufferPointer { seen in
+            parallelFor(units.count) { index in
+                var context = starts?[index]
+                forward(units[index], &context, attended, output) { if keeping { seen[index].append($0) } }
+            }
+        }
+        return seen
+    }
 
     private func forward(
-        _ unit: Unit, start: Tensor?, attended: UnsafeMutablePointer<Float>, output: UnsafeMutablePointer<Float>
+        _ unit: Unit, _ context: inout Tensor?, _ attended: UnsafeMutablePointer<Float>,
+        _ output: UnsafeMutablePointer<Float>, _ keep: (Tensor?) -> Void
     ) {
         let tile = GroupTile(self)
-        let state = Tensor.zeros([s, e])
-        if let start { az_scale(s * e, 1, start.pointer, state.mutablePointer) }
-        var hasContext = start != nil
         for group in unit.groups {
-            let range = tokens(group)
-            tile.load(unit.row, range)
-            if case .ownGroup = context {
-                az_fill(s * e, 0, state.mutablePointer)
-                tile.addContext(to: state.mutablePointer)
-                hasContext = true
-            }
-            let place = (unit.row * n + range.lowerBound) * e
-            tile.attend(context: hasContext ? state.pointer : nil, into: attended + place)
+            tile.load(unit.row, tokens(group))
+            if case .ownGroup = self.context { context = tile.addingContext(to: nil) }
+            keep(context)
+            let place = (unit.row * n + tile.tokens.lowerBound) * e
+            tile.attend(context: context?.pointer, into: attended + place)
             tile.gate(attended + place, into: output + place)
-            if isCausal && group + 1 < unit.groups.upperBound {
-                tile.addContext(to: state.mutablePointer)
-                hasContext = true
-            }
+            if isCausal && group + 1 < unit.groups.upperBound { context = tile.addingContext(to: context) }
         }
     }
 }

@@ -9,21 +9,21 @@ import Tensors
 struct MixedChunkBackward {
     private let attention: MixedChunkAttention
     private let attended: Tensor
-    private let starts: [Tensor]?
+    private let contexts: [[Tensor?]]
     private let gradient: Tensor
-    private let units: [MixedChunkAttention.Unit]
+    private var units: [MixedChunkAttention.Unit] { attention.units }
     private var b: Int { attention.b }
     private var n: Int { attention.n }
     private var s: Int { attention.s }
     private var e: Int { attention.e }
 
-    /// attended: before the gate, [b, n, e]; starts: H at the start of each unit; gradient: of the output, [b, n, e].
-    init(_ attention: MixedChunkAttention, _ attended: Tensor, _ starts: [Tensor]?, _ gradient: Tensor) {
+    /// attended: before the gate, [b, n, e]; contexts: H as each group of each unit saw it; gradient: of the output,
+    /// [b, n, e].
+    init(_ attention: MixedChunkAttention, _ attended: Tensor, _ contexts: [[Tensor?]], _ gradient: Tensor) {
         self.attention = attention
         self.attended = attended
-        self.starts = starts
+        self.contexts = contexts
         self.gradient = gradient
-        units = attention.makeUnits()
     }
 
     /// slots: hidden, qk, gamma, beta, bias.
@@ -33,14 +33,14 @@ struct MixedChunkBackward {
         let widths = [4 * s, 4 * s, 2 * attention.g - 1]
         // A row for each unit, added in order afterwards: the same bits for any timing of the threads.
         let partials = widths.map { Tensor.zeros([units.count, $0]) }
-        let ends = attention.contexts(units, contextGradients, reversed: true)
+        let ends = attention.contexts(contextGradients, reversed: true)
         let (pHidden, pQK, pointers) = (dHidden.mutablePointer, dQK.mutablePointer, partials.map(\.mutablePointer))
         parallelFor(units.count) { index in
             let worker = UnitBackward(
                 attention, attended, gradient, dHidden: pHidden, dQK: pQK,
                 dGamma: pointers[0] + index * widths[0], dBeta: pointers[1] + index * widths[1],
                 dBias: pointers[2] + index * widths[2])
-            worker.run(units[index], start: starts?[index], end: ends?[index])
+            worker.run(units[index], contexts[index], end: ends?[index])
         }
         slots[0].add(dHidden)
         slots[1].add(dQK)
@@ -53,7 +53,7 @@ struct MixedChunkBackward {
     }
 
     /// Σ q₂ᵀ dY over the groups of each unit: [units, s, e].
-    private func contextGradients(_ units: [MixedChunkAttention.Unit]) -> Tensor {
+    private func contextGradients() -> Tensor {
         let sums = Tensor.zeros([units.count, s, e])
         let target = sums.mutablePointer
         parallelFor(units.count) { index in
@@ -107,8 +107,7 @@ private final class UnitBackward {
         scratch = dShared + g * s
     }
 
-    func run(_ unit: MixedChunkAttention.Unit, start: Tensor?, end: Tensor?) {
-        let contexts = groupContexts(unit, start: start)
+    func run(_ unit: MixedChunkAttention.Unit, _ contexts: [Tensor?], end: Tensor?) {
         let later = Tensor.zeros([s, e])
         if let end { az_scale(s * e, 1, end.pointer, later.mutablePointer) }
         var hasLater = end != nil
@@ -124,35 +123,11 @@ private final class UnitBackward {
             }
             quadratic()
             linear(contexts[group - unit.groups.lowerBound], hasLater ? later.pointer : nil)
-            if attention.isCausal {
+            if attention.isCausal && group > unit.groups.lowerBound {
                 tile.addContextGradient(dY, to: later.mutablePointer)
                 hasLater = true
             }
             finish()
-        }
-    }
-
-    /// H as each group of the unit sees it.
-    private func groupContexts(_ unit: MixedChunkAttention.Unit, start: Tensor?) -> [Tensor?] {
-        switch attention.context {
-        case .allGroups: return unit.groups.map { _ in start }
-        case .ownGroup:
-            return unit.groups.map { group in
-                tile.load(unit.row, attention.tokens(group))
-                let own = Tensor.zeros([s, e])
-                tile.addContext(to: own.mutablePointer)
-                return own
-            }
-        case .earlierGroups:
-            var states: [Tensor?] = [start]
-            for group in unit.groups.dropLast() {
-                tile.load(unit.row, attention.tokens(group))
-                let next = Tensor.zeros([s, e])
-                if let last = states.last! { az_scale(s * e, 1, last.pointer, next.mutablePointer) }
-                tile.addContext(to: next.mutablePointer)
-                states.append(next)
-            }
-            return states
         }
     }
 

@@ -84,6 +84,11 @@ extension Tensor {
     /// The same values as a leaf: `gradients(of:)` returns the gradient with respect to it.
     public func requiringGradient() -> Tensor { with(origin: Origin(node: Node(leaf: shape), output: 0)) }
 
+    /// Whether an operation on these inputs would be recorded: operations save for backward only then.
+    public static func records(_ inputs: [Tensor]) -> Bool {
+        Recording.isOn && inputs.contains { $0.origin != nil }
+    }
+
     /// Declares a differentiable operation with several outputs. This is the one plumbing function: built-in, an
     /// architecture's own and a user's custom operations all come through here.
     ///
@@ -98,7 +103,7 @@ extension Tensor {
         _ name: String, outputs: [Tensor], inputs: [Tensor],
         pullback: @escaping @Sendable (_ gradients: [Tensor?], _ inputs: [InputGradient]) -> Void
     ) -> [Tensor] {
-        guard inputs.contains(where: { $0.origin != nil }), Recording.isOn else { return outputs }
+        guard records(inputs) else { return outputs }
         let node = Node(
             name: name, shapes: outputs.map(\.shape), inputs: inputs.map(\.origin), pullback: pullback)
         return outputs.enumerated().map { $1.with(origin: Origin(node: node, output: $0)) }
@@ -109,7 +114,7 @@ extension Tensor {
         _ name: String, _ output: Tensor, inputs: [Tensor],
         pullback: @escaping @Sendable (_ gradient: Tensor, _ inputs: [InputGradient]) -> Void
     ) -> Tensor {
-        guard inputs.contains(where: { $0.origin != nil }), Recording.isOn else { return output }
+        guard records(inputs) else { return output }
         return record(name, outputs: [output], inputs: inputs) { gradients, slots in
             if let gradient = gradients[0] { pullback(gradient, slots) }
         }[0]

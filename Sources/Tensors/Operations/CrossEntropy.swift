@@ -17,7 +17,7 @@ public func crossEntropy(_ logits: Tensor, _ targets: TokenTensor, ignoreIndex: 
     }
     let rows = targets.count
     let losses = Tensor(uninitialized: [rows])
-    let needsGradient = x.requiresGradient && Recording.isOn
+    let needsGradient = Tensor.records([x])
     let difference: Tensor? = needsGradient ? Tensor(uninitialized: x.shape) : nil
     let (px, pl, pd) = (x.pointer, losses.mutablePointer, difference?.mutablePointer)
     targets.values.withUnsafeBufferPointer { buffer in

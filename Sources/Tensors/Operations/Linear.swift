@@ -84,10 +84,10 @@ extension Activation {
     }
 }
 
-/// Rows a thread takes at a time in fused operations: as many panels for each thread, each of at most 256 rows.
+/// Rows a thread takes at a time in fused operations: as many panels for each thread, each of at most 512 rows.
 func panelRows(_ rows: Int) -> Int {
     let threads = Threads.count
-    let rounds = max(1, (rows + threads * 256 - 1) / (threads * 256))
+    let rounds = max(1, (rows + threads * 512 - 1) / (threads * 512))
     return max(16, (rows + threads * rounds - 1) / (threads * rounds))
 }
 
@@ -134,7 +134,7 @@ private struct FusedLinear: Sendable {
 
     func record() -> Tensor {
         let listed = [x, weight] + (bias.map { [$0] } ?? []) + (residual.map { [$0] } ?? [])
-        let wanted = Recording.isOn && listed.contains { $0.requiresGradient }
+        let wanted = Tensor.records(listed)
         // Backward needs z where the epilogue is not the identity; otherwise it lives in y.
         let inPlace: Bool
         switch epilogue {
