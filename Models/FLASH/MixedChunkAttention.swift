@@ -65,7 +65,7 @@ struct MixedChunkAttention: Sendable {
     var g: Int { groupSize }
     var isCausal: Bool { if case .earlierGroups = context { true } else { false } }
     /// How the work is split; the same in forward and backward.
-    let units: [Unit]
+    let units: [GroupRun]
 
     init(
         hidden: Tensor, qk: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor, mask: Tensor?, rotary: RotaryTable?,
@@ -108,73 +108,13 @@ struct MixedChunkAttention: Sendable {
         }
     }
 
-    // MARK: Units of work
-
-    /// A run of groups of one sequence.
-    struct Unit: Sendable {
-        let row: Int
-        let groups: Range<Int>
-    }
-
-    /// One unit a sequence where that keeps all threads busy, else as many as there are threads.
-    private static func makeUnits(_ b: Int, groups: Int) -> [Unit] {
-        let threads = Threads.count
-        let pieces = b % threads == 0 ? 1 : min(threads, groups)
-        return (0..<b).flatMap { row in
-            (0..<pieces).map { piece in
-                Unit(row: row, groups: groups * piece / pieces..<groups * (piece + 1) / pieces)
-            }
-        }
-    }
-
-    /// The tokens of a group.
-    func tokens(_ group: Int) -> Range<Int> { group * g..<min(n, (group + 1) * g) }
-
-    /// The context each unit starts from, given each unit's own sum: the sums before it in its sequence, or all of them.
-    /// nil where no unit needs one from others.
-    func contexts(_ sums: () -> Tensor, reversed: Bool = false) -> [Tensor]? {
-        switch context {
-        case .ownGroup: return nil
-        case .earlierGroups where units.count == b: return nil
-        default: break
-        }
-        let all = sums()
-        return units.map { unit in
-            let total = Tensor.zeros([s, e])
-            for (index, other) in units.enumerated() where other.row == unit.row {
-                let isBefore =
-                    reversed
-                    ? other.groups.lowerBound > unit.groups.lowerBound
-                    : other.groups.lowerBound < unit.groups.lowerBound
-                if isBefore || !isCausal {
-                    az_scale_add(s * e, 1, all.pointer + index * s * e, 1, total.mutablePointer)
-                }
-            }
-            return total
-        }
-    }
-
-    /// Σ k₂ᵀ v / divisor over the groups of each unit: [units, s, e].
-    private func startingContexts() -> Tensor {
-        let sums = Tensor.zeros([units.count, s, e])
-        let target = sums.mutablePointer
-        parallelFor(units.count) { index in
-            let tile = GroupTile(self)
-            for group in units[index].groups {
-                tile.load(units[index].row, tokens(group))
-                tile.addContext(to: target + index * s * e)
-            }
-        }
-        return sums
-    }
-
     // MARK: Forward
 
     /// Fills `attended` and `output`, and returns H as each group of each unit saw it, or nothing unless `keeping`.
     private func forward(
         _ attended: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>, keeping: Bool
     ) -> [[Tensor?]] {
-        let starts = contexts(startingContexts)
+        let starts = contexts { tile, context in tile.addContext(to: context) }
         var seen = [[Tensor?]](repeating: [], count: units.count)
         seen.withUnsafeMutableBufferPointer { seen in
             parallelFor(units.count) { index in
@@ -186,7 +126,7 @@ struct MixedChunkAttention: Sendable {
     }
 
     private func forward(
-        _ unit: Unit, _ context: inout Tensor?, _ attended: UnsafeMutablePointer<Float>,
+        _ unit: GroupRun, _ context: inout Tensor?, _ attended: UnsafeMutablePointer<Float>,
         _ output: UnsafeMutablePointer<Float>, _ keep: (Tensor?) -> Void
     ) {
         let tile = GroupTile(self)

@@ -11,7 +11,7 @@ struct MixedChunkBackward {
     private let attended: Tensor
     private let contexts: [[Tensor?]]
     private let gradient: Tensor
-    private var units: [MixedChunkAttention.Unit] { attention.units }
+    private var units: [GroupRun] { attention.units }
     private var b: Int { attention.b }
     private var n: Int { attention.n }
     private var s: Int { attention.s }
@@ -33,7 +33,7 @@ struct MixedChunkBackward {
         let widths = [4 * s, 4 * s, 2 * attention.g - 1]
         // A row for each unit, added in order afterwards: the same bits for any timing of the threads.
         let partials = widths.map { Tensor.zeros([units.count, $0]) }
-        let ends = attention.contexts(contextGradients, reversed: true)
+        let ends = attention.contexts(reversed: true, addContextGradient)
         let (pHidden, pQK, pointers) = (dHidden.mutablePointer, dQK.mutablePointer, partials.map(\.mutablePointer))
         parallelFor(units.count) { index in
             let worker = UnitBackward(
@@ -52,21 +52,12 @@ struct MixedChunkBackward {
         }
     }
 
-    /// Σ q₂ᵀ dY over the groups of each unit: [units, s, e].
-    private func contextGradients() -> Tensor {
-        let sums = Tensor.zeros([units.count, s, e])
-        let target = sums.mutablePointer
-        parallelFor(units.count) { index in
-            let tile = GroupTile(attention)
-            let scratch = Tensor(uninitialized: [2, min(attention.g, n), e])
-            let (dY, dGate) = (scratch.mutablePointer, scratch.mutablePointer + scratch.count / 2)
-            for group in units[index].groups {
-                tile.load(units[index].row, attention.tokens(group))
-                tile.gateBackward(attended, gradient, dY: dY, dGate: dGate, stride: e)
-                tile.addContextGradient(dY, to: target + index * s * e)
-            }
-        }
-        return sums
+    /// Adds q₂ᵀ dY of a loaded group.
+    private func addContextGradient(_ tile: GroupTile, _ target: UnsafeMutablePointer<Float>) {
+        let scratch = Tensor(uninitialized: [2, tile.count, e])
+        let (dY, dGate) = (scratch.mutablePointer, scratch.mutablePointer + tile.count * e)
+        tile.gateBackward(attended, gradient, dY: dY, dGate: dGate, stride: e)
+        tile.addContextGradient(dY, to: target)
     }
 }
 
@@ -107,7 +98,7 @@ private final class UnitBackward {
         scratch = dShared + g * s
     }
 
-    func run(_ unit: MixedChunkAttention.Unit, _ contexts: [Tensor?], end: Tensor?) {
+    func run(_ unit: GroupRun, _ contexts: [Tensor?], end: Tensor?) {
         let later = Tensor.zeros([s, e])
         if let end { az_scale(s * e, 1, end.pointer, later.mutablePointer) }
         var hasLater = end != nil
