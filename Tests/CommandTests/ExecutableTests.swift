@@ -20,6 +20,10 @@ import Testing
     }()
 
     func run(_ command: String, _ arguments: String..., input: String = "") throws -> Outcome {
+        try run(command, arguments, input: input)
+    }
+
+    func run(_ command: String, _ arguments: [String], input: String = "") throws -> Outcome {
         let process = Process()
         process.executableURL = Self.products.appendingPathComponent(command)
         process.arguments = arguments
@@ -37,6 +41,30 @@ import Testing
         return Outcome(
             code: process.terminationStatus, output: String(decoding: try workspace.read("out"), as: UTF8.self),
             error: String(decoding: try workspace.read("err"), as: UTF8.self))
+    }
+
+    @Test func benchPrintsOneObject() throws {
+        func members(_ arguments: [String]) throws -> [String: JSONValue] {
+            let outcome = try run(
+                "Bench", arguments + ["--model", "flash", "--preset", "tiny", "--threads", "1", "--json"])
+            #expect(outcome.code == 0)
+            #expect(outcome.error == "")
+            return try #require(JSONValue(parsing: outcome.output.utf8, file: "output").objectValue)
+        }
+        let train = try members(["train", "--steps", "1", "--sequence-length", "40", "--batch-size", "3"])
+        #expect(
+            Set(train.keys) == [
+                "model", "preset", "parameters", "batch", "sequence", "steps", "step_seconds", "forward_seconds",
+                "tokens_per_second", "peak_memory_mb", "blas_gflops", "threads",
+            ])
+        #expect(train["batch"] == .integer(3) && train["sequence"] == .integer(40) && train["threads"] == .integer(1))
+        let (step, forward) = (try #require(train["step_seconds"]?.doubleValue), train["forward_seconds"]?.doubleValue)
+        #expect(step > 0 && forward! > 0 && forward! < step)
+        let rate = try #require(train["tokens_per_second"]?.doubleValue)
+        #expect(abs(rate * step / 120 - 1) < 1e-9)
+        let generate = try members(["generate", "--prompt-length", "20", "--length", "3"])
+        #expect(generate["prompt"] == .integer(20) && generate["length"] == .integer(3))
+        #expect(generate["tokens_per_second"]!.doubleValue! > 0)
     }
 
     @Test func trainResumeGenerateEvaluate() throws {

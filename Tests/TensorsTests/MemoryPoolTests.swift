@@ -51,6 +51,22 @@ import Testing
         }
     }
 
+    /// Buffers of sizes that are not asked for again do not pile up.
+    @Test func surplusGoesBack() async {
+        await #expect(processExitsWith: .success) {
+            let megabyte = 1 << 20
+            // 25 size classes from 8 to 64 MB, some 750 MB in all, one at a time.
+            for eighth in 0...24 {
+                let bytes = (8 + eighth % 8) * megabyte << (eighth / 8)
+                withExtendedLifetime(Tensor(uninitialized: [bytes / 4])) {}
+            }
+            let statistics = MemoryPool.shared.statistics
+            // A quarter more than the largest, and 64 MB.
+            require(statistics.cached <= (64 + 16 + 64) * megabyte, "\(statistics)")
+            require(statistics.cached >= 64 * megabyte, "\(statistics)")
+        }
+    }
+
     /// A training step after the first takes no new memory, and leaves none behind.
     @Test func stepsDoNotGrow() async {
         await #expect(processExitsWith: .success) {
