@@ -2,6 +2,7 @@ import Foundation
 import NN
 import Tensors
 import Testing
+import Trainer
 
 @testable import FLASHTransformers
 
@@ -89,6 +90,20 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         for (index, row) in rows.enumerated() {
             let alone = model(TokenTensor(row + [row[0]], shape: [1, row.count + 1])).at(1, row.count)
             expectClose(step.sliced(0, from: index, to: index + 1), alone, 5e-6, "row \(index)")
+        }
+    }
+
+    @Test func longPromptsAreReadInPieces() throws {
+        let model = makeModel(groupSize: 7)
+        let prompts = [randomTokens([2600]).values, randomTokens([3], seed: 5).values]
+        let rows = try model.generate(prompts, length: 2, sampling: .greedy)
+        for (prompt, row) in zip(prompts, rows) {
+            var text = prompt
+            for token in row {
+                let logits = model(TokenTensor(text, shape: [1, text.count])).at(1, text.count - 1)
+                #expect(logits.argmax().values == [token])
+                text.append(token)
+            }
         }
     }
 

@@ -61,6 +61,7 @@ public struct TokenGenerator<Model: LanguageModel> {
     /// - Throws: `InputError` when the model's logits are not finite.
     public mutating func next() throws -> [Int32]? {
         guard !rows.isEmpty else { return nil }
+        readAhead()
         let logits = withoutGradients { model.decode(unread, states: &states) }.contiguous()
         let vocabulary = model.vocabularySize
         var chosen = [Int32](repeating: padToken, count: rowCount)
@@ -76,6 +77,19 @@ public struct TokenGenerator<Model: LanguageModel> {
         }
         position += 1
         return chosen
+    }
+
+    /// Long prompts are read in pieces: activations then take the memory of a piece, however long the prompt.
+    private mutating func readAhead() {
+        let piece = 1024
+        for index in rows.indices {
+            while unread[index].count > piece {
+                var state = [states[index]]
+                _ = withoutGradients { model.decode([Array(unread[index].prefix(piece))], states: &state) }
+                states[index] = state[0]
+                unread[index].removeFirst(piece)
+            }
+        }
     }
 }
 
