@@ -138,6 +138,11 @@ import Testing
             message("{}") { _ = try $0.int("dim", in: 1...) }
                 == #"config.json: "dim": is missing; expected a whole number of at least 1"#)
         #expect(
+            message(#"{"dim": 8, "depht": 2}"#) {
+                _ = try $0.int("dim")
+                _ = try $0.int("depth", in: 1...)
+            } == #"config.json: "depth": is missing; expected a whole number of at least 1 (there is a "depht")"#)
+        #expect(
             message(#"{"causal": null}"#) { _ = try $0.bool("causal") }
                 == #"config.json: "causal": is missing; expected true or false"#)
         #expect(

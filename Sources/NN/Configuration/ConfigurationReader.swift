@@ -171,8 +171,11 @@ public struct ConfigurationReader: Sendable {
     }
 
     private func required<Value>(_ value: Value?, _ key: String, _ expected: String) throws -> Value {
-        guard let value else { throw error(key, "is missing; expected \(expected)") }
-        return value
+        if let value { return value }
+        // A misspelt key is missing under its right name before `finish` can call it unknown.
+        let unread = members.keys.filter { $0 != key && !knownKeys.contains($0) }.sorted()
+        let hint = nearest(key, in: unread).map { " (there is a \(JSONValue.quoted($0)))" } ?? ""
+        throw error(key, "is missing; expected \(expected)\(hint)")
     }
 }
 
