@@ -141,16 +141,3 @@ void az_max(long outer, long n, long inner, const float *x, float *y, int32_t *i
         else az_max_columns(n, inner, block, y + o * inner, block_index);
     }
 }
-
-// MARK: Checks
-
-AZ_KERNEL int az_all_finite(long n, const float *x) {
-    enum { BLOCK = 4096 };
-    for (long i = 0; i < n; i += BLOCK) {
-        const long end = az_min(n, i + BLOCK);
-        int bad = 0;
-        for (long j = i; j < end; j++) bad |= (az_bits(x[j]) & 0x7f800000u) == 0x7f800000u;
-        if (bad) return 0;
-    }
-    return 1;
-}

@@ -112,20 +112,4 @@ import Testing
             }
         }
     }
-
-    @Test func finiteness() {
-        for count in [1, 17, 5000] {
-            let x = values(count).map { $0 * 1e38 }
-            #expect(az_all_finite(count, x) == 1)
-            for position in Set([0, count / 2, count - 1]) {
-                for bad in [Float.infinity, -.infinity, .nan, -.nan] {
-                    var y = x
-                    y[position] = bad
-                    #expect(az_all_finite(count, y) == 0)
-                }
-            }
-        }
-        #expect(az_all_finite(2, [.greatestFiniteMagnitude, .leastNonzeroMagnitude]) == 1)
-        #expect(az_all_finite(0, []) == 1)
-    }
 }

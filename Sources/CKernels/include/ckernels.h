@@ -59,7 +59,6 @@ void az_copy_2d(long rows, long cols, const float *x, long x_row, long x_col, fl
 // y += x on the same kind of block.
 void az_add_2d(long rows, long cols, const float *x, long x_row, long x_col, float *y, long y_row, long y_col);
 double az_sum_squares(long n, const float *x);                              // in float64
-int az_all_finite(long n, const float *x);                                  // 1 when no NaN or infinity
 
 // MARK: Reductions over the middle axis of [outer, n, inner]. Sums of long rows are pairwise or better.
 void az_sum(long outer, long n, long inner, const float *x, float *y);                       // [outer, inner]
