@@ -56,7 +56,7 @@ public struct TrainingBenchmark: Encodable {
         var best = (step: Double.infinity, forward: 0.0, operations: 0)
         for step in 0...steps {
             let (start, operations) = (now(), BLAS.operationCount)
-            let (loss, _) = model.loss(inputs, targets, carry: nil, mode: .training(key.child(2 + step)))
+            let loss = model.loss(inputs, targets, mode: .training(key.child(2 + step)))
             let forward = now() - start
             let all = gradients(of: loss)
             let scale = Optimizer.clippingScale(norm: optimizer.globalNorm(of: all), limit: training.clip)

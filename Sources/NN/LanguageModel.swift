@@ -6,8 +6,8 @@ public protocol LanguageModel: Module {
     /// What has been read of one sequence, in a size that does not grow with it.
     associatedtype DecodingState: Sendable
 
-    /// What passes from one segment of a text to the next in training and evaluation; `Void`-like for most.
-    associatedtype Carry: Sendable
+    /// What one sequence passes from one segment of a text to the next in training and evaluation; `NoCarry` for most.
+    associatedtype Carry: SegmentCarry = NoCarry
 
     var vocabularySize: Int { get }
 
@@ -18,12 +18,21 @@ public protocol LanguageModel: Module {
     /// length will do.
     var maximumLength: Int? { get }
 
-    /// Logits of the next token at every position. tokens: [b, n] → [b, n, vocabulary]
+    /// Logits of the token that each position predicts, the next one of a causal model. tokens: [b, n] → [b, n, vocabulary]
     func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor
 
-    /// The mean cross-entropy (nats per token) of a segment, given what the previous segment of each row left behind.
-    /// inputs, targets: [b, n].
-    func loss(_ inputs: TokenTensor, _ targets: TokenTensor, carry: Carry?, mode: ForwardMode) -> (Tensor, Carry?)
+    /// The same for a segment of each row's text, given what the segment before it left, and what this one leaves.
+    ///
+    /// carries: one a row, nil where nothing comes before. No gradient passes through them.
+    func logits(
+        _ tokens: TokenTensor, carries: [Carry?], mode: ForwardMode
+    ) -> (logits: Tensor, carries: [Carry?])
+
+    /// The mean cross-entropy (nats per token) of a segment. inputs, targets: [b, n]; carries as in `logits`. Targets that
+    /// are `ignoredTarget` do not count. A model says so itself only if it has something to add to the logits' loss.
+    func loss(
+        _ inputs: TokenTensor, _ targets: TokenTensor, carries: [Carry?], mode: ForwardMode
+    ) -> SegmentLoss<Carry>
 
     /// The state before the first token.
     func startDecoding() -> DecodingState
@@ -34,18 +43,65 @@ public protocol LanguageModel: Module {
     func decode(_ tokens: [[Int32]], states: inout [DecodingState]) -> Tensor
 }
 
-/// The carry of models that carry nothing.
-public enum NoCarry: Sendable {}
+/// What a model keeps of one sequence between two segments, in tensors that can be saved with a run.
+public protocol SegmentCarry: Sendable {
+    /// By names of the model's choice.
+    var tensors: [String: Tensor] { get }
+
+    /// - Throws: `InputError` that names the tensor that is missing or has a wrong shape.
+    init(tensors: [String: Tensor]) throws
+}
+
+/// The carry of models that carry nothing: there is none.
+public enum NoCarry: SegmentCarry {
+    public var tensors: [String: Tensor] { [:] }
+    public init(tensors: [String: Tensor]) throws { throw InputError("the model carries nothing between segments") }
+}
+
+/// The target of a position that predicts nothing that counts, such as padding: PyTorch's usual ignore index is −100, but
+/// any negative number would do, as tokens are not.
+public let ignoredTarget: Int32 = -1
+
+/// The result of a training pass over a segment.
+public struct SegmentLoss<Carry: SegmentCarry>: Sendable {
+    /// What is made smaller: mean nats a token, and what else the model wants small.
+    public var loss: Tensor
+    /// What each row passes to its next segment.
+    public var carries: [Carry?]
+    /// Anything else worth a look, for the metrics.
+    public var metrics: [String: Double]
+
+    public init(_ loss: Tensor, carries: [Carry?], metrics: [String: Double] = [:]) {
+        self.loss = loss
+        self.carries = carries
+        self.metrics = metrics
+    }
+}
 
 extension LanguageModel {
     public var maximumLength: Int? { nil }
     public func callAsFunction(_ tokens: TokenTensor) -> Tensor { self(tokens, mode: .inference) }
+
+    public func loss(
+        _ inputs: TokenTensor, _ targets: TokenTensor, carries: [Carry?], mode: ForwardMode
+    ) -> SegmentLoss<Carry> {
+        let (logits, next) = logits(inputs, carries: carries, mode: mode)
+        return SegmentLoss(crossEntropy(logits, targets, ignoreIndex: ignoredTarget), carries: next)
+    }
+
+    /// The loss of sequences from their beginning.
+    public func loss(_ inputs: TokenTensor, _ targets: TokenTensor, mode: ForwardMode = .inference) -> Tensor {
+        loss(
+            inputs, targets, carries: inputs.shape.prefix(1).flatMap { [Carry?](repeating: nil, count: $0) }, mode: mode
+        )
+        .loss
+    }
 }
 
 extension LanguageModel where Carry == NoCarry {
-    public func loss(
-        _ inputs: TokenTensor, _ targets: TokenTensor, carry: NoCarry?, mode: ForwardMode
-    ) -> (Tensor, NoCarry?) {
-        (crossEntropy(self(inputs, mode: mode), targets), nil)
+    public func logits(
+        _ tokens: TokenTensor, carries: [NoCarry?], mode: ForwardMode
+    ) -> (logits: Tensor, carries: [NoCarry?]) {
+        (self(tokens, mode: mode), carries)
     }
 }

@@ -68,26 +68,34 @@ struct Trigram: LanguageModel {
         state.add("previous", previous)
     }
 
-    func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor { logits(tokens, before: nil) }
+    /// The last token of a segment.
+    struct Carry: SegmentCarry {
+        var token: Int32
+        init(token: Int32) { self.token = token }
+        var tensors: [String: Tensor] { ["token": Tensor([Float(token)])] }
+        init(tensors: [String: Tensor]) throws {
+            guard let token = tensors["token"] else { throw InputError("a carry without token") }
+            self.token = Int32(token.item)
+        }
+    }
 
-    /// before: the token before the first of each row; token 0 at the beginning of a text.
-    private func logits(_ tokens: TokenTensor, before: [Int32]?) -> Tensor {
+    func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
+        logits(tokens, carries: Array(repeating: nil, count: tokens.shape[0]), mode: mode).logits
+    }
+
+    /// Before the first token of a text stands token 0.
+    func logits(
+        _ tokens: TokenTensor, carries: [Carry?], mode: ForwardMode
+    ) -> (logits: Tensor, carries: [Carry?]) {
+        require(tokens.shape[1] <= maximumLength ?? .max, "Trigram: a segment of \(tokens.shape)")
         let (rows, length) = (tokens.shape[0], tokens.shape[1])
         var shifted: [Int32] = []
         for row in 0..<rows {
-            shifted.append(before?[row] ?? 0)
+            shifted.append(carries[row]?.token ?? 0)
             shifted += tokens.values[row * length..<(row + 1) * length - 1]
         }
-        return current(tokens) + previous(TokenTensor(shifted, shape: tokens.shape))
-    }
-
-    func loss(
-        _ inputs: TokenTensor, _ targets: TokenTensor, carry: [Int32]?, mode: ForwardMode
-    ) -> (Tensor, [Int32]?) {
-        require(inputs.shape[1] <= maximumLength ?? .max, "Trigram: a segment of \(inputs.shape)")
-        let length = inputs.shape[1]
-        let last = (1...inputs.shape[0]).map { inputs.values[$0 * length - 1] }
-        return (crossEntropy(logits(inputs, before: carry), targets), last)
+        let last = (1...rows).map { Carry(token: tokens.values[$0 * length - 1]) }
+        return (current(tokens) + previous(TokenTensor(shifted, shape: tokens.shape)), last)
     }
 
     func startDecoding() -> Int32 { 0 }

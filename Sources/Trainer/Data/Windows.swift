@@ -1,11 +1,12 @@
+import NN
 import Tensors
 
 /// Inputs and targets of one step, the target of each token being the token after it.
 public struct TokenBatch: Sendable, Equatable {
     /// `[batch, length]`, row after row.
-    public let inputs: [Int32]
+    public internal(set) var inputs: [Int32]
     /// `[batch, length]`, row after row.
-    public let targets: [Int32]
+    public internal(set) var targets: [Int32]
     /// `[batch, length]`.
     public let shape: [Int]
 
@@ -24,6 +25,9 @@ public struct TokenBatch: Sendable, Equatable {
         self.inputs = inputs
         self.targets = targets
     }
+
+    /// The number of targets that count.
+    public var targetCount: Int { targets.count { $0 != ignoredTarget } }
 }
 
 /// Windows from random places of a text, for training.

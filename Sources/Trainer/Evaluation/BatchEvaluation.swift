@@ -19,14 +19,14 @@ extension LanguageModel {
         var writer = SafetensorsWriter(metadata: metadata)
         try writer.add("logits", withoutGradients { self(tokens, mode: .inference) })
         if wantsGradients {
-            let loss = self.loss(tokens, targets, carry: nil, mode: .inference).0
+            let loss = self.loss(tokens, targets)
             try writer.add("loss", loss.detached().reshaped([1]))
             let gradients = Tensors.gradients(of: loss)
             for (key, parameter) in trainable {
                 try writer.add("gradients/" + key, gradients[parameter] ?? .zeros(parameter.shape))
             }
         } else {
-            let loss = withoutGradients { self.loss(tokens, targets, carry: nil, mode: .inference).0 }
+            let loss = withoutGradients { self.loss(tokens, targets) }
             try writer.add("loss", loss.reshaped([1]))
         }
         try writer.write(to: output)

@@ -37,25 +37,11 @@ extension LanguageModel {
     /// - Throws: `InputError` that names the text and the token that the model does not have.
     func requireVocabulary(of batch: TokenBatch, in text: TokenSource) throws {
         for tokens in [batch.inputs, batch.targets] {
-            if let token = tokens.first(where: { $0 < 0 || $0 >= vocabularySize }) {
+            if let token = tokens.first(where: { $0 != ignoredTarget && ($0 < 0 || $0 >= vocabularySize) }) {
                 throw InputError(
                     "\(text.name): token \(token) is outside the model's vocabulary; expected 0 to \(vocabularySize - 1)"
                 )
             }
         }
-    }
-}
-
-extension TokenBatch {
-    /// Some columns of inputs and targets: [batch, columns] each.
-    func columns(_ range: Range<Int>) -> (inputs: TokenTensor, targets: TokenTensor) {
-        func cut(_ tokens: [Int32]) -> TokenTensor {
-            guard range != 0..<shape[1] else { return TokenTensor(tokens, shape: shape) }
-            let rows = (0..<shape[0]).flatMap { row in
-                tokens[row * shape[1] + range.lowerBound..<row * shape[1] + range.upperBound]
-            }
-            return TokenTensor(rows, shape: [shape[0], range.count])
-        }
-        return (cut(inputs), cut(targets))
     }
 }

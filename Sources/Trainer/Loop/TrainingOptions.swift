@@ -14,6 +14,8 @@ public enum TrainingLength: Sendable, Hashable {
 
 /// How a model is trained: everything but the model, the text, and where the results go.
 public struct TrainingOptions: Sendable, Hashable {
+    /// What the model learns to predict.
+    public var objective: ObjectiveKind
     /// Tokens in a window.
     public var sequenceLength: Int
     /// Windows in a batch.
@@ -49,12 +51,14 @@ public struct TrainingOptions: Sendable, Hashable {
     public static let validationTokens = 1 << 18
 
     public init(
-        sequenceLength: Int = 256, batchSize: Int = 8, accumulate: Int = 1, length: TrainingLength = .steps(1000),
+        objective: ObjectiveKind = .nextToken, sequenceLength: Int = 256, batchSize: Int = 8, accumulate: Int = 1,
+        length: TrainingLength = .steps(1000),
         optimizer: OptimizerOptions = .adam(), learningRate: Double = 3e-4,
         schedule: LearningRateSchedule.Shape = .constant, warmupSteps: Int = 0, learningRateFloor: Double = 0,
         clip: Double? = nil, validateEvery: Int = 100, validationShare: Double? = nil, sampleEvery: Int = 500,
         sampleLength: Int = 256, saveEvery: Int = 100, seed: UInt64 = 0
     ) {
+        self.objective = objective
         self.sequenceLength = sequenceLength
         self.batchSize = batchSize
         self.accumulate = accumulate

@@ -27,7 +27,13 @@ public final class TrainingRun<Model: LanguageModel> {
     /// The number of steps of the whole run; nil where time is the limit.
     public let totalSteps: Int?
 
+    /// Tokens trained on so far.
+    public private(set) var tokens = 0
+
     let optimizer: Optimizer
+    private let objective: Objective
+    /// What each row of a stream continues; empty where every batch begins anew.
+    private var carries: [Model.Carry?] = []
     private let origin: RunOrigin
     private let schedule: LearningRateSchedule
     private let sampler: WindowSampler
@@ -77,6 +83,7 @@ public final class TrainingRun<Model: LanguageModel> {
         try self.init(model, split, tokenizer, options, saved.origin, { folder })
         let position = try folder.load(model, optimizer)
         (step, seconds, savedStep) = (position.step, position.seconds, position.step)
+        tokens = step * tokensPerStep
         metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: step)
         if configuration != saved { try folder.write(configuration) }
     }
@@ -86,15 +93,17 @@ public final class TrainingRun<Model: LanguageModel> {
         _ folder: () throws -> RunFolder?
     ) throws {
         try options.validate()
-        try model.requireCausality()
+        if options.objective == .nextToken { try model.requireCausality() }
         try model.requireLength(options.sequenceLength)
-        guard model.vocabularySize >= tokenizer.vocabularySize else {
+        let needed = options.objective.vocabularySize(of: tokenizer)
+        guard model.vocabularySize >= needed else {
+            let mask = needed > tokenizer.vocabularySize ? " and one to mask others with" : ""
             throw InputError(
-                "the model has a vocabulary of \(model.vocabularySize) tokens;"
-                    + " expected at least the \(tokenizer.vocabularySize) of the tokenizer (\(tokenizer.kind.rawValue))"
-            )
+                "the model has a vocabulary of \(model.vocabularySize) tokens; expected at least the"
+                    + " \(tokenizer.vocabularySize) of the tokenizer (\(tokenizer.kind.rawValue))\(mask)")
         }
         (self.model, self.split, self.tokenizer, self.options, self.origin) = (model, split, tokenizer, options, origin)
+        objective = options.objective.objective(for: tokenizer)
         schedule = try options.makeSchedule(tokens: split.training.count)
         totalSteps = options.totalSteps(tokens: split.training.count)
         sampler = try WindowSampler(
@@ -147,8 +156,7 @@ public final class TrainingRun<Model: LanguageModel> {
         func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
         let clock = Stopwatch()
         if isLast || isDue(options.validateEvery), let result = try validate() {
-            metrics.extra["validation_loss"] = result.loss
-            metrics.extra["validation_bits_per_byte"] = result.bitsPerByte
+            metrics.extra.merge(result.metrics) { $1 }
         }
         metrics.seconds = seconds + clock.seconds
         try self.metrics?.append(metrics)
@@ -164,43 +172,24 @@ public final class TrainingRun<Model: LanguageModel> {
     /// One step of the optimiser.
     private func makeStep() throws -> StepMetrics {
         let clock = Stopwatch()
-        var gradients = Gradients()
-        var loss = 0.0
-        for part in 0..<options.accumulate {
+        let key = RandomKey(seed: options.seed).child(step)
+        let batches = try (0..<options.accumulate).map { part in
             let batch = sampler.batch(at: step * options.accumulate + part)
             try model.requireVocabulary(of: batch, in: split.training)
-            let key = RandomKey(seed: options.seed).child(step).child(part)
-            loss += addGradients(of: batch, .training(key), to: &gradients) / Double(options.accumulate)
+            return objective.examples(of: batch, key: key.child(part).child(-1))  // segments count from 0
         }
-        let norm = optimizer.globalNorm(of: gradients)
-        guard loss.isFinite, norm.isFinite else { throw divergence(loss: loss, norm: norm) }
+        let result = model.stepGradients(of: batches, carries: &carries, key: key)
+        let norm = optimizer.globalNorm(of: result.gradients)
+        guard result.loss.isFinite, norm.isFinite else { throw divergence(loss: result.loss, norm: norm) }
         let rate = schedule.learningRate(at: step + 1)
         optimizer.update(
-            gradients, learningRate: rate, scale: Optimizer.clippingScale(norm: norm, limit: options.clip))
+            result.gradients, learningRate: rate, scale: Optimizer.clippingScale(norm: norm, limit: options.clip))
         step += 1
+        tokens += batches.reduce(0) { $0 + $1.inputs.count }
         return StepMetrics(
-            step: step, tokens: step * tokensPerStep, loss: loss, bitsPerByte: loss / M_LN2 / bytesPerToken,
+            step: step, tokens: tokens, loss: result.loss, bitsPerByte: result.loss / M_LN2 / bytesPerToken,
             learningRate: rate, gradientNorm: norm, tokensPerSecond: Double(tokensPerStep) / clock.seconds,
-            seconds: seconds)
-    }
-
-    /// Adds the gradients of a batch's mean loss, divided by the number of batches in a step.
-    /// - Returns: the mean loss, in nats a token.
-    private func addGradients(of batch: TokenBatch, _ mode: ForwardMode, to gradients: inout Gradients) -> Double {
-        var carry: Model.Carry?
-        var total = 0.0
-        for (index, segment) in model.segments(of: batch.shape[1]).enumerated() {
-            let (inputs, targets) = batch.columns(segment)
-            let (loss, next) = model.loss(inputs, targets, carry: carry, mode: mode.child(index))
-            let share = Double(segment.count) / Double(batch.shape[1])
-            let seed = Tensor(repeating: Float(share / Double(options.accumulate)), shape: loss.shape)
-            let previous = gradients
-            gradients = Gradients()  // one owner, so that the sums are made in place
-            gradients = Tensors.gradients(of: loss, seed: seed, addedTo: consume previous)
-            total += share * Double(loss.item)
-            carry = next
-        }
-        return total
+            seconds: seconds, extra: result.metrics)
     }
 
     private func divergence(loss: Double, norm: Double) -> InputError {
@@ -216,7 +205,8 @@ public final class TrainingRun<Model: LanguageModel> {
     /// Evaluates the validation text, or the share of it that the options say; nil when there is none.
     public func validate() throws -> EvaluationResult? {
         guard let text = validationText else { return nil }
-        return try model.evaluate(text, sequenceLength: options.sequenceLength, batchSize: options.batchSize)
+        return try model.evaluate(
+            text, sequenceLength: options.sequenceLength, batchSize: options.batchSize, objective: objective)
     }
 
     private var validationText: TokenSource? {

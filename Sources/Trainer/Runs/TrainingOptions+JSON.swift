@@ -6,7 +6,8 @@ extension TrainingOptions {
     var json: JSONValue {
         func optional(_ value: Double?) -> JSONValue { value.map(JSONValue.number) ?? .null }
         var members: [String: JSONValue] = [
-            "sequence_length": .integer(sequenceLength), "batch_size": .integer(batchSize),
+            "objective": .string(objective.rawValue), "sequence_length": .integer(sequenceLength),
+            "batch_size": .integer(batchSize),
             "accumulate": .integer(accumulate), "optimizer": optimizer.json, "learning_rate": .number(learningRate),
             "schedule": .string(schedule.rawValue), "warmup": .integer(warmupSteps),
             "learning_rate_floor": .number(learningRateFloor), "clip": optional(clip),
@@ -35,7 +36,8 @@ extension TrainingOptions {
         default: throw reader.error("steps", "expected exactly one of steps, epochs, minutes")
         }
         self.init(
-            sequenceLength: try reader.int("sequence_length"), batchSize: try reader.int("batch_size"),
+            objective: try reader.option("objective"), sequenceLength: try reader.int("sequence_length"),
+            batchSize: try reader.int("batch_size"),
             accumulate: try reader.int("accumulate"), length: length,
             optimizer: try OptimizerOptions(reader.value("optimizer") ?? .object([:]), file: "\(file), optimizer"),
             learningRate: try reader.double("learning_rate"), schedule: try reader.option("schedule"),

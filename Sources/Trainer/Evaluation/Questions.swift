@@ -1,0 +1,97 @@
+import NN
+import Tensors
+
+/// A place of a text that can be foreseen by whoever remembers another place before it.
+public struct Question: Sendable, Hashable {
+    /// The tokens of the answer, all of which have to be foreseen.
+    public let answer: Range<Int>
+    /// How far back the answer is told, in bytes.
+    public let distance: Int
+
+    public init(answer: Range<Int>, distance: Int) {
+        require(!answer.isEmpty && answer.lowerBound > 0, "Question: an answer of tokens \(answer)")
+        (self.answer, self.distance) = (answer, distance)
+    }
+
+    /// Upper bounds of the distances that are counted together, in bytes.
+    public static let distanceBounds = [100, 300, 1_000, 3_000, 10_000, 100_000]
+}
+
+/// How many questions of about one distance a model has answered.
+public struct AnsweredQuestions: Sendable, Hashable {
+    /// The largest distance, in bytes; the smallest is above the bound before.
+    public let distance: Int
+    public let asked: Int
+    /// Those of which the model holds every token of the answer for the likeliest.
+    public let answered: Int
+
+    public var share: Double { Double(answered) / Double(asked) }
+}
+
+/// Which questions have been answered while a text is read.
+struct AnswerCount {
+    private let questions: [Question]
+    private var isAnswered: [Bool]
+    /// How many targets have been read, and the first question that is not answered before them.
+    private var (position, first) = (1, 0)
+
+    init(_ questions: [Question]) {
+        self.questions = questions.sorted { $0.answer.lowerBound < $1.answer.lowerBound }
+        isAnswered = [Bool](repeating: true, count: questions.count)
+    }
+
+    /// Takes the predictions of the next targets of one text, from its second token on: [1, n, vocabulary], [1, n].
+    mutating func read(_ logits: Tensor, _ targets: TokenTensor) {
+        let end = position + targets.count
+        while first < questions.count, questions[first].answer.upperBound <= position { first += 1 }
+        if first < questions.count, questions[first].answer.lowerBound < end {
+            let predicted = logits.argmax().values
+            for index in first..<questions.count {
+                let answer = questions[index].answer
+                guard answer.lowerBound < end else { break }
+                for place in answer.clamped(to: position..<end)
+                where predicted[place - position] != targets.values[place - position] { isAnswered[index] = false }
+            }
+        }
+        position = end
+    }
+
+    /// The questions by their place, and a way to say whether one is answered.
+    var places: [Range<Int>] { questions.map(\.answer) }
+    mutating func set(_ index: Int, isAnswered answer: Bool) { isAnswered[index] = answer }
+
+    /// Distances without questions are left out.
+    var byDistance: [AnsweredQuestions] {
+        var least = 0
+        return Question.distanceBounds.compactMap { bound in
+            let of = questions.indices.filter { questions[$0].distance > least && questions[$0].distance <= bound }
+            least = bound
+            guard !of.isEmpty else { return nil }
+            return AnsweredQuestions(distance: bound, asked: of.count, answered: of.count { isAnswered[$0] })
+        }
+    }
+}
+
+extension LanguageModel {
+    /// Asks each question with as much of the text before it as a window holds. For models that carry nothing: where the
+    /// windows of an evaluation begin would decide what they can know.
+    func answer(
+        _ count: inout AnswerCount, in text: TokenSource, sequenceLength: Int, batchSize: Int
+    ) throws {
+        for rows in stride(from: 0, to: count.places.count, by: batchSize).map({
+            $0..<min($0 + batchSize, count.places.count)
+        }) {
+            let ends = rows.map { count.places[$0].upperBound }
+            let length = min(sequenceLength, ends.min()! - 1)
+            let batch = TokenBatch(text, starts: ends.map { $0 - 1 - length }, length: length)
+            try requireVocabulary(of: batch, in: text)
+            let (inputs, targets) = batch.columns(0..<length)
+            let predicted = withoutGradients { self(inputs, mode: .inference).argmax() }.values
+            for (row, index) in rows.enumerated() {
+                let last = (row + 1) * length
+                let places = max(last - count.places[index].count, row * length)..<last
+                count.set(index, isAnswered: predicted[places] == targets.values[places])
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import NN
+import Tensors
+
+/// What the batches of one step give: the gradients of the mean loss over all their targets, and its value.
+struct StepGradients {
+    fileprivate(set) var gradients = Gradients()
+    /// Mean nats a target.
+    fileprivate(set) var loss = 0.0
+    /// The number of targets.
+    let targets: Int
+    /// What else the model has measured, weighted like the loss.
+    fileprivate(set) var metrics: [String: Double] = [:]
+
+    fileprivate init(targets: Int) { self.targets = targets }
+}
+
+extension LanguageModel {
+    /// Runs forward and backward through the batches of a step, one after another, in segments where the model has a
+    /// longest segment.
+    /// - Parameters:
+    ///   - batches: inputs and targets, with at least one target that counts.
+    ///   - carries: what each row of the first batch continues, nil for rows that begin; each batch continues the one
+    ///     before. Afterwards what the last batch has left. An empty list for batches that begin anew each.
+    ///   - key: the step's, for dropout.
+    func stepGradients(of batches: [TokenBatch], carries: inout [Carry?], key: RandomKey) -> StepGradients {
+        var result = StepGradients(targets: batches.reduce(0) { $0 + $1.targetCount })
+        let continues = !carries.isEmpty
+        for (part, batch) in batches.enumerated() {
+            var rows = continues ? carries : batch.rowsWithoutCarry()
+            for row in rows.indices where batch.startsDocument[row] { rows[row] = nil }
+            let mode = ForwardMode.training(key.child(part))
+            for (index, segment) in segments(of: batch.shape[1]).enumerated() {
+                let (inputs, targets) = batch.columns(segment)
+                let counted = targets.values.count { $0 != ignoredTarget }
+                // Nothing but padding: every row's document has ended, so nothing is carried on either.
+                if counted == 0 { break }
+                let part = loss(inputs, targets, carries: rows, mode: mode.child(index))
+                result.add(part.loss, part.metrics, share: Double(counted) / Double(result.targets))
+                rows = part.carries
+            }
+            if continues { carries = rows }
+        }
+        return result
+    }
+}
+
+extension StepGradients {
+    fileprivate mutating func add(_ loss: Tensor, _ metrics: [String: Double], share: Double) {
+        let seed = Tensor(repeating: Float(share), shape: loss.shape)
+        let previous = gradients
+        gradients = Gradients()  // one owner, so that the sums are made in place
+        gradients = Tensors.gradients(of: loss, seed: seed, addedTo: consume previous)
+        self.loss += share * Double(loss.item)
+        for (name, value) in metrics { self.metrics[name, default: 0] += share * value }
+    }
+}
