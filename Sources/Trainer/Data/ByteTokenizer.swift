@@ -36,4 +36,11 @@ private struct ByteTokens: TokenStorage {
     }
 
     func byteCount(of range: Range<Int>) -> Int { range.count }
+
+    /// Of the bytes where they lie: that of the text.
+    func checksum(of range: Range<Int>) -> UInt32 {
+        var checksum = CRC32()
+        text.forEachPiece(of: range) { _, bytes in checksum.update(bytes) }
+        return checksum.value
+    }
 }

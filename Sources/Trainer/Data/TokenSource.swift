@@ -10,6 +10,9 @@ public protocol TokenStorage: Sendable {
 
     /// How many bytes of UTF-8 text the tokens of `range` stand for.
     func byteCount(of range: Range<Int>) -> Int
+
+    /// The CRC-32 of the tokens of `range`; unless said otherwise, of their 32 bits, the low byte first.
+    func checksum(of range: Range<Int>) -> UInt32
 }
 
 /// The tokens of a text, or of a part of it, handed out range by range.
@@ -57,6 +60,8 @@ public struct TokenSource: Sendable {
 
     /// How many bytes of UTF-8 text the tokens stand for. May have to look at every one of them: keep the answer.
     public func byteCount() -> Int { storage.byteCount(of: range) }
+
+    func checksum() -> UInt32 { storage.checksum(of: range) }
 
     private func within(_ part: Range<Int>) -> Range<Int> {
         require(

@@ -1,0 +1,44 @@
+import CZlib
+import Foundation
+
+extension TokenSource {
+    /// What tells one text from another: the CRC-32 of the tokens, eight hexadecimal digits.
+    ///
+    /// Of byte tokens it is that of the text itself, which `crc32` and `gzip -lv` print too; of all others that of the
+    /// tokens as 32-bit numbers, the low byte first. The whole text is read, in pieces, so the memory does not grow with
+    /// it. A change of one byte is always found; 1 in 2³² of larger ones is not.
+    public func fingerprint() -> String {
+        String(format: "%08x", checksum())
+    }
+}
+
+extension TokenStorage {
+    public func checksum(of range: Range<Int>) -> UInt32 {
+        let pieceLength = 1 << 14
+        var checksum = CRC32()
+        withUnsafeTemporaryAllocation(of: Int32.self, capacity: min(pieceLength, range.count)) { piece in
+            for start in stride(from: range.lowerBound, to: range.upperBound, by: pieceLength) {
+                let part = start..<min(start + pieceLength, range.upperBound)
+                copy(part, into: piece.baseAddress!)
+                for i in 0..<part.count { piece[i] = piece[i].littleEndian }
+                checksum.update(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(piece)[..<(part.count * 4)]))
+            }
+        }
+        return checksum.value
+    }
+}
+
+/// The checksum of gzip, PNG and zlib (RFC 1952, section 8), computed piece by piece.
+struct CRC32 {
+    private(set) var value: UInt32 = 0
+
+    mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        var rest = bytes
+        while !rest.isEmpty {  // zlib takes less than 4 GB at once
+            let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 30))
+            let address = piece.bindMemory(to: UInt8.self).baseAddress
+            value = UInt32(truncatingIfNeeded: crc32(uLong(value), address, UInt32(piece.count)))
+            rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(piece.count))
+        }
+    }
+}
