@@ -136,27 +136,4 @@ extension LanguageModel {
         try pass(decoder.finish())
         return text
     }
-
-    /// A continuation as an asynchronous sequence of pieces of text, made by a task of its own, which ends with whoever
-    /// reads it.
-    ///
-    ///     for try await piece in model.textStream("ROMEO:", length: 200, tokenizer: tokenizer) { print(piece) }
-    public func textStream(
-        _ prompt: String, length: Int, tokenizer: any Tokenizer, sampling: SamplingOptions = SamplingOptions()
-    ) -> AsyncThrowingStream<String, any Error> {
-        AsyncThrowingStream { continuation in
-            let task = Task {
-                do {
-                    try generate(prompt, length: length, tokenizer: tokenizer, sampling: sampling) {
-                        try Task.checkCancellation()
-                        continuation.yield($0)
-                    }
-                    continuation.finish()
-                } catch {
-                    continuation.finish(throwing: error)
-                }
-            }
-            continuation.onTermination = { _ in task.cancel() }
-        }
-    }
 }

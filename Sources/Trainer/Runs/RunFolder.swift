@@ -39,6 +39,9 @@ public struct RunFolder: Sendable {
         }
     }
 
+    /// Whether a folder holds a run.
+    static func isRun(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path + "/config.json") }
+
     /// The folder of a run that there is.
     /// - Throws: `InputError` when it is none.
     public init(path: String) throws {

@@ -1,0 +1,50 @@
+import NN
+import Tensors
+
+// Continuations as asynchronous sequences. Each is made on a thread of its own, which ends with whoever reads it.
+
+extension LanguageModel {
+    /// The tokens that continue a prompt, as they come.
+    ///
+    ///     for try await token in model.tokenStream(tokenizer.encode("ROMEO:"), length: 200) { … }
+    ///
+    /// - Parameter endToken: ends the sequence, as its last token.
+    /// - Throws: the sequence throws what `TokenGenerator` throws.
+    public func tokenStream(
+        _ prompt: [Int32], length: Int, sampling: SamplingOptions = SamplingOptions(), endToken: Int32? = nil
+    ) -> AsyncThrowingStream<Int32, any Error> {
+        stream { yield in
+            _ = try generate([prompt], length: length, sampling: sampling, endToken: endToken) { try yield($0[0]) }
+        }
+    }
+
+    /// A continuation in pieces of text, each as soon as its characters are complete.
+    ///
+    ///     for try await piece in model.textStream("ROMEO:", length: 200, tokenizer: tokenizer) { print(piece) }
+    ///
+    /// - Throws: the sequence throws what `generate` throws.
+    public func textStream(
+        _ prompt: String, length: Int, tokenizer: any Tokenizer, sampling: SamplingOptions = SamplingOptions()
+    ) -> AsyncThrowingStream<String, any Error> {
+        stream { yield in
+            try generate(prompt, length: length, tokenizer: tokenizer, sampling: sampling, onText: yield)
+        }
+    }
+
+    private func stream<Element: Sendable>(
+        _ body: @escaping @Sendable (_ yield: (Element) throws -> Void) throws -> Void
+    ) -> AsyncThrowingStream<Element, any Error> {
+        AsyncThrowingStream { continuation in
+            onThread("generation") {
+                do {
+                    try body {
+                        if case .terminated = continuation.yield($0) { throw CancellationError() }
+                    }
+                    continuation.finish()
+                } catch {
+                    continuation.finish(throwing: error)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import NN
+import Tensors
+
+/// A training that runs on a thread of its own while its events are read, one after another, as they happen.
+///
+///     for try await metrics in model.fit(text, options: options, folder: "runs/mine").metrics {
+///         print(metrics.step, metrics.bitsPerByte)
+///     }
+///
+/// It begins when it is iterated. When the task that reads is cancelled, or the loop is left, the training finishes its
+/// step, saves and ends; a cancelled task still receives the events until then. Errors of the training are thrown by the
+/// iteration. Iterate it once: a second iteration would be a second training.
+public struct Training: AsyncSequence, Sendable {
+    public typealias Element = TrainingEvent
+    typealias Body = @Sendable (_ report: (TrainingEvent) -> Void, _ stop: () -> Bool) throws -> Void
+
+    private let body: Body
+
+    init(_ body: @escaping Body) { self.body = body }
+
+    public func makeAsyncIterator() -> Iterator { Iterator(body) }
+
+    public struct Iterator: AsyncIteratorProtocol {
+        private let reading: Reading
+
+        init(_ body: @escaping Body) { reading = Reading(body) }
+
+        public mutating func next() async throws -> TrainingEvent? { try await reading.channel.next() }
+    }
+
+    /// Ends the training when nobody reads it any more.
+    private final class Reading: Sendable {
+        let channel = Channel<TrainingEvent>()
+
+        init(_ body: @escaping Body) {
+            onThread("training") { [channel] in
+                channel.finish(Result { try body({ channel.send($0) }, { channel.isStopWanted }) })
+            }
+        }
+
+        deinit { channel.requestStop() }
+    }
+
+    /// The numbers of each step.
+    public var metrics: AsyncCompactMapSequence<Training, StepMetrics> {
+        compactMap { if case .step(let metrics, _) = $0 { metrics } else { nil } }
+    }
+
+    /// Trains to the end.
+    /// - Returns: the numbers of the last step; nil where there was none to make.
+    /// - Throws: what the training throws; `CancellationError` when the task is cancelled, after the run has been saved.
+    @discardableResult
+    public func run() async throws -> StepMetrics? {
+        var last: StepMetrics?
+        for try await metrics in metrics { last = metrics }
+        try Task.checkCancellation()
+        return last
+    }
+}
+
+extension LanguageModel {
+    /// Trains the model on a text. See `Training` for how to read its metrics, and `TrainingRun` for the same without
+    /// concurrency.
+    /// - Parameters:
+    ///   - tokenizer: one whose vocabulary the model has.
+    ///   - validationFraction: the share of the text, at its end, that is held back to validate with.
+    ///   - folder: where to keep the run; nil to keep nothing but the model.
+    ///   - resumes: whether to go on with the run in the folder, if there is one, until the length that `options` say. The
+    ///     other options are then the run's.
+    public func fit(
+        _ text: TextSource, tokenizer: any Tokenizer = ByteTokenizer(), validationFraction: Double = 0.1,
+        options: TrainingOptions = TrainingOptions(), folder: String? = nil, resumes: Bool = false
+    ) -> Training {
+        Training { report, stop in
+            let split = try DataSplit(
+                tokenizer.tokens(of: text), validationFraction: validationFraction,
+                sequenceLength: options.sequenceLength)
+            try train(split, tokenizer, options, folder, resumes: resumes, report, stop)
+        }
+    }
+
+    /// Trains the model on one part of a text and validates it on another.
+    public func fit(
+        _ split: DataSplit, tokenizer: any Tokenizer = ByteTokenizer(), options: TrainingOptions = TrainingOptions(),
+        folder: String? = nil, resumes: Bool = false
+    ) -> Training {
+        Training { report, stop in
+            try train(split, tokenizer, options, folder, resumes: resumes, report, stop)
+        }
+    }
+
+    private func train(
+        _ split: DataSplit, _ tokenizer: any Tokenizer, _ options: TrainingOptions, _ folder: String?, resumes: Bool,
+        _ report: (TrainingEvent) -> Void, _ stop: () -> Bool
+    ) throws {
+        let run: TrainingRun<Self>
+        if resumes, let folder, RunFolder.isRun(folder) {
+            run = try TrainingRun(resuming: RunFolder(path: folder), self, on: split, tokenizer: tokenizer) {
+                $0.length = options.length
+            }
+        } else {
+            run = try TrainingRun(self, on: split, tokenizer: tokenizer, options: options, folder: folder)
+        }
+        try run.train(report: report, stop: stop)
+    }
+}

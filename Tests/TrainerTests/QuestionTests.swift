@@ -1,0 +1,56 @@
+import NN
+import Tensors
+import Testing
+
+@testable import Trainer
+
+@Suite struct QuestionTests {
+    /// Foresees a token if the one before it stands in a list of pairs.
+    func model(_ pairs: [(Int32, Int32)]) -> Bigram {
+        let model = Bigram(vocabulary: 10, width: 10)
+        var (table, weight) = ([Float](repeating: 0, count: 100), [Float](repeating: 0, count: 100))
+        for i in 0..<10 { table[i * 11] = 1 }
+        for (token, next) in pairs { weight[Int(next) * 10 + Int(token)] = 50 }
+        model.table.weight.assign(Tensor(table, shape: [10, 10]))
+        model.output.weight.assign(Tensor(weight, shape: [10, 10]))
+        model.output.bias?.assign(Tensor(repeating: 0, shape: [10]))
+        return model
+    }
+
+    let text = TokenSource(name: "digits", tokens: [1, 2, 3, 4, 5, 6, 1, 2, 9, 4, 5, 6, 1, 2, 3])
+
+    @Test(arguments: [1, 2, 4, 64], [1, 3]) func everyTokenOfAnAnswerCounts(length: Int, batchSize: Int) throws {
+        let questions = [
+            Question(answer: 1..<3, distance: 50),  // 2 3 after 1: yes
+            Question(answer: 7..<9, distance: 80),  // 2 9 after 1: 9 is not foreseen
+            Question(answer: 13..<15, distance: 101),  // 2 3 after 1: yes
+            Question(answer: 3..<4, distance: 5000),  // 4 after 3: no
+        ]
+        let result = try model([(1, 2), (2, 3)]).evaluate(
+            text, sequenceLength: length, batchSize: batchSize, questions: questions)
+        #expect(
+            result.answers == [
+                AnsweredQuestions(distance: 100, asked: 2, answered: 1),
+                AnsweredQuestions(distance: 300, asked: 1, answered: 1),
+                AnsweredQuestions(distance: 10_000, asked: 1, answered: 0),
+            ])
+        #expect(
+            result.metrics.filter { $0.key.hasPrefix("answered") } == [
+                "answered_to_100": 0.5, "answered_to_300": 1, "answered_to_10000": 0, "answered": 0.5,
+            ])
+        #expect(try model([]).evaluate(text, sequenceLength: length).answers.isEmpty)
+    }
+
+    @Test(arguments: [1, 2, 3, 5, 64]) func aModelThatCarriesAnswersAsItReads(length: Int) throws {
+        // Foresees 8 after 7 5, and not after 6 5: it has to remember across the segment's end.
+        let model = Trigram(vocabulary: 10, maximumLength: length)
+        var (current, previous) = ([Float](repeating: 0, count: 100), [Float](repeating: 0, count: 100))
+        (current[5 * 10 + 8], current[5 * 10 + 9], previous[7 * 10 + 8], previous[6 * 10 + 9]) = (1, 1, 1, 1)
+        model.current.weight.assign(Tensor(current, shape: [10, 10]))
+        model.previous.weight.assign(Tensor(previous, shape: [10, 10]))
+        let text = TokenSource(name: "digits", tokens: [1, 7, 5, 8, 1, 6, 5, 9, 1, 7, 5, 8, 1, 6, 5, 8])
+        let questions = [3, 7, 11, 15].map { Question(answer: $0..<$0 + 1, distance: 10) }
+        let result = try model.evaluate(text, sequenceLength: 5, questions: questions)
+        #expect(result.answers == [AnsweredQuestions(distance: 100, asked: 4, answered: 3)])
+    }
+}
