@@ -41,7 +41,6 @@ struct Train: Command {
     var resume: String?
 
     func run() throws {
-        Interrupt.catchNext()
         var command = TrainCommand()
         (command.model, command.preset, command.config) = (model, preset, config)
         (command.seed, command.threads, command.out, command.resume) = (seed, threads, out, resume)
@@ -49,6 +48,10 @@ struct Train: Command {
         steps.apply(to: &command)
         optimizer.apply(to: &command)
         progress.apply(to: &command)
-        try command.run(print: { show($0) })
+        var printer = ProgressPrinter()
+        try command.run(
+            report: { event in
+                if let text = progress.json ? event.jsonLine : printer.text(for: event) { show(text) }
+            }, prepared: { Interrupt.catchNext() }, stop: { Interrupt.isWanted })
     }
 }

@@ -112,6 +112,6 @@ struct ProgressOptions: ParsableArguments {
     func apply(to command: inout TrainCommand) {
         (command.validateEvery, command.validationShare) = (validateEvery, validationShare)
         (command.sampleEvery, command.sampleLength) = (sampleEvery, sampleLength)
-        (command.saveEvery, command.json) = (saveEvery, json)
+        command.saveEvery = saveEvery
     }
 }

@@ -14,9 +14,8 @@ import Testing
         #expect(lines.last!.hasPrefix("finished after 4 steps"))
 
         var resume = TrainCommand()
-        (resume.resume, resume.steps, resume.json) = (workspace.path("run"), 6, true)
-        let json = try resume.lines().map { try JSONValue(parsing: Data($0.utf8), file: "line").objectValue! }
-        #expect(json.map { $0["step"] } == [.integer(5), .integer(6)])
+        (resume.resume, resume.steps) = (workspace.path("run"), 6)
+        #expect(try resume.lines().filter { $0.hasPrefix("step ") }.map { $0.prefix(8) } == ["step 5/6", "step 6/6"])
         #expect(try MetricsLog.read(path: workspace.path("run/metrics.jsonl")).map(\.step) == Array(1...6))
 
         let source = ModelSource(run: workspace.path("run"))

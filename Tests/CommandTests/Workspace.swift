@@ -57,11 +57,11 @@ final class Workspace {
 }
 
 extension TrainCommand {
-    /// Runs it and returns what it prints.
+    /// Runs it and returns what happens, in lines for people.
     @discardableResult
     func lines() throws -> [String] {
         var lines: [String] = []
-        try run(print: { lines.append($0) }, stop: { false })
+        try run(report: { lines.append($0.description) })
         return lines
     }
 }

@@ -114,7 +114,7 @@ import Testing
                 #expect(!text.isEmpty)
                 sampled.append(step)
             case .saved(let step, _): saved.append(step)
-            case .started, .finished: break
+            case .started, .finished, .warning, .interrupted: break
             }
         }
         #expect(steps == Array(1...7))
@@ -153,14 +153,34 @@ import Testing
         let folder = try TemporaryFolder()
         let run = try TrainingRun(
             Bigram(), on: byteSplit(), tokenizer: tokenizer, options: options(), folder: folder.path + "/run")
-        var asked = 0
-        try run.train(stop: {
-            asked += 1
-            return asked == 2
-        })
+        var last: TrainingEvent?
+        try run.train(report: { last = $0 }, stop: { run.step >= 2 })
         #expect(run.step == 2)
         #expect(!run.isFinished)
         #expect(try SafetensorsFile(path: folder.path + "/run/weights.safetensors").metadata["step"] == "2")
+    }
+
+    /// The first wish to stop is not kept waiting by a validation or a sample, and costs no step.
+    @Test(arguments: [true, false]) func aWishToStopEndsValidationsAndSamples(duringValidation: Bool) throws {
+        let folder = try TemporaryFolder()
+        var options = options(steps: 9)
+        (options.validateEvery, options.sampleEvery) = (duringValidation ? 2 : 0, 2)
+        let run = try TrainingRun(
+            Bigram(), on: byteSplit(), tokenizer: tokenizer, options: options, folder: folder.path + "/run")
+        var asked = 0
+        var events: [String] = []
+        try run.train(
+            report: { events.append($0.name) },
+            stop: {
+                // Of all the questions of step 2 the first ones are answered with no: work has begun.
+                asked += run.step == 2 ? 1 : 0
+                return asked > 2
+            })
+        #expect(run.step == 2)
+        #expect(events == ["started", "step", "step", "saved", "interrupted"])
+        let log = try MetricsLog.read(path: folder.path + "/run/metrics.jsonl")
+        #expect(log.map(\.step) == [1, 2])
+        #expect(log[1].extra.isEmpty)
     }
 
     @Test func validationReadsTheShareThatIsAskedFor() throws {

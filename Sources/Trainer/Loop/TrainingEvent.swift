@@ -11,8 +11,12 @@ public enum TrainingEvent: Sendable {
     case sample(step: Int, prompt: String, text: String)
     /// Weights and training state are safe in the folder.
     case saved(step: Int, folder: String)
+    /// Something that does not end the training but should be known, in one line.
+    case warning(String)
     /// After the last step.
     case finished(step: Int, seconds: Double)
+    /// Stopped before the last step, by a wish to stop; saved where there is a folder.
+    case interrupted(step: Int, seconds: Double, folder: String?)
 }
 
 /// What is about to be trained.
@@ -26,6 +30,8 @@ public struct TrainingSummary: Sendable {
     public let tokensPerStep: Int
     /// nil where time is the limit.
     public let totalSteps: Int?
+    /// Seconds of training, where time is the limit; nil where it is not.
+    public let totalSeconds: Double?
     /// The steps already made, where a run is resumed.
     public let stepsMade: Int
     public let folder: String?
@@ -40,7 +46,23 @@ extension TrainingEvent: CustomStringConvertible {
         case .sample(let step, let prompt, let text):
             "--- sample after step \(step)\n\(prompt)|\(text)\n---"
         case .saved(let step, let folder): "saved step \(step) in \(folder)"
+        case .warning(let text): "warning: \(text)"
         case .finished(let step, let seconds): "finished after \(step) steps, \(Self.time(seconds))"
+        case .interrupted(let step, let seconds, let folder):
+            "stopped after \(step) steps, \(Self.time(seconds))" + (folder.map { "; saved in \($0)" } ?? "")
+        }
+    }
+
+    /// What happened, in one word: the "event" of its line of JSON.
+    public var name: String {
+        switch self {
+        case .started: "started"
+        case .step: "step"
+        case .sample: "sample"
+        case .saved: "saved"
+        case .warning: "warning"
+        case .finished: "finished"
+        case .interrupted: "interrupted"
         }
     }
 

@@ -124,7 +124,7 @@ public final class TrainingRun<Model: LanguageModel> {
 
     /// Whether the steps or minutes of the options are used up.
     public var isFinished: Bool {
-        if case .minutes(let minutes) = options.length { return seconds >= minutes * 60 }
+        if let totalSeconds { return seconds >= totalSeconds }
         return step >= totalSteps ?? .max
     }
 
@@ -132,41 +132,48 @@ public final class TrainingRun<Model: LanguageModel> {
     /// - Parameters:
     ///   - last: a step to stop after, before that end.
     ///   - report: is told what happens.
-    ///   - stop: asked after each step whether to save and stop.
+    ///   - stop: asked after each step whether to save and stop; while validating and sampling too, which are then given
+    ///     up.
     /// - Throws: `InputError` when a loss is no longer finite or something cannot be written; the last save stays.
     public func train(
         until last: Int = .max, report: (TrainingEvent) throws -> Void = { _ in }, stop: () -> Bool = { false }
     ) throws {
         try report(.started(summary))
-        while !isFinished && step < last {
+        var isStopped = stop()
+        while !isStopped && !isFinished && step < last {
             let clock = Stopwatch()
             var metrics = try makeStep()
             seconds += clock.seconds
-            let isStopped = stop()
-            try follow(&metrics, isLast: isFinished || step >= last, isStopped: isStopped, report)
-            if isStopped { break }
+            isStopped = try follow(&metrics, isLast: isFinished || step >= last, report, stop)
         }
-        try report(.finished(step: step, seconds: seconds))
+        let isCut = isStopped && !isFinished && step < last
+        try report(
+            isCut
+                ? .interrupted(step: step, seconds: seconds, folder: folder?.path)
+                : .finished(step: step, seconds: seconds))
     }
 
     /// What comes after a step: validation, the line of metrics, a sample, a save, where they are due.
+    /// - Returns: whether `stop` said so. What takes long is then left out or given up; the save is not.
     private func follow(
-        _ metrics: inout StepMetrics, isLast: Bool, isStopped: Bool, _ report: (TrainingEvent) throws -> Void
-    ) throws {
+        _ metrics: inout StepMetrics, isLast: Bool, _ report: (TrainingEvent) throws -> Void, _ stop: () -> Bool
+    ) throws -> Bool {
         func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
         let clock = Stopwatch()
-        if isLast || isDue(options.validateEvery), let result = try validate() {
+        if isLast || isDue(options.validateEvery), let result = try validate(unless: stop) {
             metrics.extra.merge(result.metrics) { $1 }
         }
         metrics.seconds = seconds + clock.seconds
         try self.metrics?.append(metrics)
         try report(.step(metrics, total: totalSteps))
-        if isDue(options.sampleEvery) { try report(sample()) }
+        if isDue(options.sampleEvery), let sample = try sample(unless: stop) { try report(sample) }
         seconds += clock.seconds
+        let isStopped = stop()
         if isLast || isStopped || isDue(options.saveEvery), let folder {
             try save()
             try report(.saved(step: step, folder: folder.path))
         }
+        return isStopped || stop()
     }
 
     /// One step of the optimiser.
@@ -203,10 +210,16 @@ public final class TrainingRun<Model: LanguageModel> {
     // MARK: Validation, samples, saves
 
     /// Evaluates the validation text, or the share of it that the options say; nil when there is none.
-    public func validate() throws -> EvaluationResult? {
-        guard let text = validationText else { return nil }
-        return try model.evaluate(
-            text, sequenceLength: options.sequenceLength, batchSize: options.batchSize, objective: objective)
+    /// - Parameter stop: asked before it and after each batch whether to give it up, which gives nil too.
+    public func validate(unless stop: () -> Bool = { false }) throws -> EvaluationResult? {
+        guard let text = validationText, !stop() else { return nil }
+        do {
+            return try model.evaluate(
+                text, sequenceLength: options.sequenceLength, batchSize: options.batchSize, objective: objective
+            ) { _ in if stop() { throw Stopped() } }
+        } catch is Stopped {
+            return nil
+        }
     }
 
     private var validationText: TokenSource? {
@@ -217,7 +230,9 @@ public final class TrainingRun<Model: LanguageModel> {
     }
 
     /// Lets the model continue a place of the text, another one after each step.
-    private func sample() throws -> TrainingEvent {
+    /// - Parameter stop: asked before it and after each token whether to give it up, which gives nil.
+    private func sample(unless stop: () -> Bool) throws -> TrainingEvent? {
+        if stop() { return nil }
         let text = split.validation ?? split.training
         var generator = SplitMix64(seed: options.seed, stream: UInt64(step))
         let length = min(TrainingRun.promptLength, text.count)
@@ -225,8 +240,15 @@ public final class TrainingRun<Model: LanguageModel> {
         let prompt = text[start..<start + length]
         let sampling = SamplingOptions(temperature: 0.8, seed: generator.next())
         let room = model.carriesState ? nil : model.maximumLength.map { max(0, $0 - length) }
-        let tokens = try model.generate(
-            [prompt], length: min(options.sampleLength, room ?? .max), sampling: sampling)[0]
+        var tokens: [Int32] = []
+        do {
+            _ = try model.generate([prompt], length: min(options.sampleLength, room ?? .max), sampling: sampling) {
+                tokens.append($0[0])
+                if stop() { throw Stopped() }
+            }
+        } catch is Stopped {
+            return nil
+        }
         return .sample(step: step, prompt: tokenizer.decode(prompt), text: tokenizer.decode(tokens))
     }
 
@@ -241,13 +263,20 @@ public final class TrainingRun<Model: LanguageModel> {
 
     private var tokensPerStep: Int { options.accumulate * options.batchSize * options.sequenceLength }
 
+    private var totalSeconds: Double? {
+        if case .minutes(let minutes) = options.length { minutes * 60 } else { nil }
+    }
+
     private var summary: TrainingSummary {
         TrainingSummary(
             parameters: model.parameterCount, trainingTokens: split.training.count,
             validationTokens: validationText?.count ?? 0, tokensPerStep: tokensPerStep, totalSteps: totalSteps,
-            stepsMade: step, folder: folder?.path)
+            totalSeconds: totalSeconds, stepsMade: step, folder: folder?.path)
     }
 }
+
+/// Thrown to give something up.
+private struct Stopped: Error {}
 
 /// Seconds since it was made.
 struct Stopwatch {

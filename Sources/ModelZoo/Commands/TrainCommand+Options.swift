@@ -1,0 +1,56 @@
+// What the options of `Train` make of a preset's.
+
+extension TrainCommand {
+    /// The options of a preset with those that were given in their place.
+    func apply(to preset: TrainingOptions) throws -> TrainingOptions {
+        var options = preset
+        if let optimizer { options.optimizer = try Self.optimizer(optimizer) }
+        func set<Value>(_ path: WritableKeyPath<TrainingOptions, Value>, _ value: Value?) {
+            if let value { options[keyPath: path] = value }
+        }
+        set(\.sequenceLength, sequenceLength)
+        set(\.batchSize, batchSize)
+        set(\.accumulate, accumulate)
+        set(\.length, try length())
+        set(\.learningRate, learningRate)
+        set(\.schedule, try schedule.map { try option("--schedule", $0) })
+        set(\.warmupSteps, warmup)
+        set(\.learningRateFloor, learningRateFloor)
+        set(\.optimizer.weightDecay, weightDecay)
+        set(\.optimizer.beta1, beta1)
+        set(\.optimizer.beta2, beta2)
+        set(\.optimizer.momentum, momentum)
+        if let clip { options.clip = clip == 0 ? nil : clip }
+        set(\.seed, seed)
+        if let dropout, !(dropout >= 0 && dropout < 1) {
+            throw InputError("--dropout: expected a number of at least 0 and below 1, found \(dropout)")
+        }
+        applyIntervals(to: &options)
+        return options
+    }
+
+    /// An optimiser with torch's defaults.
+    private static func optimizer(_ name: String) throws -> OptimizerOptions {
+        switch try option("--optimizer", name) as OptimizerOptions.Kind {
+        case .adam: .adam()
+        case .adamW: .adamW()
+        case .sgd: .sgd()
+        }
+    }
+
+    func applyIntervals(to options: inout TrainingOptions) {
+        if let validateEvery { options.validateEvery = validateEvery }
+        if let validationShare { options.validationShare = validationShare }
+        if let sampleEvery { options.sampleEvery = sampleEvery }
+        if let sampleLength { options.sampleLength = sampleLength }
+        if let saveEvery { options.saveEvery = saveEvery }
+    }
+
+    func length() throws -> TrainingLength? {
+        let given = [("--steps", steps != nil), ("--epochs", epochs != nil), ("--minutes", minutes != nil)].filter(\.1)
+        guard given.count <= 1 else {
+            throw InputError("\(given[1].0): cannot be combined with \(given[0].0); expected one of the two")
+        }
+        return steps.map { .steps($0) } ?? epochs.map { .epochs($0) } ?? minutes.map { .minutes($0) }
+    }
+}

@@ -1,0 +1,63 @@
+extension TrainCommand {
+    func goOn(_ folder: RunFolder, _ host: TrainingHost) throws -> Outcome {
+        try refuse(
+            [
+                ("--model", model != nil), ("--preset", preset != nil), ("--config", config != nil),
+                ("--tokenizer", tokenizer != nil), ("--validation-fraction", validationFraction != nil),
+                ("--sequence-length", sequenceLength != nil), ("--batch-size", batchSize != nil),
+                ("--accumulate", accumulate != nil), ("--optimizer", optimizer != nil),
+                ("--learning-rate", learningRate != nil), ("--schedule", schedule != nil), ("--warmup", warmup != nil),
+                ("--learning-rate-floor", learningRateFloor != nil), ("--weight-decay", weightDecay != nil),
+                ("--beta1", beta1 != nil), ("--beta2", beta2 != nil), ("--momentum", momentum != nil),
+                ("--clip", clip != nil), ("--dropout", dropout != nil), ("--seed", seed != nil), ("--out", out != nil),
+            ], "cannot be combined with --resume, whose folder says it already")
+        let saved = try folder.configuration()
+        if threads == nil { Threads.count = saved.threads }
+        let text = try TextSource(paths: data.isEmpty ? saved.origin.data : data)
+        let validationText = try (validation ?? saved.origin.validation).map { try TextSource(path: $0) }
+        let tokenizer = try folder.tokenizer()
+        let split = try makeSplit(
+            tokenizer, text, validationText, fraction: saved.origin.validationFraction,
+            sequenceLength: saved.training.sequenceLength)
+        return try goOn(folder.makeModel(saved), folder, split, tokenizer, try length(), host)
+    }
+
+    private func goOn(
+        _ model: some LanguageModel, _ folder: RunFolder, _ split: DataSplit, _ tokenizer: any Tokenizer,
+        _ length: TrainingLength?, _ host: TrainingHost
+    ) throws -> Outcome {
+        host.prepared()
+        let run = try TrainingRun(resuming: folder, model, on: split, tokenizer: tokenizer) { options in
+            if let length { options.length = length }
+            applyIntervals(to: &options)
+        }
+        guard !run.isFinished else {
+            throw InputError(
+                "\(folder.path): has finished with step \(run.step) already; expected a larger --steps, --epochs or"
+                    + " --minutes, counted from the beginning of the run")
+        }
+        return try train(run, host)
+    }
+
+    /// The arguments that go on with a run which was stopped: its folder says all but where a text is that has moved.
+    func argumentsToGoOn(with folder: String) -> [String] {
+        // A folder whose name looks like an option would be taken for one.
+        var arguments = ["--resume", folder.hasPrefix("-") ? "./" + folder : folder]
+        if resume != nil {
+            if !data.isEmpty { arguments += ["--data"] + data }
+            if let validation { arguments += ["--validation", validation] }
+        }
+        return arguments
+    }
+}
+
+func makeSplit(
+    _ tokenizer: any Tokenizer, _ text: TextSource, _ validation: TextSource?, fraction: Double, sequenceLength: Int
+) throws -> DataSplit {
+    let tokens = try tokenizer.tokens(of: text)
+    guard let validation else {
+        return try DataSplit(tokens, validationFraction: fraction, sequenceLength: sequenceLength)
+    }
+    return try DataSplit(
+        training: tokens, validation: tokenizer.tokens(of: validation), sequenceLength: sequenceLength)
+}
