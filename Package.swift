@@ -43,7 +43,8 @@ let package = Package(
         .target(name: "CKernels", cSettings: cSettings),
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: hotSwift),
         .target(name: "NN", dependencies: ["Tensors"], swiftSettings: hotSwift),
-        .target(name: "Trainer", dependencies: ["NN", "CKernels", "CZlib"], swiftSettings: hotSwift),
+        .target(name: "Plotting"),
+        .target(name: "Trainer", dependencies: ["NN", "CKernels", "CZlib", "Plotting"], swiftSettings: hotSwift),
 
         // MARK: Models
         .target(
@@ -63,6 +64,7 @@ let package = Package(
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(name: "NNTests", dependencies: ["NN"], resources: [.copy("Fixtures")]),
+        .testTarget(name: "PlottingTests", dependencies: ["Plotting"]),
         .testTarget(name: "TrainerTests", dependencies: ["Trainer"], resources: [.copy("Fixtures")]),
         .testTarget(
             name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer"], resources: [.copy("Fixtures")]),

@@ -1,0 +1,99 @@
+/// Elements of an SVG drawing, written one after another.
+struct Canvas {
+    private(set) var elements = ""
+
+    static let fontSize = 12.0
+
+    enum Anchor: String { case start, middle, end }
+
+    mutating func line(
+        _ from: Point, _ to: Point, colour: String = "currentColor", width: Double = 1, opacity: Double = 1,
+        dash: String = ""
+    ) {
+        path([[from, to]], colour: colour, width: width, opacity: opacity, dash: dash)
+    }
+
+    /// Lines through points; a run of a single one becomes a dot.
+    mutating func path(
+        _ runs: [[Point]], colour: String, width: Double, opacity: Double = 1, dash: String = "", title: String = ""
+    ) {
+        guard !runs.isEmpty else { return }
+        let data = runs.map { run in
+            let places = run.map { "\(Self.number($0.x)),\(Self.number($0.y))" }
+            return "M" + (places.count == 1 ? [places[0], places[0]] : places).joined(separator: " ")
+        }
+        elements +=
+            "<path d=\"\(data.joined())\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"\(Self.number(width))\""
+            + Self.opacity("stroke", opacity) + (dash.isEmpty ? "" : " stroke-dasharray=\"\(dash)\"")
+            + " stroke-linejoin=\"round\" stroke-linecap=\"\(dash.isEmpty ? "round" : "butt")\""
+            + Self.close("path", title)
+    }
+
+    mutating func dot(_ centre: Point, radius: Double, colour: String, title: String = "") {
+        elements +=
+            "<circle cx=\"\(Self.number(centre.x))\" cy=\"\(Self.number(centre.y))\" r=\"\(Self.number(radius))\""
+            + " fill=\"\(colour)\"" + Self.close("circle", title)
+    }
+
+    mutating func rectangle(
+        x: ClosedRange<Double>, y: ClosedRange<Double>, colour: String, opacity: Double = 1, outline: String? = nil,
+        title: String = ""
+    ) {
+        elements +=
+            "<rect x=\"\(Self.number(x.lowerBound))\" y=\"\(Self.number(y.lowerBound))\""
+            + " width=\"\(Self.number(x.upperBound - x.lowerBound))\""
+            + " height=\"\(Self.number(y.upperBound - y.lowerBound))\" fill=\"\(colour)\""
+            + Self.opacity("fill", opacity) + (outline.map { " stroke=\"\($0)\"" } ?? "") + Self.close("rect", title)
+    }
+
+    /// Text with its baseline so that `place` is at the middle of its digits' height.
+    mutating func text(
+        _ text: String, at place: Point, anchor: Anchor = .start, size: Double = Canvas.fontSize, opacity: Double = 1,
+        title: String = ""
+    ) {
+        elements +=
+            "<text x=\"\(Self.number(place.x))\" y=\"\(Self.number(place.y + size * 0.36))\""
+            + (anchor == .start ? "" : " text-anchor=\"\(anchor.rawValue)\"")
+            + (size == Self.fontSize ? "" : " font-size=\"\(Self.number(size))\"") + Self.opacity("fill", opacity) + ">"
+            + (title.isEmpty ? "" : "<title>\(Markup.escape(title))</title>") + Markup.escape(text) + "</text>"
+    }
+
+    /// What `draw` draws, cut off outside a rectangle.
+    mutating func clipped(
+        x: ClosedRange<Double>, y: ClosedRange<Double>, _ draw: (inout Canvas) -> Void
+    ) {
+        // A nested drawing cuts off what is outside, and unlike a clip path needs no name that is unique in the page.
+        let box = [x.lowerBound, y.lowerBound, x.upperBound - x.lowerBound, y.upperBound - y.lowerBound]
+            .map(Self.number)
+        var inner = Canvas()
+        draw(&inner)
+        elements +=
+            "<svg x=\"\(box[0])\" y=\"\(box[1])\" width=\"\(box[2])\" height=\"\(box[3])\""
+            + " viewBox=\"\(box.joined(separator: " "))\" overflow=\"hidden\">\(inner.elements)</svg>"
+    }
+
+    /// The whole drawing as an element to put into a page. It takes the text's colour from there.
+    /// - Parameter title: what it shows, for those who cannot see it.
+    func svg(width: Double, height: Double, title: String) -> String {
+        "<svg viewBox=\"0 0 \(Self.number(width)) \(Self.number(height))\" role=\"img\""
+            + " aria-label=\"\(Markup.escape(title))\""
+            + " font-family=\"Helvetica, Arial, 'Liberation Sans', sans-serif\""
+            + " font-size=\"\(Self.number(Self.fontSize))\" fill=\"currentColor\">\(elements)</svg>"
+    }
+
+    private static func opacity(_ kind: String, _ opacity: Double) -> String {
+        opacity < 1 ? " \(kind)-opacity=\"\(Int((opacity * 100).rounded()))%\"" : ""
+    }
+
+    private static func close(_ element: String, _ title: String) -> String {
+        title.isEmpty ? "/>" : "><title>\(Markup.escape(title))</title></\(element)>"
+    }
+
+    /// With one digit after the point: a tenth of a pixel is more than can be seen. By hand, as formatting is slow.
+    static func number(_ value: Double) -> String {
+        guard value.isFinite else { return "0" }
+        let tenths = Int((min(max(value, -1e6), 1e6) * 10).rounded())
+        let (whole, rest) = abs(tenths).quotientAndRemainder(dividingBy: 10)
+        return (tenths < 0 ? "-" : "") + "\(whole)" + (rest == 0 ? "" : ".\(rest)")
+    }
+}

@@ -1,0 +1,83 @@
+/// A piece of a page. Text becomes one by being escaped, so nothing that is shown can end up as markup.
+///
+/// What is written is well-formed XML too.
+public struct HTML: Sendable, Equatable {
+    /// Markup, taken as it is.
+    public let source: String
+
+    public static let empty = HTML(source: "")
+
+    /// Text, escaped.
+    public static func text(_ text: String) -> HTML { HTML(source: Markup.escape(text)) }
+
+    public static func + (left: HTML, right: HTML) -> HTML { HTML(source: left.source + right.source) }
+
+    /// - Parameter name: of the element; a programmer's constant, as is `class`.
+    static func element(_ name: String, class: String = "", _ content: HTML) -> HTML {
+        let attribute = `class`.isEmpty ? "" : " class=\"\(`class`)\""
+        return HTML(source: "<\(name)\(attribute)>\(content.source)</\(name)>")
+    }
+
+    // MARK: Elements
+
+    public static func paragraph(_ text: String) -> HTML { element("p", .text(text)) + newline }
+
+    /// A heading below that of a section.
+    public static func heading(_ text: String) -> HTML { element("h3", .text(text)) + newline }
+
+    /// Text in a fixed pitch whose line ends stay, wrapped where it is too wide.
+    public static func code(_ text: String) -> HTML { element("pre", .text(text)) + newline }
+
+    /// Text in a fixed pitch that goes on from other text, which is set apart from it.
+    public static func continuation(of prompt: String, _ text: String) -> HTML {
+        // The first line end after <pre> is not shown; this one is no part of the text.
+        element("pre", HTML(source: "\n") + element("b", .text(prompt)) + element("span", .text(text))) + newline
+    }
+
+    /// Plots or tables with a caption over them, never parted by a page's end.
+    /// - Parameters:
+    ///   - title: a few words.
+    ///   - caption: what there is to know; may be empty.
+    ///   - svg: of a plot.
+    public static func figure(_ title: String, caption: String = "", svg: String) -> HTML {
+        let caption = caption.isEmpty ? empty : text(" ") + element("span", text(caption))
+        return element("figure", element("figcaption", element("strong", text(title)) + caption) + HTML(source: svg))
+            + newline
+    }
+
+    /// Figures in two columns.
+    public static func pairs(_ figures: [HTML]) -> HTML {
+        element("div", class: "pairs", figures.reduce(newline, +)) + newline
+    }
+
+    static let newline = HTML(source: "\n")
+}
+
+/// Rows of text under the names of their columns.
+public struct Table: Sendable {
+    /// nil for a table without a head.
+    public var head: [String]?
+    public var rows: [[String]]
+    /// The columns that hold numbers, which stand at the right.
+    public var numeric: Set<Int>
+
+    public init(head: [String]? = nil, rows: [[String]], numeric: Set<Int> = []) {
+        self.head = head
+        self.rows = rows
+        self.numeric = numeric
+    }
+
+    /// The first column names the rows.
+    public var html: HTML {
+        func cells(_ row: [String], _ name: (Int) -> String) -> HTML {
+            row.enumerated().reduce(HTML.empty) { html, cell in
+                html + .element(name(cell.0), class: numeric.contains(cell.0) ? "number" : "", .text(cell.1))
+            }
+        }
+        let head = head.map { HTML.element("thead", .element("tr", cells($0) { _ in "th" })) } ?? .empty
+        let body = rows.reduce(HTML.empty) {
+            $0 + .element("tr", cells($1) { $0 == 0 ? "th" : "td" }) + .newline
+        }
+        return .element("div", class: "table", .element("table", head + .element("tbody", body))) + .newline
+    }
+}

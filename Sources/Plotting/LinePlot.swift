@@ -1,0 +1,152 @@
+/// Lines over an axis, labelled at their ends.
+public struct LinePlot: Sendable {
+    /// What it shows, for those who cannot see it.
+    public var title: String
+    public var x: Axis
+    public var y: Axis
+    /// In the order in which they are drawn, each over those before.
+    public var series: [Series]
+    public var references: [ReferenceLine]
+    /// In the unit in which text is 12 high. It grows in height where the labels need it.
+    public var width: Double
+    public var height: Double
+
+    public init(
+        _ title: String, x: Axis, y: Axis, series: [Series], references: [ReferenceLine] = [], width: Double = 860,
+        height: Double = 320
+    ) {
+        (self.title, self.x, self.y, self.series, self.references) = (title, x, y, series, references)
+        (self.width, self.height) = (max(width, 120), max(height, 100))
+    }
+
+    /// An `<svg>` element to put into a page.
+    public var svg: String {
+        let ends = endLabels
+        let room = ends.map { EndLabel.keyRoom + TextWidth.of($0.text, size: Canvas.fontSize) + 4 }.max() ?? 0
+        let top = PlotFrame.top(y)
+        let height = max(height, Double(ends.count) * EndLabel.height + top + PlotFrame.bottom)
+
+        let values = series.flatMap(\.y) + references.map(\.value)
+        let yDomain = y.domain(of: values, padding: 0.05)
+        let yTicks = y.ticks(yDomain, count: PlotFrame.tickCount(along: height - top - PlotFrame.bottom, each: 32))
+        let frame = PlotFrame(width: width, height: height, top: top, yLabels: yTicks.labels, labelRoom: room)
+        let xDomain = x.domain(of: series.lazy.flatMap(\.x), padding: 0)
+        let xTicks = x.ticks(xDomain, count: PlotFrame.tickCount(along: frame.right - frame.left, each: 78))
+        let scales = Scales(
+            x: Scale(x.scale, xDomain, from: frame.left, to: frame.right),
+            y: Scale(y.scale, yDomain, from: frame.bottom, to: frame.top), frame: frame)
+
+        var canvas = Canvas()
+        frame.drawY(y, yTicks, scales.y, on: &canvas)
+        frame.drawX(x, xTicks, scales.x, on: &canvas)
+        canvas.clipped(x: frame.left - 2...frame.right + 2, y: frame.top - 2...frame.bottom + 2) { canvas in
+            for (index, series) in series.enumerated() { draw(series, look(index), scales, on: &canvas) }
+            for line in references where y.accepts(line.value) {
+                let place = scales.y(line.value)
+                canvas.line(
+                    Point(x: frame.left, y: place), Point(x: frame.right, y: place), width: 1.2, opacity: 0.75,
+                    dash: Self.referenceDash)
+            }
+        }
+        for (index, series) in series.enumerated() where series.style == .points {
+            drawPoints(series, look(index), scales, on: &canvas)
+        }
+        drawLabels(ends, scales, on: &canvas)
+        if !values.contains(where: y.accepts) { frame.drawEmpty(on: &canvas) }
+        return canvas.svg(width: width, height: height, title: title)
+    }
+
+    private static let referenceDash = "2 3"
+
+    private struct Scales {
+        let x: Scale
+        let y: Scale
+        let frame: PlotFrame
+    }
+
+    private struct Look {
+        let colour: String
+        let dash: String
+    }
+
+    /// Series with a name or colour of their own take the palette's in turn.
+    private func look(_ index: Int) -> Look {
+        let own = series[index].colour ?? series[..<index].count { $0.colour == nil }
+        return Look(colour: Palette.colour(own), dash: Palette.dash(series[index].dash ?? own))
+    }
+
+    // MARK: Lines
+
+    private func draw(_ series: Series, _ look: Look, _ scales: Scales, on canvas: inout Canvas) {
+        let points = zip(series.x, series.y).map { Point(x: scales.x($0), y: y.accepts($1) ? scales.y($1) : .nan) }
+        let isFaint = series.style == .faint
+        canvas.path(
+            Thinning.runs(points.filter { $0.x.isFinite }), colour: look.colour, width: isFaint ? 0.8 : 1.8,
+            opacity: isFaint ? 0.4 : 1, dash: isFaint ? "" : look.dash, title: series.name)
+    }
+
+    private static let mostPoints = 80
+
+    private func drawPoints(_ series: Series, _ look: Look, _ scales: Scales, on canvas: inout Canvas) {
+        let frame = scales.frame
+        let points = zip(series.x, series.y).map { ($0, $1, Point(x: scales.x($0), y: scales.y($1))) }
+            .filter { y.accepts($0.1) && $0.2.x.isFinite && frame.top - 1...frame.bottom + 1 ~= $0.2.y }
+        guard points.count <= Self.mostPoints else { return }
+        for (x, y, place) in points {
+            let title = [series.name, "\(Numbers.short(x)): \(Numbers.short(y))"].filter { !$0.isEmpty }
+            canvas.dot(place, radius: 2.6, colour: look.colour, title: title.joined(separator: ", "))
+        }
+    }
+
+    // MARK: Labels
+
+    private struct EndLabel {
+        /// What the beginning of a label needs: a leader to it and a piece of its line.
+        static let keyRoom = 42.0
+        static let height = 15.0
+
+        let text: String
+        let whole: String
+        /// nil for a reference line.
+        let look: Look?
+        /// The last value that can be shown.
+        let x: Double?
+        let y: Double
+    }
+
+    private var endLabels: [EndLabel] {
+        func label(_ text: String, _ look: Look?, _ x: Double?, _ y: Double) -> EndLabel {
+            let fitting = TextWidth.fitting(text, width: width * 0.3, size: Canvas.fontSize)
+            return EndLabel(text: fitting, whole: text, look: look, x: x, y: y)
+        }
+        let lines = series.enumerated().compactMap { index, series -> EndLabel? in
+            let last = zip(series.x, series.y).reversed().first { x.accepts($0) && y.accepts($1) }
+            guard let last, !series.name.isEmpty else { return nil }
+            return label(series.name, look(index), last.0, last.1)
+        }
+        return lines
+            + references.filter { y.accepts($0.value) && !$0.label.isEmpty }.map { label($0.label, nil, nil, $0.value) }
+    }
+
+    private func drawLabels(_ labels: [EndLabel], _ scales: Scales, on canvas: inout Canvas) {
+        let frame = scales.frame
+        let ends = labels.map { min(max(scales.y($0.y), frame.top), frame.bottom) }
+        let places = LabelPlacement.spread(ends, height: EndLabel.height, within: frame.top...frame.bottom)
+        for (label, (end, place)) in zip(labels, zip(ends, places)) {
+            let start = label.x.map { min(scales.x($0), frame.right) } ?? frame.right
+            // From the line's last point to its label, wherever both have come to be.
+            let leader = [
+                Point(x: start + 3, y: end), Point(x: max(frame.right + 1, start + 3), y: end),
+                Point(x: frame.right + 12, y: place),
+            ]
+            canvas.path([leader], colour: "currentColor", width: 0.8, opacity: 0.35)
+            let key = [Point(x: frame.right + 13, y: place), Point(x: frame.right + 36, y: place)]
+            canvas.line(
+                key[0], key[1], colour: label.look?.colour ?? "currentColor", width: label.look == nil ? 1.2 : 2,
+                opacity: label.look == nil ? 0.75 : 1, dash: label.look?.dash ?? Self.referenceDash)
+            canvas.text(
+                label.text, at: Point(x: frame.right + EndLabel.keyRoom, y: place),
+                title: label.text == label.whole ? "" : label.whole)
+        }
+    }
+}

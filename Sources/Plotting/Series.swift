@@ -1,0 +1,67 @@
+/// Values over an axis, drawn as a line.
+public struct Series: Sendable {
+    public enum Style: Sendable {
+        case line
+        /// Thin and pale, for noise that another series smooths.
+        case faint
+        /// A line with its points marked, for few of them.
+        case points
+    }
+
+    /// Written at the line's end; empty for none.
+    public var name: String
+    /// Ascending.
+    public var x: [Double]
+    /// As many as x; values that are not finite are gaps.
+    public var y: [Double]
+    public var style: Style
+    /// Which colour of the palette; nil for one of its own.
+    public var colour: Int?
+    /// Which dash pattern, 0 for a solid line; nil for the colour's own.
+    public var dash: Int?
+
+    public init(
+        _ name: String, x: [Double], y: [Double], style: Style = .line, colour: Int? = nil, dash: Int? = nil
+    ) {
+        self.name = name
+        self.x = x
+        self.y = y
+        self.style = style
+        self.colour = colour
+        self.dash = dash
+    }
+}
+
+/// A horizontal line at a value that others are compared with.
+public struct ReferenceLine: Sendable {
+    public var value: Double
+    public var label: String
+
+    public init(_ value: Double, _ label: String) {
+        self.value = value
+        self.label = label
+    }
+}
+
+extension Series {
+    /// Means over neighbours, which show the course of noisy values.
+    ///
+    /// Each value becomes the mean of those up to `radius` before and after it, missing ones left out. Near the beginning,
+    /// where learning curves are steep, both sides are cut to the same length, so that the mean does not lag.
+    /// - Parameter radius: nil for a hundredth of the values.
+    public static func smoothed(_ values: [Double], radius: Int? = nil) -> [Double] {
+        let radius = max(0, radius ?? values.count / 100)
+        var (sums, counts) = ([0.0], [0])
+        for value in values {
+            let isUsable = abs(value) < 1e300
+            sums.append(sums.last! + (isUsable ? value : 0))
+            counts.append(counts.last! + (isUsable ? 1 : 0))
+        }
+        return values.indices.map { index in
+            let before = min(radius, index)
+            let (start, end) = (index - before, min(index + before, values.count - 1) + 1)
+            let count = counts[end] - counts[start]
+            return count > 0 && values[index].isFinite ? (sums[end] - sums[start]) / Double(count) : .nan
+        }
+    }
+}

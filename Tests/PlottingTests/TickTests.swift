@@ -1,0 +1,62 @@
+import Testing
+
+@testable import Plotting
+
+@Suite struct TickTests {
+    @Test(
+        arguments: [
+            (0.0...10.0, 5, TickFormat.automatic, ["0", "2", "4", "6", "8", "10"]),
+            (1.0...3.5, 5, .automatic, ["1.0", "1.5", "2.0", "2.5", "3.0", "3.5"]),
+            (0.1...0.3, 4, .automatic, ["0.10", "0.15", "0.20", "0.25", "0.30"]),
+            (-1.0...1.0, 4, .automatic, ["−1.0", "−0.5", "0.0", "0.5", "1.0"]),
+            (0.0...3e-4, 3, .automatic, ["0", "10⁻⁴", "2×10⁻⁴", "3×10⁻⁴"]),
+            (0.0...2000.0, 4, .automatic, ["0", "500", "1,000", "1,500", "2,000"]),
+            (0.0...3e7, 3, .automatic, ["0", "10⁷", "2×10⁷", "3×10⁷"]),
+            (0.0...2000.0, 2, .compact, ["0", "1,000", "2,000"]),
+            (0.0...40_000.0, 4, .compact, ["0", "10k", "20k", "30k", "40k"]),
+            (0.0...1.5e6, 3, .compact, ["0", "0.5M", "1.0M", "1.5M"]),
+            (0.0...1.0, 4, .percent, ["0%", "50%", "100%"]),
+            (0.0...0.02, 4, .percent, ["0.0%", "0.5%", "1.0%", "1.5%", "2.0%"]),
+            (999.9999...1000.0001, 2, .automatic, ["999.9999", "1,000.0000", "1,000.0001"]),
+        ] as [(ClosedRange<Double>, Int, TickFormat, [String])])
+    func linear(domain: ClosedRange<Double>, count: Int, format: TickFormat, labels: [String]) {
+        #expect(Ticks(linear: domain, count: count, format: format).labels == labels)
+    }
+
+    @Test(arguments: [
+        (1.0...1000.0, 6, ["1", "10", "100", "1,000"]),
+        (1.0...40.0, 6, ["1", "2", "5", "10", "20"]),
+        (1e-6...1e-2, 6, ["10⁻⁶", "10⁻⁵", "10⁻⁴", "0.001", "0.01"]),
+        (1e-8...1e4, 4, ["10⁻⁸", "10⁻⁴", "1", "10,000"]),
+        (3.0...4.0, 4, ["3.0", "3.5", "4.0"]),
+    ])
+    func logarithmic(domain: ClosedRange<Double>, count: Int, labels: [String]) {
+        #expect(Ticks(logarithmic: domain, count: count, format: .automatic).labels == labels)
+    }
+
+    @Test func roundRangesOfAnySize() {
+        // From the least to the greatest ranges that can be drawn: never many ticks, never one outside.
+        for exponent in stride(from: -290.0, through: 290, by: 14.3) {
+            for (start, width) in [(0, 1.0), (-0.37, 0.9), (1, 1e-6), (-5, 4.99)] {
+                let unit = pow10(exponent)
+                let domain = start * unit...(start + width) * unit
+                let ticks = Ticks(linear: domain, count: 5, format: .automatic)
+                #expect((2...6).contains(ticks.values.count), "\(domain)")
+                let slack = (domain.upperBound - domain.lowerBound) * 1e-6
+                #expect(ticks.values.allSatisfy { $0 >= domain.lowerBound - slack && $0 <= domain.upperBound + slack })
+                #expect(Set(ticks.labels).count == ticks.labels.count, "\(ticks.labels)")
+            }
+        }
+    }
+
+    @Test func numbersForPeople() {
+        #expect(Numbers.text(1_234_567) == "1,234,567")
+        #expect(Numbers.text(-1234.5, decimals: 2) == "−1,234.50")
+        #expect(Numbers.text(-0.001, decimals: 1) == "0.0")
+        #expect(Numbers.text(.nan) == "–" && Numbers.text(-.infinity) == "−∞")
+        #expect(Numbers.short(200) == "200" && Numbers.short(1.23456789) == "1.2346")
+        #expect(Numbers.short(123456.78) == "123,457" && Numbers.short(3.25e-12) == "3.25e-12")
+    }
+}
+
+private func pow10(_ exponent: Double) -> Double { Double("1e\(Int(exponent))")! }
