@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+import Trainer
+
+@Suite struct CorpusEntropyTests {
+    private static let corpus = Corpus(seed: 1, length: 2_000_000)
+    private static let parsed = Result { try ParsedCorpus(bytes(corpus)) }
+
+    /// Sums of some 55,000 terms in another order.
+    private static let rounding = 1e-9
+
+    @Test func aTextHasOneReading() throws {
+        let (corpus, parsed) = (Self.corpus, try Self.parsed.get())
+        #expect(parsed.questions == corpus.questions)
+        let bits = parsed.sentences.reduce(0) { $0 + parsed.bits($1) }
+        let length = corpus.text.count
+        let floor = try #require(corpus.bitsPerByte(in: 0..<length))
+        #expect(abs(floor - bits / Double(length)) < Self.rounding)
+    }
+
+    @Test(arguments: [0..<1, 0..<60, 10..<200, 1000..<1100, 30_001..<1_999_999, 1_999_900..<2_000_000])
+    func partsOfAText(range: Range<Int>) throws {
+        let parsed = try Self.parsed.get()
+        let inside = parsed.sentences.filter { $0.range.clamped(to: range) == $0.range }
+        let bits = inside.reduce(0) { $0 + parsed.bits($1) }
+        let found = Self.corpus.bitsPerByte(in: range)
+        #expect((found == nil) == inside.isEmpty)
+        if let found { #expect(abs(found - bits / Double(inside.reduce(0) { $0 + $1.range.count })) < Self.rounding) }
+    }
+
+    /// The information in the sample against the entropy, by the ratio estimator: r = Σ bits / Σ bytes over N sentences,
+    /// with the standard error √(Σ (bits − r · bytes)²) / Σ bytes. That takes the sentences for independent: their bits
+    /// are, their lengths nearly (a question repeats the words of a fact), and sums over blocks of 200 sentences vary by
+    /// no more than this says.
+    @Test func theSampleAgreesWithTheEntropy() throws {
+        let parsed = try Self.parsed.get()
+        let stationary = parsed.sentences.filter { $0.facts >= 300 }
+        let sample = stationary.map { (bits: parsed.bits($0), bytes: Double($0.range.count)) }
+        let bytes = sample.reduce(0) { $0 + $1.bytes }
+        let ratio = sample.reduce(0) { $0 + $1.bits } / bytes
+        let error = sample.reduce(0) { $0 + pow($1.bits - ratio * $1.bytes, 2) }.squareRoot() / bytes
+        #expect(abs(ratio - Corpus.entropyPerByte) < 4 * error)
+        // The tolerance is less than a third of what one bit more a question would be.
+        let questions = stationary.filter { if case .question = $0.kind { true } else { false } }
+        #expect(4 * error < 0.33 * Double(questions.count) / bytes)
+        #expect(Corpus.entropyPerByte > 0.25 && Corpus.entropyPerByte < 0.35)
+    }
+
+    // MARK: What is drawn is what is reckoned with
+
+    /// Pearson's statistic has the mean d and the variance 2d for d degrees of freedom; five standard deviations above
+    /// leave room for its skewness.
+    private func expectFrequencies(_ counts: [Int], _ probabilities: [Double], _ name: String) {
+        let total = Double(counts.reduce(0, +))
+        let statistic = zip(counts, probabilities).reduce(0) { sum, pair in
+            sum + pow(Double(pair.0) - total * pair.1, 2) / (total * pair.1)
+        }
+        let freedom = Double(counts.count - 1)
+        #expect(abs(probabilities.reduce(0, +) - 1) < 1e-12, "\(name)")
+        #expect(statistic < freedom + 5 * (2 * freedom).squareRoot(), "\(name)")
+    }
+
+    @Test func words() throws {
+        let words = try Self.parsed.get().words
+        for (kind, lists) in ParsedCorpus.lists {
+            for (gap, list) in lists.enumerated() {
+                let counts = list.map { words[kind]?[gap][$0] ?? 0 }
+                expectFrequencies(counts, list.map { _ in 1 / Double(list.count) }, "\(kind) \(gap)")
+            }
+        }
+    }
+
+    @Test func kindsOfSentences() throws {
+        var counts = [0, 0, 0, 0]
+        for sentence in try Self.parsed.get().sentences where sentence.facts > 0 {
+            switch sentence.kind {
+            case .fact: counts[0] += 1
+            case .filler(let shape): counts[1 + shape] += 1
+            case .question: counts[3] += 1
+            }
+        }
+        expectFrequencies(counts, [3.0 / 8, 1.0 / 8, 1.0 / 8, 3.0 / 8], "kinds")
+    }
+
+    @Test func factsAskedFor() throws {
+        var counts = [Int](repeating: 0, count: 300)
+        for sentence in try Self.parsed.get().sentences where sentence.facts >= 300 {
+            if case .question(let m) = sentence.kind { counts[m - 1] += 1 }
+        }
+        expectFrequencies(counts, (1...300).map(ParsedCorpus.probability), "facts back")
+    }
+
+    @Test func keysOfFacts() throws {
+        let parsed = try Self.parsed.get()
+        var counts: [String: Int] = [:]
+        for index in parsed.facts {
+            guard case .fact(let key, _) = parsed.sentences[index].kind else { continue }
+            counts[key, default: 0] += 1
+        }
+        #expect(counts.count == 1024)
+        expectFrequencies(Array(counts.values), [Double](repeating: 1.0 / 1024, count: 1024), "keys")
+    }
+}

@@ -1,0 +1,96 @@
+import Foundation
+import Testing
+
+@testable import Trainer
+
+@Suite struct CorpusTests {
+    @Test func aSeedIsAText() {
+        let text = bytes(Corpus(seed: 0, length: 100_000))
+        #expect(text == bytes(Corpus(seed: 0, length: 100_000)))
+        #expect(text != bytes(Corpus(seed: 1, length: 100_000)))
+        #expect(text.count >= 100_000 && text.count < 100_060)
+        #expect(text.last == UInt8(ascii: "\n"))
+        let longer = bytes(Corpus(seed: 0, length: 150_000))
+        #expect(Array(longer.prefix(text.count)) == text)
+    }
+
+    /// Another text is another measure: results of earlier runs could not be compared with later ones.
+    @Test func theTextDoesNotChange() {
+        let text = bytes(Corpus(seed: 0, length: 100_000))
+        let lines = String(decoding: text.prefix(400), as: UTF8.self).split(separator: "\n").prefix(8)
+        #expect(
+            lines == [
+                "Cleo keeps the brass fork in Oslo.", "Where does Cleo keep the brass fork? In Oslo.",
+                "Lena keeps the steel fork in Genoa.", "Cleo keeps the paper key in Cairo.",
+                "The grey owl sings at noon.", "Where does Cleo keep the paper key? In Cairo.",
+                "Where does Cleo keep the brass fork? In Oslo.", "Where does Cleo keep the paper key? In Cairo.",
+            ])
+        // FNV-1a, 64 bits
+        let checksum = text.prefix(100_000).reduce(0xCBF2_9CE4_8422_2325 as UInt64) {
+            ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3
+        }
+        #expect(checksum == 6_691_562_045_684_629_763)
+    }
+
+    @Test func lengths() {
+        let shortest = Corpus(seed: 3, length: 1)
+        #expect(bytes(shortest).filter { $0 == UInt8(ascii: "\n") }.count == 1)
+        #expect(shortest.questions.isEmpty)
+        #expect(shortest.text.name == "the built-in corpus")
+    }
+
+    // MARK: Questions
+
+    @Test func answersAreWhatTheFactsSay() throws {
+        let corpus = Corpus(seed: 5, length: 500_000)
+        try #require(corpus.questions.count > 4000)
+        for question in corpus.questions {
+            let (answer, fact) = (corpus.text[question.answer], corpus.text[question.fact])
+            #expect(answer == fact && answer.count >= 4)
+            #expect(corpus.text[question.answer.lowerBound - 4..<question.answer.lowerBound] == Array(" In ".utf8))
+            #expect(corpus.text[question.fact.lowerBound - 4..<question.fact.lowerBound] == Array(" in ".utf8))
+            #expect(corpus.text[question.answer.upperBound] == UInt8(ascii: "."))
+        }
+    }
+
+    /// From tens of bytes to tens of thousands, each class of facts in a group of distances of its own.
+    @Test func distances() {
+        let questions = Corpus(seed: 6, length: 1_000_000).questions
+        var counts = [Int](repeating: 0, count: AnsweredQuestions.distanceBounds.count)
+        for question in questions { counts[AnsweredQuestions.group(ofDistance: question.distance)] += 1 }
+        // The rarest classes are a tenth of the questions each.
+        for count in counts { #expect(count * 20 > questions.count) }
+        let distances = questions.map(\.distance)
+        #expect(distances.min()! < 50 && distances.min()! > 30)
+        #expect(distances.max()! > 25_000 && distances.max()! < 50_000)
+    }
+
+    @Test(arguments: [0..<20_000, 5000..<5001, 5000..<5200, 5003..<12_345, 19_000..<20_000])
+    func questionsInAPart(range: Range<Int>) {
+        let corpus = Corpus(seed: 7, length: 20_000)
+        let inside = corpus.questions.filter {
+            range.contains($0.answer.lowerBound) && $0.answer.upperBound <= range.upperBound
+        }
+        #expect(Array(corpus.questions(in: range)) == inside)
+        #expect(range.count < 100 || !inside.isEmpty)
+    }
+
+    @Test func sharesOfAnswers() {
+        var answered = AnsweredQuestions()
+        #expect(answered.metrics == [:])
+        func question(_ distance: Int) -> Corpus.Question {
+            .init(answer: distance..<distance + 4, fact: 0..<4, factsBack: 1)
+        }
+        for (distance, isRight) in [
+            (40, true), (100, false), (101, true), (300, true), (3001, false), (10_000, true), (10_001, false),
+            (200_000, false),
+        ] { answered.add(question(distance), isRight: isRight) }
+        #expect(
+            answered.metrics == [
+                "answered": 0.5, "answered_to_100": 0.5, "answered_to_300": 1, "answered_to_10000": 0.5,
+                "answered_to_100000": 0,
+            ])
+    }
+}
+
+func bytes(_ corpus: Corpus) -> [UInt8] { corpus.text[0..<corpus.text.count] }
