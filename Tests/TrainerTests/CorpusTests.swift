@@ -56,8 +56,8 @@ import Testing
     /// From tens of bytes to tens of thousands, each class of facts in a group of distances of its own.
     @Test func distances() {
         let questions = Corpus(seed: 6, length: 1_000_000).questions
-        var counts = [Int](repeating: 0, count: AnsweredQuestions.distanceBounds.count)
-        for question in questions { counts[AnsweredQuestions.group(ofDistance: question.distance)] += 1 }
+        var counts = [Int](repeating: 0, count: Question.distanceBounds.count)
+        for question in questions { counts[Question.distanceBounds.firstIndex { question.distance <= $0 }!] += 1 }
         // The rarest classes are a tenth of the questions each.
         for count in counts { #expect(count * 20 > questions.count) }
         let distances = questions.map(\.distance)
@@ -73,23 +73,6 @@ import Testing
         }
         #expect(Array(corpus.questions(in: range)) == inside)
         #expect(range.count < 100 || !inside.isEmpty)
-    }
-
-    @Test func sharesOfAnswers() {
-        var answered = AnsweredQuestions()
-        #expect(answered.metrics == [:])
-        func question(_ distance: Int) -> Corpus.Question {
-            .init(answer: distance..<distance + 4, fact: 0..<4, factsBack: 1)
-        }
-        for (distance, isRight) in [
-            (40, true), (100, false), (101, true), (300, true), (3001, false), (10_000, true), (10_001, false),
-            (200_000, false),
-        ] { answered.add(question(distance), isRight: isRight) }
-        #expect(
-            answered.metrics == [
-                "answered": 0.5, "answered_to_100": 0.5, "answered_to_300": 1, "answered_to_10000": 0.5,
-                "answered_to_100000": 0,
-            ])
     }
 }
 

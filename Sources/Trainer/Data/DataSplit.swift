@@ -6,6 +6,8 @@ public struct DataSplit: Sendable {
     public let training: TokenSource
     /// nil when nothing is held back.
     public let validation: TokenSource?
+    /// What is known of the validation text; nil for texts from outside.
+    public var knowledge: TextKnowledge?
 
     /// Holds back the end of a text.
     /// - Parameters:

@@ -15,6 +15,21 @@ public struct Question: Sendable, Hashable {
 
     /// Upper bounds of the distances that are counted together, in bytes.
     public static let distanceBounds = [100, 300, 1_000, 3_000, 10_000, 100_000]
+
+    /// The index of the least bound that is no smaller; of the last for what lies farther still.
+    var group: Int {
+        Self.distanceBounds.firstIndex { distance <= $0 } ?? Self.distanceBounds.count - 1
+    }
+
+    /// At most so many questions of each group of distances, taken evenly from all of them, in their order.
+    static func sample(_ questions: [Question], perDistance most: Int) -> [Question] {
+        Dictionary(grouping: questions, by: \.group).values
+            .flatMap { group in
+                let count = min(most, group.count)
+                return (0..<count).map { group[$0 * group.count / count] }
+            }
+            .sorted { $0.answer.lowerBound < $1.answer.lowerBound }
+    }
 }
 
 /// How many questions of about one distance a model has answered.
@@ -62,12 +77,11 @@ struct AnswerCount {
 
     /// Distances without questions are left out.
     var byDistance: [AnsweredQuestions] {
-        var least = 0
-        return Question.distanceBounds.compactMap { bound in
-            let of = questions.indices.filter { questions[$0].distance > least && questions[$0].distance <= bound }
-            least = bound
+        Question.distanceBounds.indices.compactMap { group in
+            let of = questions.indices.filter { questions[$0].group == group }
             guard !of.isEmpty else { return nil }
-            return AnsweredQuestions(distance: bound, asked: of.count, answered: of.count { isAnswered[$0] })
+            return AnsweredQuestions(
+                distance: Question.distanceBounds[group], asked: of.count, answered: of.count { isAnswered[$0] })
         }
     }
 }

@@ -35,6 +35,10 @@ public struct TrainingSummary: Sendable {
     /// The steps already made, where a run is resumed.
     public let stepsMade: Int
     public let folder: String?
+    /// The bits per byte that no model can do without on the validation text, and those of a model that sees only its
+    /// window; nil where they are not known.
+    public let floor: Double?
+    public let windowFloor: Double?
 }
 
 extension TrainingEvent: CustomStringConvertible {
@@ -86,6 +90,8 @@ extension TrainingSummary: CustomStringConvertible {
         parts.append("\(tokensPerStep) tokens a step")
         if let totalSteps { parts.append("\(totalSteps) steps") }
         if stepsMade > 0 { parts.append("resumed after step \(stepsMade)") }
+        if let floor { parts.append(String(format: "floor %.4f bits/byte", floor)) }
+        if let windowFloor { parts.append(String(format: "%.4f for one that sees only its window", windowFloor)) }
         if let folder { parts.append("folder \(folder)") }
         return parts.joined(separator: ", ")
     }

@@ -40,6 +40,7 @@ public final class TrainingRun<Model: LanguageModel> {
     private let bytesPerToken: Double
     private var metrics: MetricsLog?
     private var savedStep: Int?
+    private lazy var floors = makeFloors()
 
     // MARK: Making
 
@@ -162,6 +163,7 @@ public final class TrainingRun<Model: LanguageModel> {
         let clock = Stopwatch()
         if isLast || isDue(options.validateEvery), let result = try validate(unless: stop) {
             metrics.extra.merge(result.metrics) { $1 }
+            metrics.extra.merge(floors) { $1 }
         }
         metrics.seconds = seconds + clock.seconds
         try self.metrics?.append(metrics)
@@ -215,7 +217,8 @@ public final class TrainingRun<Model: LanguageModel> {
         guard let text = validationText, !stop() else { return nil }
         do {
             return try model.evaluate(
-                text, sequenceLength: options.sequenceLength, batchSize: options.batchSize, objective: objective
+                text, sequenceLength: options.sequenceLength, batchSize: options.batchSize, objective: objective,
+                questions: questions
             ) { _ in if stop() { throw Stopped() } }
         } catch is Stopped {
             return nil
@@ -229,10 +232,30 @@ public final class TrainingRun<Model: LanguageModel> {
         return whole.slice(0..<count, name: whole.name)
     }
 
+    /// The questions of the text that is validated, of each distance as many as can be asked at every validation.
+    private var questions: [Question] {
+        guard let text = validationText, let knowledge = split.knowledge else { return [] }
+        let inside = knowledge.questions.filter { $0.answer.upperBound <= text.count }
+        return Question.sample(inside, perDistance: Self.questionsPerDistance)
+    }
+
+    /// What the best possible models would reach where a validation reads; empty for texts of which it is not known.
+    private func makeFloors() -> [String: Double] {
+        guard objective == .nextToken, let text = validationText, let knowledge = split.knowledge else { return [:] }
+        var floors: [String: Double] = [:]
+        floors["validation_floor"] = knowledge.bitsPerByte(0..<text.count, nil)
+        if !model.carriesState {
+            floors["validation_window_floor"] = knowledge.bitsPerByte(0..<text.count, options.sequenceLength)
+        }
+        return floors
+    }
+
+    private static var questionsPerDistance: Int { 32 }
+
     /// Lets the model continue a place of the text, another one after each step.
     /// - Parameter stop: asked before it and after each token whether to give it up, which gives nil.
     private func sample(unless stop: () -> Bool) throws -> TrainingEvent? {
-        if stop() { return nil }
+        if stop() || objective != .nextToken { return nil }
         let text = split.validation ?? split.training
         var generator = SplitMix64(seed: options.seed, stream: UInt64(step))
         let length = min(TrainingRun.promptLength, text.count)
@@ -271,7 +294,8 @@ public final class TrainingRun<Model: LanguageModel> {
         TrainingSummary(
             parameters: model.parameterCount, trainingTokens: split.training.count,
             validationTokens: validationText?.count ?? 0, tokensPerStep: tokensPerStep, totalSteps: totalSteps,
-            totalSeconds: totalSeconds, stepsMade: step, folder: folder?.path)
+            totalSeconds: totalSeconds, stepsMade: step, folder: folder?.path,
+            floor: floors["validation_floor"], windowFloor: floors["validation_window_floor"])
     }
 }
 

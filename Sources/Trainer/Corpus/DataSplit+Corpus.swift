@@ -1,0 +1,56 @@
+import Tensors
+
+/// Which built-in corpus a run is made with.
+public struct CorpusOptions: Sendable, Hashable {
+    public var seed: UInt64
+    /// Bytes of the text to train on.
+    public var length: Int
+    /// Bytes of the text to validate with: another sample of the same source.
+    public var validationLength: Int
+
+    public init(seed: UInt64 = 0, length: Int = 1 << 22, validationLength: Int = 1 << 18) {
+        self.seed = seed
+        self.length = length
+        self.validationLength = validationLength
+    }
+}
+
+/// What the author of a text knows about it, and a model may learn.
+public struct TextKnowledge: Sendable {
+    /// In the order of the text.
+    public let questions: [Question]
+    /// The information in a range of the text in bits per byte: for a reader of all that comes before, or for one that reads
+    /// the range in windows of a length in bytes and sees nothing but them. nil where the range is too short to say.
+    public let bitsPerByte: @Sendable (_ range: Range<Int>, _ windowLength: Int?) -> Double?
+
+    public init(
+        questions: [Question], bitsPerByte: @escaping @Sendable (_ range: Range<Int>, _ windowLength: Int?) -> Double?
+    ) {
+        self.questions = questions
+        self.bitsPerByte = bitsPerByte
+    }
+
+    /// The corpus is ASCII: its bytes are its tokens, for either tokenizer.
+    init(_ corpus: Corpus) {
+        self.init(
+            questions: corpus.questions.map { Question(answer: $0.answer, distance: $0.distance) },
+            bitsPerByte: { range, windowLength in
+                guard let windowLength else { return corpus.bitsPerByte(in: range) }
+                return corpus.bitsPerByte(in: range, windowLength: windowLength)
+            })
+    }
+}
+
+extension DataSplit {
+    /// The built-in corpus, a text to train on and another to validate with.
+    /// - Throws: `InputError` when a text is shorter than a window.
+    public init(_ options: CorpusOptions, tokenizer: any Tokenizer, sequenceLength: Int) throws {
+        let training = Corpus(seed: options.seed, length: options.length)
+        // Another seed than any that a person would choose for the training text.
+        let validation = Corpus(seed: ~options.seed, length: options.validationLength)
+        try self.init(
+            training: tokenizer.tokens(of: training.text), validation: tokenizer.tokens(of: validation.text),
+            sequenceLength: sequenceLength)
+        knowledge = TextKnowledge(validation)
+    }
+}
