@@ -1,0 +1,204 @@
+"""What Scripts/check-conversion runs, with the peers' Python."""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import torch
+from fixtures.common import move_off_initial_values
+from flash_pytorch import FLASHTransformer
+from safetensors.torch import load_file, save_file
+
+SCRIPTS = pathlib.Path(__file__).resolve().parent
+EXECUTABLES = SCRIPTS.parent / ".build" / "release"
+
+# Of the largest logit. Both sides are float32 and add in another order, which is worth some 1e-6; a tensor in a wrong
+# place or a wrong keyword is worth more than 1e-2.
+TOLERANCE = 2e-5
+
+# Everything that shapes do not say is off its default in one of them.
+PEERS = [
+    ("state_dict", "", dict(num_tokens=11, dim=12, depth=2)),
+    ("model", "module.", dict(num_tokens=9, dim=10, depth=3, causal=True, group_size=5, query_key_dim=36,
+     expansion_factor=1.5, norm_type="layernorm", shift_tokens=False, laplace_attn_fn=True, attn_dropout=0.1)),
+    ("model_state_dict", "module.net.", dict(num_tokens=8, dim=14, depth=1, group_size=4, query_key_dim=6,
+     expansion_factor=0.7, reduce_group_non_causal_attn=False)),
+    (None, "_orig_mod.", dict(num_tokens=30, dim=16, depth=2, causal=True, group_size=16)),
+]
+INFERRED = {"num_tokens", "dim", "depth", "query_key_dim", "expansion_factor", "norm_type"}
+
+
+def fail(message):
+    sys.exit(f"Scripts/check-conversion: {message}")
+
+
+def run(*command, folder):
+    result = subprocess.run([str(word) for word in command], cwd=folder, capture_output=True, text=True)
+    return result.returncode, result.stdout.strip(), result.stderr.strip()
+
+
+def succeed(*command, folder):
+    code, output, errors = run(*command, folder=folder)
+    if code:
+        fail(f"{' '.join(map(str, command))} failed: {errors}")
+    return output
+
+
+def convert(*arguments, folder):
+    return succeed(sys.executable, SCRIPTS / "convert_checkpoint.py", "flash", *arguments, folder=folder)
+
+
+def refuses(message, *arguments, folder, model="flash"):
+    code, _, errors = run(sys.executable, SCRIPTS / "convert_checkpoint.py", model, *arguments, folder=folder)
+    if code != 1 or errors != f"convert_checkpoint.py: {message}":
+        fail(f"{' '.join(map(str, arguments))} ended with {code} and said: {errors}; expected: {message}")
+
+
+def peer_logits(model, tokens):
+    with torch.no_grad():
+        return model.eval()(tokens)
+
+
+def our_logits(tokens, *source, folder):
+    save_file({"tokens": tokens, "targets": tokens.clone()}, folder / "batch.safetensors")
+    succeed(EXECUTABLES / "Evaluate", *source, "--batch", "batch.safetensors", "--output", "out.safetensors",
+            folder=folder)
+    return load_file(folder / "out.safetensors")["logits"]
+
+
+def compare(name, got, expected):
+    difference = ((got - expected).abs().max() / expected.abs().max()).item()
+    if not difference <= TOLERANCE:
+        fail(f"{name}: the logits differ by {difference:.1e} of the largest")
+    print(f"{name}: the same logits (difference {difference:.1e} of the largest)")
+
+
+def same_bits(name, got, expected):
+    if got.keys() != expected.keys():
+        fail(f"{name}: other keys: {sorted(got.keys() ^ expected.keys())}")
+    for key, tensor in expected.items():
+        same = got[key].dtype == tensor.dtype and got[key].shape == tensor.shape
+        if not same or not torch.equal(got[key].view(torch.uint8), tensor.contiguous().view(torch.uint8)):
+            fail(f"{name}: {key} has changed")
+    print(f"{name}: not a bit has changed")
+
+
+def from_here(folder):
+    """A run made here, to the peer and back."""
+    (folder / "text.txt").write_text("".join(f"{i} swans on the river, {i % 7} herons\n" for i in range(400)))
+    succeed(EXECUTABLES / "Train", "--model", "flash", "--preset", "tiny", "--data", "text.txt", "--steps", "5",
+            "--sample-every", "0", "--out", "run", folder=folder)
+    (folder / "there").mkdir()
+    (folder / "back").mkdir()
+    convert("run", "there/model.pt", folder=folder)
+    config = json.loads((folder / "there" / "config.json").read_text())
+    model = FLASHTransformer(**config)
+    model.load_state_dict(torch.load(folder / "there" / "model.pt", weights_only=True), strict=True)
+    tokens = torch.randint(0, config["num_tokens"], (2, 150))
+    compare("a run in the peer", our_logits(tokens, "--run", "run", folder=folder), peer_logits(model, tokens))
+    convert("there/model.pt", "back/weights.safetensors", "--config", "there/config.json", folder=folder)
+    same_bits("the run there and back", load_file(folder / "back" / "weights.safetensors"),
+              load_file(folder / "run" / "weights.safetensors"))
+    if json.loads((folder / "back" / "config.json").read_text()) != run_configuration(folder):
+        fail("the configuration of the run has changed there and back")
+
+
+def run_configuration(folder):
+    return json.loads((folder / "run" / "config.json").read_text())["configuration"]
+
+
+def from_the_peer(number, wrapping, prefix, config, folder):
+    """A checkpoint of the peer, to here and back."""
+    model = FLASHTransformer(**config)
+    move_off_initial_values(model)
+    state = {prefix + key: value for key, value in model.state_dict().items()}
+    torch.save({wrapping: state, "epoch": 3} if wrapping else state, folder / "model.pt")
+    said = [f"--set={key}={json.dumps(value)}" for key, value in config.items() if key not in INFERRED]
+    here = folder / f"here-{number}"
+    here.mkdir()
+    convert("model.pt", here / "weights.safetensors", *said, folder=folder)
+    tokens = torch.randint(0, config["num_tokens"], (3, 37))
+    source = ["--model", "flash", "--config", here / "config.json", "--weights", here / "weights.safetensors"]
+    compare(f"peer {number} here", our_logits(tokens, *source, folder=folder), peer_logits(model, tokens))
+    back = folder / f"back-{number}"
+    back.mkdir()
+    convert(here / "weights.safetensors", back / "model.pt", folder=folder)
+    same_bits(f"peer {number} here and back", torch.load(back / "model.pt", weights_only=True), model.state_dict())
+    FLASHTransformer(**json.loads((back / "config.json").read_text())).load_state_dict(
+        torch.load(back / "model.pt", weights_only=True))
+
+
+def bad_input(folder):
+    model = FLASHTransformer(num_tokens=9, dim=10, depth=1)
+    state = model.state_dict()
+    (folder / "bad").mkdir()
+    out = "bad/weights.safetensors"
+
+    def save(name, content):
+        torch.save(content, folder / name)
+        return name
+
+    good = save("good.pt", state)
+    refuses('unknown model "flsh"; expected one of flash', good, out, folder=folder, model="flsh")
+    refuses("none.pt: cannot be read: No such file or directory", "none.pt", out, folder=folder)
+    refuses("bad/model.pt: expected a destination that ends in .safetensors", good, "bad/model.pt", folder=folder)
+    refuses("bad/x.bin: expected a destination that ends in .pt, as the source is a run folder or safetensors", "run",
+            "bad/x.bin", folder=folder)
+    refuses("none: is no folder; expected one to write to", good, "none/weights.safetensors", folder=folder)
+    refuses("there/config.json: exists already; expected a new file, or --force", good, "there/w.safetensors",
+            folder=folder)
+    refuses("run/config.json: belongs to a run; expected a destination in another folder", "run", "run/model.pt",
+            "--force", folder=folder)
+    refuses("module.pt: holds other objects than tensors; expected a file that torch.save has made of a state dict",
+            save("module.pt", model), out, folder=folder)
+    refuses('odd.pt: "steps" is no tensor; expected a state dict, or one under model or state_dict or model_state_dict',
+            save("odd.pt", {**state, "steps": 3}), out, folder=folder)
+    refuses("list.pt: expected a state dict, found list", save("list.pt", [1]), out, folder=folder)
+    lacking = {key: value for key, value in state.items() if key != "layers.0.to_out.bias"}
+    refuses("lacking.pt: lacks layers.0.to_out.bias", save("lacking.pt", lacking), out, folder=folder)
+    refuses("more.pt: has extra, which such a model has not", save("more.pt", {**state, "extra": torch.ones(1)}), out,
+            folder=folder)
+    shaped = {**state, "to_logits.1.bias": torch.ones(8)}
+    refuses('shaped.pt: "to_logits.1.bias": expected the shape [9], found [8]', save("shaped.pt", shaped), out,
+            folder=folder)
+    refuses('--set: "dim" is 12, but the weights of good.pt have 10', good, out, "--set", "dim=12", folder=folder)
+    refuses('--set: "expansion_factor" is 2.2, but the weights of good.pt have 2.0', good, out, "--set",
+            "expansion_factor=2.2", folder=folder)
+    refuses('--set: "causal": expected true or false, found 1', good, out, "--set", "causal=1", folder=folder)
+    refuses('--set: "group_size": expected at least 1 and less than 2147483648, found 0', good, out, "--set",
+            "group_size=0", folder=folder)
+    refuses("--set: expected KEY=VALUE, found causal", good, out, "--set", "causal", folder=folder)
+    (folder / "given.json").write_text('{"norm_type": "layernorm"}')
+    refuses('given.json: "norm_type" is "layernorm", but the weights of good.pt have "scalenorm"', good, out, "--config",
+            "given.json", folder=folder)
+    (folder / "cut.safetensors").write_bytes((folder / "run" / "weights.safetensors").read_bytes()[:1000])
+    code, _, errors = run(sys.executable, SCRIPTS / "convert_checkpoint.py", "flash", "cut.safetensors", "bad/model.pt",
+                          folder=folder)  # the rest of the line is the library's
+    if code != 1 or not errors.startswith("convert_checkpoint.py: cut.safetensors: ") or "\n" in errors:
+        fail(f"cut.safetensors: {errors}")
+    (folder / "cut.pt").write_bytes((folder / good).read_bytes()[:1000])
+    code, _, errors = run(sys.executable, SCRIPTS / "convert_checkpoint.py", "flash", "cut.pt", out, folder=folder)
+    if code != 1 or not errors.startswith("convert_checkpoint.py: cut.pt: is no PyTorch") or "\n" in errors:
+        fail(f"cut.pt: {errors}")
+    if list((folder / "bad").iterdir()):
+        fail(f"a refused conversion has left {list((folder / 'bad').iterdir())}")
+    said = convert(good, out, folder=folder)
+    if "group_size=256 causal=false attn_dropout=0.0 shift_tokens=true laplace_attn_fn=false" not in said:
+        fail(f"the defaults are not told: {said}")
+    print("bad input: one line each, and nothing written")
+
+
+def main():
+    if not (EXECUTABLES / "Evaluate").exists() or not (EXECUTABLES / "Train").exists():
+        fail(f"{EXECUTABLES} has no Train and Evaluate; build them with swift build -c release")
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch)
+        from_here(folder)
+        for number, (wrapping, prefix, config) in enumerate(PEERS, 1):
+            from_the_peer(number, wrapping, prefix, config, folder)
+        bad_input(folder)
+
+
+main()
