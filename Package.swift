@@ -68,7 +68,7 @@ let package = Package(
         .testTarget(name: "TrainerTests", dependencies: ["Trainer"], resources: [.copy("Fixtures")]),
         .testTarget(
             name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer"], resources: [.copy("Fixtures")]),
-        .testTarget(name: "CommandTests", dependencies: ["ModelZoo"]),
+        .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,11 +1,23 @@
 import ArgumentParser
 import Foundation
+import ModelZoo
 
 /// A command whose errors are one line on standard error, `error: …`, without usage text around it.
 public protocol Command: ParsableCommand {}
 
+/// The exit codes of the commands.
+public enum ExitStatus {
+    /// Bad input, or something that failed.
+    public static let failure: Int32 = 1
+    /// A training whose numbers are no longer finite.
+    public static let diverged: Int32 = 3
+
+    /// Stopped by a signal, as shells number it.
+    public static func stopped(by signal: Int32) -> Int32 { 128 + signal }
+}
+
 extension Command {
-    /// Runs the command: exit code 0, or 1 for errors, or 64 for a command line that cannot be read.
+    /// Runs the command and exits with a code of `ExitStatus`, 0, or 64 for a command line that cannot be read.
     public static func main() {
         do {
             var command = try parseAsRoot()
@@ -13,18 +25,14 @@ extension Command {
         } catch {
             // Help and version are "errors" of the parser that succeed.
             if exitCode(for: error).isSuccess { exit(withError: error) }
-            let message = message(for: error).split(whereSeparator: \.isNewline).joined(separator: " ")
-            if !message.isEmpty { FileHandle.standardError.write(Data("error: \(message)\n".utf8)) }
-            exit(exitCode(for: error).rawValue)
+            showError(message(for: error))
+            Foundation.exit(exitStatus(of: error))
         }
     }
 
-    private static func exit(_ code: Int32) -> Never { Foundation.exit(code) }
-}
-
-/// Writes to standard output at once, so that text shows as it comes, in pipes too.
-public func show(_ text: String, terminator: String = "\n") {
-    FileHandle.standardOutput.write(Data((text + terminator).utf8))
+    private static func exitStatus(of error: any Error) -> Int32 {
+        exitCode(for: error).rawValue
+    }
 }
 
 /// Shows a share of the work on standard error, in one line that is written over and removed at the end; nothing where

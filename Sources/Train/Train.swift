@@ -9,6 +9,15 @@ struct Train: Command {
         usage: """
             Train --model ID [--preset NAME] [--config FILE] --data PATH ... [options]
             Train --resume FOLDER [--steps N | --epochs N | --minutes M] [options]
+            """,
+        discussion: """
+            On a terminal a line shows how the training stands; elsewhere there are plain lines. NO_COLOR turns colours \
+            off. The first Ctrl-C, SIGTERM or SIGHUP finishes the step, saves, and says how to go on; another Ctrl-C \
+            stops at once, with the loss of the steps since the last save.
+
+            Exit codes: 0 trained to the end; 1 bad input, or something failed (one line on standard error); 3 the \
+            training diverged: its numbers are no longer finite; 64 the command line could not be read; 130 stopped by \
+            Ctrl-C, 143 by SIGTERM, 129 by SIGHUP, 141 because nobody read the output any more, all of them after a save.
             """)
 
     @Option(help: "The architecture: \(ModelZoo.identifiers.joined(separator: ", ")).")
@@ -41,6 +50,7 @@ struct Train: Command {
     var resume: String?
 
     func run() throws {
+        let display = try TrainingDisplay(json: progress.json, quiet: progress.quiet)
         var command = TrainCommand()
         (command.model, command.preset, command.config) = (model, preset, config)
         (command.seed, command.threads, command.out, command.resume) = (seed, threads, out, resume)
@@ -48,10 +58,6 @@ struct Train: Command {
         steps.apply(to: &command)
         optimizer.apply(to: &command)
         progress.apply(to: &command)
-        var printer = ProgressPrinter()
-        try command.run(
-            report: { event in
-                if let text = progress.json ? event.jsonLine : printer.text(for: event) { show(text) }
-            }, prepared: { Interrupt.catchNext() }, stop: { Interrupt.isWanted })
+        try display.show(command)
     }
 }

@@ -106,8 +106,11 @@ struct ProgressOptions: ParsableArguments {
     @Option(help: "Steps between two saves; 0 for none but the last.")
     var saveEvery: Int?
 
-    @Flag(help: "Print a line of JSON a step.")
+    @Flag(help: "Print a line of JSON for every event: started, step, sample, saved, warning, finished, interrupted.")
     var json = false
+
+    @Flag(help: "Print nothing but errors.")
+    var quiet = false
 
     func apply(to command: inout TrainCommand) {
         (command.validateEvery, command.validationShare) = (validateEvery, validationShare)

@@ -157,6 +157,7 @@ import Testing
         try run.train(report: { last = $0 }, stop: { run.step >= 2 })
         #expect(run.step == 2)
         #expect(!run.isFinished)
+        #expect(last?.name == "interrupted")
         #expect(try SafetensorsFile(path: folder.path + "/run/weights.safetensors").metadata["step"] == "2")
     }
 

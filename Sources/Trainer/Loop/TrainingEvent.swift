@@ -52,27 +52,8 @@ extension TrainingEvent: CustomStringConvertible {
         case .saved(let step, let folder): "saved step \(step) in \(folder)"
         case .warning(let text): "warning: \(text)"
         case .finished(let step, let seconds): "finished after \(step) steps, \(Self.time(seconds))"
-        case .interrupted(let step, let seconds, let folder):
-            "stopped after \(step) steps, \(Self.time(seconds))" + (folder.map { "; saved in \($0)" } ?? "")
+        case .interrupted(let step, let seconds, _): "stopped after \(step) steps, \(Self.time(seconds))"
         }
-    }
-
-    /// What happened, in one word: the "event" of its line of JSON.
-    public var name: String {
-        switch self {
-        case .started: "started"
-        case .step: "step"
-        case .sample: "sample"
-        case .saved: "saved"
-        case .warning: "warning"
-        case .finished: "finished"
-        case .interrupted: "interrupted"
-        }
-    }
-
-    /// For programs: the metrics as one line of JSON; nil for everything but steps.
-    public var jsonLine: String? {
-        if case .step(let metrics, _) = self { metrics.line } else { nil }
     }
 
     static func time(_ seconds: Double) -> String {
@@ -89,6 +70,7 @@ extension TrainingSummary: CustomStringConvertible {
         parts.append(validationTokens > 0 ? "\(validationTokens) to validate with" : "no validation")
         parts.append("\(tokensPerStep) tokens a step")
         if let totalSteps { parts.append("\(totalSteps) steps") }
+        if let totalSeconds { parts.append(String(format: "%g minutes", totalSeconds / 60)) }
         if stepsMade > 0 { parts.append("resumed after step \(stepsMade)") }
         if let floor { parts.append(String(format: "floor %.4f bits/byte", floor)) }
         if let windowFloor { parts.append(String(format: "%.4f for one that sees only its window", windowFloor)) }
@@ -105,9 +87,18 @@ extension StepMetrics {
             format: "  loss %.4f  %.4f bits/byte  rate %.2e  gradient %.3g  %.0f tokens/s  ", loss, bitsPerByte,
             learningRate, gradientNorm, tokensPerSecond)
         text += TrainingEvent.time(seconds)
-        if let validation = extra["validation_bits_per_byte"] {
-            text += String(format: "  validation %.4f bits/byte", validation)
-        }
+        if let validation = validationSummary { text += "  " + validation }
         return text
+    }
+
+    /// What a validation found, for people; nil without one.
+    var validationSummary: String? {
+        guard let bits = extra["validation_bits_per_byte"] else { return nil }
+        var parts = [String(format: "validation %.4f bits/byte", bits)]
+        if let floor = extra["validation_floor"] { parts.append(String(format: "floor %.4f", floor)) }
+        for (name, key) in [("answered", "answered"), ("found", "validation_masked_accuracy")] {
+            if let share = extra[key] { parts.append(String(format: "%@ %.1f %%", name, share * 100)) }
+        }
+        return parts.joined(separator: "  ")
     }
 }

@@ -1,0 +1,76 @@
+import Foundation
+import ModelZoo
+
+/// Standard output or standard error, written to at once, so that text shows as it comes, in pipes too. What becomes of a
+/// failed write is left to the caller.
+public final class StandardStream {
+    /// Why nothing is written any more.
+    public enum Failure: Equatable {
+        /// Whoever read it has gone, as `head` does.
+        case noReader
+        /// The terminal has gone.
+        case noTerminal
+        /// Another reason, such as a full disk: an `errno`.
+        case system(Int32)
+    }
+
+    /// What the first failed write failed with.
+    public private(set) var failure: Failure?
+
+    private let descriptor: Int32
+
+    public init(_ descriptor: Int32 = STDOUT_FILENO) { self.descriptor = descriptor }
+
+    /// Has a pipe without a reader tell this by a failed write instead of ending the process.
+    public static func ignorePipeSignal() { signal(SIGPIPE, SIG_IGN) }
+
+    /// Writes all of it, or as much as can be; nothing after a failure.
+    public func write(_ text: String) {
+        guard failure == nil, !text.isEmpty else { return }
+        var text = text
+        text.withUTF8 { bytes in
+            var rest = UnsafeRawBufferPointer(bytes)[...]
+            while !rest.isEmpty, failure == nil {
+                let piece = UnsafeRawBufferPointer(rebasing: rest)
+                let count = Foundation.write(descriptor, piece.baseAddress, piece.count)
+                if count >= 0 { rest = rest.dropFirst(count) } else { recover(from: errno) }
+            }
+        }
+    }
+
+    private func recover(from code: Int32) {
+        switch code {
+        case EINTR: break
+        case EAGAIN:
+            // Somebody who shares the terminal has made it non-blocking.
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            poll(&waiting, 1, -1)
+        case EPIPE: failure = .noReader
+        case EIO where isatty(descriptor) == 1: failure = .noTerminal
+        default: failure = .system(code)
+        }
+    }
+}
+
+extension StandardStream.Failure {
+    /// The error where it is one.
+    public var error: InputError? {
+        guard case .system(let code) = self else { return nil }
+        return InputError("standard output: cannot be written: \(String(cString: strerror(code)))")
+    }
+}
+
+/// Writes to standard output at once. Ends the process where that fails, with one line on standard error.
+public func show(_ text: String, terminator: String = "\n") {
+    let output = StandardStream()
+    output.write(text + terminator)
+    guard let error = output.failure?.error else { return }
+    showError(error.message)
+    exit(ExitStatus.failure)
+}
+
+/// Writes an error to standard error, as the one line it is.
+func showError(_ message: String) {
+    let line = message.split(whereSeparator: \.isNewline).joined(separator: " ")
+    if !line.isEmpty { StandardStream(STDERR_FILENO).write("error: \(line)\n") }
+}

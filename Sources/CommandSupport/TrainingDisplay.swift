@@ -1,0 +1,77 @@
+import ArgumentParser
+import Foundation
+import ModelZoo
+
+/// Shows a training on standard output, has signals stop it, and says how it ended.
+public final class TrainingDisplay {
+    private let output = StandardStream()
+    private let terminal = Terminal()
+    private let isForPeople: Bool
+    private let isNoticeWanted: Bool
+    private var printer: ProgressPrinter
+
+    /// - Throws: `InputError` where both are asked for.
+    public init(json: Bool, quiet: Bool) throws {
+        if json && quiet { throw InputError("--quiet: cannot be combined with --json; expected one of the two") }
+        isForPeople = !json && !quiet
+        let forPeople: ProgressPrinter.Style = terminal.isInteractive ? .line(color: terminal.hasColor) : .lines
+        printer = ProgressPrinter(json ? .json : quiet ? .quiet : forPeople)
+        isNoticeWanted = !quiet && isatty(STDERR_FILENO) == 1
+    }
+
+    /// Runs a training.
+    /// - Throws: what the command throws; `ExitCode` where it was stopped.
+    public func show(_ command: TrainCommand) throws {
+        Interrupt.unblockSignals()
+        let outcome = try {
+            // So that the line of an error begins a line.
+            defer { output.write(printer.end()) }
+            return try command.run(
+                report: { [self] in output.write(printer.output(for: $0, width: terminal.width)) },
+                prepared: { [self] in
+                    StandardStream.ignorePipeSignal()
+                    Interrupt.catchSignals(withNotice: isNoticeWanted)
+                },
+                stop: { [self] in Interrupt.isWanted || isOutputMissed })
+        }()
+        if case .stopped(let arguments) = outcome, isForPeople {
+            output.write("go on with: \(Self.commandLine(arguments))\n")
+        }
+        if let error = output.failure?.error { throw error }
+        guard case .stopped = outcome else { return }
+        throw ExitCode(ExitStatus.stopped(by: Interrupt.caught ?? SIGPIPE))
+    }
+
+    /// Whether nobody can read what the training says who seems to have wanted to. A terminal that was closed is none of
+    /// these: the system says by SIGHUP whether the training is to end with it.
+    private var isOutputMissed: Bool {
+        switch output.failure {
+        case .noReader, .system: true
+        case .noTerminal, nil: false
+        }
+    }
+
+    private static func commandLine(_ arguments: [String]) -> String {
+        let folder = FileManager.default.currentDirectoryPath
+        return ([invocation(CommandLine.arguments[0], from: folder)] + arguments).map(quoted).joined(separator: " ")
+    }
+}
+
+/// How a program that was started as `name` is started again from the same folder: a path as short as can be, or the bare
+/// name where a shell has found it.
+func invocation(_ name: String, from folder: String) -> String {
+    guard name.contains("/") else { return name }
+    let prefix = folder.hasSuffix("/") ? folder : folder + "/"
+    guard name.hasPrefix(prefix) else { return name }
+    let rest = String(name.dropFirst(prefix.count))
+    return rest.contains("/") ? rest : "./" + rest
+}
+
+/// A word as a POSIX shell reads it back: in single quotes where it has to be.
+func quoted(_ word: String) -> String {
+    let plain = word.unicodeScalars.allSatisfy {
+        ("a"..."z").contains($0) || ("A"..."Z").contains($0) || ("0"..."9").contains($0)
+            || "_-./+:@%,=".unicodeScalars.contains($0)
+    }
+    return plain && !word.isEmpty ? word : "'" + word.replacingOccurrences(of: "'", with: "'\\''") + "'"
+}
