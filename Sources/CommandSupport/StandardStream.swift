@@ -60,10 +60,12 @@ extension StandardStream.Failure {
     }
 }
 
-/// Writes to standard output at once. Ends the process where that fails, with one line on standard error.
+/// Writes to standard output at once. Ends the process where that fails: with one line on standard error, or quietly where
+/// the reader has gone.
 public func show(_ text: String, terminator: String = "\n") {
     let output = StandardStream()
     output.write(text + terminator)
+    if output.failure == .noReader { exit(ExitStatus.stopped(by: SIGPIPE)) }
     guard let error = output.failure?.error else { return }
     showError(error.message)
     exit(ExitStatus.failure)
