@@ -7,6 +7,15 @@ struct TextOptions: ParsableArguments {
     @Option(parsing: .upToNextOption, help: "The text: files or folders; .gz is decompressed.")
     var data: [String] = []
 
+    @Option(
+        help:
+            "What is a document: none (the whole text is one), files, lines, or what ends with byte:N. (default: none)"
+    )
+    var documents: String?
+
+    @Option(help: "random windows, or sequential: each row of a batch goes on in the next. (default: random)")
+    var order: String?
+
     @Option(help: "A text of its own to validate with.")
     var validation: String?
 
@@ -17,7 +26,8 @@ struct TextOptions: ParsableArguments {
     var tokenizer: String?
 
     func apply(to command: inout TrainCommand) {
-        (command.data, command.validation) = (data, validation)
+        (command.data, command.documents, command.order) = (data, documents, order)
+        command.validation = validation
         (command.validationFraction, command.tokenizer) = (validationFraction, tokenizer)
     }
 }

@@ -44,6 +44,13 @@ import Testing
         try expectRefusal("--tokenizer: expected one of bytes, characters, found \"byte\"; did you mean \"bytes\"?") {
             $0.tokenizer = "byte"
         }
+        try expectRefusal(
+            "--order: expected one of random, sequential, found \"sequentail\"; did you mean \"sequential\"?"
+        ) {
+            $0.order = "sequentail"
+        }
+        let separators = "none, files, lines or byte:N with N from 0 to 255, 0x00 to 0xff, or one of \\n \\r \\t \\0"
+        try expectRefusal("--documents: expected \(separators), found \"byte:256\"") { $0.documents = "byte:256" }
         try expectRefusal("--threads: expected a whole number of at least 1, found 0") { $0.threads = 0 }
         try expectRefusal("--dropout: expected a number of at least 0 and below 1, found 1.0") { $0.dropout = 1 }
         try expectRefusal("--steps: expected a whole number of at least 1, found 0") { $0.steps = 0 }
@@ -149,6 +156,10 @@ import Testing
         try expectRefusal("\(none): cannot be read: No such file or directory") { $0.data = [none] }
         try expectRefusal("\(none): cannot be read: No such file or directory") { $0.validation = none }
         let empty = try workspace.write("", "empty.txt")
+        let text = try workspace.text()
+        try expectRefusal("--documents byte:7: \(text) is a single document; expected the byte between two") {
+            ($0.data, $0.documents) = ([text], "byte:7")
+        }
         try expectRefusal("\(empty): is empty; expected a text") { $0.data = [empty] }
         let short = try workspace.write("0123456789", "short.txt")
         try expectRefusal("\(short): has 10 tokens; a sequence length of 16 needs at least 17") { $0.data = [short] }

@@ -60,13 +60,14 @@ import Testing
         (command.optimizer, command.learningRate, command.schedule, command.warmup) = ("sgd", 0.5, "noam", 7)
         (command.weightDecay, command.momentum, command.clip, command.dropout) = (0.25, 0.5, 0, 0.125)
         (command.seed, command.validateEvery, command.saveEvery) = (11, 3, 4)
+        (command.documents, command.order) = ("byte:0x2E", "sequential")
         (command.sampleEvery, command.sampleLength, command.validationShare) = (5, 6, 0.75)
         try command.lines()
         let run = try RunFolder(path: workspace.path("run")).configuration()
         #expect(
             run.training
                 == TrainingOptions(
-                    sequenceLength: 16, batchSize: 2, accumulate: 1, length: .steps(1),
+                    order: .sequential, sequenceLength: 16, batchSize: 2, accumulate: 1, length: .steps(1),
                     optimizer: .sgd(momentum: 0.5, weightDecay: 0.25), learningRate: 0.5, schedule: .noam,
                     warmupSteps: 7,
                     clip: nil, validateEvery: 3, validationShare: 0.75, sampleEvery: 5, sampleLength: 6, saveEvery: 4,
@@ -74,6 +75,7 @@ import Testing
         #expect(run.threads == Threads.count)
         #expect(run.origin.model == "flash")
         #expect(run.origin.data == [workspace.path("text.txt")])
+        #expect(run.origin.documents == .marker(UInt8(ascii: ".")))
         #expect(run.origin.validation == workspace.path("other.txt"))
         #expect(run.validationTokens == (try workspace.read("other.txt").count))
         #expect(run.origin.configuration.objectValue?["attn_dropout"] == .number(0.125))

@@ -1,6 +1,7 @@
 import Tensors
 import Testing
-import Trainer
+
+@testable import Trainer
 
 @Suite struct WindowSamplerTests {
     private func sampler(
@@ -61,6 +62,25 @@ import Trainer
         expectError("numbers: has 7 tokens; a sequence length of 7 needs at least 8") { try sampler(7) }
     }
 
+    @Test func windowsEndWithTheirDocument() throws {
+        // Of the 13 places where a window of five fits, the markers, with nothing to predict after them, are left out.
+        let text = "abcd.ef..g.hijklmn"
+        let sampler = try WindowSampler(
+            byteTokens(text, .marker(UInt8(ascii: "."))), sequenceLength: 5, batchSize: 3, seed: 1)
+        let expected = [
+            "^abcd_>bcd._", "^bcd__>cd.__", "^cd___>d.___", "^d____>.____", "^ef___>f.___", "^f____>.____",
+            "^g____>.____", "^hijkl>ijklm", "^ijklm>jklmn",
+        ]
+        // 9 places, 30,000 draws: a χ² with 8 degrees of freedom, above 31.8 in 1 of 10,000 seeds.
+        var counts: [String: Int] = [:]
+        for step in 0..<10_000 {
+            for window in picture(sampler.batch(at: step)) { counts[window, default: 0] += 1 }
+        }
+        #expect(Set(counts.keys) == Set(expected))
+        let mean = 30_000.0 / 9
+        #expect(counts.values.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) / mean } < 31.8)
+    }
+
     @Test func epochsAreRoundedUp() throws {
         #expect(try sampler(211, length: 7, batch: 3).batchesPerEpoch == 10)  // 210 targets, 21 a batch
         #expect(try sampler(212, length: 7, batch: 3).batchesPerEpoch == 11)
@@ -87,9 +107,36 @@ import Trainer
     @Test func theRestIsABatchOfItsOwn() throws {
         let windows = try SequentialWindows(countingTokens(24), sequenceLength: 4, batchSize: 2)
         #expect(windows.map(\.shape) == [[2, 4], [2, 4], [1, 4], [1, 3]])
-        #expect(windows[3].inputs == [20, 21, 22])
+        #expect(Array(windows).last?.inputs == [20, 21, 22])
         let whole = try SequentialWindows(countingTokens(17), sequenceLength: 4, batchSize: 2)
         #expect(whole.map(\.shape) == [[2, 4], [2, 4]])
+    }
+
+    @Test func documentsAreReadInOrder() throws {
+        let text = try byteTokens("abcdef.g..hi.k", .marker(UInt8(ascii: ".")))
+        let single = try SequentialWindows(text, sequenceLength: 4)
+        #expect(single.map(picture) == [["^abcd>bcde"], ["ef>f."], ["^g>."], ["^hi>i."]])
+        let pairs = try SequentialWindows(text, sequenceLength: 4, batchSize: 3)
+        #expect(pairs.map(picture) == [["^abcd>bcde", "^ef__>f.__", "^g___>.___"], ["^hi>i."]])
+        #expect(pairs.targetCount == 9)
+    }
+
+    @Test(arguments: 0..<200)
+    func windowsAreThoseOfALoopOverAllTargets(seed: Int) throws {
+        let example = DocumentExample(seed: seed, separator: .marker(DocumentExample.marker))
+        let (length, size) = (1 + seed % 9, 1 + seed % 4)
+        var runs = example.runs(of: 1..<example.tokens.count, length: length)[...]
+        guard !runs.isEmpty else { return }
+        let windows = try SequentialWindows(example.source, sequenceLength: length, batchSize: size)
+        #expect(windows.targetCount == runs.reduce(0) { $0 + $1.count })
+        for batch in windows {
+            let rows = Array(runs.prefix(size))
+            let starts = rows.map { size > 1 || example.starts.contains($0[0] - 1) }
+            #expect(
+                example.isEqual(batch, rows, length: rows.map(\.count).max() ?? 0, startsDocument: starts))
+            runs = runs.dropFirst(size)
+        }
+        #expect(runs.isEmpty)
     }
 
     @Test func aPartOfAText() throws {

@@ -16,13 +16,14 @@ extension TrainCommand {
         try options.validate()
 
         guard !data.isEmpty else { throw InputError("--data is missing; expected a text: files or folders") }
+        let separator = try separator()
         let text = try TextSource(paths: data)
         let validationText = try validation.map { try TextSource(path: $0) }
         let kind: TokenizerKind = try option("--tokenizer", tokenizer ?? TokenizerKind.bytes.rawValue)
         let tokenizer = try kind.makeTokenizer(learningFrom: [text] + (validationText.map { [$0] } ?? []))
         let split = try makeSplit(
-            tokenizer, text, validationText, fraction: validationFraction ?? 0.1, sequenceLength: options.sequenceLength
-        )
+            tokenizer, text, validationText, separator, fraction: validationFraction ?? 0.1,
+            sequenceLength: options.sequenceLength)
 
         let configuration = architecture.configuration(
             try architecture.fitting(given, file: file, to: tokenizer), sequenceLength: options.sequenceLength,
@@ -31,7 +32,7 @@ extension TrainCommand {
             configuration, file: file, key: RandomKey(seed: options.seed).child(-1))  // steps count from 0
         let origin = RunOrigin(
             model: model, configuration: configuration, data: data.map(\.absolutePath),
-            validation: validation?.absolutePath, validationFraction: validationFraction ?? 0.1)
+            documents: separator, validation: validation?.absolutePath, validationFraction: validationFraction ?? 0.1)
         return try begin(made, split, tokenizer, options, origin, host)
     }
 

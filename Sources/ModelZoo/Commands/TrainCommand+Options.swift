@@ -8,6 +8,7 @@ extension TrainCommand {
         func set<Value>(_ path: WritableKeyPath<TrainingOptions, Value>, _ value: Value?) {
             if let value { options[keyPath: path] = value }
         }
+        set(\.order, try order.map { try option("--order", $0) })
         set(\.sequenceLength, sequenceLength)
         set(\.batchSize, batchSize)
         set(\.accumulate, accumulate)
@@ -44,6 +45,15 @@ extension TrainCommand {
         if let sampleEvery { options.sampleEvery = sampleEvery }
         if let sampleLength { options.sampleLength = sampleLength }
         if let saveEvery { options.saveEvery = saveEvery }
+    }
+
+    /// - Throws: `InputError` that names the option when it says no such separator.
+    func separator() throws -> DocumentSeparator {
+        let text = documents ?? DocumentSeparator.nothing.description
+        guard let separator = DocumentSeparator(text) else {
+            throw InputError("--documents: expected \(DocumentSeparator.expectedText), found \(JSONValue.quoted(text))")
+        }
+        return separator
     }
 
     func length() throws -> TrainingLength? {

@@ -3,7 +3,8 @@ extension TrainCommand {
         try refuse(
             [
                 ("--model", model != nil), ("--preset", preset != nil), ("--config", config != nil),
-                ("--tokenizer", tokenizer != nil), ("--validation-fraction", validationFraction != nil),
+                ("--documents", documents != nil), ("--order", order != nil), ("--tokenizer", tokenizer != nil),
+                ("--validation-fraction", validationFraction != nil),
                 ("--sequence-length", sequenceLength != nil), ("--batch-size", batchSize != nil),
                 ("--accumulate", accumulate != nil), ("--optimizer", optimizer != nil),
                 ("--learning-rate", learningRate != nil), ("--schedule", schedule != nil), ("--warmup", warmup != nil),
@@ -17,7 +18,7 @@ extension TrainCommand {
         let validationText = try (validation ?? saved.origin.validation).map { try TextSource(path: $0) }
         let tokenizer = try folder.tokenizer()
         let split = try makeSplit(
-            tokenizer, text, validationText, fraction: saved.origin.validationFraction,
+            tokenizer, text, validationText, saved.origin.documents, fraction: saved.origin.validationFraction,
             sequenceLength: saved.training.sequenceLength)
         return try goOn(folder.makeModel(saved), folder, split, tokenizer, try length(), host)
     }
@@ -52,12 +53,17 @@ extension TrainCommand {
 }
 
 func makeSplit(
-    _ tokenizer: any Tokenizer, _ text: TextSource, _ validation: TextSource?, fraction: Double, sequenceLength: Int
+    _ tokenizer: any Tokenizer, _ text: TextSource, _ validation: TextSource?, _ documents: DocumentSeparator,
+    fraction: Double, sequenceLength: Int
 ) throws -> DataSplit {
-    let tokens = try tokenizer.tokens(of: text)
+    let tokens = try tokenizer.tokens(of: text).separated(by: documents)
+    if case .marker = documents, tokens.documentEnd(after: 0) == tokens.count {
+        throw InputError("--documents \(documents): \(text.name) is a single document; expected the byte between two")
+    }
     guard let validation else {
         return try DataSplit(tokens, validationFraction: fraction, sequenceLength: sequenceLength)
     }
     return try DataSplit(
-        training: tokens, validation: tokenizer.tokens(of: validation), sequenceLength: sequenceLength)
+        training: tokens, validation: tokenizer.tokens(of: validation).separated(by: documents),
+        sequenceLength: sequenceLength)
 }

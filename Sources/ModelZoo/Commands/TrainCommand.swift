@@ -6,9 +6,12 @@ public struct TrainCommand: Sendable {
     public var preset: String?
     public var config: String?
     public var data: [String] = []
+    /// none, files, lines or byte:N.
+    public var documents: String?
     public var validation: String?
     public var validationFraction: Double?
     public var tokenizer: String?
+    public var order: String?
     public var sequenceLength: Int?
     public var batchSize: Int?
     public var accumulate: Int?

@@ -1,3 +1,4 @@
+import Foundation
 import NN
 
 /// One token a byte of the UTF-8 text: 256 tokens, any text, nothing to learn or to keep.
@@ -42,5 +43,20 @@ private struct ByteTokens: TokenStorage {
         var checksum = CRC32()
         text.forEachPiece(of: range) { _, bytes in checksum.update(bytes) }
         return checksum.value
+    }
+
+    func fileEnd(after position: Int) -> Int { text.document(at: position).range.upperBound }
+
+    func forEachPosition(of token: Int32, in range: Range<Int>, _ body: (Int) -> Bool) {
+        guard let byte = UInt8(exactly: token) else { return }
+        text.forPieces(of: range) { offset, bytes in
+            var rest = bytes
+            while let start = rest.baseAddress, let found = memchr(start, Int32(byte), rest.count) {
+                let position = UnsafeRawPointer(found) - bytes.baseAddress!
+                guard body(range.lowerBound + offset + position) else { return false }
+                rest = UnsafeRawBufferPointer(rebasing: bytes[(position + 1)...])
+            }
+            return true
+        }
     }
 }

@@ -65,25 +65,32 @@ public struct CharacterTokenizer: Tokenizer {
     /// Encodes the whole text at once into memory: one byte a character when the vocabulary has at most 256 of them,
     /// two up to 65,536, else four.
     public func tokens(of text: TextSource) throws -> TokenSource {
+        var fileEnds: [Int] = []
         let array: CompactTokens.Array =
             switch vocabularySize {
-            case ...(1 << 8): .bytes(try compactTokens(of: text))
-            case ...(1 << 16): .words(try compactTokens(of: text))
-            default: .integers(try compactTokens(of: text))
+            case ...(1 << 8): .bytes(try compactTokens(of: text, &fileEnds))
+            case ...(1 << 16): .words(try compactTokens(of: text, &fileEnds))
+            default: .integers(try compactTokens(of: text, &fileEnds))
             }
         let widths = vocabulary.map { UInt8(UTF8.width($0)) }
-        return TokenSource(name: text.name, storage: CompactTokens(tokens: array, widths: widths))
+        let ascii = (0..<128).map { token(of: Unicode.Scalar(UInt8($0))) }
+        return TokenSource(
+            name: text.name, storage: CompactTokens(tokens: array, widths: widths, ascii: ascii, fileEnds: fileEnds))
     }
 
-    private func compactTokens<Element: FixedWidthInteger>(of text: TextSource) throws -> [Element] {
+    private func compactTokens<Element: FixedWidthInteger>(
+        of text: TextSource, _ fileEnds: inout [Int]
+    ) throws -> [Element] {
         var tokens: [Element] = []
         tokens.reserveCapacity(text.count)  // exact for ASCII; what is not filled is never touched
         try text.forEachScalar { scalar, document, offset in
+            if offset == 0, document.range.lowerBound > 0 { fileEnds.append(tokens.count) }
             guard let token = token(of: scalar) else {
                 throw InputError("\(document.location(of: offset)): \(unknown(scalar))")
             }
             tokens.append(Element(truncatingIfNeeded: token))
         }
+        fileEnds.append(tokens.count)
         return tokens
     }
 
@@ -112,6 +119,10 @@ private struct CompactTokens: TokenStorage {
     let tokens: Array
     /// The length of each token's character in UTF-8.
     let widths: [UInt8]
+    /// The tokens of the characters of one byte.
+    let ascii: [Int32?]
+    /// The position after the last token of each file.
+    let fileEnds: [Int]
 
     var count: Int {
         switch tokens {
@@ -135,6 +146,19 @@ private struct CompactTokens: TokenStorage {
         case .words(let tokens): byteCount(tokens, range)
         case .integers(let tokens): byteCount(tokens, range)
         }
+    }
+
+    func token(of byte: UInt8) -> Int32? { byte < 128 ? ascii[Int(byte)] : nil }
+
+    func fileEnd(after position: Int) -> Int {
+        var candidates = fileEnds.indices  // the first end beyond the position, by bisection
+        while candidates.count > 1 {
+            let middle = candidates.lowerBound + candidates.count / 2
+            candidates =
+                fileEnds[middle - 1] > position
+                ? candidates.lowerBound..<middle : middle..<candidates.upperBound
+        }
+        return fileEnds[candidates.lowerBound]
     }
 
     private func copy(

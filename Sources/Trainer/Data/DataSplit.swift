@@ -9,7 +9,7 @@ public struct DataSplit: Sendable {
     /// What is known of the validation text; nil for texts from outside.
     public var knowledge: TextKnowledge?
 
-    /// Holds back the end of a text.
+    /// Holds back the end of a text; if it consists of documents, whole ones as long as enough is left to validate with.
     /// - Parameters:
     ///   - validationFraction: the share of the tokens, at least 0 (no validation) and below 1.
     ///   - sequenceLength: what the training windows have; each part must have one token more.
@@ -25,13 +25,21 @@ public struct DataSplit: Sendable {
             validation = nil
             return
         }
-        let boundary = tokens.count - Int((Double(tokens.count) * validationFraction).rounded())
+        let boundary = Self.boundary(in: tokens, validationFraction, sequenceLength: sequenceLength)
         let share = String(format: "%.4g %%", validationFraction * 100)
         training = tokens.slice(0..<boundary, name: "\(tokens.name) (without the last \(share))")
         let validation = tokens.slice(boundary..<tokens.count, name: "\(tokens.name) (the last \(share))")
         try Self.requireLength(of: training, sequenceLength: sequenceLength)
         try Self.requireLength(of: validation, sequenceLength: sequenceLength)
         self.validation = validation
+    }
+
+    /// Where the held back part begins: with the next document, unless that leaves less than a window of it.
+    private static func boundary(in tokens: TokenSource, _ fraction: Double, sequenceLength: Int) -> Int {
+        let boundary = tokens.count - Int((Double(tokens.count) * fraction).rounded())
+        guard boundary > 0, tokens.separator != .nothing else { return boundary }
+        let documentStart = tokens.documentEnd(after: boundary - 1)
+        return tokens.count - documentStart > sequenceLength ? documentStart : boundary
     }
 
     /// Validates with a text of its own.

@@ -8,7 +8,7 @@ extension TokenSource {
     /// tokens as 32-bit numbers, the low byte first. The whole text is read, in pieces, so the memory does not grow with
     /// it. A change of one byte is always found; 1 in 2³² of larger ones is not.
     public func fingerprint() -> String {
-        String(format: "%08x", checksum())
+        String(format: "%08x", storage.checksum(of: range))
     }
 }
 

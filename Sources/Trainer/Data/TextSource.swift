@@ -59,7 +59,7 @@ public struct TextSource: Sendable {
 
     /// The byte at a position of the whole text.
     public subscript(position: Int) -> UInt8 {
-        let document = documents[index(of: position)]
+        let document = document(at: position)
         return document.bytes.withUnsafeBytes { $0[position - document.range.lowerBound] }
     }
 
@@ -84,15 +84,26 @@ public struct TextSource: Sendable {
     /// Calls `body` with the bytes of a range where they lie, at most a megabyte and one document at once, in order.
     /// - Parameter body: gets the offset of the piece within `range`, and its bytes, valid until it returns.
     func forEachPiece(of range: Range<Int>, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) rethrows {
+        try forPieces(of: range) { offset, bytes in
+            try body(offset, bytes)
+            return true
+        }
+    }
+
+    /// Does so as long as `body` returns true.
+    func forPieces(
+        of range: Range<Int>, while body: (Int, UnsafeRawBufferPointer) throws -> Bool
+    ) rethrows {
         require(
             range.lowerBound >= 0 && range.upperBound <= count,
             "TextSource: bytes \(range) of \(name), which has \(count)")
         var position = range.lowerBound
-        while position < range.upperBound {
-            let document = documents[index(of: position)]
+        var isWanted = true
+        while isWanted, position < range.upperBound {
+            let document = document(at: position)
             let end = min(range.upperBound, document.range.upperBound, position + 1 << 20)
             let start = document.range.lowerBound
-            try document.bytes.withUnsafeBytes { bytes in
+            isWanted = try document.bytes.withUnsafeBytes { bytes in
                 try body(position - range.lowerBound, .init(rebasing: bytes[position - start..<end - start]))
             }
             document.bytes.release(position - start..<end - start)
@@ -100,8 +111,8 @@ public struct TextSource: Sendable {
         }
     }
 
-    /// The index of the document in which a position lies, by bisection.
-    private func index(of position: Int) -> Int {
+    /// The document in which a position lies, by bisection.
+    func document(at position: Int) -> Document {
         require(position >= 0 && position < count, "TextSource: byte \(position) of \(name), which has \(count)")
         var candidates = documents.indices
         while candidates.count > 1 {
@@ -110,6 +121,6 @@ public struct TextSource: Sendable {
                 documents[middle].range.lowerBound <= position
                 ? middle..<candidates.upperBound : candidates.lowerBound..<middle
         }
-        return candidates.lowerBound
+        return documents[candidates.lowerBound]
     }
 }

@@ -56,7 +56,7 @@ extension LanguageModel {
         var carries: [Carry?] = []
         for (index, window) in windows.enumerated() {
             try requireVocabulary(of: window, in: text)
-            if !carriesState || carries.isEmpty { carries = window.rowsWithoutCarry() }
+            if !carriesState || window.startsDocument == [true] { carries = window.rowsWithoutCarry() }
             let batch = objective.examples(of: window, key: RandomKey(seed: 0).child(index))
             withoutGradients {
                 for segment in segments(of: batch.shape[1]) {
@@ -97,9 +97,9 @@ private struct EvaluationSums {
     }
 
     func result(of text: TokenSource, answers: [AnsweredQuestions]) -> EvaluationResult {
-        let whole = text.slice(1..<text.count, name: text.name)
-        // Exact where all tokens but the first were predicted.
-        let bytes = Int((Double(whole.byteCount()) * Double(targets) / Double(whole.count)).rounded())
+        // Exact where all tokens but the first of each document were predicted.
+        let share = Double(targets) / Double(text.targetCount())
+        let bytes = Int((Double(text.targetByteCount()) * share).rounded())
         return EvaluationResult(
             tokens: targets, bytes: max(bytes, 1), loss: nats / Double(targets),
             maskedAccuracy: isMasked ? Double(found) / Double(targets) : nil, answers: answers)

@@ -12,10 +12,20 @@ public enum TrainingLength: Sendable, Hashable {
     case minutes(Double)
 }
 
+/// Which windows of the text a batch holds, by the names that `--order` takes.
+public enum DataOrder: String, CaseIterable, Sendable {
+    /// Windows from random places.
+    case random
+    /// Each row goes on where it stopped in the batch before, and a model that carries something carries it along.
+    case sequential
+}
+
 /// How a model is trained: everything but the model, the text, and where the results go.
 public struct TrainingOptions: Sendable, Hashable {
     /// What the model learns to predict.
     public var objective: ObjectiveKind
+    /// Which windows are in a batch.
+    public var order: DataOrder
     /// Tokens in a window.
     public var sequenceLength: Int
     /// Windows in a batch.
@@ -51,7 +61,8 @@ public struct TrainingOptions: Sendable, Hashable {
     public static let validationTokens = 1 << 18
 
     public init(
-        objective: ObjectiveKind = .nextToken, sequenceLength: Int = 256, batchSize: Int = 8, accumulate: Int = 1,
+        objective: ObjectiveKind = .nextToken, order: DataOrder = .random, sequenceLength: Int = 256,
+        batchSize: Int = 8, accumulate: Int = 1,
         length: TrainingLength = .steps(1000),
         optimizer: OptimizerOptions = .adam(), learningRate: Double = 3e-4,
         schedule: LearningRateSchedule.Shape = .constant, warmupSteps: Int = 0, learningRateFloor: Double = 0,
@@ -59,6 +70,7 @@ public struct TrainingOptions: Sendable, Hashable {
         sampleLength: Int = 256, saveEvery: Int = 100, seed: UInt64 = 0
     ) {
         self.objective = objective
+        self.order = order
         self.sequenceLength = sequenceLength
         self.batchSize = batchSize
         self.accumulate = accumulate

@@ -24,7 +24,3 @@ extension TokenBatch {
         return (cut(inputs), cut(targets))
     }
 }
-
-extension TokenBatch {
-    var startsDocument: [Bool] { Array(repeating: false, count: shape[0]) }
-}

@@ -10,6 +10,8 @@ public struct RunOrigin: Sendable, Hashable {
     public var configuration: JSONValue
     /// The files and folders of the text.
     public var data: [String]
+    /// What ends the documents of the text, and of the validation text.
+    public var documents: DocumentSeparator
     /// The file or folder of a validation text of its own.
     public var validation: String?
     /// Without one: the share of the text, at its end, that is held back.
@@ -17,11 +19,12 @@ public struct RunOrigin: Sendable, Hashable {
 
     public init(
         model: String = "custom", configuration: JSONValue = .object([:]), data: [String] = [],
-        validation: String? = nil, validationFraction: Double = 0.1
+        documents: DocumentSeparator = .nothing, validation: String? = nil, validationFraction: Double = 0.1
     ) {
         self.model = model
         self.configuration = configuration
         self.data = data
+        self.documents = documents
         self.validation = validation
         self.validationFraction = validationFraction
     }
@@ -46,6 +49,7 @@ public struct RunConfiguration: Sendable, Hashable {
             "tokenizer": .string(tokenizer.rawValue),
             "data": .object([
                 "paths": .array(origin.data.map(JSONValue.string)),
+                "documents": .string(origin.documents.description),
                 "validation": origin.validation.map(JSONValue.string) ?? .null,
                 "validation_fraction": .number(origin.validationFraction),
                 "training_tokens": .integer(trainingTokens), "validation_tokens": .integer(validationTokens),
@@ -68,8 +72,13 @@ public struct RunConfiguration: Sendable, Hashable {
         guard let paths = data.value("paths")?.arrayValue?.map(\.stringValue), !paths.contains(nil) else {
             throw data.error("paths", "expected a list of strings")
         }
+        let documents = try data.string("documents")
+        guard let separator = DocumentSeparator(documents) else {
+            throw data.error(
+                "documents", "expected \(DocumentSeparator.expectedText), found \(JSONValue.quoted(documents))")
+        }
         origin = RunOrigin(
-            model: model, configuration: configuration, data: paths.compactMap { $0 },
+            model: model, configuration: configuration, data: paths.compactMap { $0 }, documents: separator,
             validation: try data.optionalString("validation"),
             validationFraction: try data.double("validation_fraction", in: 0..<1))
         trainingTokens = try data.int("training_tokens", in: 0...)

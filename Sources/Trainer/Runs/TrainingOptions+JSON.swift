@@ -6,7 +6,8 @@ extension TrainingOptions {
     var json: JSONValue {
         func optional(_ value: Double?) -> JSONValue { value.map(JSONValue.number) ?? .null }
         var members: [String: JSONValue] = [
-            "objective": .string(objective.rawValue), "sequence_length": .integer(sequenceLength),
+            "objective": .string(objective.rawValue), "order": .string(order.rawValue),
+            "sequence_length": .integer(sequenceLength),
             "batch_size": .integer(batchSize),
             "accumulate": .integer(accumulate), "optimizer": optimizer.json, "learning_rate": .number(learningRate),
             "schedule": .string(schedule.rawValue), "warmup": .integer(warmupSteps),
@@ -36,7 +37,8 @@ extension TrainingOptions {
         default: throw reader.error("steps", "expected exactly one of steps, epochs, minutes")
         }
         self.init(
-            objective: try reader.option("objective"), sequenceLength: try reader.int("sequence_length"),
+            objective: try reader.option("objective"), order: try reader.option("order"),
+            sequenceLength: try reader.int("sequence_length"),
             batchSize: try reader.int("batch_size"),
             accumulate: try reader.int("accumulate"), length: length,
             optimizer: try OptimizerOptions(reader.value("optimizer") ?? .object([:]), file: "\(file), optimizer"),

@@ -1,0 +1,51 @@
+import NN
+import Tensors
+
+/// Inputs and targets of one step, the target of each token being the token after it.
+///
+/// A row holds tokens of one document. Where that ends before the row does, inputs are 0 and targets `ignoredTarget`.
+public struct TokenBatch: Sendable, Equatable {
+    /// `[batch, length]`, row after row.
+    public internal(set) var inputs: [Int32]
+    /// `[batch, length]`, row after row.
+    public internal(set) var targets: [Int32]
+    /// `[batch, length]`.
+    public let shape: [Int]
+    /// Of each row, whether it has nothing to do with the same row of the batch before, so that a state carried from
+    /// there must be dropped.
+    public let startsDocument: [Bool]
+    /// The number of targets that count.
+    public var targetCount: Int { targets.count { $0 != ignoredTarget } }
+
+    /// A row to be made.
+    struct Row {
+        /// Inputs and targets together: the first is no target, the last no input. Empty for a row of padding.
+        var tokens: Range<Int>
+        var startsDocument: Bool
+    }
+
+    init(_ source: TokenSource, rows: [Row], length: Int) {
+        shape = [rows.count, length]
+        var inputs: [Int32] = []
+        var targets: [Int32] = []
+        inputs.reserveCapacity(rows.count * length)
+        targets.reserveCapacity(rows.count * length)
+        for row in rows {
+            let tokens = source[row.tokens]
+            let padding = length - max(0, tokens.count - 1)
+            inputs += tokens.dropLast()
+            inputs += repeatElement(0, count: padding)
+            targets += tokens.dropFirst()
+            targets += repeatElement(ignoredTarget, count: padding)
+        }
+        self.inputs = inputs
+        self.targets = targets
+        startsDocument = rows.map(\.startsDocument)
+    }
+
+    /// Windows of `length + 1` tokens, one from each of `starts`.
+    init(_ source: TokenSource, starts: [Int], length: Int) {
+        let rows = starts.map { Row(tokens: $0..<$0 + length + 1, startsDocument: true) }
+        self.init(source, rows: rows, length: length)
+    }
+}
