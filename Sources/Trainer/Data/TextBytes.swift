@@ -27,11 +27,13 @@ enum TextBytes: Sendable {
     /// text of a gigabyte is not a gigabyte large. They are read again when touched again, by whichever thread.
     func release(_ range: Range<Int>) {
         guard case .mapped(let file) = self, !range.isEmpty else { return }
-        // Touching one page of a file maps its neighbours as well, 64 KiB in all, if they are in the system's cache.
-        let neighbourhood = 1 << 16
-        let start = range.lowerBound / neighbourhood * neighbourhood
-        let end = min(file.count, (range.upperBound + neighbourhood - 1) / neighbourhood * neighbourhood)
+        // Touching one page of a file maps its neighbours as well if they are in the system's cache, as far as 2 MiB away:
+        // Linux maps the 64 KiB around it, and all of what it keeps in one piece.
+        let reach = 1 << 21
         file.withUnsafeBytes { bytes in
+            let page = 1 << 16  // a multiple of what any system calls a page
+            let start = max(0, range.lowerBound - reach) / page * page
+            let end = min(file.count, range.upperBound + reach)
             let address = UnsafeMutableRawPointer(mutating: bytes.baseAddress! + start)
             _ = madvise(address, end - start, MADV_DONTNEED)
         }
