@@ -82,6 +82,27 @@ import Testing
         #expect(weights.metadata["step"] == "0")
     }
 
+    /// What `nohup` asks for.
+    @Test func aHangupThatIsIgnoredStaysSo() throws {
+        let process = workspace.process("Train", [])
+        let train = process.executableURL!.path
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments =
+            ["-c", "trap '' HUP; exec \"$0\" \"$@\"", train] + (try workspace.tinyArguments()) + ["--json"]
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let reader = output.fileHandleForReading
+        _ = reader.availableData
+        kill(process.processIdentifier, SIGHUP)
+        // Hundreds of steps later it has surely come.
+        _ = try reader.read(upToCount: 100_000)
+        kill(process.processIdentifier, SIGTERM)
+        _ = reader.readDataToEndOfFile()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 143)
+    }
+
     @Test func beforeTheFirstStepThereIsNothingToWaitFor() throws {
         // Nobody ever writes to this text.
         #expect(mkfifo(workspace.path("fifo"), 0o600) == 0)
