@@ -54,6 +54,26 @@ import Testing
         }
     }
 
+    @Test func aStoppedRunSaysHowToGoOn() throws {
+        let folder = workspace.path("run")
+        func outcome(_ command: TrainCommand, after last: Int) throws -> TrainCommand.Outcome {
+            var step = 0
+            return try command.run(
+                report: { if case .step(let metrics, _) = $0 { step = metrics.step } }, stop: { step >= last })
+        }
+        let begun = try outcome(workspace.tinyTraining("run", steps: 9), after: 2)
+        #expect(begun == .stopped(arguments: ["--resume", folder]))
+        // A text that has moved has to be named again.
+        var resume = TrainCommand()
+        resume.resume = folder
+        resume.data = [try workspace.text("moved.txt")]
+        try FileManager.default.removeItem(atPath: workspace.path("text.txt"))
+        #expect(
+            try outcome(resume, after: 4)
+                == .stopped(arguments: ["--resume", folder, "--data", workspace.path("moved.txt")]))
+        #expect(try outcome(resume, after: 99) == .finished)
+    }
+
     @Test func theOptionsGoIntoTheRun() throws {
         var command = try workspace.tinyTraining("run", steps: 1)
         command.validation = try workspace.text("other.txt", lines: 20)
