@@ -49,6 +49,30 @@ AZ_KERNEL double az_sum_squares(long n, const float *x) {
     return total;
 }
 
+// Infinities and NaN are the floats whose exponent has all its bits set. Whole blocks are looked at first, without a
+// branch in them, so that the search costs no more than reading.
+AZ_KERNEL long az_first_not_finite(long n, const float *x) {
+    enum { BLOCK = 1024 };
+    const uint32_t exponent = 0x7f800000;
+    for (long start = 0; start < n; start += BLOCK) {
+        const long end = az_min(n, start + BLOCK);
+        uint32_t found = 0;
+        AZ_VECTORIZE
+        for (long i = start; i < end; i++) {
+            uint32_t bits;
+            memcpy(&bits, x + i, sizeof bits);
+            found |= (bits & exponent) == exponent;
+        }
+        if (!found) continue;
+        for (long i = start; i < end; i++) {
+            uint32_t bits;
+            memcpy(&bits, x + i, sizeof bits);
+            if ((bits & exponent) == exponent) return i;
+        }
+    }
+    return n;
+}
+
 // MARK: Running sums, added in float64
 
 AZ_INLINE void az_cumulative_columns(long n, long width, long stride, int reverse, const float *x, float *y) {

@@ -19,6 +19,8 @@ public enum ExitStatus {
 extension Command {
     /// Runs the command and exits with a code of `ExitStatus`, 0, or 64 for a command line that cannot be read.
     public static func main() {
+        // A file that grows beyond the limit is an error of the write, not the end of the process.
+        signal(SIGXFSZ, SIG_IGN)
         do {
             var command = try parseAsRoot()
             try command.run()
@@ -31,7 +33,8 @@ extension Command {
     }
 
     private static func exitStatus(of error: any Error) -> Int32 {
-        exitCode(for: error).rawValue
+        if let fault = error as? TrainingFault, fault.kind == .notFinite { return ExitStatus.diverged }
+        return exitCode(for: error).rawValue
     }
 }
 

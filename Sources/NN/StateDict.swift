@@ -9,7 +9,7 @@ extension Module {
     /// - Throws: `InputError` that names the path and the system's reason.
     public func save(to path: String, metadata: [String: String] = [:]) throws {
         var writer = SafetensorsWriter(metadata: metadata)
-        for (key, parameter) in state { try writer.add(key, parameter.value) }
+        try writer.add(self)
         try writer.write(to: path)
     }
 
@@ -53,6 +53,14 @@ extension Module {
         for (name, parameter) in state where parameter.isTrainable {
             try file.copyFloats(of: prefix + name, into: parameter.value.mutablePointer)
         }
+    }
+}
+
+extension SafetensorsWriter {
+    /// Adds every parameter and buffer of a module, F32, under its state-dict key.
+    /// - Throws: `InputError` when a name is taken.
+    public mutating func add(_ module: some Module) throws {
+        for (key, parameter) in module.state { try add(key, parameter.value) }
     }
 }
 

@@ -19,22 +19,26 @@ public enum AtomicFile {
         let folderDescriptor = open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folderDescriptor >= 0 else { throw failure(path, errno) }
         defer { close(folderDescriptor) }
+        try DiskOperations.will("create", path)
         let (descriptor, temporary) = try makeTemporary(for: path, in: folder)
         do {
             // Closes by hand on both ways: an error of close() counts, and only once.
             do {
                 try body(Output(descriptor: descriptor, path: path))
+                try DiskOperations.will("synchronize", path)
                 guard fsync(descriptor) == 0 else { throw failure(path, errno) }
             } catch {
                 close(descriptor)
                 throw error
             }
             guard close(descriptor) == 0 else { throw failure(path, errno) }
+            try DiskOperations.will("rename", path)
             guard rename(temporary, path) == 0 else { throw failure(path, errno) }
         } catch {
             unlink(temporary)
             throw error
         }
+        try DiskOperations.will("synchronize the folder of", path)
         // Some file systems cannot synchronise a folder and say EINVAL; the new file is in place all the same.
         guard fsync(folderDescriptor) == 0 || errno == EINVAL else { throw failure(path, errno) }
     }
@@ -53,6 +57,7 @@ public enum AtomicFile {
         /// Appends bytes.
         /// - Throws: `InputError` with the system's reason, such as a full disk.
         public func write(_ bytes: UnsafeRawBufferPointer) throws {
+            try DiskOperations.will("write", path)
             var rest = bytes[...]
             while !rest.isEmpty {
                 let part = UnsafeRawBufferPointer(rebasing: rest)
@@ -79,6 +84,15 @@ public enum AtomicFile {
     private static func failure(_ path: String, _ code: Int32) -> InputError {
         InputError("\(path): cannot be written: \(systemErrorText(code))")
     }
+}
+
+/// Lets a test look on while files are written, to see what a crash would leave, or make an operation fail.
+package enum DiskOperations {
+    /// Called before each operation that changes a file or a folder, with what it does to which path. An error stands for
+    /// the operation's failure.
+    @TaskLocal package static var observer: (@Sendable (_ operation: String, _ path: String) throws -> Void)?
+
+    package static func will(_ operation: String, _ path: String) throws { try observer?(operation, path) }
 }
 
 /// One call of write(2), which the methods of the same name would hide. Some systems refuse more than 2 GB at once.

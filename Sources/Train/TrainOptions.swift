@@ -116,6 +116,9 @@ struct ProgressOptions: ParsableArguments {
     @Option(help: "Steps between two saves; 0 for none but the last.")
     var saveEvery: Int?
 
+    @Option(help: "Checkpoints to keep, at least; the latest and the best always are. (default: 1)")
+    var keep: Int?
+
     @Flag(help: "Print a line of JSON for every event: started, step, sample, saved, warning, finished, interrupted.")
     var json = false
 
@@ -125,6 +128,6 @@ struct ProgressOptions: ParsableArguments {
     func apply(to command: inout TrainCommand) {
         (command.validateEvery, command.validationShare) = (validateEvery, validationShare)
         (command.sampleEvery, command.sampleLength) = (sampleEvery, sampleLength)
-        command.saveEvery = saveEvery
+        (command.saveEvery, command.keep) = (saveEvery, keep)
     }
 }

@@ -46,6 +46,22 @@ import Testing
         #expect(az_sum_squares(3, [1, .nan, 1]).isNaN)
     }
 
+    /// Around the ends of blocks and vectors; the largest and smallest floats are finite.
+    @Test func theFirstElementThatIsNotFiniteIsFound() {
+        let ordinary: [Float] = [.greatestFiniteMagnitude, -.greatestFiniteMagnitude, .leastNonzeroMagnitude, -0, 0, 1]
+        for count in [0, 1, 7, 1023, 1024, 1025, 5000] {
+            let finite = (0..<count).map { ordinary[$0 % ordinary.count] }
+            #expect(az_first_not_finite(count, finite) == count)
+            for place in [0, 5, 15, 1022, 1023, 1024, 1500, 2048, 4999] where place < count {
+                for value in [Float.nan, -.nan, .infinity, -.infinity, .signalingNaN] {
+                    var x = finite
+                    (x[place], x[count - 1]) = (value, value)
+                    #expect(az_first_not_finite(count, x) == place)
+                }
+            }
+        }
+    }
+
     @Test func sumsPassInfinityAndNaN() {
         for position in [0, 20, 999] {
             for (value, expected) in [(Float.infinity, Double.infinity), (.nan, .nan), (-.infinity, -.infinity)] {

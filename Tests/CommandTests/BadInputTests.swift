@@ -254,9 +254,14 @@ import Testing
             change(&command)
             expectError(message, sourceLocation: location) { try command.lines() }
         }
-        expectRefusal("--learning-rate: cannot be combined with --resume, whose folder says it already") {
-            $0.learningRate = 1
+        expectRefusal("--optimizer: cannot be combined with --resume, whose folder says it already") {
+            $0.optimizer = "adam"
         }
+        expectRefusal("--model gpt: the run in \(run) was made with --model flash") { $0.model = "gpt" }
+        expectRefusal("--tokenizer characters: the run in \(run) was made with --tokenizer bytes") {
+            ($0.model, $0.tokenizer) = ("flash", "characters")
+        }
+        expectRefusal("--keep: expected a whole number of at least 1, found 0") { ($0.steps, $0.keep) = (3, 0) }
         expectRefusal(
             "\(run): has finished with step 2 already; expected a larger --steps, --epochs or --minutes, counted from the"
                 + " beginning of the run"
@@ -268,6 +273,18 @@ import Testing
         expectRefusal(
             "\(other) (without the last 10 %): has \(share) tokens; the run in \(run) began with \(began)"
         ) { ($0.data, $0.steps) = ([other], 3) }
+        let text = String(decoding: try workspace.read("text.txt"), as: UTF8.self)
+        let changed = try workspace.write(text.replacing("river", with: "rival"), "changed.txt")
+        let error = #expect(throws: InputError.self) {
+            var command = TrainCommand()
+            (command.resume, command.data, command.steps) = (run, [changed], 3)
+            try command.lines()
+        }
+        let message = error?.message ?? ""
+        #expect(
+            message.hasPrefix(
+                "\(changed) (without the last 10 %): differs from the text the run in \(run) was trained on (checksum ")
+        )
         #expect(try workspace.read("run/weights.safetensors") == before)
     }
 

@@ -79,7 +79,7 @@ import Testing
         command.validation = try workspace.text("other.txt", lines: 20)
         (command.optimizer, command.learningRate, command.schedule, command.warmup) = ("sgd", 0.5, "noam", 7)
         (command.weightDecay, command.momentum, command.clip, command.dropout) = (0.25, 0.5, 0, 0.125)
-        (command.seed, command.validateEvery, command.saveEvery) = (11, 3, 4)
+        (command.seed, command.validateEvery, command.saveEvery, command.keep) = (11, 3, 4, 5)
         (command.documents, command.order) = ("byte:0x2E", "sequential")
         (command.sampleEvery, command.sampleLength, command.validationShare) = (5, 6, 0.75)
         try command.lines()
@@ -91,7 +91,7 @@ import Testing
                     optimizer: .sgd(momentum: 0.5, weightDecay: 0.25), learningRate: 0.5, schedule: .noam,
                     warmupSteps: 7,
                     clip: nil, validateEvery: 3, validationShare: 0.75, sampleEvery: 5, sampleLength: 6, saveEvery: 4,
-                    seed: 11))
+                    keepCheckpoints: 5, seed: 11))
         #expect(run.threads == Threads.count)
         #expect(run.origin.model == "flash")
         #expect(run.origin.data == [workspace.path("text.txt")])
@@ -100,6 +100,17 @@ import Testing
         #expect(run.validationTokens == (try workspace.read("other.txt").count))
         #expect(run.origin.configuration.objectValue?["attn_dropout"] == .number(0.125))
         #expect(run.origin.configuration.objectValue?["dim"] == .integer(8))
+    }
+
+    @Test func learningRateClipAndCheckpointsCanBeChangedWhenARunGoesOn() throws {
+        try workspace.tinyTraining("run", steps: 2).lines()
+        var command = TrainCommand()
+        (command.resume, command.model, command.tokenizer) = (workspace.path("run"), "flash", "bytes")
+        (command.steps, command.learningRate, command.clip, command.keep) = (3, 0.125, 0.5, 4)
+        try command.lines()
+        let training = try RunFolder(path: workspace.path("run")).configuration().training
+        #expect((training.learningRate, training.clip, training.keepCheckpoints) == (0.125, 0.5, 4))
+        #expect(try MetricsLog.read(path: workspace.path("run/metrics.jsonl")).last?.learningRate == 0.125)
     }
 
     @Test func aPresetIsAConfigurationAndItsTraining() throws {

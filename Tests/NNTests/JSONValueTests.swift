@@ -87,3 +87,32 @@ private struct LinearCongruential: RandomNumberGenerator {
         return state ^ (state >> 32)
     }
 }
+
+@Suite struct JSONPrintingTests {
+    @Test func objectsGoOverSeveralLinesAndListsOfSimpleValuesDoNot() throws {
+        let text = """
+            {
+              "a": {
+                "empty": {},
+                "list": [1, "two", null],
+                "nested": [
+                  [],
+                  {
+                    "x": 0.5
+                  }
+                ]
+              },
+              "b": true
+            }
+            """
+        let value = try JSONValue(parsing: Array(text.utf8), file: "text")
+        #expect(value.indented == text)
+        #expect(JSONValue.string("a\nb").indented == "\"a\\nb\"")
+    }
+
+    @Test func longListsTakeALineAValue() throws {
+        let long = JSONValue.array((0..<3).map { .string(String(repeating: "\($0)", count: 40)) })
+        #expect(long.indented.split(separator: "\n").count == 5)
+        #expect(try JSONValue(parsing: Array(long.indented.utf8), file: "text") == long)
+    }
+}

@@ -25,7 +25,7 @@ import Testing
             origin: RunOrigin(model: "bigram", configuration: .object(["dropout": .number(0.2)])))
     }
 
-    func resume(
+    @discardableResult func resume(
         _ name: String, model: Bigram = Bigram(dropout: 0.2, seed: 99), split: DataSplit? = nil,
         changing change: (inout TrainingOptions) -> Void = { _ in }
     ) throws -> TrainingRun<Bigram> {
@@ -44,73 +44,104 @@ import Testing
         return try Dictionary(uniqueKeysWithValues: file.names.map { ($0, try file.tensor($0).values) })
     }
 
+    /// Everything a run leaves but the times: weights, optimiser, metrics, samples.
+    func expectSameEnd(
+        _ first: String, _ second: String, step: Int, location: SourceLocation = #_sourceLocation
+    ) throws {
+        for file in ["weights.safetensors", "checkpoints/step-\(step)/weights.safetensors", "config.json"] {
+            #expect(try bytes("\(first)/\(file)") == bytes("\(second)/\(file)"), "\(file)", sourceLocation: location)
+        }
+        let file = "checkpoints/step-\(step)/state.safetensors"
+        #expect(try state("\(first)/\(file)") == state("\(second)/\(file)"), sourceLocation: location)
+        let logs = try [first, second].map { try MetricsLog.read(path: temporary.path + "/\($0)/metrics.jsonl") }
+        #expect(logs[0].count == step, sourceLocation: location)
+        func timeless(_ metrics: StepMetrics) -> StepMetrics {
+            var metrics = metrics
+            (metrics.tokensPerSecond, metrics.seconds) = (0, 0)
+            return metrics
+        }
+        #expect(logs[0].map(timeless) == logs[1].map(timeless), sourceLocation: location)
+    }
+
     @Test(arguments: [OptimizerOptions.adamW(), .adam(), .sgd(momentum: 0.9), .sgd()])
     func aResumedRunEqualsTheUninterruptedOne(_ optimizer: OptimizerOptions) throws {
         let options = options(optimizer)
-        try begin("whole", options).train()
-        try begin("parts", options).train(until: 3)
-        let resumed = try resume("parts")
-        #expect(resumed.step == 3)
-        try resumed.train()
-        #expect(resumed.step == 6)
-        #expect(try bytes("whole/weights.safetensors") == bytes("parts/weights.safetensors"))
-        #expect(try state("whole/state-6.safetensors") == state("parts/state-6.safetensors"))
-        #expect(try bytes("whole/config.json") == bytes("parts/config.json"))
-        let logs = try ["whole", "parts"].map { try MetricsLog.read(path: temporary.path + "/\($0)/metrics.jsonl") }
-        #expect(logs[0].count == 6)
-        for (a, b) in zip(logs[0], logs[1]) {
-            #expect(
-                [a.loss, a.bitsPerByte, a.learningRate, a.gradientNorm]
-                    == [b.loss, b.bitsPerByte, b.learningRate, b.gradientNorm])
-            #expect((a.step, a.tokens) == (b.step, b.tokens))
-            if a.step != 3 { #expect(a.extra == b.extra) }  // where it stopped, it validated
+        func train(_ run: TrainingRun<Bigram>, until last: Int) throws -> [String] {
+            var samples: [String] = []
+            try run.train(until: last) { if case .sample = $0 { samples.append($0.description) } }
+            return samples
         }
+        let whole = try train(begin("whole", options), until: 6)
+        #expect(whole.count == 3)
+        for stops in [[3], [1, 2, 5], [0, 4]] {
+            let name = "stops" + stops.map { "-\($0)" }.joined()
+            var samples = try train(begin(name, options), until: stops[0])
+            for stop in stops.dropFirst() + [6] {
+                let resumed = try resume(name)
+                samples += try train(resumed, until: stop)
+                #expect(resumed.step == stop)
+            }
+            try expectSameEnd("whole", name, step: 6)
+            #expect(samples == whole)
+        }
+    }
+
+    /// A stop gives up validation and sample, at whatever moment: they are made up for first.
+    @Test func whatAStopHasGivenUpIsMadeUpFor() throws {
+        func train(_ run: TrainingRun<Bigram>, stop: () -> Bool = { false }) throws -> [String] {
+            var samples: [String] = []
+            try run.train(report: { if case .sample = $0 { samples.append($0.description) } }, stop: stop)
+            return samples
+        }
+        let whole = try train(begin("whole", options()))
+        var (number, isDone, givenUp) = (0, false, Set<Int>())
+        while !isDone {
+            number += 1
+            let name = "stopped-\(number)"
+            var asked = 0
+            var samples: [String] = []
+            do {
+                let run = try begin(name, options())
+                // Once it has said so, it says so again.
+                samples = try train(run) {
+                    asked += 1
+                    return asked >= number
+                }
+                isDone = run.isFinished
+                if try !RunFolder(path: temporary.path + "/" + name).checkpoint(run.step).open().training.isFollowed {
+                    givenUp.insert(run.step)
+                }
+            }
+            if !isDone {
+                samples += try train(resume(name))
+                try expectSameEnd("whole", name, step: 6)
+            }
+            #expect(samples == whole)
+        }
+        #expect(givenUp == [2, 4, 6])
+        // The same without the detour over the folder.
+        let run = try begin("paused", options())
+        var samples = try train(run) { run.step == 6 }
+        #expect(!run.isFinished)
+        samples += try train(run)
+        #expect(samples == whole)
+        try expectSameEnd("whole", "paused", step: 6)
     }
 
     @Test func stepsAfterTheLastSaveAreMadeAgain() throws {
         try begin("whole", options()).train()
-        let run = try begin("crashed", options())
         // A crash in step 6, after a save at step 4 and the metrics of step 5.
         #expect(throws: CancellationError.self) {
-            try run.train { if case .step(let metrics, _) = $0, metrics.step == 5 { throw CancellationError() } }
+            try begin("crashed", options()).train {
+                if case .step(let metrics, _) = $0, metrics.step == 5 { throw CancellationError() }
+            }
         }
         #expect(try MetricsLog.read(path: temporary.path + "/crashed/metrics.jsonl").map(\.step) == [1, 2, 3, 4, 5])
         let resumed = try resume("crashed")
         #expect(resumed.step == 4)
         #expect(try MetricsLog.read(path: temporary.path + "/crashed/metrics.jsonl").map(\.step) == [1, 2, 3, 4])
         try resumed.train()
-        #expect(try bytes("whole/weights.safetensors") == bytes("crashed/weights.safetensors"))
-    }
-
-    @Test func aSaveThatWasTornIsNoSave() throws {
-        try begin("whole", options()).train()
-        let run = try begin("torn", options())
-        try run.train(until: 4)
-        // The machine stops after the state of step 5 was written, before its weights were.
-        let later = temporary.path + "/torn/state-5.safetensors"
-        try FileManager.default.copyItem(atPath: temporary.path + "/torn/state-4.safetensors", toPath: later)
-        try temporary.write("half", "torn/.weights.safetensors.tmp-7-8")
-        let resumed = try resume("torn")
-        #expect(resumed.step == 4)
-        #expect(!FileManager.default.fileExists(atPath: later))
-        try resumed.train()
-        #expect(try bytes("whole/weights.safetensors") == bytes("torn/weights.safetensors"))
-        let files = try FileManager.default.contentsOfDirectory(atPath: temporary.path + "/torn").sorted()
-        #expect(files == ["config.json", "metrics.jsonl", "state-6.safetensors", "weights.safetensors"])
-    }
-
-    @Test func aSaveThatFailsLeavesTheOneBefore() throws {
-        try begin("whole", options()).train()
-        let run = try begin("full", options())
-        // Nothing can take the place of a folder that is not empty: step 4's state cannot be written.
-        try temporary.write("x", "full/state-4.safetensors/x")
-        let error = #expect(throws: InputError.self) { try run.train() }
-        #expect(error?.message.hasPrefix("\(temporary.path)/full/state-4.safetensors: cannot be written: ") == true)
-        try FileManager.default.removeItem(atPath: temporary.path + "/full/state-4.safetensors")
-        let resumed = try resume("full")
-        #expect(resumed.step == 2)
-        try resumed.train()
-        #expect(try bytes("whole/weights.safetensors") == bytes("full/weights.safetensors"))
+        try expectSameEnd("whole", "crashed", step: 6)
     }
 
     @Test func aFinishedRunCanBeMadeLonger() throws {
@@ -118,12 +149,12 @@ import Testing
         options.schedule = .constant
         options.length = .steps(3)
         try begin("longer", options).train()
-        let resumed = try resume("longer") { $0.length = .steps(6) }
-        try resumed.train()
+        try resume("longer") { $0.length = .steps(6) }.train()
         #expect(try RunFolder(path: temporary.path + "/longer").configuration().training.length == .steps(6))
         options.length = .steps(6)
         try begin("whole", options).train()
-        #expect(try bytes("whole/weights.safetensors") == bytes("longer/weights.safetensors"))
+        let weights = "checkpoints/step-6/weights.safetensors"
+        #expect(try bytes("whole/" + weights) == bytes("longer/" + weights))
     }
 
     @Test func theConfigurationSaysEverything() throws {
@@ -133,6 +164,7 @@ import Testing
         options.validationShare = 0.5
         options.clip = nil
         options.seed = .max
+        options.keepCheckpoints = 3
         _ = try begin("run", options)
         let folder = try RunFolder(path: temporary.path + "/run")
         let read = try folder.configuration()
@@ -184,25 +216,37 @@ import Testing
         try begin("run", options()).train(until: 2)
         let path = temporary.path + "/run"
 
-        expectError("a text: has 1000 tokens; the run in \(path) began with \(try byteSplit().training.count)") {
+        let text = try byteSplit().training
+        expectError("a text: has 1000 tokens; the run in \(path) began with \(text.count)") {
             let text = TokenSource(name: "a text", tokens: [Int32](repeating: 7, count: 1000))
             return try resume("run", split: DataSplit(text, validationFraction: 0, sequenceLength: 16))
         }
-        #expect(throws: InputError.self) { try resume("run", model: Bigram(width: 9)) }
-
-        // State and weights of different saves.
-        try begin("other", options(), model: Bigram(seed: 4)).train(until: 2)
-        let (weights, state) = (path + "/weights.safetensors", path + "/state-2.safetensors")
-        let own = try bytes("run/weights.safetensors")
-        try bytes("other/weights.safetensors").write(to: URL(fileURLWithPath: weights))
-        expectError("\(state): belongs to other weights than those in \(weights)") { try resume("run") }
-
-        try Bigram().save(to: weights)
-        expectError("\(weights): does not say its step; expected weights saved by a training run") { try resume("run") }
-
-        try own.write(to: URL(fileURLWithPath: weights))
-        try FileManager.default.removeItem(atPath: state)
-        expectError("\(state): cannot be read: No such file or directory") { try resume("run") }
+        // As long, with one byte changed.
+        var tokens = text[0..<text.count]
+        tokens[5] += 1
+        let other = TokenSource(name: "other.txt", tokens: tokens)
+        expectError(
+            "other.txt: differs from the text the run in \(path) was trained on (checksum \(other.fingerprint()),"
+                + " expected \(text.fingerprint()))"
+        ) { try resume("run", split: DataSplit(training: other, validation: other, sequenceLength: 16)) }
+        expectError(
+            "other.txt: has \(text.count) tokens; the run in \(path) began with \(try byteSplit().validation!.count)"
+        ) { try resume("run", split: DataSplit(training: text, validation: other, sequenceLength: 16)) }
+        expectError("\(path): validated with a text of \(try byteSplit().validation!.count) tokens; found none") {
+            try resume("run", split: DataSplit(text, validationFraction: 0, sequenceLength: 16))
+        }
+        let weights = "\(path)/checkpoints/step-2/weights.safetensors"
+        expectError(
+            "\(weights): does not fit the model: 2 of another shape or type (table.weight is F32 [256, 8],"
+                + " expected F32 [256, 9], output.weight is F32 [256, 8], expected F32 [256, 9])"
+        ) { try resume("run", model: Bigram(width: 9)) }
+        let before = try bytes("run/config.json")
+        try temporary.write(
+            String(decoding: before, as: UTF8.self).replacing("\"\(packageVersion)\"", with: "\"0.0.1\""),
+            "run/config.json")
+        expectError("\(path): made by version 0.0.1; this is \(packageVersion)") { try resume("run") }
+        try temporary.write(before, "run/config.json")
+        try resume("run").train()  // nothing of this did any harm
     }
 
     @Test func aBrokenConfigurationNamesFileAndKey() throws {

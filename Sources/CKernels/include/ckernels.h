@@ -59,6 +59,7 @@ void az_copy_2d(long rows, long cols, const float *x, long x_row, long x_col, fl
 // y += x on the same kind of block.
 void az_add_2d(long rows, long cols, const float *x, long x_row, long x_col, float *y, long y_row, long y_col);
 double az_sum_squares(long n, const float *x);                              // in float64
+long az_first_not_finite(long n, const float *x);                           // its index; n when all are finite
 
 // MARK: Reductions over the middle axis of [outer, n, inner]. Sums of long rows are pairwise or better.
 void az_sum(long outer, long n, long inner, const float *x, float *y);                       // [outer, inner]

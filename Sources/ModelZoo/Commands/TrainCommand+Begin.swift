@@ -41,17 +41,10 @@ extension TrainCommand {
         _ origin: RunOrigin, _ host: TrainingHost
     ) throws -> Outcome {
         host.prepared()
-        let run = try TrainingRun(
-            model, on: split, tokenizer: tokenizer, options: options, folder: out ?? Self.freeFolder(origin.model),
-            origin: origin)
+        let run = try TrainingRun(model, on: split, tokenizer: tokenizer, options: options, origin: origin) {
+            try out.map { try RunFolder(creating: $0) } ?? RunFolder(numbering: "runs/\(origin.model)")
+        }
         return try train(run, host)
-    }
-
-    /// runs/MODEL-1, or the first number that is free.
-    private static func freeFolder(_ model: String) -> String {
-        var number = 1
-        while FileManager.default.fileExists(atPath: "runs/\(model)-\(number)") { number += 1 }
-        return "runs/\(model)-\(number)"
     }
 }
 

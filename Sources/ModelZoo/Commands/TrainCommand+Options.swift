@@ -45,6 +45,7 @@ extension TrainCommand {
         if let sampleEvery { options.sampleEvery = sampleEvery }
         if let sampleLength { options.sampleLength = sampleLength }
         if let saveEvery { options.saveEvery = saveEvery }
+        if let keep { options.keepCheckpoints = keep }
     }
 
     /// - Throws: `InputError` that names the option when it says no such separator.

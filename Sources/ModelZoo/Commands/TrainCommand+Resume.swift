@@ -2,17 +2,23 @@ extension TrainCommand {
     func goOn(_ folder: RunFolder, _ host: TrainingHost) throws -> Outcome {
         try refuse(
             [
-                ("--model", model != nil), ("--preset", preset != nil), ("--config", config != nil),
-                ("--documents", documents != nil), ("--order", order != nil), ("--tokenizer", tokenizer != nil),
+                ("--preset", preset != nil), ("--config", config != nil), ("--documents", documents != nil),
+                ("--order", order != nil),
                 ("--validation-fraction", validationFraction != nil),
                 ("--sequence-length", sequenceLength != nil), ("--batch-size", batchSize != nil),
                 ("--accumulate", accumulate != nil), ("--optimizer", optimizer != nil),
-                ("--learning-rate", learningRate != nil), ("--schedule", schedule != nil), ("--warmup", warmup != nil),
+                ("--schedule", schedule != nil), ("--warmup", warmup != nil),
                 ("--learning-rate-floor", learningRateFloor != nil), ("--weight-decay", weightDecay != nil),
                 ("--beta1", beta1 != nil), ("--beta2", beta2 != nil), ("--momentum", momentum != nil),
-                ("--clip", clip != nil), ("--dropout", dropout != nil), ("--seed", seed != nil), ("--out", out != nil),
+                ("--dropout", dropout != nil), ("--seed", seed != nil), ("--out", out != nil),
             ], "cannot be combined with --resume, whose folder says it already")
         let saved = try folder.configuration()
+        for (name, given, used) in [
+            ("--model", model, saved.origin.model), ("--tokenizer", tokenizer, saved.tokenizer.rawValue),
+        ] {
+            guard let given, given != used else { continue }
+            throw InputError("\(name) \(given): the run in \(folder.path) was made with \(name) \(used)")
+        }
         if threads == nil { Threads.count = saved.threads }
         let text = try TextSource(paths: data.isEmpty ? saved.origin.data : data)
         let validationText = try (validation ?? saved.origin.validation).map { try TextSource(path: $0) }
@@ -30,6 +36,8 @@ extension TrainCommand {
         host.prepared()
         let run = try TrainingRun(resuming: folder, model, on: split, tokenizer: tokenizer) { options in
             if let length { options.length = length }
+            if let learningRate { options.learningRate = learningRate }
+            if let clip { options.clip = clip == 0 ? nil : clip }
             applyIntervals(to: &options)
         }
         guard !run.isFinished else {

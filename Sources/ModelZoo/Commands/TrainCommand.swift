@@ -35,6 +35,7 @@ public struct TrainCommand: Sendable {
     public var sampleEvery: Int?
     public var sampleLength: Int?
     public var saveEvery: Int?
+    public var keep: Int?
     public var seed: UInt64?
     public var threads: Int?
     public var out: String?

@@ -20,7 +20,8 @@ public struct SafetensorsWriter {
         var begin = 0
     }
 
-    private let metadata: [String: String]
+    /// The file's `__metadata__`, left out when empty.
+    public var metadata: [String: String]
     private let order: Order
     private var entries: [Entry] = []
     private var names = Set<String>()
@@ -75,12 +76,7 @@ public struct SafetensorsWriter {
     /// - Throws: `InputError` that names the path and the system's reason, or the tensor whose source handed over more or
     ///   fewer bytes than its shape says; and what a source throws.
     public func write(to path: String) throws {
-        var entries = entries.sorted { $0.dtype.size > $1.dtype.size }
-        var end = 0
-        for i in entries.indices {
-            entries[i].begin = end
-            end += entries[i].size
-        }
+        let entries = laidOut
         let header = try header(entries, path: path)
         try AtomicFile.write(to: path) { output in
             try header.withUnsafeBytes { try output.write($0) }
@@ -97,6 +93,23 @@ public struct SafetensorsWriter {
                 }
             }
         }
+    }
+
+    /// Hands over the bytes of all tensors in the order in which they will stand in the file: for a checksum of what is
+    /// going to be written. A source is then asked twice.
+    public func read(_ output: (UnsafeRawBufferPointer) throws -> Void) throws {
+        for entry in laidOut { try entry.source(output) }
+    }
+
+    /// The tensors with their places, those of wider types first.
+    private var laidOut: [Entry] {
+        var entries = entries.sorted { $0.dtype.size > $1.dtype.size }
+        var end = 0
+        for i in entries.indices {
+            entries[i].begin = end
+            end += entries[i].size
+        }
+        return entries
     }
 
     /// The length and the padded JSON. `laidOut` has the places of the data.

@@ -26,7 +26,7 @@ extension TrainingOptions {
         for (option, value, least) in [
             ("sequence-length", sequenceLength, 1), ("batch-size", batchSize, 1), ("accumulate", accumulate, 1),
             ("validate-every", validateEvery, 0), ("sample-every", sampleEvery, 0), ("sample-length", sampleLength, 1),
-            ("save-every", saveEvery, 0),
+            ("save-every", saveEvery, 0), ("keep", keepCheckpoints, 1),
         ] where value < least {
             throw InputError("--\(option): expected a whole number of at least \(least), found \(value)")
         }

@@ -54,6 +54,8 @@ public struct TrainingOptions: Sendable, Hashable {
     public var sampleLength: Int
     /// Steps between two saves; 0 for none but the last.
     public var saveEvery: Int
+    /// How many checkpoints are kept, at least; the latest and the best are kept in any case.
+    public var keepCheckpoints: Int
     /// Where the windows and dropout come from.
     public var seed: UInt64
 
@@ -67,7 +69,7 @@ public struct TrainingOptions: Sendable, Hashable {
         optimizer: OptimizerOptions = .adam(), learningRate: Double = 3e-4,
         schedule: LearningRateSchedule.Shape = .constant, warmupSteps: Int = 0, learningRateFloor: Double = 0,
         clip: Double? = nil, validateEvery: Int = 100, validationShare: Double? = nil, sampleEvery: Int = 500,
-        sampleLength: Int = 256, saveEvery: Int = 100, seed: UInt64 = 0
+        sampleLength: Int = 256, saveEvery: Int = 100, keepCheckpoints: Int = 1, seed: UInt64 = 0
     ) {
         self.objective = objective
         self.order = order
@@ -86,6 +88,7 @@ public struct TrainingOptions: Sendable, Hashable {
         self.sampleEvery = sampleEvery
         self.sampleLength = sampleLength
         self.saveEvery = saveEvery
+        self.keepCheckpoints = keepCheckpoints
         self.seed = seed
     }
 }

@@ -39,8 +39,17 @@ public final class TrainingRun<Model: LanguageModel> {
     private let sampler: WindowSampler
     private let bytesPerToken: Double
     private var metrics: MetricsLog?
-    private var savedStep: Int?
     private lazy var floors = makeFloors()
+    /// The step of the last save.
+    private(set) var savedStep: Int?
+    /// The best validation so far, whose weights are the folder's `weights.safetensors`.
+    public private(set) var best: BestValidation?
+    /// The last validation.
+    private var validation: BestValidation?
+    /// The last step where what was due after it has been given up: it is the first thing to do.
+    private var unfollowed: StepMetrics?
+    /// What was wrong with the checkpoints of a run that is resumed.
+    private var warnings: [String] = []
 
     // MARK: Making
 
@@ -53,13 +62,25 @@ public final class TrainingRun<Model: LanguageModel> {
         _ model: Model, on split: DataSplit, tokenizer: any Tokenizer, options: TrainingOptions = TrainingOptions(),
         folder: String? = nil, origin: RunOrigin = RunOrigin()
     ) throws {
-        try self.init(
-            model, split, tokenizer, options, origin, { try folder.map { try RunFolder(creating: $0) } })
+        try self.init(model, on: split, tokenizer: tokenizer, options: options, origin: origin) {
+            try folder.map { try RunFolder(creating: $0) }
+        }
+    }
+
+    /// A new run in a folder that is made, and locked, once all else is known to fit.
+    package convenience init(
+        _ model: Model, on split: DataSplit, tokenizer: any Tokenizer, options: TrainingOptions, origin: RunOrigin,
+        making folder: () throws -> RunFolder?
+    ) throws {
+        try self.init(model, split, tokenizer, options, origin, folder)
         guard let folder = self.folder else { return }
-        try folder.write(configuration)
         try folder.write(tokenizer)
         metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: 0)
         try save()
+        // Last: a folder with a configuration has a checkpoint.
+        try folder.write(
+            RunConfiguration(
+                origin: origin, tokenizer: tokenizer.kind, training: options, split: split, threads: Threads.count))
     }
 
     /// A run that goes on from its last save.
@@ -67,26 +88,26 @@ public final class TrainingRun<Model: LanguageModel> {
     ///   - model: made from the run's configuration; its weights are replaced.
     ///   - split: the run's text; one of another length is refused.
     ///   - change: changes to the options, such as more steps.
-    /// - Throws: `InputError` when the folder holds no run, or one that does not fit.
+    /// - Throws: `InputError` when the folder holds no run, or one that does not fit: another text, model or version, which
+    ///   the message names; `TrainingFault` when somebody else trains in it.
     public convenience init(
         resuming folder: RunFolder, _ model: Model, on split: DataSplit, tokenizer: any Tokenizer,
         changing change: (inout TrainingOptions) -> Void = { _ in }
     ) throws {
+        let folder = try folder.locked()
         let saved = try folder.configuration()
-        for (text, tokens) in [(split.training, saved.trainingTokens), (split.validation, saved.validationTokens)] {
-            if let text, text.count != tokens {
-                throw InputError(
-                    "\(text.name): has \(text.count) tokens; the run in \(folder.path) began with \(tokens)")
-            }
-        }
+        try saved.requireSame(split, tokenizer, folder)
         var options = saved.training
         change(&options)
         try self.init(model, split, tokenizer, options, saved.origin, { folder })
-        let position = try folder.load(model, optimizer)
-        (step, seconds, savedStep) = (position.step, position.seconds, position.step)
-        tokens = step * tokensPerStep
+        let state = try folder.load(model, optimizer, warn: { warnings.append($0) })
+        (step, tokens, seconds) = (state.step, state.tokens, state.seconds)
+        (savedStep, best) = (step, state.best)
         metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: step)
-        if configuration != saved { try folder.write(configuration) }
+        if !state.isFollowed { unfollowed = try MetricsLog.read(path: folder.metricsPath).last { $0.step == step } }
+        var current = saved
+        (current.training, current.threads) = (options, Threads.count)
+        if current != saved { try folder.write(current) }
     }
 
     private init(
@@ -115,37 +136,36 @@ public final class TrainingRun<Model: LanguageModel> {
         self.folder = try folder()
     }
 
-    private var configuration: RunConfiguration {
-        RunConfiguration(
-            origin: origin, tokenizer: tokenizer.kind, training: options, trainingTokens: split.training.count,
-            validationTokens: split.validation?.count ?? 0, threads: Threads.count)
-    }
-
     // MARK: Running
 
-    /// Whether the steps or minutes of the options are used up.
-    public var isFinished: Bool {
+    /// Whether the steps or minutes of the options are used up, and nothing that is due after the last was given up.
+    public var isFinished: Bool { isOver && unfollowed == nil }
+
+    private var isOver: Bool {
         if let totalSeconds { return seconds >= totalSeconds }
         return step >= totalSteps ?? .max
     }
 
     /// Trains until the end that the options set, and saves.
     /// - Parameters:
-    ///   - last: a step to stop after, before that end.
+    ///   - last: a step to save and stop after, before that end.
     ///   - report: is told what happens.
     ///   - stop: asked after each step whether to save and stop; while validating and sampling too, which are then given
     ///     up.
-    /// - Throws: `InputError` when a loss is no longer finite or something cannot be written; the last save stays.
+    /// - Throws: `TrainingFault` when a loss is no longer finite or something cannot be written; the last save stays.
     public func train(
         until last: Int = .max, report: (TrainingEvent) throws -> Void = { _ in }, stop: () -> Bool = { false }
     ) throws {
         try report(.started(summary))
+        for warning in warnings { try report(.warning(warning)) }
+        warnings = []
         var isStopped = stop()
+        if !isStopped, var metrics = unfollowed { isStopped = try follow(&metrics, report, stop) }
         while !isStopped && !isFinished && step < last {
             let clock = Stopwatch()
             var metrics = try makeStep()
             seconds += clock.seconds
-            isStopped = try follow(&metrics, isLast: isFinished || step >= last, report, stop)
+            isStopped = try follow(&metrics, isLast: step >= last, report, stop)
         }
         let isCut = isStopped && !isFinished && step < last
         try report(
@@ -155,27 +175,41 @@ public final class TrainingRun<Model: LanguageModel> {
     }
 
     /// What comes after a step: validation, the line of metrics, a sample, a save, where they are due.
-    /// - Returns: whether `stop` said so. What takes long is then left out or given up; the save is not.
+    /// A validation better than any before makes the save due too.
+    /// - Parameter isLast: whether to save since no other step is to be made now.
+    /// - Returns: whether `stop` said so. What takes long is then left out or given up, and made up for when the run goes on;
+    ///   the save is not.
     private func follow(
-        _ metrics: inout StepMetrics, isLast: Bool, _ report: (TrainingEvent) throws -> Void, _ stop: () -> Bool
+        _ metrics: inout StepMetrics, isLast: Bool = false, _ report: (TrainingEvent) throws -> Void, _ stop: () -> Bool
     ) throws -> Bool {
         func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
         let clock = Stopwatch()
-        if isLast || isDue(options.validateEvery), let result = try validate(unless: stop) {
+        let validates = (isOver || isDue(options.validateEvery)) && metrics.extra["validation_loss"] == nil
+        let result = validates ? try validate(unless: stop) : nil
+        if let result {
             metrics.extra.merge(result.metrics) { $1 }
             metrics.extra.merge(floors) { $1 }
         }
+        let isBest = try result.map(record) ?? false
         metrics.seconds = seconds + clock.seconds
-        try self.metrics?.append(metrics)
+        try writing {
+            if unfollowed != nil { try self.metrics?.rewind(to: step - 1) }
+            try self.metrics?.append(metrics)
+        }
         try report(.step(metrics, total: totalSteps))
-        if isDue(options.sampleEvery), let sample = try sample(unless: stop) { try report(sample) }
+        let samples = isDue(options.sampleEvery) && objective == .nextToken
+        let sample = samples ? try sample(unless: stop) : nil
+        if let sample { try report(sample) }
+        let isGivenUp = validates && result == nil && split.validation != nil || samples && sample == nil
+        unfollowed = isGivenUp ? metrics : nil
         seconds += clock.seconds
         let isStopped = stop()
-        if isLast || isStopped || isDue(options.saveEvery), let folder {
+        if isLast || isOver || isStopped || isBest || isDue(options.saveEvery), let folder {
             try save()
             try report(.saved(step: step, folder: folder.path))
         }
-        return isStopped || stop()
+        // A wish that came during the save is heeded at once, one that came after it was found not to be due, later.
+        return isStopped || (folder == nil || savedStep == step) && stop()
     }
 
     /// One step of the optimiser.
@@ -189,7 +223,9 @@ public final class TrainingRun<Model: LanguageModel> {
         }
         let result = model.stepGradients(of: batches, carries: &carries, key: key)
         let norm = optimizer.globalNorm(of: result.gradients)
-        guard result.loss.isFinite, norm.isFinite else { throw divergence(loss: result.loss, norm: norm) }
+        guard result.loss.isFinite, norm.isFinite else {
+            throw notFinite(loss: result.loss, norm: norm, result.gradients)
+        }
         let rate = schedule.learningRate(at: step + 1)
         optimizer.update(
             result.gradients, learningRate: rate, scale: Optimizer.clippingScale(norm: norm, limit: options.clip))
@@ -199,14 +235,6 @@ public final class TrainingRun<Model: LanguageModel> {
             step: step, tokens: tokens, loss: result.loss, bitsPerByte: result.loss / M_LN2 / bytesPerToken,
             learningRate: rate, gradientNorm: norm, tokensPerSecond: Double(tokensPerStep) / clock.seconds,
             seconds: seconds, extra: result.metrics)
-    }
-
-    private func divergence(loss: Double, norm: Double) -> InputError {
-        let what = loss.isFinite ? "the gradient's norm is \(norm)" : "the loss is \(loss)"
-        let kept = folder.map { "; the last save, of step \(savedStep ?? 0), is in \($0.path)" } ?? ""
-        return InputError(
-            "step \(step + 1): \(what); expected a finite number; try a lower --learning-rate, --clip or --warmup\(kept)"
-        )
     }
 
     // MARK: Validation, samples, saves
@@ -252,10 +280,21 @@ public final class TrainingRun<Model: LanguageModel> {
 
     private static var questionsPerDistance: Int { 32 }
 
+    /// Keeps a validation in mind.
+    /// - Returns: whether it is better than any before.
+    private func record(_ result: EvaluationResult) throws -> Bool {
+        try requireFinite(validation: result.loss)
+        let latest = BestValidation(step: step, bitsPerByte: result.bitsPerByte)
+        validation = latest
+        guard latest.bitsPerByte < best?.bitsPerByte ?? .infinity else { return false }
+        best = latest
+        return true
+    }
+
     /// Lets the model continue a place of the text, another one after each step.
     /// - Parameter stop: asked before it and after each token whether to give it up, which gives nil.
     private func sample(unless stop: () -> Bool) throws -> TrainingEvent? {
-        if stop() || objective != .nextToken { return nil }
+        if stop() { return nil }
         let text = split.validation ?? split.training
         var generator = SplitMix64(seed: options.seed, stream: UInt64(step))
         let length = min(TrainingRun.promptLength, text.count)
@@ -278,10 +317,24 @@ public final class TrainingRun<Model: LanguageModel> {
     private static var promptLength: Int { 32 }
 
     /// Saves weights and training state, if there is a folder.
+    /// - Throws: `TrainingFault` when a weight is not finite, or a file cannot be written.
     public func save() throws {
         guard let folder else { return }
-        try folder.save(model, optimizer, at: .init(step: step, seconds: seconds), origin)
+        try requireFinite(validation: nil)
+        try writing {
+            // A step that is saved has its line, also when the power goes.
+            try metrics?.synchronize()
+            try folder.save(model, optimizer, state, origin, keep: options.keepCheckpoints)
+        }
         savedStep = step
+    }
+
+    /// What a resumed run needs beside weights and optimiser.
+    private var state: TrainingState {
+        TrainingState(
+            step: step, tokens: tokens, seconds: seconds,
+            validation: validation?.step == step ? validation?.bitsPerByte : nil, best: best,
+            isFollowed: unfollowed == nil)
     }
 
     private var tokensPerStep: Int { options.accumulate * options.batchSize * options.sequenceLength }

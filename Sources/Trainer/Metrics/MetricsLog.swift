@@ -24,13 +24,31 @@ public final class MetricsLog: Sendable {
     deinit { close(descriptor) }
 
     /// Appends a line.
-    /// - Throws: `InputError` with the system's reason, such as a full disk.
+    /// - Throws: `InputError` with the system's reason, such as a full disk; the file then ends with the line before.
     public func append(_ metrics: StepMetrics) throws {
-        let line = Array((metrics.line + "\n").utf8)
-        let written = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-        guard written == line.count else {
-            throw written < 0
-                ? Self.failure("cannot be written", path) : InputError("\(path): cannot be written: no space left")
+        let end = lseek(descriptor, 0, SEEK_END)
+        do {
+            // The second call after one that wrote a part of the line gives the reason.
+            try Array((metrics.line + "\n").utf8).withUnsafeBytes {
+                try AtomicFile.Output(descriptor: descriptor, path: path).write($0)
+            }
+        } catch {
+            ftruncate(descriptor, end)
+            throw error
+        }
+    }
+
+    /// Waits until all lines are on the disk.
+    /// - Throws: `InputError` with the system's reason.
+    public func synchronize() throws {
+        guard fsync(descriptor) == 0 else { throw Self.failure("cannot be written", path) }
+    }
+
+    /// Removes the lines of steps later than `step`.
+    /// - Throws: `InputError` that names the path, and the line that is no metrics.
+    public func rewind(to step: Int) throws {
+        guard ftruncate(descriptor, off_t(try Self.end(of: path, after: step))) == 0 else {
+            throw Self.failure("cannot be shortened", path)
         }
     }
 

@@ -9,14 +9,20 @@ extension Optimizer {
     /// Writes the state atomically.
     /// - Parameter metadata: what else the file shall say about itself.
     public func save(to path: String, metadata: [String: String] = [:]) throws {
-        var writer = SafetensorsWriter(metadata: metadata.merging(["optimizer": options.kind.rawValue]) { $1 })
+        var writer = SafetensorsWriter(metadata: metadata)
+        try add(to: &writer)
+        try writer.write(to: path)
+    }
+
+    /// Adds the state to a file that may hold more.
+    func add(to writer: inout SafetensorsWriter) throws {
+        writer.metadata["optimizer"] = options.kind.rawValue
         try writer.add("steps", shape: [slots.count], int64s: slots.map { Int64($0.steps) })
         for slot in slots {
             for (name, moment) in zip(options.momentNames, slot.moments) {
                 try writer.add("\(name)/\(slot.key)", moment)
             }
         }
-        try writer.write(to: path)
     }
 
     /// Reads a state that was saved from an optimiser of the same kind over the same parameters. Nothing is changed unless
@@ -25,7 +31,10 @@ extension Optimizer {
     public func load(from path: String) throws { try load(try SafetensorsFile(path: path)) }
 
     /// Reads a state from an open file.
-    public func load(_ file: SafetensorsFile) throws {
+    public func load(_ file: SafetensorsFile) throws { try load(file, besides: 0) }
+
+    /// - Parameter others: the number of tensors of the file that are not the optimiser's.
+    func load(_ file: SafetensorsFile, besides others: Int) throws {
         let path = file.path
         guard file.metadata["optimizer"] == options.kind.rawValue else {
             let found = file.metadata["optimizer"].map { "that of \(JSONValue.quoted($0))" } ?? "something else"
@@ -45,7 +54,7 @@ extension Optimizer {
                 )
             }
         }
-        guard file.names.count == shapes.count else {
+        guard file.names.count - others == shapes.count else {
             throw InputError("\(path): expected the state of \(slots.count) parameters and nothing else")
         }
         var steps = [Int32](repeating: 0, count: slots.count)

@@ -35,9 +35,13 @@ public struct RunConfiguration: Sendable, Hashable {
     public var origin: RunOrigin
     public var tokenizer: TokenizerKind
     public var training: TrainingOptions
-    /// Tokens trained on and held back: a text that has changed since is found out when the run is resumed.
+    /// Tokens trained on and held back, and their fingerprints: a text that has changed since is found out when the run is
+    /// resumed.
     public var trainingTokens: Int
+    public var trainingChecksum: String
+    /// 0 and nil where nothing is held back.
     public var validationTokens: Int
+    public var validationChecksum: String?
     /// The number of threads, on which the last bits of the results may depend.
     public var threads: Int
     /// The package's version.
@@ -52,7 +56,9 @@ public struct RunConfiguration: Sendable, Hashable {
                 "documents": .string(origin.documents.description),
                 "validation": origin.validation.map(JSONValue.string) ?? .null,
                 "validation_fraction": .number(origin.validationFraction),
-                "training_tokens": .integer(trainingTokens), "validation_tokens": .integer(validationTokens),
+                "training_tokens": .integer(trainingTokens), "training_checksum": .string(trainingChecksum),
+                "validation_tokens": .integer(validationTokens),
+                "validation_checksum": validationChecksum.map(JSONValue.string) ?? .null,
             ]),
             "training": training.json, "threads": .integer(threads),
         ])
@@ -82,7 +88,9 @@ public struct RunConfiguration: Sendable, Hashable {
             validation: try data.optionalString("validation"),
             validationFraction: try data.double("validation_fraction", in: 0..<1))
         trainingTokens = try data.int("training_tokens", in: 0...)
+        trainingChecksum = try data.string("training_checksum")
         validationTokens = try data.int("validation_tokens", in: 0...)
+        validationChecksum = try data.optionalString("validation_checksum")
         try data.finish()
         training = try TrainingOptions(reader.value("training") ?? .object([:]), file: "\(path), training")
         threads = try reader.int("threads", in: 1...)
@@ -90,14 +98,47 @@ public struct RunConfiguration: Sendable, Hashable {
     }
 
     init(
-        origin: RunOrigin, tokenizer: TokenizerKind, training: TrainingOptions, trainingTokens: Int,
-        validationTokens: Int, threads: Int
+        origin: RunOrigin, tokenizer: TokenizerKind, training: TrainingOptions, split: DataSplit, threads: Int
     ) {
         self.origin = origin
         self.tokenizer = tokenizer
         self.training = training
-        self.trainingTokens = trainingTokens
-        self.validationTokens = validationTokens
+        trainingTokens = split.training.count
+        trainingChecksum = split.training.fingerprint()
+        validationTokens = split.validation?.count ?? 0
+        validationChecksum = split.validation?.fingerprint()
         self.threads = threads
+    }
+
+    /// - Throws: `InputError` that names how version, tokenizer or text differ from those of the run in `folder`.
+    func requireSame(_ split: DataSplit, _ tokenizer: any Tokenizer, _ folder: RunFolder) throws {
+        guard version == packageVersion else {
+            throw InputError("\(folder.path): made by version \(version); this is \(packageVersion)")
+        }
+        guard self.tokenizer == tokenizer.kind else {
+            throw InputError(
+                "\(folder.path): made with the tokenizer \(self.tokenizer.rawValue); found \(tokenizer.kind.rawValue)")
+        }
+        for (text, tokens, checksum) in [
+            (split.training, trainingTokens, trainingChecksum),
+            (split.validation, validationTokens, validationChecksum),
+        ] as [(TokenSource?, Int, String?)] {
+            guard let text else {
+                guard tokens == 0 else {
+                    throw InputError("\(folder.path): validated with a text of \(tokens) tokens; found none")
+                }
+                continue
+            }
+            guard text.count == tokens else {
+                throw InputError(
+                    "\(text.name): has \(text.count) tokens; the run in \(folder.path) began with \(tokens)")
+            }
+            let found = text.fingerprint()
+            guard found == checksum else {
+                throw InputError(
+                    "\(text.name): differs from the text the run in \(folder.path) was trained on (checksum \(found),"
+                        + " expected \(checksum ?? "none"))")
+            }
+        }
     }
 }

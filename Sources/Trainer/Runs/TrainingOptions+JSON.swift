@@ -14,7 +14,8 @@ extension TrainingOptions {
             "learning_rate_floor": .number(learningRateFloor), "clip": optional(clip),
             "validate_every": .integer(validateEvery), "validation_share": optional(validationShare),
             "sample_every": .integer(sampleEvery), "sample_length": .integer(sampleLength),
-            "save_every": .integer(saveEvery), "seed": .integer(Int(truncatingIfNeeded: seed)),
+            "save_every": .integer(saveEvery), "keep_checkpoints": .integer(keepCheckpoints),
+            "seed": .integer(Int(truncatingIfNeeded: seed)),
         ]
         switch length {
         case .steps(let steps): members["steps"] = .integer(steps)
@@ -47,7 +48,8 @@ extension TrainingOptions {
             clip: try reader.optionalDouble("clip"), validateEvery: try reader.int("validate_every"),
             validationShare: try reader.optionalDouble("validation_share"),
             sampleEvery: try reader.int("sample_every"), sampleLength: try reader.int("sample_length"),
-            saveEvery: try reader.int("save_every"), seed: UInt64(truncatingIfNeeded: try reader.int("seed")))
+            saveEvery: try reader.int("save_every"), keepCheckpoints: try reader.int("keep_checkpoints"),
+            seed: UInt64(truncatingIfNeeded: try reader.int("seed")))
         try reader.finish()
         try validate()
     }

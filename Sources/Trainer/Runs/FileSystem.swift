@@ -1,0 +1,74 @@
+import Foundation
+import Tensors
+
+/// What saves do with folders, each operation reported to `DiskOperations` first. Errors name the path and the system's
+/// reason.
+enum FileSystem {
+    static func makeFolder(_ path: String) throws {
+        try DiskOperations.will("make", path)
+        guard mkdir(path, 0o777) == 0 else { throw failure(path, errno) }
+    }
+
+    /// Waits until the names in a folder are on the disk.
+    static func synchronizeFolder(_ path: String) throws {
+        try DiskOperations.will("synchronize", path)
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure(path, errno) }
+        defer { close(descriptor) }
+        // Some file systems cannot synchronise a folder and say EINVAL.
+        guard fsync(descriptor) == 0 || errno == EINVAL else { throw failure(path, errno) }
+    }
+
+    /// Errors name the path of the two that is not hidden.
+    static func rename(_ old: String, to new: String) throws {
+        let named = (new as NSString).lastPathComponent.hasPrefix(".") ? old : new
+        try DiskOperations.will("rename", named)
+        guard Foundation.rename(old, new) == 0 else { throw failure(named, errno) }
+    }
+
+    /// Makes `path` the same file as `source` in one piece, or a copy of it where the file system has no links.
+    static func replace(_ path: String, withLinkTo source: String) throws {
+        let temporary = temporaryName(for: path)
+        try DiskOperations.will("link", path)
+        guard link(source, temporary) == 0 else {
+            return try AtomicFile.write(to: path) { output in
+                try MappedFile(path: source).withUnsafeBytes { try output.write($0) }
+            }
+        }
+        // Renaming one name of a file over another of the same file leaves both: POSIX.
+        defer { unlink(temporary) }
+        try rename(temporary, to: path)
+        try synchronizeFolder((path as NSString).deletingLastPathComponent)
+    }
+
+    /// Removes a file, or a folder and the files in it. What cannot be removed is in nobody's way.
+    static func remove(_ path: String) throws {
+        for name in names(in: path) {
+            try DiskOperations.will("remove", path + "/" + name)
+            unlink(path + "/" + name)
+        }
+        try DiskOperations.will("remove", path)
+        if rmdir(path) != 0 { unlink(path) }
+    }
+
+    /// What is in a folder; nothing where it is none.
+    static func names(in path: String) -> [String] {
+        (try? FileManager.default.contentsOfDirectory(atPath: path))?.sorted() ?? []
+    }
+
+    static func exists(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0
+    }
+
+    /// A hidden name beside `path`, as `AtomicFile` makes them.
+    static func temporaryName(for path: String) -> String {
+        let (folder, name) = ((path as NSString).deletingLastPathComponent, (path as NSString).lastPathComponent)
+        let hidden = ".\(name).tmp-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        return folder.isEmpty ? hidden : folder + "/" + hidden
+    }
+
+    private static func failure(_ path: String, _ code: Int32) -> InputError {
+        InputError("\(path): cannot be written: \(String(cString: strerror(code)))")
+    }
+}

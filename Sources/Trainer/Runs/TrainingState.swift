@@ -1,0 +1,80 @@
+import NN
+import Tensors
+
+/// The best validation of a run so far.
+public struct BestValidation: Sendable, Hashable {
+    /// The step it followed.
+    public var step: Int
+    public var bitsPerByte: Double
+}
+
+/// Where a training stands, beside the weights and what the optimiser remembers: what it takes to go on as if it had never
+/// been interrupted.
+struct TrainingState: Sendable {
+    /// The steps made.
+    var step: Int
+    /// Tokens trained on so far.
+    var tokens: Int
+    /// Seconds of training so far.
+    var seconds: Double
+    /// Bits per byte of the validation text after this step; nil where it was not validated.
+    var validation: Double?
+    /// nil before the first validation.
+    var best: BestValidation?
+    /// Whether the validation and the sample that are due after this step have been made; not where they were given up to
+    /// stop at once.
+    var isFollowed = true
+    /// Where the stream of data stands: whatever the stream says of itself.
+    var position: JSONValue = .null
+    /// What models with a state carry from step to step, by names of the trainer's choice.
+    var carries: [String: Tensor] = [:]
+}
+
+extension TrainingState {
+    /// What stands before the names of the carries in a state file, among the tensors of the optimiser.
+    private static let carryPrefix = "carry/"
+
+    /// As a state file's metadata.
+    private var metadata: [String: String] {
+        var metadata = [
+            "step": "\(step)", "tokens": "\(tokens)", "seconds": "\(seconds)", "position": position.description,
+        ]
+        metadata["followed"] = isFollowed ? "yes" : "no"
+        metadata["validation_bits_per_byte"] = validation.map { "\($0)" }
+        metadata["best_step"] = best.map { "\($0.step)" }
+        metadata["best_bits_per_byte"] = best.map { "\($0.bitsPerByte)" }
+        return metadata
+    }
+
+    func add(to writer: inout SafetensorsWriter) throws {
+        writer.metadata.merge(metadata) { $1 }
+        for (name, tensor) in carries { try writer.add(Self.carryPrefix + name, tensor) }
+    }
+
+    /// Reads the state of an open file.
+    /// - Throws: `InputError` that names the file and what is missing.
+    init(_ file: SafetensorsFile) throws {
+        func value<Value>(_ key: String, _ expected: String, _ read: (String) throws -> Value?) throws -> Value {
+            guard let text = file.metadata[key], let value = try read(text) else {
+                let found = file.metadata[key].map { "found \(JSONValue.quoted($0))" } ?? "found nothing"
+                throw InputError("\(file.path): metadata \"\(key)\": expected \(expected), \(found)")
+            }
+            return value
+        }
+        func optional<Value>(_ key: String, _ expected: String, _ read: (String) -> Value?) throws -> Value? {
+            file.metadata[key] == nil ? nil : try value(key, expected, read)
+        }
+        step = try value("step", "a whole number") { Int($0) }
+        tokens = try value("tokens", "a whole number") { Int($0) }
+        seconds = try value("seconds", "a number") { Double($0) }
+        validation = try optional("validation_bits_per_byte", "a number") { Double($0) }
+        if let step = try optional("best_step", "a whole number", { Int($0) }) {
+            best = BestValidation(step: step, bitsPerByte: try value("best_bits_per_byte", "a number") { Double($0) })
+        }
+        isFollowed = try value("followed", "yes or no") { ["yes": true, "no": false][$0] }
+        position = try value("position", "JSON") { try JSONValue(parsing: $0.utf8, file: "\(file.path), position") }
+        for name in file.names where name.hasPrefix(Self.carryPrefix) {
+            carries[String(name.dropFirst(Self.carryPrefix.count))] = try file.tensor(name)
+        }
+    }
+}

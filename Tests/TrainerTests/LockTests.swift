@@ -1,0 +1,77 @@
+import Foundation
+import Tensors
+import Testing
+
+@testable import Trainer
+
+/// One trains in a folder at a time.
+@Suite struct LockTests {
+    let temporary = try! TemporaryFolder()
+    let options = TrainingOptions(sequenceLength: 16, batchSize: 2, length: .steps(2), sampleEvery: 0)
+
+    func begin(_ path: String) throws -> TrainingRun<Bigram> {
+        try TrainingRun(Bigram(), on: byteSplit(), tokenizer: ByteTokenizer(), options: options, folder: path)
+    }
+
+    func resume(_ path: String) throws -> TrainingRun<Bigram> {
+        try TrainingRun(resuming: RunFolder(path: path), Bigram(), on: byteSplit(), tokenizer: ByteTokenizer())
+    }
+
+    func expectInUse(_ path: String, _ holder: String, _ body: () throws -> Void) {
+        let message = "\(path): is being trained by \(holder); expected a run that nobody else trains"
+        #expect(throws: TrainingFault(.inUse, message), performing: body)
+    }
+
+    @Test func aSecondTrainingIsRefusedAsLongAsTheFirstLives() throws {
+        let path = temporary.path + "/run"
+        let this = "this process (\(getpid())) already"
+        var run: TrainingRun<Bigram>? = try begin(path)
+        expectInUse(path, this) { _ = try resume(path) }
+        run = nil
+        run = try resume(path)
+        expectInUse(path, this) { _ = try resume(path) }
+        try run?.train()
+        expectInUse(path, this) { _ = try resume(path) }
+        run = nil
+        #expect(try resume(path).isFinished)
+    }
+
+    @Test func anotherProcessIsNamedAndItsEndReleases() throws {
+        let path = temporary.path + "/run"
+        _ = try begin(path)
+        // flock(1) of util-linux takes the same lock; it says so by ending the first line of its output.
+        let other = Process()
+        other.executableURL = URL(fileURLWithPath: "/bin/sh")
+        other.arguments = ["-c", "exec 9<>\"$0/.lock\"; flock 9; echo $$ >&9; echo; exec sleep 600", path]
+        let output = Pipe()
+        other.standardOutput = output
+        try other.run()
+        _ = output.fileHandleForReading.availableData
+        expectInUse(path, "process \(other.processIdentifier)") { _ = try resume(path) }
+        kill(other.processIdentifier, SIGKILL)
+        other.waitUntilExit()
+        _ = try resume(path)
+    }
+
+    @Test func aChildDoesNotKeepTheLock() throws {
+        let path = temporary.path + "/run"
+        var run: TrainingRun<Bigram>? = try begin(path)
+        #expect(run?.step == 0)
+        let child = Process()
+        child.executableURL = URL(fileURLWithPath: "/bin/sleep")
+        child.arguments = ["600"]
+        try child.run()
+        run = nil
+        _ = try resume(path)
+        kill(child.processIdentifier, SIGKILL)
+        child.waitUntilExit()
+    }
+
+    @Test func numbersAreTakenOnce() throws {
+        let stem = temporary.path + "/runs/flash"
+        let folders = try (0..<3).map { _ in try RunFolder(numbering: stem) }
+        #expect(folders.map(\.path) == ["\(stem)-1", "\(stem)-2", "\(stem)-3"])
+        try FileManager.default.removeItem(atPath: "\(stem)-2")
+        #expect(try RunFolder(numbering: stem).path == "\(stem)-2")
+    }
+}
