@@ -305,6 +305,10 @@ import Testing
     @Test func anEarlierCheckpointCanBeGoneOnFrom() throws {
         try begin("whole", options(keep: 100)).train()
         do { try begin("run", options(keep: 100)).train(until: 5) }
+        // Its weights can be used by themselves, too.
+        let chosen = try RunFolder(path: path("run/checkpoints/step-2/"))
+        #expect(chosen.weightsPath == path("run/checkpoints/step-2/weights.safetensors"))
+        #expect(chosen.metricsPath == path("run/metrics.jsonl"))
         let resumed = try resume("run/checkpoints/step-2")
         #expect(resumed.step == 2)
         #expect(resumed.folder?.path == path("run"))

@@ -36,23 +36,6 @@ import Testing
         #expect(try resume(path).isFinished)
     }
 
-    @Test func anotherProcessIsNamedAndItsEndReleases() throws {
-        let path = temporary.path + "/run"
-        _ = try begin(path)
-        // flock(1) of util-linux takes the same lock; it says so by ending the first line of its output.
-        let other = Process()
-        other.executableURL = URL(fileURLWithPath: "/bin/sh")
-        other.arguments = ["-c", "exec 9<>\"$0/.lock\"; flock 9; echo $$ >&9; echo; exec sleep 600", path]
-        let output = Pipe()
-        other.standardOutput = output
-        try other.run()
-        _ = output.fileHandleForReading.availableData
-        expectInUse(path, "process \(other.processIdentifier)") { _ = try resume(path) }
-        kill(other.processIdentifier, SIGKILL)
-        other.waitUntilExit()
-        _ = try resume(path)
-    }
-
     @Test func aChildDoesNotKeepTheLock() throws {
         let path = temporary.path + "/run"
         var run: TrainingRun<Bigram>? = try begin(path)

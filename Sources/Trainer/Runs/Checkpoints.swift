@@ -71,8 +71,10 @@ extension RunFolder {
     /// Makes the run's weights those of the best checkpoint, or of the latest where there is no best.
     private func renewWeights(latest: Int, best: Int?) throws {
         let candidates = [best, latest].compactMap { $0 }.map { checkpoint($0).weightsPath }
-        guard let source = candidates.first(where: FileSystem.exists), !isSameFile(source, weightsPath) else { return }
-        try FileSystem.replace(weightsPath, withLinkTo: source)
+        guard let source = candidates.first(where: FileSystem.exists), !isSameFile(source, bestWeightsPath) else {
+            return
+        }
+        try FileSystem.replace(bestWeightsPath, withLinkTo: source)
     }
 
     private func isSameFile(_ first: String, _ second: String) -> Bool {

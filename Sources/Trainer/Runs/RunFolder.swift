@@ -20,8 +20,10 @@ public struct RunFolder: Sendable {
     private(set) var lock: RunLock?
 
     public var configurationPath: String { path + "/config.json" }
-    /// The weights to use: the best by validation, or the latest where nothing was validated.
-    public var weightsPath: String { path + "/weights.safetensors" }
+    /// The weights to use: the best by validation, or the latest where nothing was validated; those of the checkpoint that
+    /// the folder was opened for.
+    public var weightsPath: String { chosenStep.map { checkpoint($0).weightsPath } ?? bestWeightsPath }
+    var bestWeightsPath: String { path + "/weights.safetensors" }
     public var metricsPath: String { path + "/metrics.jsonl" }
 
     // MARK: Opening
@@ -52,8 +54,8 @@ public struct RunFolder: Sendable {
     /// Whether a folder holds a run.
     static func isRun(_ path: String) -> Bool { FileSystem.exists(path + "/config.json") }
 
-    /// The folder of a run that there is, or one of its checkpoints (`RUN/checkpoints/step-N`): the run is then gone on
-    /// with from there, and later checkpoints are given up.
+    /// The folder of a run that there is, or one of its checkpoints (`RUN/checkpoints/step-N`): its weights are used then,
+    /// or the run is gone on with from there, and later checkpoints are given up.
     /// - Throws: `InputError` when it is none.
     public init(path: String) throws {
         let parts = path.split(separator: "/")
@@ -80,7 +82,7 @@ public struct RunFolder: Sendable {
     /// config.json is the last file of a run's beginning: where there is a lock without it, a beginning was interrupted, and
     /// is begun again. Where there is neither, weights and metrics are somebody's.
     private func refuseRun() throws {
-        let others = FileSystem.exists(RunLock.path(in: path)) ? [] : [weightsPath, metricsPath]
+        let others = FileSystem.exists(RunLock.path(in: path)) ? [] : [bestWeightsPath, metricsPath]
         for taken in [configurationPath] + others where FileSystem.exists(taken) {
             throw InputError("\(path): holds a run already (\(taken)); expected a new folder, or --resume \(path)")
         }
