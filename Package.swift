@@ -25,6 +25,7 @@ let package = Package(
         .executable(name: "Train", targets: ["Train"]),
         .executable(name: "Generate", targets: ["Generate"]),
         .executable(name: "Evaluate", targets: ["Evaluate"]),
+        .executable(name: "Report", targets: ["Report"]),
         .executable(name: "Bench", targets: ["Bench"]),
     ],
     dependencies: [
@@ -43,7 +44,7 @@ let package = Package(
         .target(name: "CKernels", cSettings: cSettings),
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: hotSwift),
         .target(name: "NN", dependencies: ["Tensors"], swiftSettings: hotSwift),
-        .target(name: "Plotting"),
+        .target(name: "Plotting", swiftSettings: hotSwift),
         .target(name: "Trainer", dependencies: ["NN", "CKernels", "CZlib", "Plotting"], swiftSettings: hotSwift),
 
         // MARK: Models
@@ -58,6 +59,7 @@ let package = Package(
         .executableTarget(name: "Train", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Generate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Evaluate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
+        .executableTarget(name: "Report", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Bench", dependencies: ["Benchmarking", "CommandSupport", argumentParser]),
 
         // MARK: Tests

@@ -42,8 +42,9 @@ public struct BarPlot: Sendable {
     /// An `<svg>` element to put into a page.
     public var svg: String {
         let legend = Legend(bars.count > 1 ? bars.map(\.name) : [], width: width)
-        let top = legend.height + PlotFrame.top(y)
-        let height = height + legend.height
+        // The highest bar has its number over it.
+        let top = legend.height + PlotFrame.top(y) + Self.valueSize
+        let height = height + legend.height + Self.valueSize
         let values = bars.flatMap { $0.values.compactMap { $0 } }
         let domain = y.domain(of: values + references.map(\.value), padding: 0.08)
         let ticks = y.ticks(domain, count: PlotFrame.tickCount(along: height - top - PlotFrame.bottom, each: 32))

@@ -45,10 +45,13 @@ public struct HTML: Sendable, Equatable {
             + newline
     }
 
-    /// Figures in two columns.
+    /// Figures, tables or groups in two columns.
     public static func pairs(_ figures: [HTML]) -> HTML {
         element("div", class: "pairs", figures.reduce(newline, +)) + newline
     }
+
+    /// Pieces that stay together, as one of `pairs`.
+    public static func group(_ pieces: [HTML]) -> HTML { element("div", pieces.reduce(newline, +)) + newline }
 
     static let newline = HTML(source: "\n")
 }

@@ -134,12 +134,13 @@ public struct LinePlot: Sendable {
         let places = LabelPlacement.spread(ends, height: EndLabel.height, within: frame.top...frame.bottom)
         for (label, (end, place)) in zip(labels, zip(ends, places)) {
             let start = label.x.map { min(scales.x($0), frame.right) } ?? frame.right
-            // From the line's last point to its label, wherever both have come to be.
-            let leader = [
-                Point(x: start + 3, y: end), Point(x: max(frame.right + 1, start + 3), y: end),
-                Point(x: frame.right + 12, y: place),
-            ]
-            canvas.path([leader], colour: "currentColor", width: 0.8, opacity: 0.35)
+            // Across the drawing where the line ends early, then to the label.
+            if start < frame.right - 4 {
+                canvas.line(
+                    Point(x: start + 4, y: end), Point(x: frame.right, y: end), width: 0.8, opacity: 0.45, dash: "1 4")
+            }
+            canvas.line(
+                Point(x: frame.right + 4, y: end), Point(x: frame.right + 12, y: place), width: 0.8, opacity: 0.35)
             let key = [Point(x: frame.right + 13, y: place), Point(x: frame.right + 36, y: place)]
             canvas.line(
                 key[0], key[1], colour: label.look?.colour ?? "currentColor", width: label.look == nil ? 1.2 : 2,

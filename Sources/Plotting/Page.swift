@@ -51,7 +51,7 @@ public struct Page: Sendable {
         .pairs { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 2.25rem }
         .table { overflow-x: auto }
         table { border-collapse: collapse; font-size: .9rem }
-        th, td { padding: .28rem 1.5rem .28rem 0; text-align: left; vertical-align: baseline; font-weight: normal;
+        th, td { padding: .28rem 1.1rem .28rem 0; text-align: left; vertical-align: baseline; font-weight: normal;
           border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
         tbody th { color: var(--soft); white-space: nowrap }
         thead th { font-weight: bold }
@@ -65,9 +65,9 @@ public struct Page: Sendable {
         @media print {
           @page { margin: 16mm 15mm }
           body { margin: 0; padding: 0; max-width: none; font-size: 10pt; background: #ffffff; color: #000000 }
-          figure, tr, .pairs > * { break-inside: avoid }
+          figure, tr, pre, .pairs > * { break-inside: avoid }
           h2, h3 { break-after: avoid }
-          pre { background: none; border: 1px solid var(--line); orphans: 3; widows: 3 }
+          pre { background: none; border: 1px solid var(--line) }
           .pairs { grid-template-columns: repeat(2, minmax(0, 1fr)) }
           .table { overflow: visible } }
         """

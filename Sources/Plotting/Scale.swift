@@ -51,11 +51,12 @@ public struct Axis: Sendable {
             let factor = pow(greatest / least, padding)
             return widened(max(least / factor, 1e-300)...min(greatest * factor, 1e300))
         }
+        if includesZero { (least, greatest) = (min(least, 0), max(greatest, 0)) }
         let room = (greatest - least) * padding
-        if includesZero {
-            return widened(min(least < 0 ? least - room : 0, 0)...max(greatest > 0 ? greatest + room : 0, 0))
-        }
-        return widened(least - room...greatest + room)
+        // Zero itself is a good end.
+        let isFromZero = includesZero && least == 0
+        let isToZero = includesZero && greatest == 0
+        return widened((isFromZero ? 0 : least - room)...(isToZero ? 0 : greatest + room))
     }
 
     /// A range wide enough to be divided, around one that is hardly more than a value.

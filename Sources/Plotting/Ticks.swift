@@ -16,7 +16,7 @@ struct Ticks: Equatable {
     let labels: [String]
 
     /// Multiples of 1, 2 or 5 times a power of ten.
-    /// - Parameter count: about how many there should be; there are at most that many and one.
+    /// - Parameter count: about how many there should be; there are at most a quarter more, and one.
     init(linear domain: ClosedRange<Double>, count: Int, format: TickFormat) {
         let step = Self.roundStep((domain.upperBound - domain.lowerBound) / Double(max(count, 1)))
         // A tick that rounding puts a hair outside still counts.
@@ -60,9 +60,9 @@ struct Ticks: Equatable {
         return ticks
     }
 
-    private static func roundStep(_ least: Double) -> Double {
-        let power = pow(10, log10(least).rounded(.down))
-        let factor = [1, 2, 5, 10].first { $0 * power >= least * (1 - 1e-9) } ?? 10
+    private static func roundStep(_ wanted: Double) -> Double {
+        let power = pow(10, log10(wanted).rounded(.down))
+        let factor = [1, 2, 5, 10].first { $0 * power >= wanted * 0.8 } ?? 10
         return factor * power
     }
 

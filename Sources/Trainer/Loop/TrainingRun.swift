@@ -39,6 +39,7 @@ public final class TrainingRun<Model: LanguageModel> {
     private let sampler: WindowSampler
     private let bytesPerToken: Double
     private var metrics: MetricsLog?
+    private var recorder: RunRecorder?
     private lazy var floors = makeFloors()
     /// The step of the last save.
     private(set) var savedStep: Int?
@@ -78,9 +79,10 @@ public final class TrainingRun<Model: LanguageModel> {
         metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: 0)
         try save()
         // Last: a folder with a configuration has a checkpoint.
-        try folder.write(
-            RunConfiguration(
-                origin: origin, tokenizer: tokenizer.kind, training: options, split: split, threads: Threads.count))
+        let configuration = RunConfiguration(
+            origin: origin, tokenizer: tokenizer.kind, training: options, split: split, threads: Threads.count)
+        try folder.write(configuration)
+        recorder = try RunRecorder(folder, configuration, parameters: model.parameterCount, resumingAfter: 0)
     }
 
     /// A run that goes on from its last save.
@@ -108,6 +110,7 @@ public final class TrainingRun<Model: LanguageModel> {
         var current = saved
         (current.training, current.threads) = (options, Threads.count)
         if current != saved { try folder.write(current) }
+        recorder = try RunRecorder(folder, current, parameters: model.parameterCount, resumingAfter: step)
     }
 
     private init(
@@ -196,10 +199,14 @@ public final class TrainingRun<Model: LanguageModel> {
             if unfollowed != nil { try self.metrics?.rewind(to: step - 1) }
             try self.metrics?.append(metrics)
         }
+        recorder?.add(metrics)
         try report(.step(metrics, total: totalSteps))
         let samples = isDue(options.sampleEvery) && objective == .nextToken
         let sample = samples ? try sample(unless: stop) : nil
-        if let sample { try report(sample) }
+        if let sample {
+            try writing { try recorder?.add(sample) }
+            try report(sample)
+        }
         let isGivenUp = validates && result == nil && split.validation != nil || samples && sample == nil
         unfollowed = isGivenUp ? metrics : nil
         seconds += clock.seconds
@@ -208,6 +215,7 @@ public final class TrainingRun<Model: LanguageModel> {
             try save()
             try report(.saved(step: step, folder: folder.path))
         }
+        if result != nil || isLast || isOver || isStopped, let warning = recorder?.writeReport() { try report(warning) }
         // A wish that came during the save is heeded at once, one that came after it was found not to be due, later.
         return isStopped || (folder == nil || savedStep == step) && stop()
     }

@@ -1,0 +1,37 @@
+import Foundation
+
+/// `Report`: draws runs in one page.
+public struct ReportCommand: Sendable {
+    public var runs: [String]
+    public var out: String?
+
+    public init(runs: [String], out: String? = nil) {
+        self.runs = runs
+        self.out = out
+    }
+
+    /// - Parameter print: is given the path of the page.
+    /// - Throws: `InputError` in one line.
+    public func run(print: (String) -> Void) throws {
+        guard !runs.isEmpty else { throw InputError("--runs is missing; expected folders of training runs") }
+        var records = try runs.map { try RunRecord(RunFolder(path: $0)) }
+        if records.count == 1 {
+            let path = try out ?? RunFolder(path: runs[0]).reportPath
+            try RunReport(records[0]).write(to: path)
+            return print(path)
+        }
+        for (index, name) in Self.names(runs).enumerated() { records[index].name = name }
+        let path = out ?? "runs-report.html"
+        try RunsReport(records).write(to: path)
+        print(path)
+    }
+
+    /// Names for folders: the last parts of their paths, as many as tell them apart; a number where nothing else does.
+    static func names(_ folders: [String]) -> [String] {
+        let parts = folders.map { URL(fileURLWithPath: $0).standardizedFileURL.pathComponents.filter { $0 != "/" } }
+        let most = parts.map(\.count).max() ?? 0
+        func names(_ count: Int) -> [String] { parts.map { $0.suffix(count).joined(separator: "/") } }
+        let found = (1...max(most, 1)).lazy.map(names).first { Set($0).count == folders.count }
+        return found ?? names(1).enumerated().map { "\($1) (\($0 + 1))" }
+    }
+}

@@ -1,0 +1,56 @@
+import Foundation
+import NN
+import Tensors
+
+/// Text that a model continued while it was trained.
+public struct Sample: Sendable, Hashable {
+    /// The step it was drawn after.
+    public var step: Int
+    public var prompt: String
+    /// What the model wrote after the prompt.
+    public var text: String
+
+    public init(step: Int, prompt: String, text: String) {
+        self.step = step
+        self.prompt = prompt
+        self.text = text
+    }
+}
+
+/// `samples.jsonl`: a line a sample, `{"step":200,"prompt":"…","text":"…"}`, appended as training goes.
+public final class SamplesLog: Sendable {
+    private let log: LineLog
+    public var path: String { log.path }
+
+    /// Opens a log to append to; a missing file is created.
+    /// - Parameter step: the step from which training is resumed, 0 for a new run: the samples of later steps are removed,
+    ///   as they will be drawn again.
+    /// - Throws: `InputError` that names the path, and the line that is no sample.
+    public init(path: String, resumingAfter step: Int) throws {
+        log = try LineLog(path: path) { line, place in try Sample(line: line, place: place).step <= step }
+    }
+
+    /// Appends a sample.
+    /// - Throws: `InputError` with the system's reason, such as a full disk.
+    public func append(_ sample: Sample) throws { try log.append(sample.line) }
+
+    /// All samples of a log, in order; none where there is no file.
+    /// - Throws: `InputError` with file and line number.
+    public static func read(path: String) throws -> [Sample] {
+        guard FileManager.default.fileExists(atPath: path) else { return [] }
+        return try LineLog.lines(of: path).map { line, place in try Sample(line: line, place: place) }
+    }
+}
+
+extension Sample {
+    fileprivate var line: String {
+        "{\"step\":\(step),\"prompt\":\(JSONValue.quoted(prompt)),\"text\":\(JSONValue.quoted(text))}"
+    }
+
+    fileprivate init(line: some Sequence<UInt8>, place: String) throws {
+        var reader = try ConfigurationReader(JSONValue(parsing: line, file: place), file: place)
+        self.init(
+            step: try reader.int("step", in: 0...), prompt: try reader.string("prompt"),
+            text: try reader.string("text"))
+    }
+}

@@ -1,0 +1,136 @@
+import Foundation
+import NN
+import Tensors
+
+/// What a run has left in its folder: all that its report shows.
+public struct RunRecord: Sendable {
+    /// What the run is called in reports.
+    public var name: String
+    /// The folder, as commands take it.
+    public let path: String
+    public let configuration: RunConfiguration
+    /// The number of trainable floats, where it is known.
+    public let parameters: Int?
+    /// Of every step so far.
+    public internal(set) var metrics: [StepMetrics]
+    public internal(set) var samples: [Sample]
+
+    public init(
+        name: String, path: String, configuration: RunConfiguration, parameters: Int?, metrics: [StepMetrics],
+        samples: [Sample]
+    ) {
+        (self.name, self.path, self.configuration) = (name, path, configuration)
+        (self.parameters, self.metrics, self.samples) = (parameters, metrics, samples)
+    }
+
+    /// Reads a run's folder.
+    /// - Throws: `InputError` that names the file, and the line or key that is wrong.
+    public init(_ folder: RunFolder) throws {
+        self.init(
+            name: folder.name, path: folder.path, configuration: try folder.configuration(),
+            parameters: folder.parameterCount, metrics: try MetricsLog.read(path: folder.metricsPath),
+            samples: try SamplesLog.read(path: folder.samplesPath))
+    }
+}
+
+extension RunFolder {
+    public var samplesPath: String { path + "/samples.jsonl" }
+    public var reportPath: String { path + "/report.html" }
+
+    /// The folder's own name.
+    var name: String { URL(fileURLWithPath: path).standardizedFileURL.lastPathComponent }
+
+    /// As the weights' file says; nil where it does not or there is none.
+    fileprivate var parameterCount: Int? {
+        (try? SafetensorsFile(path: weightsPath))?.metadata["parameters"].flatMap(Int.init)
+    }
+
+    /// Writes report.html, in one piece.
+    /// - Throws: `InputError` that names what cannot be read or written.
+    public func writeReport() throws { try RunReport(RunRecord(self)).write(to: reportPath) }
+}
+
+// MARK: What the numbers say
+
+extension RunRecord {
+    /// The values of a key of the metrics, and the steps that have it.
+    func measured(_ key: String) -> [(metrics: StepMetrics, value: Double)] {
+        metrics.compactMap { metrics in metrics.extra[key].map { (metrics, $0) } }
+    }
+
+    var validations: [(metrics: StepMetrics, value: Double)] { measured("validation_bits_per_byte") }
+
+    /// The best finite validation, the first of equals.
+    var best: (metrics: StepMetrics, value: Double)? {
+        validations.filter(\.value.isFinite).min { $0.value < $1.value }
+    }
+
+    /// The last value of a key; nil where there is none.
+    func last(_ key: String) -> Double? { metrics.last { $0.extra[key] != nil }?.extra[key] }
+
+    /// How many steps training's bits per byte are averaged over for its last value.
+    var lastStepsAveraged: Int { min(metrics.count, max(1, min(100, metrics.count / 20))) }
+
+    var lastTraining: Double? {
+        let last = metrics.suffix(lastStepsAveraged).map(\.bitsPerByte).filter(\.isFinite)
+        return last.isEmpty ? nil : last.reduce(0, +) / Double(last.count)
+    }
+
+    /// The middle one of the steps' speeds: a pause of the machine does not count.
+    var tokensPerSecond: Double? {
+        let speeds = metrics.map(\.tokensPerSecond).filter(\.isFinite).sorted()
+        guard !speeds.isEmpty else { return nil }
+        let middle = speeds.count / 2
+        return speeds.count % 2 == 1 ? speeds[middle] : (speeds[middle - 1] + speeds[middle]) / 2
+    }
+
+    /// Exact entropies of what is validated, by what a reader of it sees.
+    var floors: [(name: String, value: Double)] {
+        [("floor", "validation_floor"), ("floor of the window", "validation_window_floor")].compactMap { name, key in
+            last(key).flatMap { $0.isFinite ? (name, $0) : nil }
+        }
+    }
+
+    /// Whether the training has come to the end that its options set.
+    var isFinished: Bool {
+        guard let last = metrics.last else { return false }
+        if case .minutes(let minutes) = configuration.training.length { return last.seconds >= minutes * 60 }
+        return last.step >= totalSteps ?? .max
+    }
+
+    var totalSteps: Int? { configuration.training.totalSteps(tokens: configuration.trainingTokens) }
+}
+
+// MARK: Questions by distance
+
+/// The distances of questions that are counted together.
+struct DistanceGroup: Hashable {
+    /// In bytes; the smallest distance is above the bound before.
+    let bound: Int
+    var key: String { "answered_to_\(bound)" }
+
+    /// Those that occur in the metrics of any of the runs, from near to far.
+    static func all(in runs: [RunRecord]) -> [DistanceGroup] {
+        let prefix = "answered_to_"
+        let keys = runs.flatMap(\.metrics).lazy.filter { !$0.extra.isEmpty }.flatMap(\.extra.keys)
+        let bounds = Set(keys.filter { $0.hasPrefix(prefix) }.compactMap { Int($0.dropFirst(prefix.count)) })
+        return bounds.sorted().map(DistanceGroup.init)
+    }
+
+    /// From the bound before to this one: 300–1k.
+    var label: String {
+        let before = Question.distanceBounds.last { $0 < bound }
+        return before.map { "\(Self.short($0))–\(Self.short(bound))" } ?? "up to \(Self.short(bound))"
+    }
+
+    private static func short(_ bytes: Int) -> String {
+        bytes >= 1000 && bytes % 1000 == 0 ? "\(bytes / 1000)k" : "\(bytes)"
+    }
+}
+
+extension RunRecord {
+    /// The metrics of the last validation that asked questions.
+    var lastAnswers: StepMetrics? {
+        metrics.last { $0.extra.keys.contains { $0.hasPrefix("answered_to_") } }
+    }
+}

@@ -1,0 +1,44 @@
+import Foundation
+
+/// Follows a training for its report: keeps what it shows, so that nothing has to be read again, and writes the samples
+/// and the page.
+struct RunRecorder {
+    private let folder: RunFolder
+    private var record: RunRecord
+    private let samples: SamplesLog
+
+    /// - Parameter step: the step from which training is resumed, 0 for a new run; metrics.jsonl ends with it.
+    /// - Throws: `InputError` that names the file that cannot be read or written.
+    init(
+        _ folder: RunFolder, _ configuration: RunConfiguration, parameters: Int, resumingAfter step: Int
+    ) throws {
+        self.folder = folder
+        samples = try SamplesLog(path: folder.samplesPath, resumingAfter: step)
+        record = RunRecord(
+            name: folder.name, path: folder.path, configuration: configuration, parameters: parameters,
+            metrics: try MetricsLog.read(path: folder.metricsPath),
+            samples: try SamplesLog.read(path: folder.samplesPath))
+    }
+
+    mutating func add(_ metrics: StepMetrics) { record.metrics.append(metrics) }
+
+    /// Takes a sample, and writes it down; passes over all other events.
+    /// - Throws: `InputError` with the system's reason, such as a full disk.
+    mutating func add(_ event: TrainingEvent) throws {
+        guard case .sample(let step, let prompt, let text) = event else { return }
+        let sample = Sample(step: step, prompt: prompt, text: text)
+        record.samples.append(sample)
+        try samples.append(sample)
+    }
+
+    /// Writes report.html. That it cannot be written is no reason to stop.
+    /// - Returns: a warning, where it could not.
+    func writeReport() -> TrainingEvent? {
+        do {
+            try RunReport(record).write(to: folder.reportPath)
+            return nil
+        } catch {
+            return .warning("the report is not written: \(error)")
+        }
+    }
+}
