@@ -1,0 +1,72 @@
+import Foundation
+import Testing
+
+@testable import ModelZoo
+
+@Suite struct ReportCommandTests {
+    let workspace = try! Workspace()
+
+    private func report(_ runs: [String], out: String? = nil) throws -> [String] {
+        var lines: [String] = []
+        try ReportCommand(runs: runs, out: out).run { lines.append($0) }
+        return lines
+    }
+
+    @Test func oneRunAndSeveral() throws {
+        for run in ["a/flash", "b/flash"] { try workspace.tinyTraining(run).lines() }
+        let runs = ["a/flash", "b/flash"].map { workspace.path($0) }
+        // A single run: its own page again.
+        let page = try workspace.read("a/flash/report.html")
+        try FileManager.default.removeItem(atPath: runs[0] + "/report.html")
+        #expect(try report([runs[0]]) == [runs[0] + "/report.html"])
+        #expect(try workspace.read("a/flash/report.html") == page)
+        #expect(try report([runs[0]], out: workspace.path("one.html")) == [workspace.path("one.html")])
+        #expect(try workspace.read("one.html") == page)
+        // Several: named by as much of their paths as tells them apart.
+        #expect(try report(runs, out: workspace.path("two.html")) == [workspace.path("two.html")])
+        let both = String(decoding: try workspace.read("two.html"), as: UTF8.self)
+        for text in ["2 runs", ">a/flash<", ">b/flash<"] { #expect(both.contains(text), "\(text)") }
+    }
+
+    @Test(arguments: [
+        (["runs/a", "runs/b/"], ["a", "b"]), (["x/run", "y/run", "z"], ["x/run", "y/run", "z"]),
+        (["/p/q", "/p/q"], ["q (1)", "q (2)"]), (["/x/a/run", "/y/a/run"], ["x/a/run", "y/a/run"]),
+    ])
+    func names(folders: [String], names: [String]) {
+        #expect(ReportCommand.names(folders) == names)
+    }
+
+    @Test func badInput() throws {
+        expectError("--runs is missing; expected folders of training runs") { try report([]) }
+        let none = workspace.path("none")
+        expectError("\(none): is no run folder: expected it to hold config.json") { try report([none]) }
+        try workspace.tinyTraining("run").lines()
+        let run = workspace.path("run")
+        let metrics = String(decoding: try workspace.read("run/metrics.jsonl"), as: UTF8.self)
+        try workspace.write(metrics + "{\"step\":3}\n", "run/metrics.jsonl")
+        expectError("\(run)/metrics.jsonl, line 3: \"tokens\" is missing; expected a whole number") {
+            try report([run])
+        }
+        try workspace.write(metrics, "run/metrics.jsonl")
+        try workspace.write("[]\n", "run/samples.jsonl")
+        expectError(
+            "\(run)/samples.jsonl, line 1: expected a JSON object such as {\"dim\": 512}, found a list"
+        ) { try report([run]) }
+        try workspace.write("", "run/samples.jsonl")
+        expectError("\(none)/page.html: cannot be written: No such file or directory") {
+            try report([run], out: none + "/page.html")
+        }
+    }
+}
+
+extension ExecutableTests {
+    @Test func reportOfTwoRuns() throws {
+        for run in ["x", "y"] { try workspace.tinyTraining(run).lines() }
+        let outcome = try run("Report", "--runs", "x", "y")
+        #expect(outcome.code == 0 && outcome.error == "" && outcome.output == "runs-report.html\n")
+        #expect(String(decoding: try workspace.read("runs-report.html"), as: UTF8.self).contains("2 runs"))
+        let failure = try run("Report", "--runs", "x", "none")
+        #expect(failure.code == 1)
+        #expect(failure.error == "error: none: is no run folder: expected it to hold config.json\n")
+    }
+}
