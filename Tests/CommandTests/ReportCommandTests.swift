@@ -50,7 +50,7 @@ import Testing
         try workspace.write(metrics, "run/metrics.jsonl")
         try workspace.write("[]\n", "run/samples.jsonl")
         expectError(
-            "\(run)/samples.jsonl, line 1: expected a JSON object such as {\"dim\": 512}, found a list"
+            "\(run)/samples.jsonl, line 1: expected a JSON object such as {\"dim\": 512}, found the list []"
         ) { try report([run]) }
         try workspace.write("", "run/samples.jsonl")
         expectError("\(none)/page.html: cannot be written: No such file or directory") {

@@ -44,7 +44,7 @@ import Trainer
     }
 
     @Test(arguments: [
-        (#"{"step":1,"prompt":"a"}"#, #": "text" is missing; expected a string"#),
+        (#"{"step":1,"prompt":"a"}"#, #": "text": is missing; expected a string"#),
         (#"{"step":-1,"prompt":"a","text":""}"#, #": "step": expected a whole number of at least 0, found -1"#),
         ("", ": is empty; expected JSON"),
     ])

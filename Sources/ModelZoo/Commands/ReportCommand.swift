@@ -28,7 +28,10 @@ public struct ReportCommand: Sendable {
 
     /// Names for folders: the last parts of their paths, as many as tell them apart; a number where nothing else does.
     static func names(_ folders: [String]) -> [String] {
-        let parts = folders.map { URL(fileURLWithPath: $0).standardizedFileURL.pathComponents.filter { $0 != "/" } }
+        let parts = folders.map { folder in
+            let given = folder.split(separator: "/").map(String.init).filter { $0 != "." }
+            return given.isEmpty ? [URL(fileURLWithPath: folder).standardizedFileURL.lastPathComponent] : given
+        }
         let most = parts.map(\.count).max() ?? 0
         func names(_ count: Int) -> [String] { parts.map { $0.suffix(count).joined(separator: "/") } }
         let found = (1...max(most, 1)).lazy.map(names).first { Set($0).count == folders.count }

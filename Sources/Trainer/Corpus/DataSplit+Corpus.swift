@@ -19,14 +19,18 @@ public struct CorpusOptions: Sendable, Hashable {
 public struct TextKnowledge: Sendable {
     /// In the order of the text.
     public let questions: [Question]
+    /// The share of the questions that are answered by guessing; nil where it is not known.
+    public let chance: Double?
     /// The information in a range of the text in bits per byte: for a reader of all that comes before, or for one that reads
     /// the range in windows of a length in bytes and sees nothing but them. nil where the range is too short to say.
     public let bitsPerByte: @Sendable (_ range: Range<Int>, _ windowLength: Int?) -> Double?
 
     public init(
-        questions: [Question], bitsPerByte: @escaping @Sendable (_ range: Range<Int>, _ windowLength: Int?) -> Double?
+        questions: [Question], chance: Double? = nil,
+        bitsPerByte: @escaping @Sendable (_ range: Range<Int>, _ windowLength: Int?) -> Double?
     ) {
         self.questions = questions
+        self.chance = chance
         self.bitsPerByte = bitsPerByte
     }
 
@@ -34,6 +38,7 @@ public struct TextKnowledge: Sendable {
     init(_ corpus: Corpus) {
         self.init(
             questions: corpus.questions.map { Question(answer: $0.answer, distance: $0.distance) },
+            chance: 1 / Double(CorpusGrammar.placeCount),
             bitsPerByte: { range, windowLength in
                 guard let windowLength else { return corpus.bitsPerByte(in: range) }
                 return corpus.bitsPerByte(in: range, windowLength: windowLength)

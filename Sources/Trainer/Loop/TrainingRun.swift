@@ -279,6 +279,7 @@ public final class TrainingRun<Model: LanguageModel> {
     private func makeFloors() -> [String: Double] {
         guard objective == .nextToken, let text = validationText, let knowledge = split.knowledge else { return [:] }
         var floors: [String: Double] = [:]
+        floors["answered_by_chance"] = questions.isEmpty ? nil : knowledge.chance
         floors["validation_floor"] = knowledge.bitsPerByte(0..<text.count, nil)
         if !model.carriesState {
             floors["validation_window_floor"] = knowledge.bitsPerByte(0..<text.count, options.sequenceLength)

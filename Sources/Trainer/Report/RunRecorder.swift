@@ -20,12 +20,16 @@ struct RunRecorder {
             samples: try SamplesLog.read(path: folder.samplesPath))
     }
 
-    mutating func add(_ metrics: StepMetrics) { record.metrics.append(metrics) }
+    /// Takes the metrics of a step, in place of any it has of that step or later ones.
+    mutating func add(_ metrics: StepMetrics) {
+        while let last = record.metrics.last, last.step >= metrics.step { record.metrics.removeLast() }
+        record.metrics.append(metrics)
+    }
 
-    /// Takes a sample, and writes it down; passes over all other events.
+    /// Takes a sample, and writes it down; passes over all other events, and over one drawn again after the same step.
     /// - Throws: `InputError` with the system's reason, such as a full disk.
     mutating func add(_ event: TrainingEvent) throws {
-        guard case .sample(let step, let prompt, let text) = event else { return }
+        guard case .sample(let step, let prompt, let text) = event, record.samples.last?.step != step else { return }
         let sample = Sample(step: step, prompt: prompt, text: text)
         record.samples.append(sample)
         try samples.append(sample)

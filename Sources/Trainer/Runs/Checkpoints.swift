@@ -28,7 +28,7 @@ extension RunFolder {
     ) throws {
         var weights = SafetensorsWriter(metadata: [
             "step": "\(state.step)", "model": origin.model, "configuration": origin.configuration.description,
-            "version": packageVersion,
+            "parameters": "\(model.parameterCount)", "version": packageVersion,
         ])
         try weights.add(model)
         let checksum = try Checkpoint.checksum(of: weights)
