@@ -17,12 +17,7 @@ final class LineLog: Sendable {
         guard descriptor >= 0 else { throw Self.failure("cannot be opened for writing", path) }
         self.path = path
         self.descriptor = descriptor
-        var end = 0
-        for (line, place) in try Self.lines(of: path) {
-            guard try isKept(line, place) else { break }
-            end = line.endIndex + 1
-        }
-        guard ftruncate(descriptor, off_t(end)) == 0 else { throw Self.failure("cannot be shortened", path) }
+        try shorten(while: isKept)
     }
 
     deinit { close(descriptor) }
@@ -40,6 +35,17 @@ final class LineLog: Sendable {
             ftruncate(descriptor, end)
             throw error
         }
+    }
+
+    /// Removes the first whole line that is not to be kept, and all that follows it.
+    /// - Throws: `InputError` that names the path, or what `isKept` throws.
+    func shorten(while isKept: (_ line: ArraySlice<UInt8>, _ place: String) throws -> Bool) throws {
+        var end = 0
+        for (line, place) in try Self.lines(of: path) {
+            guard try isKept(line, place) else { break }
+            end = line.endIndex + 1
+        }
+        guard ftruncate(descriptor, off_t(end)) == 0 else { throw Self.failure("cannot be shortened", path) }
     }
 
     /// Waits until all lines are on the disk.
