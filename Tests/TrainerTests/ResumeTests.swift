@@ -176,7 +176,8 @@ import Testing
         let weights = try SafetensorsFile(path: folder.weightsPath)
         #expect(
             weights.metadata == [
-                "step": "0", "model": "bigram", "configuration": "{\"dropout\": 0.2}", "version": packageVersion,
+                "step": "0", "model": "bigram", "configuration": "{\"dropout\": 0.2}",
+                "parameters": "\(Bigram().parameterCount)", "version": packageVersion,
             ])
     }
 

@@ -100,7 +100,7 @@ extension RunFolder {
 
     /// Removes what saves that were torn have left.
     private func clearTornSaves() throws {
-        let hidden = ["weights.safetensors", "config.json", "tokenizer.json"].map { ".\($0).tmp-" }
+        let hidden = ["weights.safetensors", "config.json", "tokenizer.json", "report.html"].map { ".\($0).tmp-" }
         for name in FileSystem.names(in: path) where hidden.contains(where: name.hasPrefix) {
             try FileSystem.remove(path + "/" + name)
         }
