@@ -57,7 +57,7 @@ enum ReportText {
     private static func text(_ json: JSONValue) -> String {
         switch json {
         case .string(let text): text
-        case .array(let values): values.map(text).joined(separator: ", ")
+        case .array(let values): values.isEmpty ? "–" : values.map(text).joined(separator: ", ")
         case .null: "–"
         default: json.description
         }
