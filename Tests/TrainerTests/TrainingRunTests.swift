@@ -129,15 +129,16 @@ import Testing
 
     @Test func epochsAreTurnedIntoSteps() throws {
         let options = options()
-        // A step predicts 64 tokens: 2 epochs of 640 tokens are 20 steps.
+        // A step has two batches of 32 tokens: 2 epochs of 640 tokens are 20 steps.
+        let perBatch = 32.0
         var epochs = options
         epochs.length = .epochs(2)
-        #expect(epochs.totalSteps(tokens: 641) == 20)
-        #expect(epochs.totalSteps(tokens: 642) == 21)
+        #expect(epochs.totalSteps(batchesPerEpoch: 640 / perBatch) == 20)
+        #expect(epochs.totalSteps(batchesPerEpoch: 641 / perBatch) == 21)
         epochs.length = .epochs(0.001)
-        #expect(epochs.totalSteps(tokens: 641) == 1)
+        #expect(epochs.totalSteps(batchesPerEpoch: 640 / perBatch) == 1)
         epochs.length = .minutes(1)
-        #expect(epochs.totalSteps(tokens: 641) == nil)
+        #expect(epochs.totalSteps(batchesPerEpoch: 640 / perBatch) == nil)
     }
 
     @Test func minutesEndATraining() throws {

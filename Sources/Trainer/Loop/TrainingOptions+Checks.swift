@@ -2,23 +2,20 @@ import Tensors
 
 extension TrainingOptions {
     /// The number of steps, where it is known before the training: not when it is limited by time.
-    /// - Parameter tokens: the number of tokens of the training text.
-    public func totalSteps(tokens: Int) -> Int? {
+    /// - Parameter batchesPerEpoch: how many batches have as many targets as the text.
+    func totalSteps(batchesPerEpoch: Double) -> Int? {
         switch length {
-        case .steps(let steps): return steps
-        case .minutes: return nil
-        case .epochs(let epochs):
-            let perStep = Double(batchSize * accumulate * sequenceLength)
-            return max(1, Int((epochs * Double(tokens - 1) / perStep).rounded(.up)))
+        case .steps(let steps): steps
+        case .minutes: nil
+        case .epochs(let epochs): max(1, Int((epochs * batchesPerEpoch / Double(accumulate)).rounded(.up)))
         }
     }
 
     /// The learning rate of every step.
     /// - Throws: `InputError` that names the option that does not fit.
-    public func makeSchedule(tokens: Int) throws -> LearningRateSchedule {
+    func makeSchedule(totalSteps: Int?) throws -> LearningRateSchedule {
         try LearningRateSchedule(
-            schedule, peak: learningRate, warmupSteps: warmupSteps, totalSteps: totalSteps(tokens: tokens),
-            floor: learningRateFloor)
+            schedule, peak: learningRate, warmupSteps: warmupSteps, totalSteps: totalSteps, floor: learningRateFloor)
     }
 
     /// - Throws: `InputError` that names the first option that is out of range.

@@ -31,12 +31,12 @@ public final class TrainingRun<Model: LanguageModel> {
     public private(set) var tokens = 0
 
     let optimizer: Optimizer
-    private let objective: Objective
+    let objective: Objective
     /// What each row of a stream continues; empty where every batch begins anew.
     private var carries: [Model.Carry?] = []
     private let origin: RunOrigin
     private let schedule: LearningRateSchedule
-    private let sampler: WindowSampler
+    private var feed: BatchFeed
     private let bytesPerToken: Double
     private var metrics: MetricsLog?
     private var recorder: RunRecorder?
@@ -105,6 +105,11 @@ public final class TrainingRun<Model: LanguageModel> {
         let state = try folder.load(model, optimizer, warn: { warnings.append($0) })
         (step, tokens, seconds) = (state.step, state.tokens, state.seconds)
         (savedStep, best) = (step, state.best)
+        if feed.isContinuous {
+            let file = folder.checkpoint(step).path
+            try feed.move(to: state.position, file: file)
+            carries = try SavedCarries.carries(from: state.carries, rows: options.batchSize, file: file)
+        }
         metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: step)
         if !state.isFollowed { unfollowed = try MetricsLog.read(path: folder.metricsPath).last { $0.step == step } }
         var current = saved
@@ -129,10 +134,10 @@ public final class TrainingRun<Model: LanguageModel> {
         }
         (self.model, self.split, self.tokenizer, self.options, self.origin) = (model, split, tokenizer, options, origin)
         objective = options.objective.objective(for: tokenizer)
-        schedule = try options.makeSchedule(tokens: split.training.count)
-        totalSteps = options.totalSteps(tokens: split.training.count)
-        sampler = try WindowSampler(
-            split.training, sequenceLength: options.sequenceLength, batchSize: options.batchSize, seed: options.seed)
+        feed = try BatchFeed(split.training, options)
+        if feed.isContinuous { carries = Array(repeating: nil, count: options.batchSize) }
+        totalSteps = options.totalSteps(batchesPerEpoch: feed.batchesPerEpoch)
+        schedule = try options.makeSchedule(totalSteps: totalSteps)
         optimizer = Optimizer(model.trainable, options.optimizer)
         bytesPerToken = Double(split.training.byteCount()) / Double(split.training.count)
         // Last, so that nothing is made for a run that cannot be.
@@ -224,9 +229,11 @@ public final class TrainingRun<Model: LanguageModel> {
     private func makeStep() throws -> StepMetrics {
         let clock = Stopwatch()
         let key = RandomKey(seed: options.seed).child(step)
+        var targets = 0
         let batches = try (0..<options.accumulate).map { part in
-            let batch = sampler.batch(at: step * options.accumulate + part)
+            let batch = feed.next(step * options.accumulate + part)
             try model.requireVocabulary(of: batch, in: split.training)
+            targets += batch.targetCount
             return objective.examples(of: batch, key: key.child(part).child(-1))  // segments count from 0
         }
         let result = model.stepGradients(of: batches, carries: &carries, key: key)
@@ -238,56 +245,14 @@ public final class TrainingRun<Model: LanguageModel> {
         optimizer.update(
             result.gradients, learningRate: rate, scale: Optimizer.clippingScale(norm: norm, limit: options.clip))
         step += 1
-        tokens += batches.reduce(0) { $0 + $1.inputs.count }
+        tokens += targets
         return StepMetrics(
             step: step, tokens: tokens, loss: result.loss, bitsPerByte: result.loss / M_LN2 / bytesPerToken,
-            learningRate: rate, gradientNorm: norm, tokensPerSecond: Double(tokensPerStep) / clock.seconds,
+            learningRate: rate, gradientNorm: norm, tokensPerSecond: Double(targets) / clock.seconds,
             seconds: seconds, extra: result.metrics)
     }
 
-    // MARK: Validation, samples, saves
-
-    /// Evaluates the validation text, or the share of it that the options say; nil when there is none.
-    /// - Parameter stop: asked before it and after each batch whether to give it up, which gives nil too.
-    public func validate(unless stop: () -> Bool = { false }) throws -> EvaluationResult? {
-        guard let text = validationText, !stop() else { return nil }
-        do {
-            return try model.evaluate(
-                text, sequenceLength: options.sequenceLength, batchSize: options.batchSize, objective: objective,
-                questions: questions
-            ) { _ in if stop() { throw Stopped() } }
-        } catch is Stopped {
-            return nil
-        }
-    }
-
-    private var validationText: TokenSource? {
-        guard let whole = split.validation else { return nil }
-        let share = options.validationShare.map { Int((Double(whole.count) * $0).rounded()) }
-        let count = min(whole.count, max(2, share ?? TrainingOptions.validationTokens))
-        return whole.slice(0..<count, name: whole.name)
-    }
-
-    /// The questions of the text that is validated, of each distance as many as can be asked at every validation.
-    private var questions: [Question] {
-        guard let text = validationText, let knowledge = split.knowledge else { return [] }
-        let inside = knowledge.questions.filter { $0.answer.upperBound <= text.count }
-        return Question.sample(inside, perDistance: Self.questionsPerDistance)
-    }
-
-    /// What the best possible models would reach where a validation reads; empty for texts of which it is not known.
-    private func makeFloors() -> [String: Double] {
-        guard objective == .nextToken, let text = validationText, let knowledge = split.knowledge else { return [:] }
-        var floors: [String: Double] = [:]
-        floors["answered_by_chance"] = questions.isEmpty ? nil : knowledge.chance
-        floors["validation_floor"] = knowledge.bitsPerByte(0..<text.count, nil)
-        if !model.carriesState {
-            floors["validation_window_floor"] = knowledge.bitsPerByte(0..<text.count, options.sequenceLength)
-        }
-        return floors
-    }
-
-    private static var questionsPerDistance: Int { 32 }
+    // MARK: Saves
 
     /// Keeps a validation in mind.
     /// - Returns: whether it is better than any before.
@@ -299,31 +264,6 @@ public final class TrainingRun<Model: LanguageModel> {
         best = latest
         return true
     }
-
-    /// Lets the model continue a place of the text, another one after each step.
-    /// - Parameter stop: asked before it and after each token whether to give it up, which gives nil.
-    private func sample(unless stop: () -> Bool) throws -> TrainingEvent? {
-        if stop() { return nil }
-        let text = split.validation ?? split.training
-        var generator = SplitMix64(seed: options.seed, stream: UInt64(step))
-        let length = min(TrainingRun.promptLength, text.count)
-        let start = generator.next(below: text.count - length + 1)
-        let prompt = text[start..<start + length]
-        let sampling = SamplingOptions(temperature: 0.8, seed: generator.next())
-        let room = model.carriesState ? nil : model.maximumLength.map { max(0, $0 - length) }
-        var tokens: [Int32] = []
-        do {
-            _ = try model.generate([prompt], length: min(options.sampleLength, room ?? .max), sampling: sampling) {
-                tokens.append($0[0])
-                if stop() { throw Stopped() }
-            }
-        } catch is Stopped {
-            return nil
-        }
-        return .sample(step: step, prompt: tokenizer.decode(prompt), text: tokenizer.decode(tokens))
-    }
-
-    private static var promptLength: Int { 32 }
 
     /// Saves weights and training state, if there is a folder.
     /// - Throws: `TrainingFault` when a weight is not finite, or a file cannot be written.
@@ -343,7 +283,7 @@ public final class TrainingRun<Model: LanguageModel> {
         TrainingState(
             step: step, tokens: tokens, seconds: seconds,
             validation: validation?.step == step ? validation?.bitsPerByte : nil, best: best,
-            isFollowed: unfollowed == nil)
+            isFollowed: unfollowed == nil, position: feed.position, carries: SavedCarries.tensors(of: carries))
     }
 
     private var tokensPerStep: Int { options.accumulate * options.batchSize * options.sequenceLength }
@@ -360,9 +300,6 @@ public final class TrainingRun<Model: LanguageModel> {
             floor: floors["validation_floor"], windowFloor: floors["validation_window_floor"])
     }
 }
-
-/// Thrown to give something up.
-private struct Stopped: Error {}
 
 /// Seconds since it was made.
 struct Stopwatch {

@@ -98,7 +98,13 @@ extension RunRecord {
         return last.step >= totalSteps ?? .max
     }
 
-    var totalSteps: Int? { configuration.training.totalSteps(tokens: configuration.trainingTokens) }
+    var totalSteps: Int? {
+        let options = configuration.training
+        // Epochs of streams are counted by reading the text.
+        if case .epochs = options.length, options.order == .sequential { return nil }
+        let targets = Double(configuration.trainingTokens - 1)
+        return options.totalSteps(batchesPerEpoch: targets / Double(options.batchSize * options.sequenceLength))
+    }
 }
 
 // MARK: Questions by distance

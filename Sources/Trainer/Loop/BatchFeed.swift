@@ -1,0 +1,59 @@
+import NN
+import Tensors
+
+/// The batches of a training, in the order that the options say.
+struct BatchFeed {
+    private enum Source {
+        case windows(WindowSampler)
+        case streams(SequentialStreams)
+    }
+
+    private var source: Source
+    /// How many batches have as many targets as the text.
+    let batchesPerEpoch: Double
+
+    /// - Throws: `InputError` when the text is too short.
+    init(_ text: TokenSource, _ options: TrainingOptions) throws {
+        switch options.order {
+        case .random:
+            source = .windows(
+                try WindowSampler(
+                    text, sequenceLength: options.sequenceLength, batchSize: options.batchSize, seed: options.seed))
+            batchesPerEpoch = Double(text.count - 1) / Double(options.batchSize * options.sequenceLength)
+        case .sequential:
+            let streams = try SequentialStreams(
+                text, sequenceLength: options.sequenceLength, batchSize: options.batchSize)
+            source = .streams(streams)
+            batchesPerEpoch = Double(streams.batchesPerEpoch)
+        }
+    }
+
+    /// Whether each row of a batch continues the same row of the batch before.
+    var isContinuous: Bool { if case .streams = source { true } else { false } }
+
+    /// The next batch, which is number `number` of the training, counted from 0.
+    mutating func next(_ number: Int) -> TokenBatch {
+        switch source {
+        case .windows(let sampler): return sampler.batch(at: number)
+        case .streams(var streams):
+            defer { source = .streams(streams) }
+            return streams.next()
+        }
+    }
+
+    /// What it takes to go on from here, beside the number of the next batch.
+    var position: JSONValue {
+        switch source {
+        case .windows: .null
+        case .streams(let streams): streams.position.json
+        }
+    }
+
+    /// Goes on from where another feed of the same text and options stood.
+    /// - Throws: `InputError` that names the file when the position is none of this text.
+    mutating func move(to position: JSONValue, file: String) throws {
+        guard case .streams(var streams) = source else { return }
+        try streams.move(to: SequentialStreams.Position(position, file: file))
+        source = .streams(streams)
+    }
+}
