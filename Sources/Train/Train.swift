@@ -7,7 +7,7 @@ struct Train: Command {
     static let configuration = CommandConfiguration(
         abstract: "Train a language model on a text.",
         usage: """
-            Train --model ID [--preset NAME] [--config FILE] --data PATH ... [options]
+            Train --model ID [--preset NAME] [--config FILE] [--data PATH ...] [options]
             Train --resume FOLDER [--steps N | --epochs N | --minutes M] [options]
             """,
         discussion: """
@@ -25,7 +25,10 @@ struct Train: Command {
 
     @Option(
         help:
-            "Where configuration and training options come from unless given: tiny, small or reference. (default: small)"
+            """
+            Where configuration and training options come from unless given: tiny, quick, small or reference. (default: \
+            small, and quick without --data)
+            """
     )
     var preset: String?
 

@@ -4,8 +4,16 @@ import ModelZoo
 // The options of Train by what they are about. Without a value they are left to the preset.
 
 struct TextOptions: ParsableArguments {
-    @Option(parsing: .upToNextOption, help: "The text: files or folders; .gz is decompressed.")
+    @Option(
+        parsing: .upToNextOption,
+        help: "The text: files or folders; .gz is decompressed. (default: a text that is made here)")
     var data: [String] = []
+
+    @Option(help: "Bytes of the text that is made here. (default: 4194304)")
+    var corpusLength: Int?
+
+    @Option(help: "What the text that is made here is drawn from. (default: 0)")
+    var corpusSeed: UInt64?
 
     @Option(
         help:
@@ -15,6 +23,9 @@ struct TextOptions: ParsableArguments {
 
     @Option(help: "random windows, or sequential: each row of a batch goes on in the next. (default: random)")
     var order: String?
+
+    @Option(help: "next-token, or masked: hidden tokens from those on both sides. (default: next-token)")
+    var objective: String?
 
     @Option(help: "A text of its own to validate with.")
     var validation: String?
@@ -27,6 +38,7 @@ struct TextOptions: ParsableArguments {
 
     func apply(to command: inout TrainCommand) {
         (command.data, command.documents, command.order) = (data, documents, order)
+        (command.corpusLength, command.corpusSeed, command.objective) = (corpusLength, corpusSeed, objective)
         command.validation = validation
         (command.validationFraction, command.tokenizer) = (validationFraction, tokenizer)
     }

@@ -1,39 +1,59 @@
 import Foundation
 
 extension TrainCommand {
-    private static let presetUnlessGiven = "small"
-
     func begin(_ host: TrainingHost) throws -> Outcome {
         guard let model else {
             throw InputError("--model is missing; expected one of \(ModelZoo.identifiers.joined(separator: ", "))")
         }
         let architecture = try ModelZoo.architecture(model)
-        let presetName = preset ?? Self.presetUnlessGiven
+        let presetName = preset ?? (data.isEmpty ? "quick" : "small")
         let preset = try architecture.preset(presetName)
         let file = config ?? "preset \(presetName)"
         let given = try config.map { try JSONValue(path: $0) } ?? preset.configuration
         let options = try apply(to: preset.training)
         try options.validate()
 
-        guard !data.isEmpty else { throw InputError("--data is missing; expected a text: files or folders") }
-        let separator = try separator()
-        let text = try TextSource(paths: data)
-        let validationText = try validation.map { try TextSource(path: $0) }
+        var origin = RunOrigin(
+            model: model, data: data.map(\.absolutePath), corpus: try corpus(), documents: try separator(),
+            validation: validation?.absolutePath, validationFraction: validationFraction ?? 0.1)
         let kind: TokenizerKind = try option("--tokenizer", tokenizer ?? TokenizerKind.bytes.rawValue)
-        let tokenizer = try kind.makeTokenizer(learningFrom: [text] + (validationText.map { [$0] } ?? []))
-        let split = try makeSplit(
-            tokenizer, text, validationText, separator, fraction: validationFraction ?? 0.1,
-            sequenceLength: options.sequenceLength)
+        let tokenizer = try kind.makeTokenizer(learningFrom: kind == .bytes ? [] : origin.texts())
+        let split = try origin.makeSplit(tokenizer, sequenceLength: options.sequenceLength)
 
         let configuration = architecture.configuration(
-            try architecture.fitting(given, file: file, to: tokenizer), sequenceLength: options.sequenceLength,
-            dropout: dropout)
+            try architecture.fitting(
+                given, file: file, to: tokenizer, vocabularySize: options.objective.vocabularySize(of: tokenizer)),
+            sequenceLength: options.sequenceLength, dropout: dropout)
+        origin.configuration = configuration
         let made = try architecture.makeModel(
             configuration, file: file, key: RandomKey(seed: options.seed).child(-1))  // steps count from 0
-        let origin = RunOrigin(
-            model: model, configuration: configuration, data: data.map(\.absolutePath),
-            documents: separator, validation: validation?.absolutePath, validationFraction: validationFraction ?? 0.1)
         return try begin(made, split, tokenizer, options, origin, host)
+    }
+
+    /// The built-in corpus, where no text is given.
+    private func corpus() throws -> CorpusOptions? {
+        guard data.isEmpty else {
+            try refuse(
+                [("--corpus-length", corpusLength != nil), ("--corpus-seed", corpusSeed != nil)],
+                "cannot be combined with --data, whose text it is then")
+            return nil
+        }
+        try refuse(
+            [
+                ("--validation", validation != nil), ("--validation-fraction", validationFraction != nil),
+                ("--documents", documents != nil),
+            ], "expected only with --data; the built-in corpus has a validation text of its own")
+        var corpus = CorpusOptions()
+        if let corpusSeed { corpus.seed = corpusSeed }
+        if let corpusLength {
+            guard Corpus.lengths.contains(corpusLength) else {
+                throw InputError(
+                    "--corpus-length: expected a whole number from 1 to \(Corpus.lengths.upperBound), found"
+                        + " \(corpusLength)")
+            }
+            corpus.length = corpusLength
+        }
+        return corpus
     }
 
     private func begin(
@@ -50,17 +70,20 @@ extension TrainCommand {
 
 extension Architecture {
     /// The configuration with the vocabulary of a tokenizer; one that names a larger vocabulary itself keeps it.
-    fileprivate func fitting(_ given: JSONValue, file: String, to tokenizer: any Tokenizer) throws -> JSONValue {
-        let fitted = configuration(given, vocabularySize: tokenizer.vocabularySize)
+    fileprivate func fitting(
+        _ given: JSONValue, file: String, to tokenizer: any Tokenizer, vocabularySize: Int
+    ) throws -> JSONValue {
+        let fitted = configuration(given, vocabularySize: vocabularySize)
         guard !file.hasPrefix("preset "), let before = given.objectValue, let after = fitted.objectValue else {
             return fitted
         }
         for (key, value) in after where before[key] != value {
             guard let explicit = before[key], explicit != .null else { continue }
-            if let size = explicit.intValue, size < tokenizer.vocabularySize {
+            if let size = explicit.intValue, size < vocabularySize {
+                let mask = vocabularySize > tokenizer.vocabularySize ? " and one to mask others with" : ""
                 throw InputError(
                     "\(file): \(JSONValue.quoted(key)): expected at least the \(tokenizer.vocabularySize) tokens of"
-                        + " --tokenizer \(tokenizer.kind.rawValue), found \(size)")
+                        + " --tokenizer \(tokenizer.kind.rawValue)\(mask), found \(size)")
             }
             return given
         }

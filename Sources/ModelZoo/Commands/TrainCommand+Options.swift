@@ -8,6 +8,7 @@ extension TrainCommand {
         func set<Value>(_ path: WritableKeyPath<TrainingOptions, Value>, _ value: Value?) {
             if let value { options[keyPath: path] = value }
         }
+        set(\.objective, try objective.map { try option("--objective", $0) })
         set(\.order, try order.map { try option("--order", $0) })
         set(\.sequenceLength, sequenceLength)
         set(\.batchSize, batchSize)

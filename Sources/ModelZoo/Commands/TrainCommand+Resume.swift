@@ -3,7 +3,8 @@ extension TrainCommand {
         try refuse(
             [
                 ("--preset", preset != nil), ("--config", config != nil), ("--documents", documents != nil),
-                ("--order", order != nil),
+                ("--corpus-length", corpusLength != nil), ("--corpus-seed", corpusSeed != nil),
+                ("--order", order != nil), ("--objective", objective != nil),
                 ("--validation-fraction", validationFraction != nil),
                 ("--sequence-length", sequenceLength != nil), ("--batch-size", batchSize != nil),
                 ("--accumulate", accumulate != nil), ("--optimizer", optimizer != nil),
@@ -20,12 +21,17 @@ extension TrainCommand {
             throw InputError("\(name) \(given): the run in \(folder.path) was made with \(name) \(used)")
         }
         if threads == nil { Threads.count = saved.threads }
-        let text = try TextSource(paths: data.isEmpty ? saved.origin.data : data)
-        let validationText = try (validation ?? saved.origin.validation).map { try TextSource(path: $0) }
+        var origin = saved.origin
+        if origin.corpus != nil {
+            try refuse(
+                [("--data", !data.isEmpty), ("--validation", validation != nil)],
+                "the run in \(folder.path) is trained on the built-in corpus")
+        }
+        // The text may have moved.
+        if !data.isEmpty { origin.data = data }
+        if let validation { origin.validation = validation }
         let tokenizer = try folder.tokenizer()
-        let split = try makeSplit(
-            tokenizer, text, validationText, saved.origin.documents, fraction: saved.origin.validationFraction,
-            sequenceLength: saved.training.sequenceLength)
+        let split = try origin.makeSplit(tokenizer, sequenceLength: saved.training.sequenceLength)
         return try goOn(folder.makeModel(saved), folder, split, tokenizer, try length(), host)
     }
 
@@ -58,20 +64,4 @@ extension TrainCommand {
         }
         return arguments
     }
-}
-
-func makeSplit(
-    _ tokenizer: any Tokenizer, _ text: TextSource, _ validation: TextSource?, _ documents: DocumentSeparator,
-    fraction: Double, sequenceLength: Int
-) throws -> DataSplit {
-    let tokens = try tokenizer.tokens(of: text).separated(by: documents)
-    if case .marker = documents, tokens.documentEnd(after: 0) == tokens.count {
-        throw InputError("--documents \(documents): \(text.name) is a single document; expected the byte between two")
-    }
-    guard let validation else {
-        return try DataSplit(tokens, validationFraction: fraction, sequenceLength: sequenceLength)
-    }
-    return try DataSplit(
-        training: tokens, validation: tokenizer.tokens(of: validation).separated(by: documents),
-        sequenceLength: sequenceLength)
 }

@@ -5,13 +5,19 @@ public struct TrainCommand: Sendable {
     public var model: String?
     public var preset: String?
     public var config: String?
+    /// None for the built-in corpus.
     public var data: [String] = []
+    /// Bytes of the built-in corpus to train on.
+    public var corpusLength: Int?
+    public var corpusSeed: UInt64?
     /// none, files, lines or byte:N.
     public var documents: String?
     public var validation: String?
     public var validationFraction: Double?
     public var tokenizer: String?
     public var order: String?
+    /// next-token or masked.
+    public var objective: String?
     public var sequenceLength: Int?
     public var batchSize: Int?
     public var accumulate: Int?

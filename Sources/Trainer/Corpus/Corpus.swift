@@ -28,6 +28,9 @@ public struct Corpus: Sendable {
         public var distance: Int { answer.lowerBound - fact.lowerBound }
     }
 
+    /// How long a text may be, in bytes.
+    public static let lengths = 1...2_000_000_000
+
     public let seed: UInt64
     /// The text, ASCII, a sentence a line.
     public let text: TextSource
@@ -40,8 +43,8 @@ public struct Corpus: Sendable {
     ///   about twice as much memory.
     public init(seed: UInt64, length: Int) {
         require(
-            length > 0 && length <= 2_000_000_000,
-            "Corpus: the length must be positive and at most 2000000000 bytes, found \(length)")
+            Self.lengths.contains(length),
+            "Corpus: the length must be positive and at most \(Self.lengths.upperBound) bytes, found \(length)")
         let writer = CorpusWriter(seed: seed, length: length)
         self.seed = seed
         questions = writer.questions

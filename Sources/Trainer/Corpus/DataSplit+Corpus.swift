@@ -1,3 +1,4 @@
+import NN
 import Tensors
 
 /// Which built-in corpus a run is made with.
@@ -12,6 +13,29 @@ public struct CorpusOptions: Sendable, Hashable {
         self.seed = seed
         self.length = length
         self.validationLength = validationLength
+    }
+
+    /// The text to train on, and the one to validate with.
+    public var training: Corpus { Corpus(seed: seed, length: length) }
+    /// With another seed than any that a person would choose for the training text.
+    public var validation: Corpus { Corpus(seed: ~seed, length: validationLength) }
+
+    var json: JSONValue {
+        .object([
+            "seed": .integer(Int(truncatingIfNeeded: seed)), "length": .integer(length),
+            "validation_length": .integer(validationLength),
+        ])
+    }
+
+    /// - Returns: nil for null.
+    init?(_ json: JSONValue, file: String) throws {
+        if json == .null { return nil }
+        var reader = try ConfigurationReader(json, file: file)
+        self.init(
+            seed: UInt64(truncatingIfNeeded: try reader.int("seed")),
+            length: try reader.int("length", in: Corpus.lengths),
+            validationLength: try reader.int("validation_length", in: Corpus.lengths))
+        try reader.finish()
     }
 }
 
@@ -50,11 +74,9 @@ extension DataSplit {
     /// The built-in corpus, a text to train on and another to validate with.
     /// - Throws: `InputError` when a text is shorter than a window.
     public init(_ options: CorpusOptions, tokenizer: any Tokenizer, sequenceLength: Int) throws {
-        let training = Corpus(seed: options.seed, length: options.length)
-        // Another seed than any that a person would choose for the training text.
-        let validation = Corpus(seed: ~options.seed, length: options.validationLength)
+        let validation = options.validation
         try self.init(
-            training: tokenizer.tokens(of: training.text), validation: tokenizer.tokens(of: validation.text),
+            training: tokenizer.tokens(of: options.training.text), validation: tokenizer.tokens(of: validation.text),
             sequenceLength: sequenceLength)
         knowledge = TextKnowledge(validation)
     }

@@ -8,8 +8,10 @@ public struct RunOrigin: Sendable, Hashable {
     public var model: String
     /// The architecture's configuration, with the peer's key names.
     public var configuration: JSONValue
-    /// The files and folders of the text.
+    /// The files and folders of the text; none for the built-in corpus.
     public var data: [String]
+    /// Which built-in corpus; nil where the text comes from files.
+    public var corpus: CorpusOptions?
     /// What ends the documents of the text, and of the validation text.
     public var documents: DocumentSeparator
     /// The file or folder of a validation text of its own.
@@ -19,11 +21,12 @@ public struct RunOrigin: Sendable, Hashable {
 
     public init(
         model: String = "custom", configuration: JSONValue = .object([:]), data: [String] = [],
-        documents: DocumentSeparator = .nothing, validation: String? = nil, validationFraction: Double = 0.1
+        corpus: CorpusOptions? = nil, documents: DocumentSeparator = .nothing, validation: String? = nil, validationFraction: Double = 0.1
     ) {
         self.model = model
         self.configuration = configuration
         self.data = data
+        self.corpus = corpus
         self.documents = documents
         self.validation = validation
         self.validationFraction = validationFraction
@@ -53,7 +56,7 @@ public struct RunConfiguration: Sendable, Hashable {
             "tokenizer": .string(tokenizer.rawValue),
             "data": .object([
                 "paths": .array(origin.data.map(JSONValue.string)),
-                "documents": .string(origin.documents.description),
+                "corpus": origin.corpus?.json ?? .null, "documents": .string(origin.documents.description),
                 "validation": origin.validation.map(JSONValue.string) ?? .null,
                 "validation_fraction": .number(origin.validationFraction),
                 "training_tokens": .integer(trainingTokens), "training_checksum": .string(trainingChecksum),
@@ -84,8 +87,9 @@ public struct RunConfiguration: Sendable, Hashable {
                 "documents", "expected \(DocumentSeparator.expectedText), found \(JSONValue.quoted(documents))")
         }
         origin = RunOrigin(
-            model: model, configuration: configuration, data: paths.compactMap { $0 }, documents: separator,
-            validation: try data.optionalString("validation"),
+            model: model, configuration: configuration, data: paths.compactMap { $0 },
+            corpus: try data.value("corpus").flatMap { try CorpusOptions($0, file: "\(path), data, corpus") },
+            documents: separator, validation: try data.optionalString("validation"),
             validationFraction: try data.double("validation_fraction", in: 0..<1))
         trainingTokens = try data.int("training_tokens", in: 0...)
         trainingChecksum = try data.string("training_checksum")

@@ -1,0 +1,28 @@
+// The texts of a run: files, or the built-in corpus.
+
+extension RunOrigin {
+    /// What a tokenizer learns its vocabulary from.
+    func texts() throws -> [TextSource] {
+        if let corpus { return [corpus.training.text, corpus.validation.text] }
+        return [try TextSource(paths: data)] + (try validation.map { [try TextSource(path: $0)] } ?? [])
+    }
+
+    /// What is trained on, and what is validated with.
+    /// - Throws: `InputError` that names the text or the option that does not fit.
+    func makeSplit(_ tokenizer: any Tokenizer, sequenceLength: Int) throws -> DataSplit {
+        if let corpus { return try DataSplit(corpus, tokenizer: tokenizer, sequenceLength: sequenceLength) }
+        let text = try TextSource(paths: data)
+        let tokens = try tokenizer.tokens(of: text).separated(by: documents)
+        if case .marker = documents, tokens.documentEnd(after: 0) == tokens.count {
+            throw InputError(
+                "--documents \(documents): \(text.name) is a single document; expected the byte between two")
+        }
+        guard let validation else {
+            return try DataSplit(tokens, validationFraction: validationFraction, sequenceLength: sequenceLength)
+        }
+        return try DataSplit(
+            training: tokens,
+            validation: tokenizer.tokens(of: TextSource(path: validation)).separated(by: documents),
+            sequenceLength: sequenceLength)
+    }
+}
