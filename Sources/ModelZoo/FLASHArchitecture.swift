@@ -1,7 +1,7 @@
 /// FLASH in the zoo.
 struct FLASHArchitecture: Architecture {
     let id = "flash"
-    let presetNames = ["tiny", "small", "reference"]
+    let presetNames = ["tiny", "quick", "small", "reference"]
 
     func preset(_ name: String) throws -> Preset {
         var configuration: FLASHConfiguration
@@ -12,6 +12,15 @@ struct FLASHArchitecture: Architecture {
             configuration.groupSize = 32
             configuration.queryKeyDimension = 32
             training = TrainingDefaults(sequenceLength: 128, batchSize: 8, length: .steps(200), learningRate: 3e-3)
+        case "quick":  // Half a minute: learns the built-in corpus.
+            configuration = FLASHConfiguration(tokens: 256, dimension: 128, depth: 2)
+            configuration.groupSize = 256
+            configuration.queryKeyDimension = 128
+            training = TrainingDefaults(
+                sequenceLength: 256, batchSize: 4, length: .steps(2000), learningRate: 4e-3, schedule: .cosine,
+                warmupSteps: 20)
+            training.validateEvery = 200
+            training.validationShare = 0.125
         case "small":  // Minutes: learns a text of a megabyte on two cores.
             configuration = FLASHConfiguration(tokens: 256, dimension: 256, depth: 4)
             configuration.groupSize = 128
@@ -26,7 +35,7 @@ struct FLASHArchitecture: Architecture {
             throw unknown("preset", name, presetNames)
         }
         configuration.isCausal = true
-        configuration.usesLaplace = true
+        configuration.usesLaplace = name != "quick"
         training.clip = 0.5
         return Preset(configuration: configuration.json, training: training)
     }
