@@ -7,7 +7,7 @@ struct Evaluate: Command {
     static let configuration = CommandConfiguration(
         abstract: "Measure how well a model predicts a text, or check its numbers on a batch.",
         usage: """
-            Evaluate --run FOLDER --data PATH ... [options]
+            Evaluate --run FOLDER [--data PATH ...] [options]
             Evaluate --model ID --config FILE --weights FILE --data PATH ... [options]
             Evaluate --model ID --config FILE --weights FILE --batch FILE --output FILE [--gradients]
             """,
@@ -18,7 +18,9 @@ struct Evaluate: Command {
 
     @OptionGroup(title: "Model") var options: SourceOptions
 
-    @Option(parsing: .upToNextOption, help: "The text: files or folders; .gz is decompressed.")
+    @Option(
+        parsing: .upToNextOption,
+        help: "The text: files or folders; .gz is decompressed. (default: what the run has held back)")
     var data: [String] = []
 
     @Option(help: "Tokens in a window; that of the training unless given.")

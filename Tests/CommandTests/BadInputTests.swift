@@ -22,7 +22,7 @@ import Testing
         let known = ModelZoo.identifiers.joined(separator: ", ")
         try expectRefusal("unknown model \"flsh\", did you mean \"flash\"? (known: \(known))") { $0.model = "flsh" }
         try expectRefusal("--model is missing; expected one of \(known)") { $0.model = nil }
-        try expectRefusal("unknown preset \"tyny\", did you mean \"tiny\"? (known: tiny, small, reference)") {
+        try expectRefusal("unknown preset \"tyny\", did you mean \"tiny\"? (known: tiny, quick, small, reference)") {
             $0.preset = "tyny"
         }
         let foreign = try workspace.foreign()
@@ -85,8 +85,8 @@ import Testing
         expectError("--output is missing; expected a file for what --batch gives") {
             try EvaluateCommand(source: ModelSource(run: run), batch: "b").run(print: { _ in })
         }
-        expectError("--data is missing; expected --data FILE or --batch FILE") {
-            try EvaluateCommand(source: ModelSource(run: run)).run(print: { _ in })
+        expectError("--data is missing; expected --data FILE, or --run FOLDER, or --batch FILE") {
+            try EvaluateCommand(source: ModelSource()).run(print: { _ in })
         }
         expectError("--length: expected a whole number of at least 1, found 0") {
             try GenerateCommand(source: ModelSource(run: run), prompt: "x", length: 0).run { _ in }
@@ -151,7 +151,24 @@ import Testing
     // MARK: Texts
 
     @Test func aTextThatIsMissingEmptyOrTooShortIsNamed() throws {
-        try expectRefusal("--data is missing; expected a text: files or folders") { $0.data = [] }
+        try expectRefusal(
+            "--validation: expected only with --data; the built-in corpus has a validation text of its own"
+        ) { ($0.data, $0.validation) = ([], "another.txt") }
+        try expectRefusal(
+            "--documents: expected only with --data; the built-in corpus has a validation text of its own"
+        ) {
+            ($0.data, $0.documents) = ([], "lines")
+        }
+        try expectRefusal("--corpus-length: cannot be combined with --data, whose text it is then") {
+            $0.corpusLength = 1000
+        }
+        try expectRefusal("--corpus-length: expected a whole number from 1 to 2000000000, found 0") {
+            ($0.data, $0.corpusLength) = ([], 0)
+        }
+        // A single sentence.
+        try expectRefusal("the built-in corpus: has 35 tokens; a sequence length of 50 needs at least 51") {
+            ($0.data, $0.corpusLength, $0.sequenceLength) = ([], 1, 50)
+        }
         let none = workspace.path("none.txt")
         try expectRefusal("\(none): cannot be read: No such file or directory") { $0.data = [none] }
         try expectRefusal("\(none): cannot be read: No such file or directory") { $0.validation = none }

@@ -196,7 +196,7 @@ import Testing
             commands == [
                 "swift run -c release Train --resume 'runs/a run' --steps 12",
                 "swift run -c release Generate --run 'runs/a run' --prompt 'Once upon a time'",
-                "swift run -c release Evaluate --run 'runs/a run' --data '/texts/a b.txt'",
+                "swift run -c release Evaluate --run 'runs/a run'",
                 "swift run -c release Report --runs 'runs/a run'",
             ])
         // Not finished: nothing to add. And a model that the commands do not know cannot be made again by them.

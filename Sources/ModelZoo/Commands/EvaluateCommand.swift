@@ -47,33 +47,87 @@ public struct EvaluateCommand: Sendable {
 
     private func evaluateText(_ print: (String) -> Void, _ progress: (Double) -> Void) throws {
         try refuse([("--output", output != nil), ("--gradients", gradients)], "expected only with --batch")
-        guard !data.isEmpty else { throw InputError("--data is missing; expected --data FILE or --batch FILE") }
         if let batchSize, batchSize < 1 {
             throw InputError("--batch-size: expected a whole number of at least 1, found \(batchSize)")
         }
-        let text = try TextSource(paths: data)
-        let loaded = try source.load()
-        let tokens = try loaded.tokenizer.tokens(of: text)
-        let length =
-            sequenceLength ?? loaded.sequenceLength ?? loaded.model.maximumLength ?? Self.sequenceLengthUnlessKnown
-        let result = try loaded.model.evaluate(tokens, sequenceLength: length, batchSize: batchSize ?? 4) {
-            progress(Double($0) / Double(tokens.count - 1))
+        if data.isEmpty, source.run == nil {
+            throw InputError("--data is missing; expected --data FILE, or --run FOLDER, or --batch FILE")
         }
-        print(json ? result.json(sequenceLength: length) : result.lines(sequenceLength: length))
+        // A text that cannot be read is found out before a model is loaded.
+        let given = data.isEmpty ? nil : try TextSource(paths: data)
+        let loaded = try source.load()
+        let length =
+            sequenceLength ?? loaded.run?.training.sequenceLength ?? loaded.model.maximumLength
+            ?? Self.sequenceLengthUnlessKnown
+        let (text, knowledge) = try text(given, loaded, sequenceLength: length)
+        let objective = (loaded.run?.training.objective ?? .nextToken).objective(for: loaded.tokenizer)
+        let result = try loaded.model.evaluate(
+            text, sequenceLength: length, batchSize: batchSize ?? 4, objective: objective,
+            questions: knowledge?.questions ?? []
+        ) { progress(Double($0) / Double(text.count - 1)) }
+        let findings = EvaluationFindings(
+            result: result, sequenceLength: length, floor: knowledge?.bitsPerByte(0..<text.count, nil),
+            windowFloor: loaded.model.carriesState ? nil : knowledge?.bitsPerByte(0..<text.count, length))
+        print(json ? findings.json : findings.lines)
+    }
+
+    /// The text that is given, or what the run held back.
+    private func text(
+        _ given: TextSource?, _ loaded: ModelSource.Loaded, sequenceLength: Int
+    ) throws -> (TokenSource, TextKnowledge?) {
+        if let given {
+            let tokens = try loaded.tokenizer.tokens(of: given)
+            return (tokens.separated(by: loaded.run?.origin.documents ?? .nothing), nil)
+        }
+        let run = loaded.run!  // there is no other source without a text
+        let split = try run.origin.makeSplit(loaded.tokenizer, sequenceLength: run.training.sequenceLength)
+        guard let text = split.validation else {
+            throw InputError("--data is missing; expected a text, as the run in \(source.run!) held none back")
+        }
+        return (text, split.knowledge)
     }
 }
 
-extension EvaluationResult {
+/// What `Evaluate` prints of a text.
+private struct EvaluationFindings {
+    let result: EvaluationResult
+    let sequenceLength: Int
+    let floor: Double?
+    let windowFloor: Double?
+
     /// One line of JSON.
-    fileprivate func json(sequenceLength: Int) -> String {
-        JSONValue.object([
-            "bits_per_byte": .number(bitsPerByte), "perplexity": .number(perplexity), "loss": .number(loss),
-            "tokens": .integer(tokens), "bytes": .integer(bytes), "sequence_length": .integer(sequenceLength),
-        ]).description
+    var json: String {
+        var members: [String: JSONValue] = [
+            "bits_per_byte": .number(result.bitsPerByte), "perplexity": .number(result.perplexity),
+            "loss": .number(result.loss), "tokens": .integer(result.tokens), "bytes": .integer(result.bytes),
+            "sequence_length": .integer(sequenceLength),
+        ]
+        members["masked_accuracy"] = result.maskedAccuracy.map { .number($0) }
+        members["floor"] = floor.map { .number($0) }
+        members["window_floor"] = windowFloor.map { .number($0) }
+        for group in result.answers { members["answered_to_\(group.distance)"] = .number(group.share) }
+        return JSONValue.object(members).description
     }
 
-    fileprivate func lines(sequenceLength: Int) -> String {
-        String(format: "bits per byte %.4f\nperplexity %.4f a token, loss %.4f nats\n", bitsPerByte, perplexity, loss)
-            + "\(tokens) tokens (\(bytes) bytes) predicted, in consecutive windows of \(sequenceLength)"
+    var lines: String {
+        var lines = [
+            String(format: "bits per byte %.4f", result.bitsPerByte),
+            String(format: "perplexity %.4f a token, loss %.4f nats", result.perplexity, result.loss),
+            "\(result.tokens) tokens (\(result.bytes) bytes) predicted, in consecutive windows of \(sequenceLength)",
+        ]
+        if let share = result.maskedAccuracy {
+            lines.append(String(format: "%.1f %% of the hidden tokens found", share * 100))
+        }
+        if let floor {
+            let window = windowFloor.map { String(format: ", %.4f for one that sees only its window", $0) } ?? ""
+            lines.append(String(format: "floor %.4f bits per byte", floor) + window)
+        }
+        for group in result.answers {
+            lines.append(
+                String(
+                    format: "questions answered up to %d bytes back: %.1f %% of %d", group.distance, group.share * 100,
+                    group.asked))
+        }
+        return lines.joined(separator: "\n")
     }
 }

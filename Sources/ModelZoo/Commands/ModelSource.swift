@@ -16,8 +16,8 @@ public struct ModelSource: Sendable {
     struct Loaded {
         let model: any LanguageModel
         let tokenizer: any Tokenizer
-        /// Tokens in a window it was trained with.
-        let sequenceLength: Int?
+        /// How it was trained, where that is known.
+        let run: RunConfiguration?
     }
 
     /// - Throws: `InputError` that names the option, file or key that is missing or wrong.
@@ -35,15 +35,14 @@ public struct ModelSource: Sendable {
         let model = try ModelZoo.architecture(id).makeModel(
             JSONValue(path: config), file: config, key: RandomKey(seed: 0))
         try model.load(from: weights)
-        return Loaded(model: model, tokenizer: ByteTokenizer(), sequenceLength: nil)
+        return Loaded(model: model, tokenizer: ByteTokenizer(), run: nil)
     }
 
     private func load(_ folder: RunFolder) throws -> Loaded {
         let run = try folder.configuration()
         let model = try folder.makeModel(run)
         try model.load(from: folder.weightsPath)
-        return Loaded(
-            model: model, tokenizer: try folder.tokenizer(), sequenceLength: run.training.sequenceLength)
+        return Loaded(model: model, tokenizer: try folder.tokenizer(), run: run)
     }
 }
 

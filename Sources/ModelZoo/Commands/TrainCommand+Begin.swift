@@ -14,8 +14,8 @@ extension TrainCommand {
         try options.validate()
 
         var origin = RunOrigin(
-            model: model, data: data.map(\.absolutePath), corpus: try corpus(), documents: try separator(),
-            validation: validation?.absolutePath, validationFraction: validationFraction ?? 0.1)
+            model: model, data: data, corpus: try corpus(), documents: try separator(), validation: validation,
+            validationFraction: validationFraction ?? 0.1)
         let kind: TokenizerKind = try option("--tokenizer", tokenizer ?? TokenizerKind.bytes.rawValue)
         let tokenizer = try kind.makeTokenizer(learningFrom: kind == .bytes ? [] : origin.texts())
         let split = try origin.makeSplit(tokenizer, sequenceLength: options.sequenceLength)
@@ -25,6 +25,8 @@ extension TrainCommand {
                 given, file: file, to: tokenizer, vocabularySize: options.objective.vocabularySize(of: tokenizer)),
             sequenceLength: options.sequenceLength, dropout: dropout)
         origin.configuration = configuration
+        // Messages name the paths as they were given; the run's folder says them from anywhere.
+        (origin.data, origin.validation) = (data.map(\.absolutePath), validation?.absolutePath)
         let made = try architecture.makeModel(
             configuration, file: file, key: RandomKey(seed: options.seed).child(-1))  // steps count from 0
         return try begin(made, split, tokenizer, options, origin, host)

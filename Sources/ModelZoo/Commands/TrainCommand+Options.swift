@@ -28,7 +28,17 @@ extension TrainCommand {
             throw InputError("--dropout: expected a number of at least 0 and below 1, found \(dropout)")
         }
         applyIntervals(to: &options)
+        if schedule == nil, warmup == nil { Self.fitSchedule(of: &options) }
         return options
+    }
+
+    /// A preset's schedule gives way to a length that it was not made for.
+    private static func fitSchedule(of options: inout TrainingOptions) {
+        switch options.length {
+        case .steps(let steps) where options.warmupSteps >= steps: options.warmupSteps = 0
+        case .minutes where options.schedule == .cosine: options.schedule = .constant
+        default: break
+        }
     }
 
     /// An optimiser with torch's defaults.

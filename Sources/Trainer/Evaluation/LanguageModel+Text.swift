@@ -5,7 +5,7 @@ import Tensors
 
 extension LanguageModel {
     /// Whether something passes from one segment of a text to the next.
-    var carriesState: Bool { Carry.self != NoCarry.self }
+    package var carriesState: Bool { Carry.self != NoCarry.self }
 
     /// The parts of a window that are read one after another: the whole, unless the model carries something from segment
     /// to segment and a segment has a maximum.

@@ -32,6 +32,7 @@ public struct RunReport: Sendable {
         return [
             run.configuration.origin.model,
             run.parameters.map { Numbers.text($0) + " parameters" },
+            run.configuration.origin.corpus != nil ? "the built-in corpus" : nil,
             texts.isEmpty ? nil : texts.prefix(3).joined(separator: ", ") + (texts.count > 3 ? ", …" : ""),
             "step \(Numbers.text(last?.step ?? 0))" + (run.totalSteps.map { " of \(Numbers.text($0))" } ?? ""),
             ReportText.duration(last?.seconds ?? 0),
@@ -113,12 +114,10 @@ public struct RunReport: Sendable {
         let origin = run.configuration.origin
         guard origin.model != RunOrigin().model else { return [] }
         let (folder, command) = (ReportText.shell(run.path), "swift run -c release")
-        let texts = origin.validation.map { [$0] } ?? origin.data
-        let text = texts.isEmpty ? "FILE" : texts.map(ReportText.shell).joined(separator: " ")
         return [
             "\(command) Train --resume \(folder)\(run.isFinished ? further : "")",
             "\(command) Generate --run \(folder) --prompt \(ReportText.shell("Once upon a time"))",
-            "\(command) Evaluate --run \(folder) --data \(text)",
+            "\(command) Evaluate --run \(folder)" + (run.configuration.validationTokens > 0 ? "" : " --data FILE"),
             "\(command) Report --runs \(folder)",
         ]
     }

@@ -21,7 +21,8 @@ public struct RunOrigin: Sendable, Hashable {
 
     public init(
         model: String = "custom", configuration: JSONValue = .object([:]), data: [String] = [],
-        corpus: CorpusOptions? = nil, documents: DocumentSeparator = .nothing, validation: String? = nil, validationFraction: Double = 0.1
+        corpus: CorpusOptions? = nil, documents: DocumentSeparator = .nothing, validation: String? = nil,
+        validationFraction: Double = 0.1
     ) {
         self.model = model
         self.configuration = configuration

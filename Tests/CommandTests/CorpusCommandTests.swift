@@ -1,0 +1,102 @@
+import Foundation
+import ModelZoo
+import Testing
+
+/// Training without a text at hand.
+@Suite struct CorpusCommandTests {
+    let workspace: Workspace
+
+    init() throws { workspace = try Workspace() }
+
+    func training(_ run: String) throws -> TrainCommand {
+        var command = try workspace.tinyTraining(run)
+        (command.data, command.corpusLength) = ([], 20_000)
+        (command.validationShare, command.validateEvery) = (0.1, 1)
+        (command.sequenceLength, command.schedule) = (128, "constant")
+        return command
+    }
+
+    @Test func theFloorAndTheQuestionsAreInTheMetrics() throws {
+        var summary: TrainingSummary?
+        var last: StepMetrics?
+        try training("run").run(report: { event in
+            if case .started(let found) = event { summary = found }
+            if case .step(let metrics, _) = event { last = metrics }
+        })
+        let metrics = try #require(last).extra
+        let floor = try #require(metrics["validation_floor"])
+        // Of some 26 kB, near that of the source.
+        #expect(abs(floor - Corpus.entropyPerByte) < 0.03)
+        #expect(summary?.floor == floor)
+        #expect(try #require(metrics["validation_window_floor"]) > floor)
+        #expect(metrics["answered_by_chance"] == 1.0 / 16)
+        // Shares of at most 32 questions each, of every distance that a text of this length has.
+        for distance in ["_to_100", "_to_300", "_to_1000", "_to_3000", "_to_10000", ""] {
+            let share = try #require(metrics["answered" + distance])
+            #expect(share >= 0 && share <= 1)
+        }
+        #expect(try #require(metrics["validation_bits_per_byte"]) > floor)
+    }
+
+    @Test func aRunGoesOnWithItsCorpusAndIsEvaluatedOnWhatItHeldBack() throws {
+        try training("whole").run()
+        var parts = try training("parts")
+        parts.steps = 1
+        try parts.run()
+        var on = TrainCommand()
+        (on.resume, on.steps) = (workspace.path("parts"), 2)
+        try on.run()
+        #expect(try workspace.read("whole/weights.safetensors") == workspace.read("parts/weights.safetensors"))
+
+        on.data = [try workspace.text()]
+        expectError("--data: the run in \(workspace.path("parts")) is trained on the built-in corpus") { try on.run() }
+
+        var lines = ""
+        try EvaluateCommand(source: ModelSource(run: workspace.path("whole")), batchSize: 16).run(print: { lines += $0 }
+        )
+        #expect(lines.contains("\nfloor 0.2"))
+        #expect(lines.contains("\nquestions answered up to 100 bytes back: "))
+        var json = ""
+        try EvaluateCommand(source: ModelSource(run: workspace.path("whole")), batchSize: 16, json: true)
+            .run(print: { json += $0 })
+        let members = try JSONValue(parsing: json.utf8, file: "Evaluate").objectValue
+        #expect(members?["floor"]?.doubleValue != nil && members?["answered_to_100"]?.doubleValue != nil)
+    }
+
+    @Test func aMaskedModelTrainsAndIsEvaluated() throws {
+        var command = try workspace.tinyTraining("masked")
+        command.objective = "masked"
+        command.config = try workspace.configuration(name: "masked.json")
+        expectError(
+            "\(workspace.path("masked.json")): \"num_tokens\": expected at least the 256 tokens of --tokenizer bytes and"
+                + " one to mask others with, found 256"
+        ) { try command.run() }
+        command.config = try workspace.write(
+            "{\"num_tokens\": 257, \"dim\": 8, \"depth\": 1, \"group_size\": 8, \"query_key_dim\": 4}", "masked.json")
+        var last: StepMetrics?
+        try command.run(report: { if case .step(let metrics, _) = $0 { last = metrics } })
+        let accuracy = try #require(last?.extra["validation_masked_accuracy"])
+        #expect(accuracy >= 0 && accuracy <= 1)
+        var lines = ""
+        try EvaluateCommand(source: ModelSource(run: workspace.path("masked"))).run(print: { lines += $0 })
+        #expect(lines.contains(" % of the hidden tokens found"))
+    }
+
+    @Test func streamsOfDocumentsTrainAndGoOnExactly() throws {
+        func streams(_ run: String) throws -> TrainCommand {
+            var command = try workspace.tinyTraining(run, steps: 7)
+            (command.order, command.documents) = ("sequential", "lines")
+            return command
+        }
+        try streams("whole").run()
+        var parts = try streams("parts")
+        parts.steps = 3
+        try parts.run()
+        var on = TrainCommand()
+        (on.resume, on.steps) = (workspace.path("parts"), 7)
+        try on.run()
+        #expect(try workspace.read("whole/weights.safetensors") == workspace.read("parts/weights.safetensors"))
+        try workspace.tinyTraining("random", steps: 7).run()
+        #expect(try workspace.read("whole/weights.safetensors") != workspace.read("random/weights.safetensors"))
+    }
+}
