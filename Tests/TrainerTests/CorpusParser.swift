@@ -70,13 +70,16 @@ struct ParsedCorpus {
     }
 
     private mutating func readQuestion(_ line: String, _ parts: [String], _ place: Range<Int>) throws -> Kind {
-        try #require(parts.count == 9 && parts[6].hasSuffix("?"))
-        let key = "\(parts[2]) \(parts[5]) \(parts[6].dropLast())"
-        try #require(line == "Where does \(parts[2]) keep the \(parts[5]) \(parts[6]) In \(parts[8]).")
+        try #require(parts.count == 14 && parts[6].hasSuffix("?"))
+        let (name, material, object) = (parts[2], parts[5], String(parts[6].dropLast()))
+        let key = "\(name) \(material) \(object)"
+        try #require(
+            line == "Where does \(name) keep the \(material) \(object)?"
+                + " \(name) keeps the \(material) \(object) in \(parts[13]).")
         let index = try #require(latest[key], "\(line): no such fact")
         let factsBack = facts.count - index
         try #require((1...300).contains(factsBack), "\(line): \(factsBack) facts back")
-        try #require(sentences[facts[index]].kind == .fact(key: key, place: parts[8]), "\(line): a wrong answer")
+        try #require(sentences[facts[index]].kind == .fact(key: key, place: parts[13]), "\(line): a wrong answer")
         questions.append(.init(answer: place, fact: places[index], factsBack: factsBack))
         return .question(factsBack: factsBack)
     }
@@ -120,12 +123,12 @@ extension ParsedCorpus {
     /// The probability that a question asks for the m-th fact back.
     static func probability(factsBack m: Int) -> Double {
         switch m {
-        case 1: 0.3
+        case 1: 0.5
         case 2...3: 0.2 / 2
-        case 4...10: 0.2 / 7
+        case 4...10: 0.1 / 7
         case 11...30: 0.1 / 20
-        case 31...100: 0.1 / 70
-        case 101...300: 0.1 / 200
+        case 31...100: 0.05 / 70
+        case 101...300: 0.05 / 200
         default: 0
         }
     }

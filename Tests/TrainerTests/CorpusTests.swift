@@ -17,19 +17,21 @@ import Testing
     /// Another text is another measure: results of earlier runs could not be compared with later ones.
     @Test func theTextDoesNotChange() {
         let text = bytes(Corpus(seed: 0, length: 100_000))
-        let lines = String(decoding: text.prefix(400), as: UTF8.self).split(separator: "\n").prefix(8)
+        let lines = String(decoding: text.prefix(500), as: UTF8.self).split(separator: "\n").prefix(7)
         #expect(
             lines == [
-                "Cleo keeps the brass fork in Oslo.", "Where does Cleo keep the brass fork? In Oslo.",
-                "Lena keeps the steel fork in Genoa.", "Cleo keeps the paper key in Cairo.",
-                "The grey owl sings at noon.", "Where does Cleo keep the paper key? In Cairo.",
-                "Where does Cleo keep the brass fork? In Oslo.", "Where does Cleo keep the paper key? In Cairo.",
+                "Cleo keeps the brass fork in Oslo.",
+                "Where does Cleo keep the brass fork? Cleo keeps the brass fork in Oslo.",
+                "Where does Cleo keep the brass fork? Cleo keeps the brass fork in Oslo.",
+                "Where does Cleo keep the brass fork? Cleo keeps the brass fork in Oslo.",
+                "Cleo keeps the steel fork in Izmir.", "Ivan keeps the glass ring in Izmir.",
+                "Where does Ivan keep the glass ring? Ivan keeps the glass ring in Izmir.",
             ])
         // FNV-1a, 64 bits
         let checksum = text.prefix(100_000).reduce(0xCBF2_9CE4_8422_2325 as UInt64) {
             ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3
         }
-        #expect(checksum == 6_691_562_045_684_629_763)
+        #expect(checksum == 9_953_319_078_851_854_314)
     }
 
     @Test func lengths() {
@@ -47,7 +49,7 @@ import Testing
         for question in corpus.questions {
             let (answer, fact) = (corpus.text[question.answer], corpus.text[question.fact])
             #expect(answer == fact && answer.count >= 4)
-            #expect(corpus.text[question.answer.lowerBound - 4..<question.answer.lowerBound] == Array(" In ".utf8))
+            #expect(corpus.text[question.answer.lowerBound - 4..<question.answer.lowerBound] == Array(" in ".utf8))
             #expect(corpus.text[question.fact.lowerBound - 4..<question.fact.lowerBound] == Array(" in ".utf8))
             #expect(corpus.text[question.answer.upperBound] == UInt8(ascii: "."))
         }
@@ -58,10 +60,10 @@ import Testing
         let questions = Corpus(seed: 6, length: 1_000_000).questions
         var counts = [Int](repeating: 0, count: Question.distanceBounds.count)
         for question in questions { counts[Question.distanceBounds.firstIndex { question.distance <= $0 }!] += 1 }
-        // The rarest classes are a tenth of the questions each.
-        for count in counts { #expect(count * 20 > questions.count) }
+        // The rarest classes are a twentieth of the questions each.
+        for count in counts { #expect(count * 40 > questions.count) }
         let distances = questions.map(\.distance)
-        #expect(distances.min()! < 50 && distances.min()! > 30)
+        #expect(distances.min()! < 70 && distances.min()! > 50)
         #expect(distances.max()! > 25_000 && distances.max()! < 50_000)
     }
 

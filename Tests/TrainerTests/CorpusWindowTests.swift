@@ -26,19 +26,23 @@ import Trainer
     @Test func twoSentences() throws {
         let corpus = Corpus(seed: 0, length: 80)
         let lines = String(decoding: bytes(corpus), as: UTF8.self).split(separator: "\n")
-        #expect(lines == ["Cleo keeps the brass fork in Oslo.", "Where does Cleo keep the brass fork? In Oslo."])
+        #expect(
+            lines == [
+                "Cleo keeps the brass fork in Oslo.",
+                "Where does Cleo keep the brass fork? Cleo keeps the brass fork in Oslo.",
+            ])
         func expect(_ bitsPerByte: Double?, bits: Double, bytes: Double) throws {
             #expect(abs(try #require(bitsPerByte) - bits / bytes) < Self.rounding)
         }
         let (keyAndPlace, kind) = (14.0, log2(8.0 / 3))
         // A question is no news where there is one fact, but a kind of sentence.
-        try expect(corpus.bitsPerByte(in: 0..<81), bits: log2(5.0 / 3) + keyAndPlace + kind, bytes: 81)
-        try expect(corpus.bitsPerByte(in: 35..<81), bits: kind, bytes: 46)
-        // One who does not know that there is one fact only expects the latest to be asked for in 3 of 10 questions.
+        try expect(corpus.bitsPerByte(in: 0..<107), bits: log2(5.0 / 3) + keyAndPlace + kind, bytes: 107)
+        try expect(corpus.bitsPerByte(in: 35..<107), bits: kind, bytes: 72)
+        // One who does not know that there is one fact only expects the latest to be asked for in half of the questions.
         try expect(
-            corpus.bitsPerByte(in: 0..<81, windowLength: 81), bits: kind + keyAndPlace + kind - log2(0.3), bytes: 81)
-        try expect(corpus.bitsPerByte(in: 35..<81, windowLength: 81), bits: kind + keyAndPlace, bytes: 46)
-        try expect(corpus.bitsPerByte(in: 0..<81, windowLength: 80), bits: kind + keyAndPlace, bytes: 35)
+            corpus.bitsPerByte(in: 0..<107, windowLength: 107), bits: kind + keyAndPlace + kind - log2(0.5), bytes: 107)
+        try expect(corpus.bitsPerByte(in: 35..<107, windowLength: 107), bits: kind + keyAndPlace, bytes: 72)
+        try expect(corpus.bitsPerByte(in: 0..<107, windowLength: 106), bits: kind + keyAndPlace, bytes: 35)
     }
 
     @Test func moreIsKnownInLongerWindows() throws {
@@ -51,7 +55,7 @@ import Trainer
         try #require(floors.count == 7)
         for (shorter, longer) in zip(floors, floors.dropFirst()) { #expect(shorter > longer) }
         #expect(floors.last! > floor)
-        // Without a memory the questions alone cost their keys and places: 13.6 bits or so for one of 98 bytes.
+        // Without a memory the questions alone cost their keys and places: 13.6 bits or so for one of 120 bytes.
         #expect(floors[0] > floor + 0.08)
         #expect(floors.last! < floor + 0.01)
     }

@@ -6,7 +6,7 @@ import Tensors
 ///     Mira keeps the brass key in Oslo.
 ///     The grey fox sleeps at noon.
 ///     On Monday the road was dark.
-///     Where does Mira keep the brass key? In Oslo.
+///     Where does Mira keep the brass key? Mira keeps the brass key in Oslo.
 ///
 /// Facts and fillers are as unpredictable as their words. A question only says how far back the fact is that it asks for,
 /// which is anything from the latest to the 300th back, or from tens of bytes to some thirty thousand; its answer, which

@@ -12,9 +12,11 @@ enum CorpusGrammar {
         "_ keeps the _ _ in _.\n", names, "brass clay glass iron paper steel tin wooden",
         "bell cup dish fork key lamp mask ring", places)
 
-    /// Says the words of the fact again in the same order, up to the place.
+    /// Asks for the place of a key, and says the fact again. What is copied from the line itself, and foreseen by any
+    /// reader, teaches a model to copy before it can answer: without it, a small model takes far longer to learn that.
     static let question = SentenceShape(
-        "Where does _ keep the _ _? In _.\n", names, "brass clay glass iron paper steel tin wooden",
+        "Where does _ keep the _ _? _ keeps the _ _ in _.\n", names, "brass clay glass iron paper steel tin wooden",
+        "bell cup dish fork key lamp mask ring", names, "brass clay glass iron paper steel tin wooden",
         "bell cup dish fork key lamp mask ring", places)
 
     /// Fillers, all equally likely.
@@ -48,10 +50,10 @@ enum CorpusGrammar {
     static let keyCount = fact.lists[0].count * materialCount * objectCount
     static let placeCount = fact.lists[3].count
 
-    /// The words of a key in the first three gaps of a fact or a question.
+    /// The words of a key in three gaps of a fact or a question, twice in a question.
     @inline(__always)
     static func word(_ gap: Int, ofKey key: Int) -> Int {
-        switch gap {
+        switch gap % 3 {
         case 0: key / (materialCount * objectCount)
         case 1: key / objectCount % materialCount
         default: key % objectCount
@@ -64,7 +66,7 @@ enum CorpusGrammar {
     /// likely. Classes rather than single numbers, as no reader can count the facts of some kilobytes, but can know that
     /// older ones are asked for more rarely.
     static let factsBack: [(range: ClosedRange<Int>, weight: Int)] = [
-        (1...1, 6), (2...3, 4), (4...10, 4), (11...30, 2), (31...100, 2), (101...300, 2),
+        (1...1, 10), (2...3, 4), (4...10, 2), (11...30, 2), (31...100, 1), (101...300, 1),
     ]
     static let factsBackWeights = factsBack.reduce(0) { $0 + $1.weight }
 

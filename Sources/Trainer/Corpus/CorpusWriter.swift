@@ -79,9 +79,9 @@ struct CorpusWriter {
         while factsBack > facts.count { factsBack = chooseFactsBack() }
         let fact = facts[facts.count - factsBack]
         let start = CorpusGrammar.question.append(to: &text) {
-            $0 == 3 ? Int(fact.place) : CorpusGrammar.word($0, ofKey: Int(fact.key))
+            $0 == 6 ? Int(fact.place) : CorpusGrammar.word($0, ofKey: Int(fact.key))
         }
-        let length = CorpusGrammar.question.lists[3][Int(fact.place)].count
+        let length = CorpusGrammar.question.lists[6][Int(fact.place)].count
         questions.append(
             .init(
                 answer: start..<start + length, fact: Int(fact.start)..<Int(fact.start) + length, factsBack: factsBack))
