@@ -82,6 +82,23 @@ import Testing
         #expect(lines.contains(" % of the hidden tokens found"))
     }
 
+    /// Floors and questions are about text that is foreseen.
+    @Test func aMaskedModelOfTheCorpusIsNotAskedQuestions() throws {
+        var command = try training("masked")
+        command.objective = "masked"
+        command.config = try workspace.write(
+            "{\"num_tokens\": 257, \"dim\": 8, \"depth\": 1, \"group_size\": 8, \"query_key_dim\": 4}", "masked.json")
+        var last: StepMetrics?
+        try command.run(report: { if case .step(let metrics, _) = $0 { last = metrics } })
+        #expect(try #require(last?.extra["validation_masked_accuracy"]) <= 1)
+        #expect(last?.extra["answered"] == nil)
+        var lines = ""
+        try EvaluateCommand(source: ModelSource(run: workspace.path("masked")), batchSize: 16).run(print: {
+            lines += $0
+        })
+        #expect(lines.contains("hidden tokens") && !lines.contains("floor") && !lines.contains("questions"))
+    }
+
     @Test func streamsOfDocumentsTrainAndGoOnExactly() throws {
         func streams(_ run: String) throws -> TrainCommand {
             var command = try workspace.tinyTraining(run, steps: 7)

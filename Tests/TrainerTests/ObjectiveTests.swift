@@ -112,6 +112,32 @@ import Testing
         #expect(share > 0.1 && share < 0.2)
     }
 
+    @Test func whatIsHiddenDoesNotDependOnTheBatch() throws {
+        let text = try ByteTokenizer().tokens(of: TextSource(someText(), name: "a text"))
+        let objective = ObjectiveKind.masked.objective(for: ByteTokenizer())
+        let (one, many) = try (
+            Neighbours().evaluate(text, sequenceLength: 16, batchSize: 1, objective: objective),
+            Neighbours().evaluate(text, sequenceLength: 16, batchSize: 7, objective: objective)
+        )
+        #expect(one.tokens == many.tokens && one.maskedAccuracy == many.maskedAccuracy)
+        #expect(abs(one.loss - many.loss) <= 1e-5)  // means of float32 losses of about 6, summed in another order
+    }
+
+    @Test func aSegmentInWhichNothingIsHiddenIsReadAllTheSame() throws {
+        var batch = try batch(2, 8)
+        for place in batch.targets.indices where place % 8 != 6 { batch.targets[place] = ignoredTarget }
+        func gradients(maximumLength: Int?) -> StepGradients {
+            var carries: [Trigram.Carry?] = [nil, nil]
+            let model = Trigram(maximumLength: maximumLength)
+            let result = model.stepGradients(of: [batch], carries: &carries, key: RandomKey(seed: 1))
+            #expect(carries.map { $0?.token } == [7, 15])
+            return result
+        }
+        let (whole, parts) = (gradients(maximumLength: nil), gradients(maximumLength: 2))
+        #expect(whole.loss > 0)
+        #expect(abs(whole.loss - parts.loss) <= 1e-6)  // the same two targets
+    }
+
     // MARK: A model's own metrics
 
     /// Measures something of its own.

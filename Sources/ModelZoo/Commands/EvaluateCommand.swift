@@ -59,8 +59,9 @@ public struct EvaluateCommand: Sendable {
         let length =
             sequenceLength ?? loaded.run?.training.sequenceLength ?? loaded.model.maximumLength
             ?? Self.sequenceLengthUnlessKnown
-        let (text, knowledge) = try text(given, loaded, sequenceLength: length)
         let objective = (loaded.run?.training.objective ?? .nextToken).objective(for: loaded.tokenizer)
+        let (text, known) = try text(given, loaded, sequenceLength: length)
+        let knowledge = objective == .nextToken ? known : nil  // what is known is how well the text can be foreseen
         let result = try loaded.model.evaluate(
             text, sequenceLength: length, batchSize: batchSize ?? 4, objective: objective,
             questions: knowledge?.questions ?? []

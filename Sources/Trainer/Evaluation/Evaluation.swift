@@ -52,12 +52,15 @@ extension LanguageModel {
         let windows = try SequentialWindows(
             text, sequenceLength: sequenceLength, batchSize: carriesState ? 1 : batchSize)
         var sums = EvaluationSums()
-        var answers = AnswerCount(questions)
+        // A masked model foresees nothing.
+        var answers = AnswerCount(objective == .nextToken ? questions : [])
+        var rowsRead = 0
         var carries: [Carry?] = []
-        for (index, window) in windows.enumerated() {
+        for window in windows {
             try requireVocabulary(of: window, in: text)
             if !carriesState || window.startsDocument == [true] { carries = window.rowsWithoutCarry() }
-            let batch = objective.examples(of: window, key: RandomKey(seed: 0).child(index))
+            let batch = objective.examples(of: window, key: RandomKey(seed: 0), firstRow: rowsRead)
+            rowsRead += window.shape[0]
             withoutGradients {
                 for segment in segments(of: batch.shape[1]) {
                     let (inputs, targets) = batch.columns(segment)
@@ -69,7 +72,7 @@ extension LanguageModel {
             }
             try progress(sums.read(window))
         }
-        if !carriesState, !questions.isEmpty, objective == .nextToken {
+        if !carriesState {
             try answer(&answers, in: text, sequenceLength: sequenceLength, batchSize: batchSize)
         }
         return sums.result(of: text, answers: answers.byDistance)

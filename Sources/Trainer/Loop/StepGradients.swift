@@ -32,8 +32,11 @@ extension LanguageModel {
             for (index, segment) in segments(of: batch.shape[1]).enumerated() {
                 let (inputs, targets) = batch.columns(segment)
                 let counted = targets.values.count { $0 != ignoredTarget }
-                // Nothing but padding: every row's document has ended, so nothing is carried on either.
-                if counted == 0 { break }
+                if counted == 0 {
+                    // Nothing is hidden here, or every row's document has ended.
+                    rows = withoutGradients { logits(inputs, carries: rows, mode: mode.child(index)).carries }
+                    continue
+                }
                 let part = loss(inputs, targets, carries: rows, mode: mode.child(index))
                 result.add(part.loss, part.metrics, share: Double(counted) / Double(result.targets))
                 rows = part.carries

@@ -36,11 +36,12 @@ public enum Objective: Sendable, Hashable {
 
     /// - Parameters:
     ///   - batch: inputs and the token after each, `ignoredTarget` where there is only padding.
-    ///   - key: what is hidden is drawn from it.
-    func examples(of batch: TokenBatch, key: RandomKey) -> TokenBatch {
+    ///   - key: what is hidden is drawn from it, and from the number of each row.
+    ///   - firstRow: the number of the first row.
+    func examples(of batch: TokenBatch, key: RandomKey, firstRow: Int = 0) -> TokenBatch {
         switch self {
         case .nextToken: batch
-        case .masked(let tokens): tokens.hidden(in: batch, key: key)
+        case .masked(let tokens): tokens.hidden(in: batch, key: key, firstRow: firstRow)
         }
     }
 }
@@ -58,25 +59,31 @@ public struct MaskedTokens: Sendable, Hashable {
         (self.maskToken, self.share) = (maskToken, share)
     }
 
-    /// The batch's inputs with some hidden, and these as targets in their own places. At least one is.
-    func hidden(in batch: TokenBatch, key: RandomKey) -> TokenBatch {
-        var generator = SplitMix64(seed: key.value)
+    /// The batch's inputs with some hidden, and these as targets in their own places. At least one of each row is, but of
+    /// rows that are all padding. What is hidden of a row does not depend on the others.
+    func hidden(in batch: TokenBatch, key: RandomKey, firstRow: Int = 0) -> TokenBatch {
         var inputs = batch.inputs
         var targets = [Int32](repeating: ignoredTarget, count: inputs.count)
-        let places = inputs.indices.filter { batch.targets[$0] != ignoredTarget }
-        guard !places.isEmpty else { return batch.replacing(inputs: inputs, targets: targets) }
-        let bound = 1 << 32
-        func isChosen(_ share: Double) -> Bool { Double(generator.next(below: bound)) < share * Double(bound) }
-        var chosen = places.filter { _ in isChosen(share) }
-        if chosen.isEmpty { chosen = [places[generator.next(below: places.count)]] }
-        for place in chosen {
-            targets[place] = inputs[place]
-            switch generator.next(below: 10) {
-            case 0..<8: inputs[place] = maskToken
-            case 8: inputs[place] = Int32(generator.next(below: Int(maskToken)))
-            default: break
+        let (rows, length) = (batch.shape[0], batch.shape[1])
+        for row in 0..<rows {
+            var generator = SplitMix64(seed: key.child(firstRow + row).value)
+            let places = (row * length..<(row + 1) * length).filter { batch.targets[$0] != ignoredTarget }
+            for place in choose(from: places, &generator) {
+                targets[place] = inputs[place]
+                switch generator.next(below: 10) {
+                case 0..<8: inputs[place] = maskToken
+                case 8: inputs[place] = Int32(generator.next(below: Int(maskToken)))
+                default: break
+                }
             }
         }
         return batch.replacing(inputs: inputs, targets: targets)
+    }
+
+    private func choose(from places: [Int], _ generator: inout SplitMix64) -> [Int] {
+        guard !places.isEmpty else { return [] }
+        let bound = 1 << 32
+        let chosen = places.filter { _ in Double(generator.next(below: bound)) < share * Double(bound) }
+        return chosen.isEmpty ? [places[generator.next(below: places.count)]] : chosen
     }
 }
