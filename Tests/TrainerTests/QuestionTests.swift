@@ -41,6 +41,47 @@ import Testing
         #expect(try model([]).evaluate(text, sequenceLength: length).answers.isEmpty)
     }
 
+    /// Foresees the first token of the window.
+    struct First: LanguageModel {
+        let vocabularySize = 10
+        let isCausal = true
+        let table = Embedding(10, 10, key: RandomKey(seed: 1))
+
+        func collect(into state: inout StateCollector) { state.add("table", table) }
+
+        func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
+            let length = tokens.shape[1]
+            return table(
+                TokenTensor(tokens.values.indices.map { tokens.values[$0 / length * length] }, shape: tokens.shape))
+        }
+
+        func startDecoding() -> Int { 0 }
+        func decode(_ tokens: [[Int32]], states: inout [Int]) -> Tensor { Tensor([]) }
+    }
+
+    @Test(arguments: [1, 2, 64]) func anEarlyQuestionTakesNoContextFromOthers(batchSize: Int) throws {
+        let model = First()
+        model.table.weight.assign(Tensor((0..<100).map { $0 % 11 == 0 ? 1 : 0 }, shape: [10, 10]))
+        let questions = [2, 10].map { Question(answer: $0..<$0 + 1, distance: $0) }
+        // What stands eight tokens before the second answer, and nowhere else.
+        let text = TokenSource(name: "digits", tokens: [3, 1, 7, 1, 1, 1, 1, 1, 1, 1, 7, 1, 1])
+        let result = try model.evaluate(text, sequenceLength: 8, batchSize: batchSize, questions: questions)
+        #expect(result.answers == [AnsweredQuestions(distance: 100, asked: 2, answered: 1)])
+    }
+
+    @Test func aMaskedModelIsNotAsked() throws {
+        let objective = Objective.masked(MaskedTokens(maskToken: 9))
+        let questions = [Question(answer: 3..<4, distance: 10)]
+        let results = try [
+            model([]).evaluate(text, sequenceLength: 4, objective: objective, questions: questions),
+            Trigram(vocabulary: 10).evaluate(text, sequenceLength: 4, objective: objective, questions: questions),
+        ]
+        for result in results {
+            #expect(result.answers.isEmpty)
+            #expect(result.maskedAccuracy != nil)
+        }
+    }
+
     @Test(arguments: [1, 2, 3, 5, 64]) func aModelThatCarriesAnswersAsItReads(length: Int) throws {
         // Foresees 8 after 7 5, and not after 6 5: it has to remember across the segment's end.
         let model = Trigram(vocabulary: 10, maximumLength: length)

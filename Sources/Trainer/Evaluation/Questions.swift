@@ -92,9 +92,12 @@ extension LanguageModel {
     func answer(
         _ count: inout AnswerCount, in text: TokenSource, sequenceLength: Int, batchSize: Int
     ) throws {
-        for rows in stride(from: 0, to: count.places.count, by: batchSize).map({
+        // Those with less before them than a window are asked one by one: a batch has one length.
+        let early = count.places.prefix { $0.upperBound <= sequenceLength }.count
+        let together = stride(from: early, to: count.places.count, by: batchSize).map {
             $0..<min($0 + batchSize, count.places.count)
-        }) {
+        }
+        for rows in (0..<early).map({ $0..<$0 + 1 }) + together {
             let ends = rows.map { count.places[$0].upperBound }
             let length = min(sequenceLength, ends.min()! - 1)
             let batch = TokenBatch(text, starts: ends.map { $0 - 1 - length }, length: length)
