@@ -127,6 +127,15 @@ import Testing
         #expect(log[2].extra.keys.sorted() == ["validation_bits_per_byte", "validation_loss"])
     }
 
+    @Test(arguments: [1, 16, 32]) func aSampleFitsAModelOfShortSequences(most: Int) throws {
+        var options = options(steps: 2)
+        (options.sequenceLength, options.sampleEvery, options.warmupSteps) = (most, 2, 1)
+        var prompts: [String] = []
+        try TrainingRun(Bigram(maximumLength: most), on: byteSplit(), tokenizer: tokenizer, options: options)
+            .train { if case .sample(_, let prompt, _) = $0 { prompts.append(prompt) } }
+        #expect(prompts.map(\.utf8.count) == [max(1, most / 2)])
+    }
+
     @Test func epochsAreTurnedIntoSteps() throws {
         let options = options()
         // A step has two batches of 32 tokens: 2 epochs of 640 tokens are 20 steps.

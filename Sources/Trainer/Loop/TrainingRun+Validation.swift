@@ -55,11 +55,12 @@ extension TrainingRun {
         if stop() { return nil }
         let text = split.validation ?? split.training
         var generator = SplitMix64(seed: options.seed, stream: UInt64(step))
-        let length = min(TrainingRun.promptLength, text.count)
+        let most = model.carriesState ? nil : model.maximumLength
+        let length = min(TrainingRun.promptLength, text.count, most.map { max(1, $0 / 2) } ?? .max)
         let start = generator.next(below: text.count - length + 1)
         let prompt = text[start..<start + length]
         let sampling = SamplingOptions(temperature: 0.8, seed: generator.next())
-        let room = model.carriesState ? nil : model.maximumLength.map { max(0, $0 - length) }
+        let room = most.map { max(0, $0 - length) }
         var tokens: [Int32] = []
         do {
             _ = try model.generate([prompt], length: min(options.sampleLength, room ?? .max), sampling: sampling) {
