@@ -31,6 +31,7 @@ public struct RunFolder: Sendable {
     /// Makes the folder of a new run and locks it.
     /// - Throws: `InputError` when it cannot be made, or holds a run already; `TrainingFault` when somebody uses it.
     package init(creating path: String) throws {
+        try Self.requireName(path)
         (self.path, chosenStep) = (path, nil)
         try refuseRun()
         try Self.make(path)
@@ -58,6 +59,7 @@ public struct RunFolder: Sendable {
     /// or the run is gone on with from there, and later checkpoints are given up.
     /// - Throws: `InputError` when it is none.
     public init(path: String) throws {
+        try Self.requireName(path)
         let parts = path.split(separator: "/")
         if let name = parts.last, parts.dropLast().last == "checkpoints", let step = Checkpoint.step(of: String(name)) {
             let run = parts.dropLast(2).joined(separator: "/")
@@ -86,6 +88,11 @@ public struct RunFolder: Sendable {
         for taken in [configurationPath] + others where FileSystem.exists(taken) {
             throw InputError("\(path): holds a run already (\(taken)); expected a new folder, or --resume \(path)")
         }
+    }
+
+    /// Without it, the files would be those of the root of the file system.
+    private static func requireName(_ path: String) throws {
+        if path.isEmpty { throw InputError("the name of a run's folder is empty; expected --out or --resume FOLDER") }
     }
 
     /// Makes a folder and those above it. Not through FileManager, whose errors hide the system's reason.
