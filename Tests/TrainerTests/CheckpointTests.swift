@@ -333,6 +333,40 @@ import Testing
         #expect(try MetricsLog.read(path: path("run/metrics.jsonl")).map(\.step) == Array(1...6))
     }
 
+    @Test func whereNoStepIsToBeMadeLaterCheckpointsStay() throws {
+        do { try begin("run", options(keep: 100)).train() }
+        let chosen = path("run/checkpoints/step-2")
+        expectError(
+            "\(chosen): is the end of the run; expected a larger --steps, --epochs or --minutes, counted from the"
+                + " beginning of the run (later checkpoints are kept)"
+        ) {
+            try TrainingRun(
+                resuming: RunFolder(path: chosen), Bigram(), on: byteSplit(), tokenizer: ByteTokenizer()
+            ) { $0.length = .steps(2) }
+        }
+        #expect(try RunFolder(path: path("run")).savedSteps == Array(0...6))
+        #expect(try MetricsLog.read(path: path("run/metrics.jsonl")).count == 6)
+    }
+
+    @Test func aLengthThatIsReachedAlreadyIsNotKept() throws {
+        do { try begin("run", options()).train(until: 4) }
+        func resume(_ steps: Int) throws -> TrainingRun<Bigram> {
+            try TrainingRun(
+                resuming: RunFolder(path: path("run")), Bigram(), on: byteSplit(), tokenizer: ByteTokenizer()
+            ) { $0.length = .steps(steps) }
+        }
+        #expect(try resume(3).isFinished)
+        #expect(try RunFolder(path: path("run")).configuration().training.length == .steps(6))
+        #expect(try !resume(5).isFinished)
+        #expect(try RunFolder(path: path("run")).configuration().training.length == .steps(5))
+    }
+
+    @Test func anEmptyNameIsNotTheRootFolder() {
+        let message = "the name of a run's folder is empty; expected --out or --resume FOLDER"
+        expectError(message) { try RunFolder(creating: "") }
+        expectError(message) { try RunFolder(path: "") }
+    }
+
     @Test func aCheckpointThatIsNotThereIsNamed() throws {
         do { try begin("run", options()).train(until: 2) }
         expectError("\(path("run/checkpoints/step-7/state.safetensors")): cannot be read: No such file or directory") {

@@ -102,8 +102,12 @@ public final class TrainingRun<Model: LanguageModel> {
         var options = saved.training
         change(&options)
         try self.init(model, split, tokenizer, options, saved.origin, { folder })
-        let state = try folder.load(model, optimizer, warn: { warnings.append($0) })
-        (step, tokens, seconds) = (state.step, state.tokens, state.seconds)
+        let state = try folder.load(
+            model, optimizer, warn: { warnings.append($0) },
+            check: { state in
+                (step, tokens, seconds) = (state.step, state.tokens, state.seconds)
+                try requireSteps(after: state, folder)
+            })
         (savedStep, best) = (step, state.best)
         if feed.isContinuous {
             let file = folder.checkpoint(step).path
@@ -114,8 +118,18 @@ public final class TrainingRun<Model: LanguageModel> {
         if !state.isFollowed { unfollowed = try MetricsLog.read(path: folder.metricsPath).last { $0.step == step } }
         var current = saved
         (current.training, current.threads) = (options, Threads.count)
-        if current != saved { try folder.write(current) }
+        // A length that leaves no step to be made is not the run's.
+        if current != saved, !isFinished { try folder.write(current) }
         recorder = try RunRecorder(folder, current, parameters: model.parameterCount, resumingAfter: step)
+    }
+
+    /// - Throws: `InputError` when the checkpoint gone on from is the end: later ones are given up only for steps to be made.
+    private func requireSteps(after state: TrainingState, _ folder: RunFolder) throws {
+        guard folder.chosenStep != nil, isOver, state.isFollowed, let later = folder.savedSteps.last, later > step
+        else { return }
+        throw InputError(
+            "\(folder.checkpoint(step).path): is the end of the run; expected a larger --steps, --epochs or --minutes,"
+                + " counted from the beginning of the run (later checkpoints are kept)")
     }
 
     private init(

@@ -119,13 +119,17 @@ extension RunFolder {
 
     /// Reads the newest whole checkpoint (or the one that the folder was opened for), clears away what torn saves have left
     /// and brings the run's weights up to date.
-    /// - Parameter warn: is told of each newer checkpoint that is damaged.
+    /// - Parameters:
+    ///   - warn: is told of each newer checkpoint that is damaged.
+    ///   - check: is given the state before anything is changed; may throw to have nothing changed.
     /// - Throws: `InputError` when there is none, or it does not fit the model.
     func load(
-        _ model: some Module, _ optimizer: Optimizer, warn: (String) -> Void = { _ in }
+        _ model: some Module, _ optimizer: Optimizer, warn: (String) -> Void = { _ in },
+        check: (TrainingState) throws -> Void = { _ in }
     ) throws -> TrainingState {
         let (found, contents) = try newestWhole(warn)
         var state = contents.training
+        try check(state)
         try model.load(contents.weights)
         try optimizer.load(contents.state, besides: state.carries.count)
         if let best = state.best, best.step != found.step {
