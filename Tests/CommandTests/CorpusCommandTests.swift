@@ -63,6 +63,23 @@ import Testing
         #expect(members?["floor"]?.doubleValue != nil && members?["answered_to_100"]?.doubleValue != nil)
     }
 
+    @Test func aTextThatHasChangedIsNotWhatWasHeldBack() throws {
+        var command = try workspace.tinyTraining("changed")
+        let text = String(repeating: "a zoo by the river; ", count: 100)
+        command.data = [try workspace.write(text, "changed.txt")]
+        try command.run()
+        let evaluation = EvaluateCommand(source: ModelSource(run: workspace.path("changed")))
+        var lines = ""
+        try evaluation.run(print: { lines += $0 })
+        #expect(lines.contains("bits per byte"))
+        try workspace.write("b" + text.dropFirst(), "changed.txt")  // training only: what was held back is the same
+        try evaluation.run(print: { _ in })
+        try workspace.write(text.dropLast() + "!", "changed.txt")
+        let error = #expect(throws: InputError.self) { try evaluation.run(print: { _ in }) }
+        #expect(error?.message.contains("(the last 10 %): differs from what the run in") ?? false)
+        #expect(error?.message.hasSuffix("; expected --data with a text to evaluate on") ?? false)
+    }
+
     @Test func aMaskedModelTrainsAndIsEvaluated() throws {
         var command = try workspace.tinyTraining("masked")
         command.objective = "masked"

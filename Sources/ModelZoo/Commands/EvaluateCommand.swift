@@ -85,6 +85,12 @@ public struct EvaluateCommand: Sendable {
         guard let text = split.validation else {
             throw InputError("--data is missing; expected a text, as the run in \(source.run!) held none back")
         }
+        let found = text.fingerprint()
+        guard found == run.validationChecksum else {
+            throw InputError(
+                "\(text.name): differs from what the run in \(source.run!) held back (checksum \(found), expected"
+                    + " \(run.validationChecksum ?? "none")); expected --data with a text to evaluate on")
+        }
         return (text, split.knowledge)
     }
 }
