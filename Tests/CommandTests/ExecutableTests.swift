@@ -100,6 +100,15 @@ import Testing
         }
     }
 
+    @Test func aTrainingThatDivergesHasAnExitCodeOfItsOwn() throws {
+        let outcome = try run(
+            "Train",
+            workspace.tinyArguments() + ["--optimizer", "sgd", "--learning-rate", "1e30", "--clip", "0", "--quiet"])
+        #expect(outcome.code == 3)
+        #expect(outcome.error.hasPrefix("error: ") && outcome.error.split(separator: "\n").count == 1)
+        #expect(outcome.output == "")
+    }
+
     @Test func runsAreNumberedWhereNoFolderIsGiven() throws {
         for number in 1...2 {
             let train = try run(
