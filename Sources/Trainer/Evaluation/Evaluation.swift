@@ -73,7 +73,9 @@ extension LanguageModel {
             try progress(sums.read(window))
         }
         if !carriesState {
-            try answer(&answers, in: text, sequenceLength: sequenceLength, batchSize: batchSize)
+            try answer(&answers, in: text, sequenceLength: sequenceLength, batchSize: batchSize) {
+                try progress(sums.inputs)
+            }
         }
         return sums.result(of: text, answers: answers.byDistance)
     }
@@ -81,7 +83,8 @@ extension LanguageModel {
 
 /// What an evaluation adds up.
 private struct EvaluationSums {
-    private var (nats, targets, inputs, found) = (0.0, 0, 0, 0)
+    private var (nats, targets, found) = (0.0, 0, 0)
+    private(set) var inputs = 0
     private var isMasked = false
 
     mutating func add(_ logits: Tensor, _ targets: TokenTensor, isMasked: Bool) {

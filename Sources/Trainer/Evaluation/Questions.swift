@@ -90,7 +90,8 @@ extension LanguageModel {
     /// Asks each question with as much of the text before it as a window holds. For models that carry nothing: where the
     /// windows of an evaluation begin would decide what they can know.
     func answer(
-        _ count: inout AnswerCount, in text: TokenSource, sequenceLength: Int, batchSize: Int
+        _ count: inout AnswerCount, in text: TokenSource, sequenceLength: Int, batchSize: Int,
+        progress: () throws -> Void
     ) throws {
         // Those with less before them than a window are asked one by one: a batch has one length.
         let early = count.places.prefix { $0.upperBound <= sequenceLength }.count
@@ -109,6 +110,7 @@ extension LanguageModel {
                 let places = max(last - count.places[index].count, row * length)..<last
                 count.set(index, isAnswered: predicted[places] == targets.values[places])
             }
+            try progress()
         }
     }
 }
