@@ -17,8 +17,9 @@ struct FLASHArchitecture: Architecture {
             configuration.groupSize = 256
             configuration.queryKeyDimension = 64
             training = TrainingDefaults(
-                sequenceLength: 256, batchSize: 4, length: .steps(4000), learningRate: 4e-3, schedule: .cosine,
-                warmupSteps: 20, validateEvery: 400, validationShare: 0.125, sampleEvery: 2000, saveEvery: 400)
+                sequenceLength: 256, batchSize: 4, length: .steps(3000), learningRate: 4e-3, schedule: .cosine,
+                warmupSteps: 20, learningRateFloor: 0.1, validateEvery: 500, validationShare: 0.125, sampleEvery: 1500,
+                saveEvery: 500)
         case "small":  // Minutes: learns a text of a megabyte on two cores.
             configuration = FLASHConfiguration(tokens: 256, dimension: 256, depth: 4)
             configuration.groupSize = 128

@@ -23,7 +23,8 @@ public protocol LanguageModel: Module {
 
     /// The same for a segment of each row's text, given what the segment before it left, and what this one leaves.
     ///
-    /// carries: one a row, nil where nothing comes before. No gradient passes through them.
+    /// carries: one a row, nil where nothing comes before, so that rows that begin stand beside rows that have read more or
+    /// less. No gradient passes through them.
     func logits(
         _ tokens: TokenTensor, carries: [Carry?], mode: ForwardMode
     ) -> (logits: Tensor, carries: [Carry?])
@@ -45,7 +46,7 @@ public protocol LanguageModel: Module {
 
 /// What a model keeps of one sequence between two segments, in tensors that can be saved with a run.
 public protocol SegmentCarry: Sendable {
-    /// By names of the model's choice.
+    /// By names of the model's choice, at least one.
     var tensors: [String: Tensor] { get }
 
     /// - Throws: `InputError` that names the tensor that is missing or has a wrong shape.

@@ -79,7 +79,7 @@ import Testing
         let found = try losses(run)
         #expect(run.tokens == 180)  // of each line of four tokens all but the first
         // Line by line, from nothing.
-        let lines = try text.split(separator: "\n").map { line in
+        let lines = text.split(separator: "\n").map { line in
             let tokens = (line + "\n").utf8.map(Int32.init)
             return Double(
                 model.loss(

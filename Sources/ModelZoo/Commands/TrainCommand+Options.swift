@@ -36,6 +36,8 @@ extension TrainCommand {
     private static func fitSchedule(of options: inout TrainingOptions) {
         switch options.length {
         case .steps(let steps) where options.warmupSteps >= steps: options.warmupSteps = 0
+        // How many steps they are is known with the text only.
+        case .epochs where options.schedule == .cosine: (options.schedule, options.warmupSteps) = (.constant, 0)
         case .minutes where options.schedule == .cosine: options.schedule = .constant
         default: break
         }
