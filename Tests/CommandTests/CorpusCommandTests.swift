@@ -55,7 +55,7 @@ import Testing
         try EvaluateCommand(source: ModelSource(run: workspace.path("whole")), batchSize: 16).run(print: { lines += $0 }
         )
         #expect(lines.contains("\nfloor 0.2"))
-        #expect(lines.contains("\nquestions answered up to 100 bytes back: "))
+        #expect(lines.contains("\nquestions answered, 101 to 300 bytes back: "))
         var json = ""
         try EvaluateCommand(source: ModelSource(run: workspace.path("whole")), batchSize: 16, json: true)
             .run(print: { json += $0 })

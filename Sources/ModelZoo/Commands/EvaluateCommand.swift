@@ -132,8 +132,8 @@ private struct EvaluationFindings {
         for group in result.answers {
             lines.append(
                 String(
-                    format: "questions answered up to %d bytes back: %.1f %% of %d", group.distance, group.share * 100,
-                    group.asked))
+                    format: "questions answered, %d to %d bytes back: %.1f %% of %d", group.leastDistance,
+                    group.distance, group.share * 100, group.asked))
         }
         return lines.joined(separator: "\n")
     }

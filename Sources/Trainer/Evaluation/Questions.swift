@@ -41,6 +41,9 @@ public struct AnsweredQuestions: Sendable, Hashable {
     public let answered: Int
 
     public var share: Double { Double(answered) / Double(asked) }
+
+    /// The smallest distance, in bytes.
+    public var leastDistance: Int { (Question.distanceBounds.last { $0 < distance } ?? 0) + 1 }
 }
 
 /// Which questions have been answered while a text is read.
