@@ -125,7 +125,7 @@ struct ProgressOptions: ParsableArguments {
     @Option(help: "Tokens in a sample.")
     var sampleLength: Int?
 
-    @Option(help: "Steps between two saves; 0 for none but the last.")
+    @Option(help: "Steps between two saves, beside those of the best validations; 0 for none but these and the last.")
     var saveEvery: Int?
 
     @Option(help: "Checkpoints to keep, at least; the latest and the best always are. (default: 1)")

@@ -52,6 +52,21 @@ import Testing
         #expect(printer.output(for: .finished(step: 9, seconds: 61)) == "finished after 9 steps, 0:01:01\n")
     }
 
+    @Test(arguments: [ProgressPrinter.Style.lines, .line(color: false)])
+    func answersStandBelowTheirValidation(style: ProgressPrinter.Style) {
+        var printer = ProgressPrinter(style)
+        var metrics = Self.metrics(3, seconds: 1, validation: 2.5)
+        metrics.extra.merge(["validation_floor": 0.25, "answered": 0.4, "answered_to_100": 0.66, "answered_to_3000": 0])
+        {
+            $1
+        }
+        let text = printer.output(for: .step(metrics, total: 9)).replacing(Self.erase, with: "")
+        #expect(
+            text.contains(
+                "  validation 2.5000 bits/byte  floor 0.2500  answered 40.0 %\n"
+                    + "  questions answered by bytes back: 66 % to 100, 0 % to 3000\n"))
+    }
+
     @Test func theLastStepBeforeAStopIsWritten() {
         var printer = ProgressPrinter(.lines)
         _ = printer.output(for: .step(Self.metrics(1, seconds: 0), total: 9))

@@ -123,6 +123,7 @@ extension TrainingEvent {
             text.append((total.map { "/\($0)" } ?? "") + "  " + TrainingEvent.time(metrics.seconds) + "  ", .dim)
             text.append(String(format: "%.4f bits/byte", metrics.bitsPerByte))
             if let validation = metrics.validationSummary { text.append("  " + validation, .accent) }
+            if let answers = metrics.answersSummary { text.append("\n  " + answers, .dim) }
             return text
         case .sample(let step, let prompt, let sample):
             var text = StyledText("--- sample after step \(step)\n\(prompt.printable)|", .dim)

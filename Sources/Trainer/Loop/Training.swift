@@ -65,33 +65,36 @@ extension LanguageModel {
     ///   - tokenizer: one whose vocabulary the model has.
     ///   - validationFraction: the share of the text, at its end, that is held back to validate with.
     ///   - folder: where to keep the run; nil to keep nothing but the model.
+    ///   - origin: where model and text came from, for config.json: with an architecture of the zoo and its configuration
+    ///     there, the commands can open the folder too.
     ///   - resumes: whether to go on with the run in the folder, if there is one, until the length that `options` say. The
     ///     other options are then the run's.
     public func fit(
         _ text: TextSource, tokenizer: any Tokenizer = ByteTokenizer(), validationFraction: Double = 0.1,
-        options: TrainingOptions = TrainingOptions(), folder: String? = nil, resumes: Bool = false
+        options: TrainingOptions = TrainingOptions(), folder: String? = nil, origin: RunOrigin = RunOrigin(),
+        resumes: Bool = false
     ) -> Training {
         Training { report, stop in
             let split = try DataSplit(
                 tokenizer.tokens(of: text), validationFraction: validationFraction,
                 sequenceLength: options.sequenceLength)
-            try train(split, tokenizer, options, folder, resumes: resumes, report, stop)
+            try train(split, tokenizer, options, folder, origin, resumes: resumes, report, stop)
         }
     }
 
     /// Trains the model on one part of a text and validates it on another.
     public func fit(
         _ split: DataSplit, tokenizer: any Tokenizer = ByteTokenizer(), options: TrainingOptions = TrainingOptions(),
-        folder: String? = nil, resumes: Bool = false
+        folder: String? = nil, origin: RunOrigin = RunOrigin(), resumes: Bool = false
     ) -> Training {
         Training { report, stop in
-            try train(split, tokenizer, options, folder, resumes: resumes, report, stop)
+            try train(split, tokenizer, options, folder, origin, resumes: resumes, report, stop)
         }
     }
 
     private func train(
-        _ split: DataSplit, _ tokenizer: any Tokenizer, _ options: TrainingOptions, _ folder: String?, resumes: Bool,
-        _ report: (TrainingEvent) -> Void, _ stop: () -> Bool
+        _ split: DataSplit, _ tokenizer: any Tokenizer, _ options: TrainingOptions, _ folder: String?,
+        _ origin: RunOrigin, resumes: Bool, _ report: (TrainingEvent) -> Void, _ stop: () -> Bool
     ) throws {
         let run: TrainingRun<Self>
         if resumes, let folder, RunFolder.isRun(folder) {
@@ -99,7 +102,8 @@ extension LanguageModel {
                 $0.length = options.length
             }
         } else {
-            run = try TrainingRun(self, on: split, tokenizer: tokenizer, options: options, folder: folder)
+            run = try TrainingRun(
+                self, on: split, tokenizer: tokenizer, options: options, folder: folder, origin: origin)
         }
         try run.train(report: report, stop: stop)
     }

@@ -88,6 +88,7 @@ extension StepMetrics {
             learningRate, gradientNorm, tokensPerSecond)
         text += TrainingEvent.time(seconds)
         if let validation = validationSummary { text += "  " + validation }
+        if let answers = answersSummary { text += "\n  " + answers }
         return text
     }
 
@@ -100,5 +101,13 @@ extension StepMetrics {
             if let share = extra[key] { parts.append(String(format: "%@ %.1f %%", name, share * 100)) }
         }
         return parts.joined(separator: "  ")
+    }
+
+    /// The questions answered by how far back the fact lies, for people; nil where none were asked.
+    var answersSummary: String? {
+        let parts = Question.distanceBounds.compactMap { bound in
+            extra["answered_to_\(bound)"].map { String(format: "%.0f %% to %d", $0 * 100, bound) }
+        }
+        return parts.isEmpty ? nil : "questions answered by bytes back: " + parts.joined(separator: ", ")
     }
 }

@@ -52,7 +52,7 @@ public struct TrainingOptions: Sendable, Hashable {
     public var sampleEvery: Int
     /// Tokens in a sample.
     public var sampleLength: Int
-    /// Steps between two saves; 0 for none but the last.
+    /// Steps between two saves, beside those of the best validations; 0 for none but these and the last.
     public var saveEvery: Int
     /// How many checkpoints are kept, at least; the latest and the best are kept in any case.
     public var keepCheckpoints: Int
