@@ -71,15 +71,10 @@ extension RunFolder {
     /// Makes the run's weights those of the best checkpoint, or of the latest where there is no best.
     private func renewWeights(latest: Int, best: Int?) throws {
         let candidates = [best, latest].compactMap { $0 }.map { checkpoint($0).weightsPath }
-        guard let source = candidates.first(where: FileSystem.exists), !isSameFile(source, bestWeightsPath) else {
-            return
+        guard let source = candidates.first(where: FileSystem.exists) else { return }
+        if !FileSystem.areEqual(source, bestWeightsPath) {
+            try FileSystem.replace(bestWeightsPath, withCopyOf: source)
         }
-        try FileSystem.replace(bestWeightsPath, withLinkTo: source)
-    }
-
-    private func isSameFile(_ first: String, _ second: String) -> Bool {
-        var (a, b) = (stat(), stat())
-        return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev
     }
 
     /// Removes all checkpoints but the latest, the best and as many of the newest as are to be kept. Those after the latest

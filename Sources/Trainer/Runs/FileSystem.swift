@@ -26,19 +26,21 @@ enum FileSystem {
         guard Foundation.rename(old, new) == 0 else { throw failure(named, errno) }
     }
 
-    /// Makes `path` the same file as `source` in one piece, or a copy of it where the file system has no links.
-    static func replace(_ path: String, withLinkTo source: String) throws {
-        let temporary = temporaryName(for: path)
-        try DiskOperations.will("link", path)
-        guard link(source, temporary) == 0 else {
-            return try AtomicFile.write(to: path) { output in
-                try MappedFile(path: source).withUnsafeBytes { try output.write($0) }
+    /// Copies a file in one piece. A link would be cheaper, but whoever then wrote into one would change both.
+    static func replace(_ path: String, withCopyOf source: String) throws {
+        try AtomicFile.write(to: path) { output in
+            try MappedFile(path: source).withUnsafeBytes { try output.write($0) }
+        }
+    }
+
+    /// Whether two files hold the same bytes; false where one cannot be read.
+    static func areEqual(_ first: String, _ second: String) -> Bool {
+        guard let a = try? MappedFile(path: first), let b = try? MappedFile(path: second) else { return false }
+        return a.withUnsafeBytes { a in
+            b.withUnsafeBytes { b in
+                a.count == b.count && (a.isEmpty || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0)
             }
         }
-        // Renaming one name of a file over another of the same file leaves both: POSIX.
-        defer { unlink(temporary) }
-        try rename(temporary, to: path)
-        try synchronizeFolder((path as NSString).deletingLastPathComponent)
     }
 
     /// Removes a file, or a folder and the files in it. What cannot be removed is in nobody's way.

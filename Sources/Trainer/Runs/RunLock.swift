@@ -18,10 +18,11 @@ final class RunLock: Sendable {
         }
         self.descriptor = descriptor
         if flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK {
-            let holder = Self.holder(descriptor)
-            close(descriptor)
+            // Closed by deinit, which runs although init throws, as all properties are set: a second close might be that of
+            // a file another thread has opened meanwhile.
             throw TrainingFault(
-                .inUse, "\(folder): is being trained by \(holder); expected a run that nobody else trains")
+                .inUse,
+                "\(folder): is being trained by \(Self.holder(descriptor)); expected a run that nobody else trains")
         }
         // Any other failure: a file system without locks, on which people are to train nevertheless.
         ftruncate(descriptor, 0)
