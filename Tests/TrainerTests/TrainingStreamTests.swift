@@ -59,7 +59,8 @@ import Testing
         }
     }
 
-    @Test func cancellationFinishesTheStepAndSaves() async throws {
+    /// The limit is for a training that would not end.
+    @Test(.timeLimit(.minutes(5))) func cancellationFinishesTheStepAndSaves() async throws {
         let folder = try TemporaryFolder()
         let path = folder.path + "/run"
         var endless = options
