@@ -63,6 +63,10 @@ import Testing
         let fault = try #require(throws: TrainingFault.self) { try run.train() }
         #expect(fault.kind == .notFinite)
         #expect(fault.message.contains("; the gradient of table.weight holds "), "\(fault.message)")
+        let largest = weight.value.values.map(abs).max()!
+        #expect(
+            fault.message.contains(", while weights are finite, the largest of them \(largest) in output.weight; "),
+            "\(fault.message)")
     }
 
     @Test func theWayOnIsAnEarlierCheckpointWhereTheLatestGivesTheSameAgain() throws {

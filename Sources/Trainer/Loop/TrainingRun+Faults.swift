@@ -8,7 +8,7 @@ extension TrainingRun {
     /// The fault of a step whose loss or gradients are not finite; nothing has been changed by it yet.
     func notFinite(loss: Double, norm: Double, _ gradients: Gradients) -> TrainingFault {
         let culprit =
-            firstWeightNotFinite ?? firstNotFinite("the gradient of") { gradients[$0] }
+            firstWeightNotFinite ?? firstNotFinite("the gradient of") { gradients[$0] }.map { $0 + largestWeight }
             ?? "all weights and gradients are finite"
         let problem = loss.isFinite ? "the gradient's norm is \(norm.unsigned)" : "the loss is \(loss.unsigned)"
         return TrainingFault(.notFinite, "step \(step + 1): \(problem); \(culprit)\(wayOn)")
@@ -27,6 +27,15 @@ extension TrainingRun {
     }
 
     private var firstWeightNotFinite: String? { firstNotFinite("the parameter") { $0.value } }
+
+    /// Where the numbers may have begun to grow: a loss that is not finite spoils all gradients at once.
+    private var largestWeight: String {
+        let sizes = model.trainable.map { key, parameter in
+            (key: key, size: parameter.value.detached().contiguous().values.reduce(0) { max($0, abs($1)) })
+        }
+        guard let (key, size) = sizes.max(by: { $0.size < $1.size }) else { return "" }
+        return ", while weights are finite, the largest of them \(size) in \(key)"
+    }
 
     private func firstNotFinite(_ what: String, _ tensor: (Parameter) -> Tensor?) -> String? {
         for (key, parameter) in model.trainable {
