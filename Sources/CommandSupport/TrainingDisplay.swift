@@ -53,7 +53,8 @@ public final class TrainingDisplay {
 
     private static func commandLine(_ arguments: [String]) -> String {
         let folder = FileManager.default.currentDirectoryPath
-        return ([invocation(CommandLine.arguments[0], from: folder)] + arguments).map(quoted).joined(separator: " ")
+        return ([invocation(CommandLine.arguments[0], from: folder)] + arguments).map(\.shellQuoted).joined(
+            separator: " ")
     }
 }
 
@@ -65,13 +66,4 @@ func invocation(_ name: String, from folder: String) -> String {
     guard name.hasPrefix(prefix) else { return name }
     let rest = String(name.dropFirst(prefix.count))
     return rest.contains("/") ? rest : "./" + rest
-}
-
-/// A word as a POSIX shell reads it back: in single quotes where it has to be.
-func quoted(_ word: String) -> String {
-    let plain = word.unicodeScalars.allSatisfy {
-        ("a"..."z").contains($0) || ("A"..."Z").contains($0) || ("0"..."9").contains($0)
-            || "_-./+:@%,=".unicodeScalars.contains($0)
-    }
-    return plain && !word.isEmpty ? word : "'" + word.replacingOccurrences(of: "'", with: "'\\''") + "'"
 }

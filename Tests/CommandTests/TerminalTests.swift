@@ -157,12 +157,12 @@ import Testing
     // MARK: Names
 
     @Test func wordsAreQuotedForAShell() {
-        #expect(quoted("runs/flash-1") == "runs/flash-1")
-        #expect(quoted("my run's") == "'my run'\\''s'")
-        #expect(quoted("") == "''")
-        #expect(quoted("$x") == "'$x'")
-        #expect(quoted("~") == "'~'")
-        #expect(quoted("füße") == "'füße'")
+        #expect("runs/flash-1".shellQuoted == "runs/flash-1")
+        #expect("my run's".shellQuoted == "'my run'\\''s'")
+        #expect("".shellQuoted == "''")
+        #expect("$x".shellQuoted == "'$x'")
+        #expect("~".shellQuoted == "'~'")
+        #expect("füße".shellQuoted == "'füße'")
     }
 
     @Test func aProgramIsNamedAsItIsFoundAgain() {

@@ -203,9 +203,9 @@ import Testing
         #expect(RunReport(try record([metrics(5, bits: 2)])).html.contains("a run&#39;\nswift run"))
         #expect(!PageText(RunReport(try record([], model: RunOrigin().model)).html).headings.contains("Commands"))
         #expect(
-            ReportText.shell("it's") == #"'it'\''s'"# && ReportText.shell("-x") == "'-x'"
-                && ReportText.shell("") == "''")
-        #expect(ReportText.shell("runs/flash-1") == "runs/flash-1" && ReportText.shell("a;b") == "'a;b'")
+            "it's".shellQuoted == #"'it'\''s'"# && "-x".pathArgument.shellQuoted == "./-x"
+                && "".shellQuoted == "''")
+        #expect("runs/flash-1".pathArgument.shellQuoted == "runs/flash-1" && "a;b".shellQuoted == "'a;b'")
     }
 
     // MARK: Parts

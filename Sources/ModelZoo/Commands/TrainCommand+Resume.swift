@@ -56,8 +56,7 @@ extension TrainCommand {
 
     /// The arguments that go on with a run which was stopped: its folder says all but where a text is that has moved.
     func argumentsToGoOn(with folder: String) -> [String] {
-        // A folder whose name looks like an option would be taken for one.
-        var arguments = ["--resume", folder.hasPrefix("-") ? "./" + folder : folder]
+        var arguments = ["--resume", folder.pathArgument]
         if resume != nil {
             if !data.isEmpty { arguments += ["--data"] + data }
             if let validation { arguments += ["--validation", validation] }

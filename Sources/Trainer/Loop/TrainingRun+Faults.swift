@@ -50,7 +50,8 @@ extension TrainingRun {
         guard let folder, let saved = savedStep else { return "; try a lower learning rate, or clipping" }
         let options = "--learning-rate \(options.learningRate / 2), or with a lower --clip"
         guard saved == step else {
-            return "; step \(saved) is saved: go on from it with --resume \(ReportText.shell(folder.path)) \(options)"
+            return
+                "; step \(saved) is saved: go on from it with --resume \(folder.path.pathArgument.shellQuoted) \(options)"
         }
         guard let earlier = folder.savedSteps.last(where: { $0 < step }) else {
             return
@@ -58,7 +59,7 @@ extension TrainingRun {
                 + " \(folder.path): begin again with a lower --learning-rate, --clip, or longer --warmup"
         }
         return "; the same would come again from step \(saved): go on from an earlier one with"
-            + " --resume \(ReportText.shell(folder.checkpoint(earlier).path)) \(options)"
+            + " --resume \(folder.checkpoint(earlier).path.pathArgument.shellQuoted) \(options)"
     }
 
     /// Adds to an error in writing the run's files where the run stands.
@@ -67,7 +68,7 @@ extension TrainingRun {
             guard let folder, let saved = folder.savedSteps.last else { throw error }
             throw TrainingFault(
                 .notWritten,
-                "\(error.message); step \(saved) is saved: go on from it with --resume \(ReportText.shell(folder.path)) when this is mended"
+                "\(error.message); step \(saved) is saved: go on from it with --resume \(folder.path.pathArgument.shellQuoted) when this is mended"
             )
         }
     }

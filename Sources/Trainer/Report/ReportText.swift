@@ -37,16 +37,6 @@ enum ReportText {
         return words.prefix(1).uppercased() + words.dropFirst()
     }
 
-    /// A word of a command line for a POSIX shell.
-    static func shell(_ word: String) -> String {
-        let isPlain =
-            !word.isEmpty && !word.hasPrefix("-")
-            && word.unicodeScalars.allSatisfy {
-                $0.isASCII && ($0.properties.isAlphabetic || "0123456789_./-+=:,@%".unicodeScalars.contains($0))
-            }
-        return isPlain ? word : "'" + word.replacing("'", with: "'\\''") + "'"
-    }
-
     /// The members of an object one by one, those of objects in it by keys with points: `optimizer.name`.
     static func flat(_ json: JSONValue, prefix: String = "") -> [(key: String, value: String)] {
         guard case .object(let members) = json else { return [(prefix, text(json))] }

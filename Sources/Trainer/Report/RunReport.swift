@@ -113,10 +113,10 @@ public struct RunReport: Sendable {
     private var commands: [String] {
         let origin = run.configuration.origin
         guard origin.model != RunOrigin().model else { return [] }
-        let (folder, command) = (ReportText.shell(run.path), "swift run -c release")
+        let (folder, command) = (run.path.pathArgument.shellQuoted, "swift run -c release")
         return [
             "\(command) Train --resume \(folder)\(run.isFinished ? further : "")",
-            "\(command) Generate --run \(folder) --prompt \(ReportText.shell("Once upon a time"))",
+            "\(command) Generate --run \(folder) --prompt \("Once upon a time".shellQuoted)",
             "\(command) Evaluate --run \(folder)" + (run.configuration.validationTokens > 0 ? "" : " --data FILE"),
             "\(command) Report --runs \(folder)",
         ]
