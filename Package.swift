@@ -21,6 +21,7 @@ let package = Package(
         .library(name: "NN", targets: ["NN"]),
         .library(name: "Trainer", targets: ["Trainer"]),
         .library(name: "FLASHTransformers", targets: ["FLASHTransformers"]),
+        .library(name: "LocalTransformers", targets: ["LocalTransformers"]),
         .library(name: "ModelZoo", targets: ["ModelZoo"]),
         .executable(name: "Train", targets: ["Train"]),
         .executable(name: "Generate", targets: ["Generate"]),
@@ -51,6 +52,8 @@ let package = Package(
         .target(
             name: "FLASHTransformers", dependencies: ["NN", "CKernels"], path: "Models/FLASH", exclude: ["README.md"],
             swiftSettings: hotSwift),
+        .target(
+            name: "LocalTransformers", dependencies: ["NN", "CKernels"], path: "Models/Local", swiftSettings: hotSwift),
         .target(name: "ModelZoo", dependencies: ["Trainer", "FLASHTransformers"]),
         .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
 
@@ -70,6 +73,7 @@ let package = Package(
         .testTarget(name: "TrainerTests", dependencies: ["Trainer"], resources: [.copy("Fixtures")]),
         .testTarget(
             name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer"], resources: [.copy("Fixtures")]),
+        .testTarget(name: "LocalTests", dependencies: ["LocalTransformers", "Trainer"]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),
     ],
     swiftLanguageModes: [.v6]
