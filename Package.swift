@@ -73,7 +73,8 @@ let package = Package(
         .testTarget(name: "TrainerTests", dependencies: ["Trainer"], resources: [.copy("Fixtures")]),
         .testTarget(
             name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer"], resources: [.copy("Fixtures")]),
-        .testTarget(name: "LocalTests", dependencies: ["LocalTransformers", "Trainer"]),
+        .testTarget(
+            name: "LocalTests", dependencies: ["LocalTransformers", "Trainer"], resources: [.copy("Fixtures")]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),
     ],
     swiftLanguageModes: [.v6]
