@@ -28,6 +28,58 @@ import Testing
         expectSame(sums, (0..<cols).map { c in (0..<rows).reduce(bias[c]) { $0 + panel[$1 * stride + c] } })
     }
 
+    // MARK: Gate
+
+    static let gates: [(az_row_function, az_row_gradient_function)?] = [
+        nil, (az_relu2_forward, az_relu2_backward), (az_gelu_forward, az_gelu_backward),
+    ]
+
+    /// The kernel is the functions' own results, multiplied: the same bits.
+    @Test(arguments: [(1, 1), (3, 17), (5, 64)], gates.indices) func gate(_ size: (Int, Int), _ function: Int) {
+        let ((rows, cols), gate) = (size, Self.gates[function])
+        let (stride, dyStride) = (2 * cols + 3, cols + 1)
+        let (z, dy) = (values(rows * stride), values(rows * dyStride, seed: 2))
+        func rowsOf(_ x: [Float], _ stride: Int, from first: Int = 0) -> [Float] {
+            (0..<rows).flatMap { x[$0 * stride + first..<$0 * stride + first + cols] }
+        }
+        let (a, g, d) = (rowsOf(z, stride), rowsOf(z, stride, from: cols), rowsOf(dy, dyStride))
+        let value = gate.map { gate in output(rows * cols) { gate.0(rows * cols, g, $0) } } ?? g
+        let product = zip(a, d).map(*)
+        let dg = gate.map { gate in output(rows * cols) { gate.1(rows * cols, g, value, product, $0) } } ?? product
+        z.withUnsafeBufferPointer { z in
+            let gated = output(rows * dyStride) {
+                az_gate_forward(rows, cols, gate?.0, z.baseAddress!, z.baseAddress! + cols, stride, $0, dyStride)
+            }
+            expectSame(rowsOf(gated, dyStride), zip(a, value).map(*))
+            #expect((0..<gated.count).allSatisfy { $0 % dyStride < cols || gated[$0].isNaN })
+        }
+        var scratch = [Float](repeating: .nan, count: 2 * cols)
+        // The gradients over a and g, y over dy; the gap of each stays as it was.
+        var again: [Float] = []
+        let dz = output(z.count, initially: z) { dz in
+            again = output(dy.count, initially: dy) {
+                az_gate_backward(
+                    rows, cols, gate?.0, gate?.1, dz, dz + cols, stride, $0, dyStride, $0, dyStride, dz, dz + cols,
+                    stride, &scratch)
+            }
+        }
+        expectSame(rowsOf(dz, stride), zip(d, value).map(*), "da")
+        expectSame(rowsOf(dz, stride, from: cols), dg, "dg")
+        expectSame(rowsOf(again, dyStride), zip(a, value).map(*), "y")
+        #expect(dz.indices.allSatisfy { $0 % stride < 2 * cols || dz[$0] == z[$0] })
+        #expect(again.indices.allSatisfy { $0 % dyStride < cols || again[$0] == dy[$0] })
+        // Apart from their arguments, and without y.
+        let apart = output(rows * 2 * cols) { dz in
+            z.withUnsafeBufferPointer {
+                az_gate_backward(
+                    rows, cols, gate?.0, gate?.1, $0.baseAddress!, $0.baseAddress! + cols, stride, dy, dyStride, nil, 0,
+                    dz, dz + cols, 2 * cols, &scratch)
+            }
+        }
+        expectSame(rowsOf(apart, 2 * cols), rowsOf(dz, stride), "da apart")
+        expectSame(rowsOf(apart, 2 * cols, from: cols), rowsOf(dz, stride, from: cols), "dg apart")
+    }
+
     // MARK: Rotation
 
     @Test(arguments: [(1, 2, 2), (3, 17, 16), (5, 40, 12), (2, 7, 0)])

@@ -63,6 +63,12 @@ private var productMistakes: [Mistake] {
         Mistake("normLinear: x [2, 3], weight [4, 5], bias []: expected [out, 3]") {
             normLinear(a, norm: .scale(gain: Tensor([1])), weight: b)
         },
+        Mistake("normLinear: a norm's parameter [2] for rows of 3; expected [3]") {
+            normLinear(a, norm: .rootMeanSquare(weight: Tensor.ones([2])), weight: Tensor.ones([4, 3]))
+        },
+        Mistake("normLinear: token shift of x [3] needs an axis of tokens") {
+            normLinear(Tensor.ones([3]), norm: .scale(gain: Tensor([1])), shiftTokens: true, [])
+        },
         Mistake("layerNorm: x of shape [2, 3] with a parameter of shape [2]; expected [3]") {
             layerNorm(a, weight: Tensor.ones([2]))
         },
@@ -85,6 +91,30 @@ private var productMistakes: [Mistake] {
         },
         Mistake("convolution1D: input [1, 2, 9], weight [4, 2, 3]: bias [3]") {
             convolution1D(Tensor.ones([1, 2, 9]), weight: Tensor.ones([4, 2, 3]), bias: Tensor.ones([3]))
+        },
+    ]
+}
+
+private func feed(
+    _ x: Tensor = a, norm: Norm? = nil, up: [Int] = [8, 3], bias: Tensor? = nil, gated: Bool = true,
+    dropout: Double = 0, down: [Int] = [5, 4], residual: Tensor? = nil
+) -> Tensor {
+    feedForward(
+        x, norm: norm, up: Projection(weight: .ones(up), bias: bias), activation: .gelu, isGated: gated,
+        dropout: dropout, down: Projection(weight: .ones(down)), residual: residual)
+}
+
+private var feedForwardMistakes: [Mistake] {
+    [
+        Mistake("feedForward: x [] has no last axis") { feed(Tensor(1)) },
+        Mistake("feedForward: x [2, 3], weight [8, 4], bias []: expected [out, 3]") { feed(up: [8, 4]) },
+        Mistake("feedForward: x [2, 3], weight [8, 3], bias [4]: expected [out, 3]") { feed(bias: Tensor.ones([4])) },
+        Mistake("feedForward: weight [7, 3] of a gate has no two halves") { feed(up: [7, 3]) },
+        Mistake("feedForward: down of [2, 8], weight [5, 4], bias []: expected [out, 8]") { feed(gated: false) },
+        Mistake("feedForward: residual [2, 3] for an output [2, 5]") { feed(residual: a) },
+        Mistake("feedForward: dropout 1.5; expected 0 to 1") { feed(dropout: 1.5) },
+        Mistake("feedForward: a norm's parameter [2] for rows of 3; expected [1]") {
+            feed(norm: .scale(gain: Tensor.ones([2])))
         },
     ]
 }
@@ -178,6 +208,13 @@ private var coreMistakes: [Mistake] {
             productMistakes[i].make()
         }
         expect(result, productMistakes[i])
+    }
+
+    @Test(arguments: feedForwardMistakes.indices) func feedForwards(_ i: Int) async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
+            feedForwardMistakes[i].make()
+        }
+        expect(result, feedForwardMistakes[i])
     }
 
     @Test(arguments: shapeMistakes.indices) func shapes(_ i: Int) async {

@@ -5,7 +5,7 @@
 #define CKERNELS_H
 #include <stdint.h>
 
-// MARK: Elementwise functions of one argument. y may be x; dx may be dy.
+// MARK: Elementwise functions of one argument. y may be x; dx may be x or dy.
 // forward: y[i] = f(x[i]).   backward: dx[i] = dy[i] * f'(x[i]), given both x and y = f(x).
 #define AZ_UNARY(name)                                              \
     void az_##name##_forward(long n, const float *x, float *y);     \
@@ -107,6 +107,19 @@ void az_scatter_add_rows(long n, long d, const int32_t *indices, const float *x,
 void az_add_bias(long rows, long cols, const float *bias, float *y, long y_row);                     // y[r, :] += bias
 void az_sum_rows(long rows, long cols, const float *x, long x_row, float *y);   // y[:] += sum of rows
 
+// Any az_*_forward and az_*_backward above.
+typedef void (*az_row_function)(long n, const float *x, float *y);
+typedef void (*az_row_gradient_function)(long n, const float *x, const float *y, const float *dy, float *dx);
+// y = a * f(g), both with row stride z_row (halves of one matrix, say); f may be null (the identity). y is neither a
+// nor g.
+void az_gate_forward(long rows, long cols, az_row_function function, const float *a, const float *g, long z_row,
+                     float *y, long y_row);
+// da = dy f(g) and dg = dy a f'(g), overwritten; da may be a and dg may be g. y (may be null; may be dy) gets a * f(g)
+// again. scratch: [2, cols].
+void az_gate_backward(long rows, long cols, az_row_function function, az_row_gradient_function gradient, const float *a,
+                      const float *g, long z_row, const float *dy, long dy_row, float *y, long y_row, float *da,
+                      float *dg, long dz_row, float *scratch);
+
 // MARK: Tiles between two products. Matrices have row strides; one named without is dense.
 // y = x * gain + shift by column, and its gradient: dx, dgain and dshift are added to.
 void az_affine_rows_forward(long rows, long cols, const float *x, const float *gain, const float *shift, float *y);
@@ -122,9 +135,6 @@ void az_silu_gate_backward(long rows, long cols, const float *y, long y_row, con
                            const float *dout, long dout_row, float *dy, long dy_row, float *dz, long dz_row);
 // y[r, j] = f(scale * x[r, j] + bias[j - r]) for the visible columns j <= diagonal + r, 0 beyond and where mask[j] is
 // 0. bias (a Toeplitz matrix by its diagonals, pointing at that of row 0, column 0) and mask may be null; y may be x.
-// The functions are any az_*_forward and az_*_backward above.
-typedef void (*az_row_function)(long n, const float *x, float *y);
-typedef void (*az_row_gradient_function)(long n, const float *x, const float *y, const float *dy, float *dx);
 void az_masked_activation_forward(long rows, long cols, long diagonal, float scale, const float *bias,
                                   const float *mask, az_row_function function, const float *x, long x_row, float *y,
                                   long y_row);

@@ -89,6 +89,11 @@ public enum BLAS {
     /// Products below this many multiply-adds are not worth waking another thread for.
     private static let smallest = 1 << 16
 
+    /// Columns of C a thread takes where a product of few rows is split; all of them where that is not worth it.
+    static func columnGrain(_ m: Int, _ n: Int, _ k: Int) -> Int {
+        Threads.count == 1 || m * n * k < smallest ? n : grain(n, Threads.count)
+    }
+
     /// Pieces of at most 512, a multiple of 16, the same number for each thread.
     private static func grain(_ length: Int, _ threads: Int) -> Int {
         let rounds = (length + threads * 512 - 1) / (threads * 512)

@@ -39,15 +39,7 @@ enum Epilogue {
         case .activation(let function): function.kernels?.forward(rows * width, z, y)
         case .gate(let function):
             let half = width / 2
-            for row in 0..<rows {
-                let (source, target) = (z + row * width, y + row * half)
-                if let kernels = function.kernels {
-                    kernels.forward(half, source + half, target)
-                    az_multiply(1, half, source, 0, 1, target, 0, 1, target)
-                } else {
-                    az_multiply(1, half, source, 0, 1, source + half, 0, 1, target)
-                }
-            }
+            az_gate_forward(rows, half, function.kernels?.forward, z, z + half, width, y, half)
         }
     }
 
@@ -62,18 +54,9 @@ enum Epilogue {
         case .gate(let function):
             let half = width / 2
             let scratch = Tensor(uninitialized: [2, half])
-            let (value, product) = (scratch.mutablePointer, scratch.mutablePointer + half)
-            for row in 0..<rows {
-                let (source, gradient, target) = (z + row * width, dy + row * half, dz + row * width)
-                Activation.apply(function, half, source + half, value)
-                az_multiply(1, half, gradient, 0, 1, value, 0, 1, target)
-                az_multiply(1, half, gradient, 0, 1, source, 0, 1, product)
-                if let kernels = function.kernels {
-                    kernels.backward(half, source + half, value, product, target + half)
-                } else {
-                    az_scale(half, 1, product, target + half)
-                }
-            }
+            az_gate_backward(
+                rows, half, function.kernels?.forward, function.kernels?.backward, z, z + half, width, dy, half, nil, 0,
+                dz, dz + half, width, scratch.mutablePointer)
         }
     }
 }

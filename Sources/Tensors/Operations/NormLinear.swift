@@ -1,34 +1,5 @@
 import CKernels
 
-/// A norm over the last axis, with its parameters.
-public enum Norm: Sendable {
-    /// (x − mean)/√(variance + ε) · weight + bias (Ba et al., 1607.06450). weight, bias: [d].
-    case layer(weight: Tensor, bias: Tensor, epsilon: Float = 1e-5)
-    /// x / max(‖x‖ d^−½, ε) · gain (Nguyen and Salazar, 1910.05895). gain: [1].
-    case scale(gain: Tensor, epsilon: Float = 1e-5)
-    /// x / √(mean(x²) + ε) · weight (Zhang and Sennrich, 1910.07467). weight: [d].
-    case rootMeanSquare(weight: Tensor, epsilon: Float = 1e-5)
-
-    var parameters: [Tensor] {
-        switch self {
-        case .layer(let weight, let bias, _): [weight, bias]
-        case .scale(let gain, _): [gain]
-        case .rootMeanSquare(let weight, _): [weight]
-        }
-    }
-
-    /// The same norm with dense parameters, as the kernels take them.
-    func contiguous() -> Norm {
-        switch self {
-        case .layer(let weight, let bias, let epsilon):
-            .layer(weight: weight.contiguous(), bias: bias.contiguous(), epsilon: epsilon)
-        case .scale(let gain, let epsilon): .scale(gain: gain.contiguous(), epsilon: epsilon)
-        case .rootMeanSquare(let weight, let epsilon):
-            .rootMeanSquare(weight: weight.contiguous(), epsilon: epsilon)
-        }
-    }
-}
-
 /// A projection of a normalised input: weight [out, in], bias [out].
 public struct Projection: Sendable {
     public let weight: Tensor
@@ -37,6 +8,16 @@ public struct Projection: Sendable {
     public init(weight: Tensor, bias: Tensor? = nil) {
         self.weight = weight
         self.bias = bias
+    }
+
+    var parameters: [Tensor] { bias.map { [weight, $0] } ?? [weight] }
+
+    /// The same projection, dense, its shapes checked for rows of the given length. `input` starts the message.
+    func checked(_ input: String, inputs: Int) -> Projection {
+        require(
+            weight.rank == 2 && weight.shape[1] == inputs && (bias == nil || bias!.shape == [weight.shape[0]]),
+            "\(input), weight \(weight.shape), bias \(bias?.shape ?? []): expected [out, \(inputs)]")
+        return Projection(weight: weight.contiguous(), bias: bias?.contiguous())
     }
 }
 
@@ -58,57 +39,38 @@ public func normLinear(_ x: Tensor, norm: Norm, weight: Tensor, bias: Tensor? = 
 }
 
 private struct NormLinear: Sendable {
-    let x: Tensor
-    let norm: Norm
+    let panels: NormPanels
     let projections: [Projection]
     let rows: Int, d: Int
-    /// Rows of one sequence; 0 without token shift.
-    let sequence: Int
-    /// Per row: the mean (layer norm) and the factor that backward needs.
-    let statistics: Tensor
 
     init(_ x: Tensor, _ norm: Norm, _ shiftTokens: Bool, _ projections: [Projection]) {
-        let d = x.shape.last ?? 0
-        for p in projections {
-            require(
-                p.weight.rank == 2 && p.weight.shape[1] == d && (p.bias == nil || p.bias!.shape == [p.weight.shape[0]]),
-                "normLinear: x \(x.shape), weight \(p.weight.shape), bias \(p.bias?.shape ?? []): expected [out, \(d)]")
-        }
-        require(!shiftTokens || x.rank >= 2, "normLinear: token shift of x \(x.shape) needs an axis of tokens")
-        self.x = x.contiguous()
-        self.norm = norm.contiguous()
-        self.projections = projections.map {
-            Projection(weight: $0.weight.contiguous(), bias: $0.bias?.contiguous())
-        }
-        self.d = d
-        rows = x.count / max(d, 1)
-        sequence = shiftTokens ? x.shape[x.rank - 2] : 0
-        statistics = Tensor(uninitialized: [2, rows])
+        panels = NormPanels(x, norm, shiftTokens: shiftTokens, "normLinear")
+        (rows, d) = (panels.rows, panels.d)
+        self.projections = projections.map { $0.checked("normLinear: x \(x.shape)", inputs: x.shape.last ?? 0) }
     }
 
     func record() -> [Tensor] {
         let outputs = projections.map {
-            Tensor(uninitialized: Array(x.shape.dropLast()) + [$0.weight.shape[0]])
+            Tensor(uninitialized: Array(panels.x.shape.dropLast()) + [$0.weight.shape[0]])
         }
         let targets = outputs.map(\.mutablePointer)
         if rows < 16 * Threads.count {
             let normalized = Tensor(uninitialized: [rows, d])
-            normalize(0..<rows, into: normalized.mutablePointer)
+            panels.normalize(0..<rows, into: normalized.mutablePointer)
             project(0..<rows, normalized.pointer, targets, inParallel: true)
         } else {
             parallelRanges(rows, grain: panelRows(rows)) { range in
                 let panel = Tensor(uninitialized: [range.count, d])
-                normalize(range, into: panel.mutablePointer)
+                panels.normalize(range, into: panel.mutablePointer)
                 project(range, panel.pointer, targets, inParallel: false)
             }
         }
-        let inputs = [x] + norm.parameters + projections.flatMap { [$0.weight] + ($0.bias.map { [$0] } ?? []) }
-        return Tensor.record("normLinear", outputs: outputs, inputs: inputs) { gradients, slots in
+        return Tensor.record(
+            "normLinear", outputs: outputs, inputs: panels.inputs + projections.flatMap(\.parameters)
+        ) { gradients, slots in
             backward(gradients.map { $0?.contiguous() }, slots)
         }
     }
-
-    // MARK: Forward
 
     private func project(
         _ range: Range<Int>, _ panel: UnsafePointer<Float>, _ targets: [UnsafeMutablePointer<Float>], inParallel: Bool
@@ -126,57 +88,16 @@ private struct NormLinear: Sendable {
         }
     }
 
-    /// Normalises (and shifts) rows into a panel.
-    private func normalize(_ range: Range<Int>, into panel: UnsafeMutablePointer<Float>) {
-        guard sequence > 0 else { return applyNorm(range, into: panel) }
-        let half = (d + 1) / 2
-        let hasPrevious = range.lowerBound % sequence != 0
-        let first = range.lowerBound - (hasPrevious ? 1 : 0)
-        let plain = Tensor(uninitialized: [range.upperBound - first, d])
-        applyNorm(first..<range.upperBound, into: plain.mutablePointer)
-        let source = plain.pointer
-        az_copy_2d(
-            range.count, d - half, source + (range.lowerBound - first) * d + half, d, 1, panel + half, d, 1)
-        for row in range {
-            let target = panel + (row - range.lowerBound) * d
-            if row % sequence == 0 {
-                az_fill(half, 0, target)
-            } else {
-                az_scale(half, 1, source + (row - 1 - first) * d, target)
-            }
-        }
-    }
-
-    private func applyNorm(_ range: Range<Int>, into panel: UnsafeMutablePointer<Float>) {
-        let source = x.pointer + range.lowerBound * d
-        let mean = statistics.mutablePointer + range.lowerBound
-        let factor = mean + rows
-        // A panel with token shift computes the statistics of the row before it again; both threads write the same.
-        switch norm {
-        case .layer(let weight, let bias, let epsilon):
-            az_layer_norm_forward(range.count, d, epsilon, source, weight.pointer, bias.pointer, panel, mean, factor)
-        case .scale(let gain, let epsilon):
-            az_l2_norm_forward(range.count, d, scaleOfNorm, epsilon, gain.item, source, nil, panel, factor)
-        case .rootMeanSquare(let weight, let epsilon):
-            az_rms_norm_forward(range.count, d, epsilon, source, weight.pointer, panel, factor)
-        }
-    }
-
-    private var scaleOfNorm: Float { 1 / Float(d).squareRoot() }
-
     // MARK: Backward
 
     private func backward(_ gradients: [Tensor?], _ slots: [InputGradient]) {
-        weightGradients(gradients, Array(slots.dropFirst(1 + norm.parameters.count)))
-        if slots[0...norm.parameters.count].contains(where: \.isNeeded) {
-            inputGradient(gradients, Array(slots[0...norm.parameters.count]))
-        }
+        let inputs = panels.inputs.count
+        weightGradients(gradients, Array(slots.dropFirst(inputs)))
+        inputGradient(gradients, Array(slots.prefix(inputs)))
     }
 
     private func weightGradients(_ gradients: [Tensor?], _ slots: [InputGradient]) {
-        let normalized = Tensor(uninitialized: [rows, d])
-        let panel = normalized.mutablePointer
-        parallelRanges(rows, grain: panelRows(rows)) { normalize($0, into: panel + $0.lowerBound * d) }
+        let normalized = panels.normalized()
         var next = 0
         for (p, gradient) in zip(projections, gradients) {
             let width = p.weight.shape[0]
@@ -188,67 +109,41 @@ private struct NormLinear: Sendable {
                 }
                 if p.bias != nil { addColumnSums(rows, width, gradient.pointer, to: slots[next + 1]) }
             }
-            next += p.bias == nil ? 1 : 2
+            next += p.parameters.count
         }
-    }
-
-    /// The gradient of the (shifted) normalised rows: Σ over projections of dY W.
-    private func normalizedGradient(_ gradients: [Tensor?]) -> Tensor {
-        let result = Tensor(uninitialized: [rows, d])
-        let target = result.mutablePointer
-        parallelRanges(rows, grain: panelRows(rows)) { range in
-            var beta: Float = 0
-            for (p, gradient) in zip(projections, gradients) {
-                guard let gradient else { continue }
-                let width = p.weight.shape[0]
-                BLAS.multiply(
-                    range.count, d, width, BLAS.Operand(gradient.pointer + range.lowerBound * width, stride: width),
-                    BLAS.Operand(p.weight.pointer, stride: d), beta: beta, target + range.lowerBound * d, stride: d)
-                beta = 1
-            }
-        }
-        return result
     }
 
     private func inputGradient(_ gradients: [Tensor?], _ slots: [InputGradient]) {
-        let shifted = normalizedGradient(gradients)
-        let panel = panelRows(rows)
-        let pieces = max(1, (rows + panel - 1) / panel)
-        // Partial sums for each panel, combined in order: the same bits for any timing of the threads.
-        let partial = Tensor.zeros([2, pieces, d])
-        let sums = partial.mutablePointer
-        func addPanels(to destination: UnsafeMutablePointer<Float>, _ beta: Float) {
-            parallelRanges(rows, grain: panel) { range in
-                let piece = range.lowerBound / panel
-                let dy = Tensor(uninitialized: [range.count, d])
-                let dx = Tensor(uninitialized: [range.count, d])
-                unshift(range, shifted.pointer, into: dy.mutablePointer)
-                let place = destination + range.lowerBound * d
-                let target = beta == 0 ? place : dx.mutablePointer
-                normBackward(range, dy.pointer, target, sums + piece * d, sums + (pieces + piece) * d)
-                if beta != 0 { az_scale_add(range.count * d, 1, dx.pointer, beta, place) }
-            }
+        guard slots.contains(where: \.isNeeded) else { return }
+        guard panels.sequence > 0 else {
+            return panels.inputGradient(slots) { normalizedGradient($0, gradients, $1) }
         }
-        if slots[0].isNeeded {
-            slots[0].accumulate(addPanels)
-        } else {
-            // The norm's parameters alone want gradients.
-            let unused = Tensor(uninitialized: [rows, d])
-            withExtendedLifetime(unused) { addPanels(to: unused.mutablePointer, 0) }
-        }
-        for (index, parameter) in norm.parameters.enumerated() {
-            let width = parameter.count
-            slots[1 + index].accumulate { destination, beta in
-                if beta == 0 { az_fill(width, 0, destination) }
-                az_sum_rows(pieces, width, sums + index * pieces * d, d, destination)
-            }
+        // A row's gradient comes from the row after it as well, which may be in another panel.
+        let shifted = Tensor(uninitialized: [rows, d])
+        let target = shifted.mutablePointer
+        parallelRanges(rows, grain: panelRows(rows)) { normalizedGradient($0, gradients, target + $0.lowerBound * d) }
+        panels.inputGradient(slots) { unshift($0, shifted.pointer, into: $1) }
+    }
+
+    /// The gradient of (shifted) normalised rows: Σ over projections of dY W.
+    private func normalizedGradient(
+        _ range: Range<Int>, _ gradients: [Tensor?], _ target: UnsafeMutablePointer<Float>
+    ) {
+        var beta: Float = 0
+        for (p, gradient) in zip(projections, gradients) {
+            guard let gradient else { continue }
+            let width = p.weight.shape[0]
+            BLAS.multiply(
+                range.count, d, width, BLAS.Operand(gradient.pointer + range.lowerBound * width, stride: width),
+                BLAS.Operand(p.weight.pointer, stride: d), beta: beta, target, stride: d)
+            beta = 1
         }
     }
 
     /// Undoes token shift on a gradient: the first half of row r comes from row r + 1 of the same sequence.
     private func unshift(_ range: Range<Int>, _ source: UnsafePointer<Float>, into dy: UnsafeMutablePointer<Float>) {
         az_scale(range.count * d, 1, source + range.lowerBound * d, dy)
-        guard sequence > 0 else { return }
+        let sequence = panels.sequence
         let half = (d + 1) / 2
         for row in range {
             let target = dy + (row - range.lowerBound) * d
@@ -257,23 +152,6 @@ private struct NormLinear: Sendable {
             } else {
                 az_scale(half, 1, source + (row + 1) * d, target)
             }
-        }
-    }
-
-    private func normBackward(
-        _ range: Range<Int>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>,
-        _ first: UnsafeMutablePointer<Float>, _ second: UnsafeMutablePointer<Float>
-    ) {
-        let source = x.pointer + range.lowerBound * d
-        let mean = statistics.pointer + range.lowerBound
-        let factor = mean + rows
-        switch norm {
-        case .layer(let weight, _, _):
-            az_layer_norm_backward(range.count, d, source, weight.pointer, mean, factor, dy, dx, first, second)
-        case .scale(let gain, _):
-            az_l2_norm_backward(range.count, d, scaleOfNorm, gain.item, source, nil, factor, dy, dx, first, nil)
-        case .rootMeanSquare(let weight, _):
-            az_rms_norm_backward(range.count, d, source, weight.pointer, factor, dy, dx, first)
         }
     }
 }

@@ -1,0 +1,184 @@
+import CKernels
+
+/// The feed-forward block of a transformer in one operation: down(dropout(f(up(norm(x))))) + residual.
+///
+/// f is the activation, or with a gate a ⊙ activation(g), where a and g are the halves of up's output, a first (a gated
+/// linear unit, Shazeer, 2002.05202; GEGLU with `.gelu`). Rows are taken in panels: a panel passes from the norm to the
+/// last product before the next one starts. Backward keeps up's output alone (and x, without a copy); normalised rows
+/// and f are computed again. Where no gradient is wanted, only panels of up's output exist.
+///
+/// - Parameters:
+///   - x: [..., d].
+///   - norm: nil: x is taken as it is.
+///   - up: weight [inner, d], or [2 · inner, d] with a gate.
+///   - dropout: the probability with which an element of f's output is 0. Element (row, column) of [rows, inner] is
+///     element row · inner + column of the key's stream, as in `dropout(_:probability:key:)`. Without a key: none.
+///   - down: weight [out, inner].
+///   - residual: [..., out], added to the result.
+/// - Returns: [..., out].
+public func feedForward(
+    _ x: Tensor, norm: Norm? = nil, up: Projection, activation: Activation, isGated: Bool = false,
+    dropout: Double = 0, key: RandomKey? = nil, down: Projection, residual: Tensor? = nil
+) -> Tensor {
+    FeedForward(x, norm, up, activation, isGated, dropout, key, down, residual).record()
+}
+
+struct FeedForward: Sendable {
+    let x: Tensor
+    let panels: NormPanels?
+    let up: Projection, down: Projection
+    let activation: Activation
+    let isGated: Bool
+    let probability: Float
+    let key: RandomKey?
+    private var residual: Tensor?
+    let rows: Int, d: Int, inner: Int, out: Int
+    /// The length of a row of up's output: inner, or 2 · inner.
+    let width: Int
+
+    init(
+        _ x: Tensor, _ norm: Norm?, _ up: Projection, _ activation: Activation, _ isGated: Bool, _ dropout: Double,
+        _ key: RandomKey?, _ down: Projection, _ residual: Tensor?
+    ) {
+        require(x.rank >= 1, "feedForward: x \(x.shape) has no last axis")
+        d = x.shape[x.rank - 1]
+        self.up = up.checked("feedForward: x \(x.shape)", inputs: d)
+        width = up.weight.shape[0]
+        require(!isGated || width % 2 == 0, "feedForward: weight \(up.weight.shape) of a gate has no two halves")
+        inner = isGated ? width / 2 : width
+        let outer = Array(x.shape.dropLast())
+        self.down = down.checked("feedForward: down of \(outer + [inner])", inputs: inner)
+        out = down.weight.shape[0]
+        require(
+            residual == nil || residual!.shape == outer + [out],
+            "feedForward: residual \(residual?.shape ?? []) for an output \(outer + [out])")
+        require(dropout >= 0 && dropout <= 1, "feedForward: dropout \(dropout); expected 0 to 1")
+        self.x = x.contiguous()
+        panels = norm.map { NormPanels(x, $0, "feedForward") }
+        self.activation = activation
+        self.isGated = isGated
+        probability = Float(dropout)
+        self.key = dropout > 0 ? key : nil
+        self.residual = residual?.contiguous()
+        rows = x.count / max(d, 1)
+    }
+
+    func record() -> Tensor {
+        let normInputs = panels?.inputs ?? [x]
+        let inputs = normInputs + up.parameters + down.parameters + (residual.map { [$0] } ?? [])
+        let y = Tensor(uninitialized: Array(x.shape.dropLast()) + [out])
+        let keepsAll = Tensor.records(inputs) || rows < 16 * Threads.count
+        let z = keepsAll ? Tensor(uninitialized: [rows, width]) : nil
+        if rows < 16 * Threads.count {
+            forwardOfFewRows(z!.mutablePointer, y.mutablePointer)
+        } else {
+            parallelRanges(rows, grain: panelRows(rows)) { forward($0, z, y) }
+        }
+        // Backward does not need the residual: its memory may go.
+        var kept = self
+        kept.residual = nil
+        return .record("feedForward", y, inputs: inputs) { [kept] gradient, slots in
+            FeedForwardGradient(kept, z!, gradient.contiguous()).add(to: slots)
+        }
+    }
+
+    // MARK: Panels of rows
+
+    private func forward(_ range: Range<Int>, _ z: Tensor?, _ y: Tensor) {
+        let (first, count) = (range.lowerBound, range.count)
+        let scratch = z ?? Tensor(uninitialized: [count, width])
+        let product = scratch.mutablePointer + (z == nil ? 0 : first * width)
+        withInput(range) { input in
+            BLAS.multiply(
+                count, width, d, BLAS.Operand(input, stride: d),
+                BLAS.Operand(up.weight.pointer, stride: d, transposed: true), product, stride: width)
+        }
+        if let bias = up.bias { az_add_bias(count, width, bias.pointer, product, width) }
+        let hidden = Tensor(uninitialized: [count, inner])
+        activate(count, product, hidden.mutablePointer)
+        drop(range, hidden.mutablePointer)
+        let target = y.mutablePointer + first * out
+        let beta = startOutput(range, target)
+        BLAS.multiply(
+            count, out, inner, BLAS.Operand(hidden.pointer, stride: inner),
+            BLAS.Operand(down.weight.pointer, stride: inner, transposed: true), beta: beta, target, stride: out)
+        if let bias = down.bias { az_add_bias(count, out, bias.pointer, target, out) }
+    }
+
+    /// Gives `body` the rows that up multiplies, [count, d].
+    func withInput(_ range: Range<Int>, _ body: (UnsafePointer<Float>) -> Void) {
+        guard let panels else { return body(x.pointer + range.lowerBound * d) }
+        let normalized = Tensor(uninitialized: [range.count, d])
+        panels.normalize(range, into: normalized.mutablePointer)
+        withExtendedLifetime(normalized) { body(normalized.pointer) }
+    }
+
+    /// f of rows of up's output.
+    private func activate(_ count: Int, _ z: UnsafePointer<Float>, _ hidden: UnsafeMutablePointer<Float>) {
+        if isGated {
+            az_gate_forward(count, inner, activation.kernels?.forward, z, z + inner, width, hidden, inner)
+        } else {
+            Activation.apply(activation, count * inner, z, hidden)
+        }
+    }
+
+    /// Dropout of rows of [rows, inner], in place; the same on their gradient.
+    func drop(_ range: Range<Int>, _ hidden: UnsafeMutablePointer<Float>) {
+        guard let key else { return }
+        az_dropout(
+            range.count * inner, probability, key.value, UInt64(range.lowerBound * inner), hidden, hidden)
+    }
+
+    /// The residual, for the product to be added to; returns the beta that does.
+    private func startOutput(_ range: Range<Int>, _ target: UnsafeMutablePointer<Float>) -> Float {
+        guard let residual else { return 0 }
+        az_scale(range.count * out, 1, residual.pointer + range.lowerBound * out, target)
+        return 1
+    }
+
+    // MARK: Few rows (decoding): threads share the columns
+
+    private func forwardOfFewRows(_ z: UnsafeMutablePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
+        let hidden = Tensor(uninitialized: [rows, inner])
+        let target = hidden.mutablePointer
+        withInput(0..<rows) { input in
+            parallelRanges(inner, grain: BLAS.columnGrain(rows, inner, isGated ? 2 * d : d)) { columns in
+                multiplyColumns(columns.lowerBound, columns.count, input, z)
+                if isGated { multiplyColumns(inner + columns.lowerBound, columns.count, input, z) }
+                activateColumns(columns, z, target)
+            }
+        }
+        drop(0..<rows, target)
+        let beta = startOutput(0..<rows, y)
+        BLAS.multiplyInParallel(
+            rows, out, inner, BLAS.Operand(target, stride: inner),
+            BLAS.Operand(down.weight.pointer, stride: inner, transposed: true), beta: beta, y, stride: out)
+        if let bias = down.bias { az_add_bias(rows, out, bias.pointer, y, out) }
+        withExtendedLifetime(hidden) {}
+    }
+
+    /// Columns of up's output, the bias included.
+    private func multiplyColumns(
+        _ first: Int, _ count: Int, _ input: UnsafePointer<Float>, _ z: UnsafeMutablePointer<Float>
+    ) {
+        BLAS.multiply(
+            rows, count, d, BLAS.Operand(input, stride: d),
+            BLAS.Operand(up.weight.pointer + first * d, stride: d, transposed: true), z + first, stride: width)
+        if let bias = up.bias { az_add_bias(rows, count, bias.pointer + first, z + first, width) }
+    }
+
+    private func activateColumns(
+        _ columns: Range<Int>, _ z: UnsafePointer<Float>, _ hidden: UnsafeMutablePointer<Float>
+    ) {
+        let (first, count) = (columns.lowerBound, columns.count)
+        if isGated {
+            az_gate_forward(
+                rows, count, activation.kernels?.forward, z + first, z + inner + first, width, hidden + first, inner)
+        } else {
+            for row in 0..<rows {
+                let place = row * inner + first
+                Activation.apply(activation, count, z + place, hidden + place)
+            }
+        }
+    }
+}

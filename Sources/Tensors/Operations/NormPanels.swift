@@ -1,0 +1,164 @@
+import CKernels
+
+/// A norm over the last axis, with its parameters.
+public enum Norm: Sendable {
+    /// (x − mean)/√(variance + ε) · weight + bias (Ba et al., 1607.06450). weight, bias: [d].
+    case layer(weight: Tensor, bias: Tensor, epsilon: Float = 1e-5)
+    /// x / max(‖x‖ d^−½, ε) · gain (Nguyen and Salazar, 1910.05895). gain: [1].
+    case scale(gain: Tensor, epsilon: Float = 1e-5)
+    /// x / √(mean(x²) + ε) · weight (Zhang and Sennrich, 1910.07467). weight: [d].
+    case rootMeanSquare(weight: Tensor, epsilon: Float = 1e-5)
+
+    var parameters: [Tensor] {
+        switch self {
+        case .layer(let weight, let bias, _): [weight, bias]
+        case .scale(let gain, _): [gain]
+        case .rootMeanSquare(let weight, _): [weight]
+        }
+    }
+
+    /// The same norm with dense parameters of the right shapes for rows of length d, as the kernels take them.
+    func contiguous(_ d: Int, _ operation: String) -> Norm {
+        let expected: [Int] = if case .scale = self { [1] } else { [d] }
+        for shape in parameters.map(\.shape) {
+            require(
+                shape == expected, "\(operation): a norm's parameter \(shape) for rows of \(d); expected \(expected)")
+        }
+        switch self {
+        case .layer(let weight, let bias, let epsilon):
+            return .layer(weight: weight.contiguous(), bias: bias.contiguous(), epsilon: epsilon)
+        case .scale(let gain, let epsilon): return .scale(gain: gain.contiguous(), epsilon: epsilon)
+        case .rootMeanSquare(let weight, let epsilon):
+            return .rootMeanSquare(weight: weight.contiguous(), epsilon: epsilon)
+        }
+    }
+}
+
+/// The normalised rows of x, made panel by panel where a fused operation needs them, and their gradient.
+struct NormPanels: Sendable {
+    let x: Tensor
+    let norm: Norm
+    let rows: Int, d: Int
+    /// Rows of one sequence; 0 without token shift.
+    let sequence: Int
+    /// Per row: the mean (layer norm) and the factor that backward needs.
+    private let statistics: Tensor
+
+    init(_ x: Tensor, _ norm: Norm, shiftTokens: Bool = false, _ operation: String) {
+        d = x.shape.last ?? 0
+        require(!shiftTokens || x.rank >= 2, "\(operation): token shift of x \(x.shape) needs an axis of tokens")
+        self.x = x.contiguous()
+        self.norm = norm.contiguous(d, operation)
+        rows = x.count / max(d, 1)
+        sequence = shiftTokens ? x.shape[x.rank - 2] : 0
+        statistics = Tensor(uninitialized: [2, rows])
+    }
+
+    /// What a gradient may flow to: x and the norm's parameters.
+    var inputs: [Tensor] { [x] + norm.parameters }
+
+    // MARK: Forward
+
+    /// Normalises (and shifts) rows into a panel.
+    func normalize(_ range: Range<Int>, into panel: UnsafeMutablePointer<Float>) {
+        guard sequence > 0 else { return applyNorm(range, into: panel) }
+        let half = (d + 1) / 2
+        let hasPrevious = range.lowerBound % sequence != 0
+        let first = range.lowerBound - (hasPrevious ? 1 : 0)
+        let plain = Tensor(uninitialized: [range.upperBound - first, d])
+        applyNorm(first..<range.upperBound, into: plain.mutablePointer)
+        let source = plain.pointer
+        az_copy_2d(
+            range.count, d - half, source + (range.lowerBound - first) * d + half, d, 1, panel + half, d, 1)
+        for row in range {
+            let target = panel + (row - range.lowerBound) * d
+            if row % sequence == 0 {
+                az_fill(half, 0, target)
+            } else {
+                az_scale(half, 1, source + (row - 1 - first) * d, target)
+            }
+        }
+    }
+
+    private func applyNorm(_ range: Range<Int>, into panel: UnsafeMutablePointer<Float>) {
+        let source = x.pointer + range.lowerBound * d
+        let mean = statistics.mutablePointer + range.lowerBound
+        let factor = mean + rows
+        // A panel with token shift computes the statistics of the row before it again; both threads write the same.
+        switch norm {
+        case .layer(let weight, let bias, let epsilon):
+            az_layer_norm_forward(range.count, d, epsilon, source, weight.pointer, bias.pointer, panel, mean, factor)
+        case .scale(let gain, let epsilon):
+            az_l2_norm_forward(range.count, d, scaleOfNorm, epsilon, gain.item, source, nil, panel, factor)
+        case .rootMeanSquare(let weight, let epsilon):
+            az_rms_norm_forward(range.count, d, epsilon, source, weight.pointer, panel, factor)
+        }
+    }
+
+    /// All rows, [rows, d].
+    func normalized() -> Tensor {
+        let result = Tensor(uninitialized: [rows, d])
+        let target = result.mutablePointer
+        parallelRanges(rows, grain: panelRows(rows)) { normalize($0, into: target + $0.lowerBound * d) }
+        return result
+    }
+
+    private var scaleOfNorm: Float { 1 / Float(d).squareRoot() }
+
+    // MARK: Backward
+
+    /// The gradients of `inputs`.
+    ///
+    /// - Parameter gradient: writes the gradient of some normalised (and shifted) rows, [count, d].
+    func inputGradient(_ slots: [InputGradient], _ gradient: (Range<Int>, UnsafeMutablePointer<Float>) -> Void) {
+        guard slots.contains(where: \.isNeeded) else { return }
+        let panel = panelRows(rows)
+        let pieces = max(1, (rows + panel - 1) / panel)
+        // Partial sums for each panel, combined in order: the same bits for any timing of the threads.
+        let partial = Tensor.zeros([2, pieces, d])
+        let sums = partial.mutablePointer
+        func addPanels(to destination: UnsafeMutablePointer<Float>, _ beta: Float) {
+            parallelRanges(rows, grain: panel) { range in
+                let piece = range.lowerBound / panel
+                let dy = Tensor(uninitialized: [range.count, d])
+                let dx = Tensor(uninitialized: [range.count, d])
+                gradient(range, dy.mutablePointer)
+                let place = destination + range.lowerBound * d
+                let target = beta == 0 ? place : dx.mutablePointer
+                normBackward(range, dy.pointer, target, sums + piece * d, sums + (pieces + piece) * d)
+                if beta != 0 { az_scale_add(range.count * d, 1, dx.pointer, beta, place) }
+            }
+        }
+        if slots[0].isNeeded {
+            slots[0].accumulate(addPanels)
+        } else {
+            // The norm's parameters alone want gradients.
+            let unused = Tensor(uninitialized: [rows, d])
+            withExtendedLifetime(unused) { addPanels(to: unused.mutablePointer, 0) }
+        }
+        for (index, parameter) in norm.parameters.enumerated() {
+            let width = parameter.count
+            slots[1 + index].accumulate { destination, beta in
+                if beta == 0 { az_fill(width, 0, destination) }
+                az_sum_rows(pieces, width, sums + index * pieces * d, d, destination)
+            }
+        }
+    }
+
+    private func normBackward(
+        _ range: Range<Int>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>,
+        _ first: UnsafeMutablePointer<Float>, _ second: UnsafeMutablePointer<Float>
+    ) {
+        let source = x.pointer + range.lowerBound * d
+        let mean = statistics.pointer + range.lowerBound
+        let factor = mean + rows
+        switch norm {
+        case .layer(let weight, _, _):
+            az_layer_norm_backward(range.count, d, source, weight.pointer, mean, factor, dy, dx, first, second)
+        case .scale(let gain, _):
+            az_l2_norm_backward(range.count, d, scaleOfNorm, gain.item, source, nil, factor, dy, dx, first, nil)
+        case .rootMeanSquare(let weight, _):
+            az_rms_norm_backward(range.count, d, source, weight.pointer, factor, dy, dx, first)
+        }
+    }
+}
