@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Time a published PyTorch package on the reference configuration (that of the package's own training script).
 
-usage: bench_peers.py train MODEL    [--threads 2] [--steps 3] [--sequence-length N] [--batch-size B]
-       bench_peers.py generate MODEL [--threads 2] [--prompt-length 512] [--length 64]
+usage: bench_peers.py train MODEL    [--threads 2] [--set KEY=VALUE] [--steps 3] [--sequence-length N] [--batch-size B]
+       bench_peers.py generate MODEL [--threads 2] [--set KEY=VALUE] [--prompt-length 512] [--length 64]
 
 Prints one JSON object. train: a step is forward, backward, clipping at 0.5 and Adam, in float32; the fastest of --steps
-after a warm-up. generate: the most likely token, again and again, each from a run over the whole sequence so far, which
-is how the packages generate. Run it with the python of the peers' environment (Scripts/setup-peers).
+after a warm-up. generate: the most likely token, again and again, the prompt not counted: with the package's own
+generation where it has one that keeps what it has read, else each from a run over the whole sequence so far. --set gives
+the model another keyword than the reference configuration (a JSON value, or a word). Run it with the python of the
+peers' environment (Scripts/setup-peers).
 """
 import argparse
 import json
@@ -28,21 +30,34 @@ class Peer:
     vocabulary: int
     batch: int
     sequence: int
+    generate: Callable | None = None  # (prompt [1, n], length) -> tokens, where the package does it token by token
 
 
-# MARK: The peers. A new one is a function that imports its package and returns a Peer, and a line in PEERS.
+# MARK: The peers. A new one is a function (most tokens in a row or None, keywords that differ from the reference's) that
+# imports its package and returns a Peer, and a line in PEERS.
 
 
-def flash():
+def flash(length, settings):
     from flash_pytorch import FLASHTransformer
 
-    model = FLASHTransformer(num_tokens=256, dim=512, depth=8, causal=True, group_size=256, shift_tokens=True,
-                             laplace_attn_fn=True)
+    model = FLASHTransformer(**dict(num_tokens=256, dim=512, depth=8, causal=True, group_size=256, shift_tokens=True,
+                                    laplace_attn_fn=True) | settings)
     return Peer("flash-pytorch", model, loss=lambda tokens, targets: cross_entropy(model(tokens), targets),
                 next_logits=lambda tokens: model(tokens)[:, -1], vocabulary=256, batch=4, sequence=1024)
 
 
-PEERS = {"flash": flash}
+def local(length, settings):
+    from local_attention import LocalTransformer
+
+    sequence = 2048
+    model = LocalTransformer(**dict(num_tokens=256, dim=512, depth=6, causal=True, local_attn_window_size=256,
+                                    max_seq_len=length or sequence, use_dynamic_pos_bias=True) | settings)
+    return Peer("local-attention", model, loss=lambda tokens, targets: cross_entropy(model(tokens), targets),
+                next_logits=lambda tokens: model(tokens)[:, -1], vocabulary=256, batch=4, sequence=sequence,
+                generate=lambda prompt, length: model.generate(prompt, length, temperature=0.0))
+
+
+PEERS = {"flash": flash, "local": local}
 
 # MARK: Measuring
 
@@ -85,15 +100,25 @@ def generate(peer, options):
     import torch
 
     peer.model.eval()
-    tokens = torch.randint(0, peer.vocabulary, (1, options.prompt_length))
+    prompt = torch.randint(0, peer.vocabulary, (1, options.prompt_length))
     with torch.no_grad():
-        peer.next_logits(tokens)  # warms up
-        start = time.perf_counter()
-        for _ in range(options.length):
-            tokens = torch.cat([tokens, peer.next_logits(tokens).argmax(-1, keepdim=True)], dim=1)
-        seconds = time.perf_counter() - start
-    return {"prompt_length": options.prompt_length, "length": options.length,
+        timed_generation(peer, prompt, 1)  # warms up
+        first = timed_generation(peer, prompt, 1)  # the prompt and one token, as every generation begins
+        seconds = timed_generation(peer, prompt, 1 + options.length) - first
+    return {"prompt_length": options.prompt_length, "length": options.length, "prompt_seconds": first,
             "tokens_per_second": options.length / seconds}
+
+
+def timed_generation(peer, tokens, length):
+    import torch
+
+    start = time.perf_counter()
+    if peer.generate:
+        peer.generate(tokens, length)
+    else:
+        for _ in range(length):
+            tokens = torch.cat([tokens, peer.next_logits(tokens).argmax(-1, keepdim=True)], dim=1)
+    return time.perf_counter() - start
 
 
 def peak_memory_mb():
@@ -107,11 +132,23 @@ def positive(text):
     return int(text)
 
 
+def setting(text):
+    """KEY=VALUE, the value as JSON or else a word."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mode", choices=["train", "generate"])
     parser.add_argument("model", choices=sorted(PEERS))
     parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--set", type=setting, action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--steps", type=positive, default=3)
     parser.add_argument("--sequence-length", type=positive)
     parser.add_argument("--batch-size", type=positive)
@@ -122,15 +159,18 @@ def parse():
 
 def main():
     options = parse()
+    length = options.sequence_length if options.mode == "train" else options.prompt_length + options.length + 1
     try:
         import torch
 
         torch.set_num_threads(options.threads)
         torch.manual_seed(0)
-        peer = PEERS[options.model]()
+        peer = PEERS[options.model](length, dict(options.set))
     except ModuleNotFoundError as error:
         sys.exit(f"bench_peers.py: {sys.executable} has no {error.name}: run Scripts/setup-peers, then this script "
                  "with ~/.cache/attention-zoo-peers/bin/python")
+    except (TypeError, AssertionError) as error:
+        sys.exit(f"bench_peers.py: the model refuses its keywords: {error}")
     measured = (train if options.mode == "train" else generate)(peer, options)
     parameters = sum(parameter.numel() for parameter in peer.model.parameters())
     print(json.dumps({"model": options.model, "package": peer.package, "parameters": parameters,

@@ -5,11 +5,12 @@ usage: Scripts/compare-pytorch MODEL [options]
 
 Sets up the packages (Scripts/setup-peers), builds Bench in release, then runs the two in turn, each in a process of its
 own, with the same number of threads: training on the reference configuration (fastest step of each run after a warm-up)
-and greedy generation after a prompt of 512 tokens. Each run of one is paired with the run of the other beside it, so
-that a machine that slows down slows both: the ratio is the median over the pairs, with the smallest and the largest.
-The table says so where other processes were busy meanwhile.
-With --lengths also how the zoo's own time per token grows with the sequence (1024 against 16384 in training, the same
-number of tokens in a step) and with the position (512 against 8192 in generation, prompt not counted).
+and greedy generation after a prompt, which is not counted (flash 512 tokens, local 1024). Each run of one is paired with
+the run of the other beside it, so that a machine that slows down slows both: the ratio is the median over the pairs, with
+the smallest and the largest. The table says so where other processes were busy meanwhile. --set changes a key of the
+configuration on both sides, such as --set num_residual_streams=1 for local.
+With --lengths also how the zoo's own time per token grows with the sequence (flash 1024 against 16384 in training, local
+2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in generation).
 """
 import argparse
 import datetime
@@ -24,13 +25,21 @@ import time
 from dataclasses import dataclass
 
 sys.dont_write_bytecode = True
-from bench_peers import PEERS, positive
+from bench_peers import PEERS, positive, setting
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(SCRIPTS)
-PROMPT_LENGTH, LENGTH = 512, 64
-LONG_SEQUENCE, SHORT_SEQUENCE = 16384, 1024
-LONG_PROMPT = 8192
+LENGTH = 64  # tokens generated in a run
+
+
+@dataclass(frozen=True)
+class Lengths:
+    prompt: int  # against the peer
+    training: tuple  # short and long
+    generation: tuple = (512, 8192)
+
+
+LENGTHS = {"flash": Lengths(512, (1024, 16384)), "local": Lengths(1024, (2048, 32768))}
 
 
 def fail(message):
@@ -180,12 +189,13 @@ PER_TOKEN = {"tokens_per_second": ("ms/token", lambda rate: 1000 / rate)}
 def compare(runner, python, bench, options):
     """Rows of peer against zoo; every ratio is zoo / peer."""
     peer = lambda mode, *more: [python, os.path.join(SCRIPTS, "bench_peers.py"), mode, options.model,
-                                "--threads", str(options.threads), *more]
+                                "--threads", str(options.threads), *changed(options), *more]
+    prompt = LENGTHS[options.model].prompt
     steps = ["--steps", str(options.steps)]
-    after_prompt = ["--prompt-length", str(PROMPT_LENGTH), "--length", str(LENGTH)]
+    after_prompt = ["--prompt-length", str(prompt), "--length", str(LENGTH)]
     result = []
     for label, mode, keys, more in (("training", "train", TRAINING, steps),
-                                    (f"generation after {PROMPT_LENGTH}", "generate", GENERATION, after_prompt)):
+                                    (f"generation after {prompt}", "generate", GENERATION, after_prompt)):
         commands = {"peer": peer(mode, *more), "zoo": zoo(bench, mode, options, *more)}
         result += rows(label, keys, runner.in_turn(label, commands, keys), "zoo / peer")
     return result
@@ -193,21 +203,27 @@ def compare(runner, python, bench, options):
 
 def compare_lengths(runner, bench, options):
     """Rows of the zoo at a short length against itself at a long one; every ratio is long / short."""
+    lengths = LENGTHS[options.model]
     # As many tokens in a step of the short sequences as in one of the long: the optimizer's share must not differ.
     train = lambda n: zoo(bench, "train", options, "--steps", str(options.steps), "--sequence-length", str(n),
-                          "--batch-size", str(LONG_SEQUENCE // n))
+                          "--batch-size", str(lengths.training[1] // n))
     generate = lambda n: zoo(bench, "generate", options, "--prompt-length", str(n), "--length", str(LENGTH))
     result = []
-    for label, command, short, long in (("training", train, SHORT_SEQUENCE, LONG_SEQUENCE),
-                                        ("generation", generate, PROMPT_LENGTH, LONG_PROMPT)):
+    for label, command, (short, long) in (("training", train, lengths.training),
+                                          ("generation", generate, lengths.generation)):
         label = f"{label}, {short} against {long}"
         commands = {str(short): command(short), str(long): command(long)}
         result += rows(label, PER_TOKEN, runner.in_turn(label, commands, PER_TOKEN), "long / short")
     return result
 
 
+def changed(options):
+    """The --set options, for either side."""
+    return [word for key, value in options.set for word in ("--set", f"{key}={json.dumps(value)}")]
+
+
 def zoo(bench, mode, options, *more):
-    return [bench, mode, "--model", options.model, "--preset", "reference", *more,
+    return [bench, mode, "--model", options.model, "--preset", "reference", *changed(options), *more,
             "--threads", str(options.threads), "--json"]
 
 
@@ -236,6 +252,8 @@ def parse():
     parser.add_argument("--runs", type=positive, default=3, help="pairs of runs, at least 3 (default: %(default)s)")
     parser.add_argument("--threads", type=positive, default=2, help="for both sides (default: %(default)s)")
     parser.add_argument("--steps", type=positive, default=3, help="training steps in a run (default: %(default)s)")
+    parser.add_argument("--set", type=setting, action="append", default=[], metavar="KEY=VALUE",
+                        help="a key of the configuration for both sides; may be repeated")
     parser.add_argument("--lengths", action="store_true", help="time per token at short and long sequences too")
     parser.add_argument("--peers", metavar="FOLDER", default=os.path.expanduser("~/.cache/attention-zoo-peers"),
                         help="environment of the PyTorch packages (default: %(default)s)")
@@ -254,13 +272,15 @@ def main():
     compared = compare(runner, python, bench, options)
     lengths = compare_lengths(runner, bench, options) if options.lengths else []
     about = {"model": options.model, "threads": options.threads, "runs": options.runs, "processor": processor(),
-             "date": datetime.date.today().isoformat(), "other_processes_cpus": round(runner.others, 2)}
+             "set": dict(options.set), "date": datetime.date.today().isoformat(),
+             "other_processes_cpus": round(runner.others, 2)}
     if options.json:
         about["rows"] = [row.described(("peer", "zoo")) for row in compared]
         about["lengths"] = [row.described(("short", "long")) for row in lengths]
         print(json.dumps(about, indent=1))
         return
-    print(f"{options.model}, reference configuration, float32, {options.threads} threads, {options.runs} paired runs, "
+    settings = "".join(f", {key} {json.dumps(value)}" for key, value in options.set)
+    print(f"{options.model}, reference configuration{settings}, float32, {options.threads} threads, {options.runs} paired runs, "
           f"{about['processor']}, {about['date']}\n")
     print("\n".join(table(["median", "peer", "zoo", "zoo / peer (min–max)"], compared)))
     if lengths:

@@ -32,6 +32,22 @@ struct ModelOptions: ParsableArguments {
 
     @Option(help: "The preset.")
     var preset = "reference"
+
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("A key of the preset's configuration to change; may be repeated.", valueName: "KEY=VALUE"))
+    var changes: [String] = []
+
+    func validate() throws { _ = try settings() }
+
+    func settings() throws -> [ConfigurationSetting] {
+        try changes.map {
+            guard let setting = ConfigurationSetting($0) else {
+                throw ValidationError("--set: expected KEY=VALUE, found \($0)")
+            }
+            return setting
+        }
+    }
 }
 
 struct Kernels: ParsableCommand {
@@ -72,7 +88,8 @@ struct TrainingSteps: ParsableCommand {
     func run() throws {
         common.apply()
         let result = try TrainingBenchmark.run(
-            model: model.model, preset: model.preset, steps: steps, sequence: sequenceLength, batch: batchSize)
+            model: model.model, preset: model.preset, settings: model.settings(), steps: steps,
+            sequence: sequenceLength, batch: batchSize)
         print(try common.json ? result.json() : result.lines())
     }
 }
@@ -99,7 +116,8 @@ struct Generation: ParsableCommand {
     func run() throws {
         common.apply()
         let result = try GenerationBenchmark.run(
-            model: model.model, preset: model.preset, promptLength: promptLength, length: length)
+            model: model.model, preset: model.preset, settings: model.settings(), promptLength: promptLength,
+            length: length)
         print(try common.json ? result.json() : result.lines())
     }
 }

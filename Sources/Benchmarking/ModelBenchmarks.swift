@@ -25,19 +25,17 @@ public struct TrainingBenchmark: Encodable {
     }
 
     /// - Parameters:
+    ///   - settings: keys of the configuration that differ from the preset's.
     ///   - sequence, batch: nil for the preset's.
-    /// - Throws: `InputError` for an unknown model or preset.
+    /// - Throws: `InputError` for an unknown model, preset or key, or a value that does not fit.
     public static func run(
-        model id: String, preset name: String, steps: Int, sequence: Int? = nil, batch: Int? = nil
+        model id: String, preset name: String, settings: [ConfigurationSetting] = [], steps: Int, sequence: Int? = nil,
+        batch: Int? = nil
     ) throws -> TrainingBenchmark {
-        let architecture = try ModelZoo.architecture(id)
-        let preset = try architecture.preset(name)
-        let n = sequence ?? preset.training.sequenceLength
-        let configuration = architecture.configuration(preset.configuration, sequenceLength: n, dropout: nil)
-        let model = try architecture.makeModel(configuration, file: "preset \(name)", key: RandomKey(seed: 0))
-        return time(
-            model, id, name, steps: steps, sequence: n, batch: batch ?? preset.training.batchSize,
-            preset.training)
+        let training = try ModelZoo.architecture(id).preset(name).training
+        let n = sequence ?? training.sequenceLength
+        let model = try makeModel(id, preset: name, settings, sequenceLength: n)
+        return time(model, id, name, steps: steps, sequence: n, batch: batch ?? training.batchSize, training)
     }
 
     private static func time(
@@ -89,14 +87,13 @@ public struct GenerationBenchmark: Encodable {
         case peakMemoryMB = "peak_memory_mb"
     }
 
+    /// - Parameter settings: keys of the configuration that differ from the preset's.
+    /// - Throws: `InputError` for an unknown model, preset or key, or a value that does not fit.
     public static func run(
-        model id: String, preset name: String, promptLength: Int, length: Int
+        model id: String, preset name: String, settings: [ConfigurationSetting] = [], promptLength: Int, length: Int
     ) throws -> GenerationBenchmark {
-        let architecture = try ModelZoo.architecture(id)
-        let preset = try architecture.preset(name)
-        let configuration = architecture.configuration(
-            preset.configuration, sequenceLength: promptLength + length, dropout: nil)
-        let model = try architecture.makeModel(configuration, file: "preset \(name)", key: RandomKey(seed: 0))
+        // The prompt, the token that warms up, and those that are timed.
+        let model = try makeModel(id, preset: name, settings, sequenceLength: promptLength + 1 + length)
         return time(model, id, name, promptLength, length)
     }
 
@@ -119,4 +116,32 @@ public struct GenerationBenchmark: Encodable {
             promptSeconds: promptSeconds, tokensPerSecond: Double(length) / seconds,
             peakMemoryMB: peakResidentMegabytes(), threads: Threads.count)
     }
+}
+
+/// A key of a model's configuration and the value a benchmark gives it.
+public struct ConfigurationSetting: Sendable {
+    public let key: String
+    public let value: JSONValue
+
+    /// Reads `KEY=VALUE`, the value as JSON or else as a word; nil when it is not of this form.
+    public init?(_ text: String) {
+        guard let equals = text.firstIndex(of: "="), equals != text.startIndex else { return nil }
+        key = String(text[..<equals])
+        let value = text[text.index(after: equals)...]
+        self.value = (try? JSONValue(parsing: value.utf8, file: key)) ?? .string(String(value))
+    }
+}
+
+/// A preset's model with some keys of its configuration changed; the last setting of a key counts.
+private func makeModel(
+    _ id: String, preset name: String, _ settings: [ConfigurationSetting], sequenceLength: Int
+) throws -> any LanguageModel {
+    let architecture = try ModelZoo.architecture(id)
+    var members =
+        architecture.configuration(
+            try architecture.preset(name).configuration, sequenceLength: sequenceLength, dropout: nil
+        ).objectValue ?? [:]
+    for setting in settings { members[setting.key] = setting.value }
+    let file = "preset \(name)" + (settings.isEmpty ? "" : " with --set")
+    return try architecture.makeModel(.object(members), file: file, key: RandomKey(seed: 0))
 }

@@ -40,6 +40,34 @@ import Testing
         #expect(generate["tokens_per_second"]!.doubleValue! > 0)
     }
 
+    @Test func benchChangesKeysOfThePreset() throws {
+        func bench(_ changes: String...) throws -> Outcome {
+            let length = ["--prompt-length", "3", "--length", "1"]
+            let model = ["--model", "flash", "--preset", "tiny", "--threads", "1", "--json"]
+            return try run("Bench", ["generate"] + model + length + changes.flatMap { ["--set", $0] })
+        }
+        func parameters(_ outcome: Outcome) throws -> Int {
+            #expect(outcome.code == 0 && outcome.error == "")
+            let members = try #require(JSONValue(parsing: outcome.output.utf8, file: "output").objectValue)
+            return try #require(members["parameters"]?.intValue)
+        }
+        let (two, one, four) = (
+            try parameters(bench()), try parameters(bench("depth=1")),
+            try parameters(bench("depth=3", "norm_type=scalenorm", "depth=4"))
+        )
+        #expect(four - two == 2 * (two - one) && two > one)
+        for (change, message) in [
+            ("dpth=1", "error: preset tiny with --set: unknown key \"dpth\" (did you mean \"depth\"?); known keys: "),
+            ("depth=0", "error: preset tiny with --set: \"depth\": expected a whole number of at least 1, found 0\n"),
+            ("depth", "error: --set: expected KEY=VALUE, found depth\n"),
+            ("=1", "error: --set: expected KEY=VALUE, found =1\n"),
+        ] {
+            let outcome = try bench(change)
+            #expect(outcome.code != 0 && outcome.output == "")
+            #expect(outcome.error.hasPrefix(message), "\(outcome.error)")
+        }
+    }
+
     @Test func trainResumeGenerateEvaluate() throws {
         _ = try workspace.text()
         _ = try workspace.configuration()
