@@ -6,9 +6,9 @@ usage: bench_peers.py train MODEL    [--threads 2] [--set KEY=VALUE] [--steps 3]
 
 Prints one JSON object. train: a step is forward, backward, clipping at 0.5 and Adam, in float32; the fastest of --steps
 after a warm-up. generate: the most likely token, again and again, the prompt not counted: with the package's own
-generation where it has one that keeps what it has read, else each from a run over the whole sequence so far. --set gives
-the model another keyword than the reference configuration (a JSON value, or a word). Run it with the python of the
-peers' environment (Scripts/setup-peers).
+generation where it has one that keeps what it has read, else each from a run over the whole sequence so far. --set
+gives the model another keyword than the reference configuration (a JSON value, or a word). Run it with the python of
+the peers' environment (Scripts/setup-peers).
 """
 import argparse
 import json
@@ -33,8 +33,8 @@ class Peer:
     generate: Callable | None = None  # (prompt [1, n], length) -> tokens, where the package does it token by token
 
 
-# MARK: The peers. A new one is a function (most tokens in a row or None, keywords that differ from the reference's) that
-# imports its package and returns a Peer, and a line in PEERS.
+# MARK: The peers. A new one is a function (most tokens in a row or None, keywords that differ from the reference's)
+# that imports its package and returns a Peer, and a line in PEERS.
 
 
 def flash(length, settings):

@@ -2,12 +2,13 @@
 """Compares models of a peer with ours, beyond the committed fixtures. Run it with the peers' Python
 (Scripts/setup-peers prints its path) after `swift build -c release`.
 
-usage: check_parity.py flash [--cases 50] [--seed 0]      random configurations, weights and batches: logits, loss and
+usage: check_parity.py MODEL [--cases 50] [--seed 0]      random configurations, weights and batches: logits, loss and
                                                           the gradient of every parameter
-       check_parity.py flash --run FOLDER                 the weights of a run made here, loaded into the peer
+       check_parity.py MODEL --run FOLDER                 the weights of a run made here, loaded into the peer
                                                           (strictly): logits and loss
 
-Both go through `Evaluate --batch`. A new architecture adds a function to DRAW and its class to PEERS.
+Both go through `Evaluate --batch`. A new architecture adds its class to PEERS, its fixtures to MODULES, a function to
+DRAW and the options of our own to OWN_OPTIONS.
 Exit code 0 where all agree; folders of cases that do not are kept and named."""
 import argparse
 import json
@@ -20,33 +21,60 @@ import tempfile
 
 try:
     import torch
-    from fixtures import flash
+    from fixtures import flash, local
+    from fixtures.common import cross_entropy
     from safetensors.torch import load_file, save_file
 except ImportError as error:
     sys.exit(f"check_parity.py: {error}; run it with the Python that Scripts/setup-peers prints")
 
 EVALUATE = pathlib.Path(__file__).resolve().parent.parent / ".build" / "release" / "Evaluate"
-PEERS = {"flash": flash.FLASHTransformer}
-OWN_OPTIONS = {"flash": ["mask_token_shift", "divide_by_valid_count"]}
+PEERS = {"flash": flash.FLASHTransformer, "local": local.LocalTransformer}
+MODULES = {"flash": flash, "local": local}
+OWN_OPTIONS = {"flash": ["mask_token_shift", "divide_by_valid_count"], "local": ["true_positions"]}
 
 # Both sides are float32, and sums are ordered differently. A gradient that is small beside the file's largest is known
-# less exactly: it is compared at no less than 1e-4 of that.
+# less exactly: it is compared at no less than this share of that. The peer's float32 alone is up to 1.4e-6 of the
+# largest off its float64 where sums over all tokens cancel (the scale of a hyper-connection's dynamic weights).
 TOLERANCE = {"logits": 2e-4, "loss": 2e-4, "gradients": 2e-3}
-SMALLEST_SHARE = 1e-4
+SMALLEST_SHARE = {"flash": 1e-4, "local": 2e-3}
 
 
 def draw_flash(r):
     """A configuration flash-pytorch accepts, a batch size and a length."""
     config = dict(
         num_tokens=r.randint(2, 80), dim=2 * r.randint(4, 20), depth=r.randint(1, 3),
-        causal=r.choice([True, True, False]), group_size=r.randint(1, 30), query_key_dim=r.choice([2 * r.randint(2, 16), r.randint(32, 50)]),
+        causal=r.choice([True, True, False]), group_size=r.randint(1, 30),
+        query_key_dim=r.choice([2 * r.randint(2, 16), r.randint(32, 50)]),
         expansion_factor=r.choice([0.5, 1, 1.5, 2, 2.5]), norm_type=r.choice(list(flash.NORMS)),
         shift_tokens=r.choice([True, False]), laplace_attn_fn=r.choice([True, False]),
         reduce_group_non_causal_attn=r.choice([True, False]))
     return config, r.randint(1, 4), r.randint(1, 90)
 
 
-DRAW = {"flash": draw_flash}
+def draw_local(r):
+    """A configuration local-attention accepts and does as it is meant, a batch size and a length."""
+    config = dict(
+        num_tokens=r.randint(2, 80), max_seq_len=96, dim=r.randint(4, 32), depth=r.randint(1, 3),
+        causal=r.choice([True, True, False]), local_attn_window_size=r.randint(1, 20), dim_head=2 * r.randint(1, 8),
+        heads=r.randint(1, 4), ff_mult=r.choice([1, 2, 4]), num_residual_streams=r.choice([1, 2, 3, 4, 4, 5]),
+        qk_rmsnorm=r.choice([True, False]), qk_scale=r.choice([1, 4, 8]), gate_values_per_head=r.choice([True, False]),
+        exact_windowsize=r.choice([None, True, False]), shared_qk=r.random() < 0.2,
+        ignore_index=r.choice([-1, -1, r.randint(0, 1)]), look_backward=r.choice([0, 1, 1, 2, 3]))
+    window = config["local_attn_window_size"]
+    if not config["causal"]:
+        config["look_forward"] = r.choice([None, 0, 1, 2])
+    positions = r.choice(["rotary", "xpos", "dynamic"])
+    if positions == "xpos" and window > 1:  # the default base is half a window, at least 1
+        config |= dict(use_xpos=True, xpos_scale_base=r.choice([None, 8, 64]))
+    if positions == "dynamic":  # the peer's bias is of two windows of keys, the second of which is the queries' own
+        config |= dict(use_dynamic_pos_bias=True, look_backward=1, dim_head=r.randint(1, 16))
+        config |= {} if config["causal"] else dict(look_forward=0)
+    # Where it is not causal the peer attends its own padding: no padding there.
+    length = r.randint(1, 96) if config["causal"] else window * r.randint(1, 96 // window)
+    return config, r.randint(1, 4), length
+
+
+DRAW = {"flash": draw_flash, "local": draw_local}
 
 
 def evaluate(model, folder, *more):
@@ -63,7 +91,7 @@ def difference(got, expected, floor):
     return off / max(expected.abs().max().item(), floor)
 
 
-def disagreements(got, expected):
+def disagreements(name, got, expected):
     """What differs, and the worst relative difference."""
     gradients = [t.abs().max().item() for key, t in expected.items() if key.startswith("gradients/")]
     faults, worst = [], 0.0
@@ -72,7 +100,7 @@ def disagreements(got, expected):
         if key not in got or got[key].numel() != tensor.numel():
             faults.append(f"{key} is missing or has another shape")
             continue
-        error = difference(got[key], tensor, SMALLEST_SHARE * max(gradients, default=0) + 1e-30)
+        error = difference(got[key], tensor, SMALLEST_SHARE[name] * max(gradients, default=0) + 1e-30)
         worst = max(worst, error)
         if not error <= TOLERANCE[kind]:
             faults.append(f"{key} off by {error:.1e}")
@@ -89,17 +117,19 @@ def write_case(folder, config, model, tokens, targets):
 def random_case(name, seed, folder):
     r = random.Random(seed)
     torch.manual_seed(seed)
+    random.seed(seed)  # the peer draws a connection's first stream from it
     config, batch, length = DRAW[name](r)
-    model = flash.build(PEERS[name], config).eval()
+    model = MODULES[name].build(PEERS[name], config).eval()
     tokens, targets = (torch.randint(0, config["num_tokens"], (batch, length)) for _ in range(2))
+    targets[0, 0] = (config.get("ignore_index", -1) + 1) % config["num_tokens"]  # a mean over no target is no number
     logits = model(tokens)
-    loss = flash.cross_entropy(logits, targets)
+    loss = cross_entropy(logits, targets, config.get("ignore_index", -100))
     loss.backward()
     expected = {"logits": logits.detach(), "loss": loss.detach().reshape(1)}
     expected |= {"gradients/" + k: p.grad for k, p in model.named_parameters() if p.grad is not None}
     write_case(folder, config, model, tokens, targets)
     got, problem = evaluate(name, folder, "--gradients")
-    return ([problem], 0.0) if problem else disagreements(got, expected)
+    return ([problem], 0.0) if problem else disagreements(name, got, expected)
 
 
 def random_cases(name, cases, seed):
@@ -117,21 +147,29 @@ def random_cases(name, cases, seed):
     return agreed == cases
 
 
+def run_length(config):
+    """Some tokens; whole windows where the peer would attend its padding."""
+    length = min(300, config.get("max_seq_len", 300))
+    window = config.get("local_attn_window_size", 1)
+    return length if config.get("causal", True) else max(length // window, 1) * window
+
+
 def run_weights(name, run):
     saved = json.loads((run / "config.json").read_text())
     config = {k: v for k, v in saved["configuration"].items() if k not in OWN_OPTIONS[name]}
     model = PEERS[name](**config).eval()
     model.load_state_dict(load_file(run / "weights.safetensors"), strict=True)
-    tokens, targets = (torch.randint(0, config["num_tokens"], (2, 300)) for _ in range(2))
+    tokens, targets = torch.randint(0, config["num_tokens"], (2, 2, run_length(config)))
     with torch.no_grad():
         logits = model(tokens)
-        expected = {"logits": logits, "loss": flash.cross_entropy(logits, targets).reshape(1)}
+        loss = cross_entropy(logits, targets, config.get("ignore_index", -100))
+        expected = {"logits": logits, "loss": loss.reshape(1)}
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
         write_case(folder, config, model, tokens, targets)
         shutil.copy(run / "weights.safetensors", folder / "weights.safetensors")
         got, problem = evaluate(name, folder)
-    faults, worst = ([problem], 0.0) if problem else disagreements(got, expected)
+    faults, worst = ([problem], 0.0) if problem else disagreements(name, got, expected)
     print(f"{run}: " + ("; ".join(faults) or f"the peer gives the same logits and loss (difference {worst:.1e})"))
     return not faults
 

@@ -5,12 +5,12 @@ usage: Scripts/compare-pytorch MODEL [options]
 
 Sets up the packages (Scripts/setup-peers), builds Bench in release, then runs the two in turn, each in a process of its
 own, with the same number of threads: training on the reference configuration (fastest step of each run after a warm-up)
-and greedy generation after a prompt, which is not counted (flash 512 tokens, local 1024). Each run of one is paired with
-the run of the other beside it, so that a machine that slows down slows both: the ratio is the median over the pairs, with
-the smallest and the largest. The table says so where other processes were busy meanwhile. --set changes a key of the
-configuration on both sides, such as --set num_residual_streams=1 for local.
-With --lengths also how the zoo's own time per token grows with the sequence (flash 1024 against 16384 in training, local
-2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in generation).
+and greedy generation after a prompt, which is not counted (flash 512 tokens, local 1024). Each run of one is paired
+with the run of the other beside it, so that a machine that slows down slows both: the ratio is the median over the
+pairs, with the smallest and the largest. The table says so where other processes were busy meanwhile. --set changes a
+key of the configuration on both sides, such as --set num_residual_streams=1 for local.
+With --lengths also how the zoo's own time per token grows with the sequence (flash 1024 against 16384 in training,
+local 2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in generation).
 """
 import argparse
 import datetime
@@ -280,8 +280,8 @@ def main():
         print(json.dumps(about, indent=1))
         return
     settings = "".join(f", {key} {json.dumps(value)}" for key, value in options.set)
-    print(f"{options.model}, reference configuration{settings}, float32, {options.threads} threads, {options.runs} paired runs, "
-          f"{about['processor']}, {about['date']}\n")
+    print(f"{options.model}, reference configuration{settings}, float32, {options.threads} threads, {options.runs} paired "
+          f"runs, {about['processor']}, {about['date']}\n")
     print("\n".join(table(["median", "peer", "zoo", "zoo / peer (min–max)"], compared)))
     if lengths:
         print("\n" + "\n".join(table(["median", "short", "long", "long / short (min–max)"], lengths)))

@@ -25,8 +25,8 @@ TESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # Float32 sums in another order differ by some 1e-6 of the largest element; ten optimizer steps multiply that.
 TOLERANCE = 1e-4
-# Where sums over all tokens nearly cancel (the gradient of one scale of many weights) mostly rounding is left, some 1e-6
-# of the file's largest element: such tensors are compared on this share of it.
+# Where sums over all tokens nearly cancel (the gradient of one scale of many weights) mostly rounding is left, some
+# 1e-6 of the file's largest element: such tensors are compared on this share of it.
 FLOOR = 0.02
 
 
