@@ -1,8 +1,10 @@
+import CKernels
 import NN
 import Tensors
 
 // Hyper-Connections, 2409.19606.
-// Axes: S residual streams, d features.
+// Axes: S residual streams, d features, c = S + 2 weights of a stream: what the sub-layer reads of it, what each of S
+// streams gets of it, what it gets of the sub-layer's output.
 
 /// How one sub-layer reads several residual streams and writes to them: weights that mix the streams, computed for each
 /// token from the streams themselves (2409.19606, dynamic hyper-connections: equations 10–13, appendix J algorithm 2,
@@ -55,5 +57,69 @@ public struct HyperConnection: Module {
         state.add("dynamic_beta_fn", dynamicBeta)
         state.add("dynamic_beta_scale", dynamicBetaScale)
         state.add("norm.gamma", gamma)
+    }
+}
+
+// MARK: As the kernels take it
+
+/// A connection's parameters, in the layout of the weights [S, c].
+struct ConnectionTables: Sendable {
+    /// √d (gamma + 1) ⊙ F with a row for each weight, [c, d]: the weights are tanh(⟨R/|R|, direction⟩) · gain + shift.
+    let directions: Tensor
+    /// [S, c]
+    let gain: Tensor
+    /// [S, c]
+    let shift: Tensor
+}
+
+extension HyperConnection {
+    /// The number of weights of a stream.
+    var width: Int { streams + 2 }
+
+    func tables() -> ConnectionTables {
+        let (s, d, c) = (streams, dimension, width)
+        let directions = Tensor(uninitialized: [c, d])
+        let place = directions.mutablePointer
+        az_copy_2d(s + 1, d, dynamicAlpha.value.pointer, 1, s + 1, place, d, 1)
+        az_copy_2d(1, d, dynamicBeta.value.pointer, 0, 1, place + (s + 1) * d, d, 1)
+        let scale = normScale()
+        az_multiply(c, d, place, d, 1, scale.pointer, 0, 1, place)
+        let gain = Tensor(repeating: dynamicAlphaScale.value.item, shape: [s, c])
+        az_copy_2d(s, 1, dynamicBetaScale.value.pointer, 0, 0, gain.mutablePointer + s + 1, c, 1)
+        let shift = Tensor(uninitialized: [s, c])
+        az_copy_2d(s, s + 1, staticAlpha.value.pointer, s + 1, 1, shift.mutablePointer, c, 1)
+        az_copy_2d(s, 1, staticBeta.value.pointer, 1, 1, shift.mutablePointer + s + 1, c, 1)
+        return ConnectionTables(directions: directions, gain: gain, shift: shift)
+    }
+
+    /// √d (gamma + 1), [d].
+    private func normScale() -> Tensor {
+        let scale = Tensor(uninitialized: [dimension])
+        az_add_scalar(dimension, 1, gamma.value.pointer, scale.mutablePointer)
+        az_scale(dimension, Float(dimension).squareRoot(), scale.pointer, scale.mutablePointer)
+        return scale
+    }
+
+    /// The trained tensors, in the order of `addGradients`.
+    var inputs: [Tensor] {
+        [staticAlpha, dynamicAlpha, dynamicAlphaScale, staticBeta, dynamicBeta, dynamicBetaScale, gamma].map(\.value)
+    }
+
+    /// From the gradient of the tables to that of the parameters: `slots` are those of `inputs`.
+    func addGradients(_ tables: ConnectionTables, to slots: [InputGradient]) {
+        withoutGradients {
+            let s = streams
+            let directions = tables.directions * normScale()
+            let (alpha, beta) = (directions.sliced(0, to: s + 1), directions.at(0, s + 1))
+            slots[0].add(tables.shift.sliced(1, to: s + 1).contiguous())
+            slots[1].add(alpha.transposed().contiguous())
+            slots[2].add(tables.gain.sliced(1, to: s + 1).sum())
+            slots[3].add(tables.shift.at(1, s + 1).contiguous())
+            slots[4].add(beta.contiguous())
+            slots[5].add(tables.gain.at(1, s + 1).sum())
+            let ofAlpha = (tables.directions.sliced(0, to: s + 1) * dynamicAlpha.value.transposed()).sum(axes: [0])
+            let ofBeta = tables.directions.at(0, s + 1) * dynamicBeta.value
+            slots[6].add((ofAlpha + ofBeta) * Float(dimension).squareRoot())
+        }
     }
 }

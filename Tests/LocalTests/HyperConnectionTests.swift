@@ -45,4 +45,49 @@ import Testing
         try loaded.load(from: path)
         for (a, b) in zip(saved.state, loaded.state) { #expect(a.parameter.value.values == b.parameter.value.values) }
     }
+
+    /// hyper-connections 0.4.11 itself (Scripts/fixtures/local.py): sub-layers that are linear, in 1 … 4 streams.
+    @Test(arguments: [(1, 2), (2, 1), (3, 2), (4, 3)]) func equalsThePeer(_ streams: Int, _ count: Int) throws {
+        let name = "local-streams-\(streams)-connections-\(count)"
+        let url = Bundle.module.url(forResource: name, withExtension: "safetensors", subdirectory: "Fixtures")
+        let file = try SafetensorsFile(path: try #require(url).path)
+        let x = try file.tensor("x").requiringGradient()
+        let sublayers = (0..<count).map { index in
+            PeerSubLayer(streams: streams, dimension: x.shape.last!, key: RandomKey(seed: UInt64(index)))
+        }
+        var state = StateCollector()
+        for (index, layer) in sublayers.enumerated() { state.add("\(index)", layer) }
+        let weights = file.names.filter { $0.hasPrefix("weights/") }
+        #expect(Set(weights) == Set(state.entries.map { "weights/" + $0.key }))
+        for (key, parameter) in state.entries { parameter.assign(try file.tensor("weights/" + key)) }
+        var place = ResidualStreams(x, streams: streams)
+        for layer in sublayers {
+            let (input, rest) = place.read(layer.connection)
+            place = rest.adding(layer.branch(input))
+        }
+        let output = place.reduced()
+        // Both sides' float32 noise: 3e-6 of the largest value of the output, 1e-5 of gradients.
+        expectAgreement(output, try file.tensor("output"), tolerance: 1e-5, "\(name): output")
+        let all = gradients(of: output, seed: try file.tensor("probe"))
+        expectAgreement(try #require(all[x]), try file.tensor("gradients/x"), tolerance: 2e-5, "\(name): x")
+        for (key, parameter) in state.entries {
+            let expected = try file.tensor("gradients/" + key)
+            expectAgreement(try #require(all[parameter]), expected, tolerance: 2e-5, "\(name): \(key)")
+        }
+    }
+}
+
+private struct PeerSubLayer: Module {
+    let connection: HyperConnection
+    let branch: Linear
+
+    init(streams: Int, dimension: Int, key: RandomKey) {
+        connection = HyperConnection(streams: streams, dimension: dimension, key: key)
+        branch = Linear(dimension, dimension, bias: false, key: key)
+    }
+
+    func collect(into state: inout StateCollector) {
+        connection.collect(into: &state)
+        state.add("branch", branch)
+    }
 }

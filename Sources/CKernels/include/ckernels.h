@@ -143,6 +143,33 @@ void az_masked_activation_backward(long rows, long cols, long diagonal, float sc
                                    const float *mask, az_row_function function, az_row_gradient_function gradient,
                                    const float *x, long x_row, float *dy, long dy_row, float *dbias, float *scratch);
 
+// MARK: A few vectors for each row
+// One vector for each row, `row` elements apart (0: the same one for all).
+typedef struct {
+    const float *first;
+    long row;
+} az_vectors;
+// Weighted sums whose weights differ from row to row: y[r, t, :] = base[r, t, :] + sum over s of w[r, s, t] x_s[r, :].
+// y and base (which may be null, for 0, or y): [rows, outputs, d]; the weights have strides, any.
+void az_mix_rows(long rows, long d, long sources, long outputs, const az_vectors *x, const float *weights,
+                 long weight_row, long weight_source, long weight_output, const float *base, float *y);
+// y[r, i, j] = <a_i[r, :], b_j[r, :]>: [rows, n, m]; squares (may be null): [rows, n], <a_i, a_i>.
+void az_dot_rows(long rows, long d, long n, long m, const az_vectors *a, const az_vectors *b, float *y, float *squares);
+// A small product for each row, y = a b, a: [m, k], b: [k, n], y: [m, n]; strides of the matrices and their axes, those
+// without one being dense.
+void az_small_products(long rows, long m, long k, long n, const float *a, long a_row, long a_m, long a_k,
+                       const float *b, long b_row, long b_k, float *y, long y_row, long y_m);
+// Weights that depend on the vectors they weigh: y[r, i, j] = tanh(<x_i, g_j> / max(|x_i|, eps)) gain[i, j] + shift[i,
+// j] for n vectors x a row and c vectors g, given dots [rows, n, c] and squares [rows, n] of az_dot_rows. dots become
+// the arguments of tanh; inverse [rows, n] is 1 / max(|x_i|, eps), negative in clamped rows.
+void az_cosine_weights_forward(long rows, long n, long c, float eps, const float *squares, const float *gain,
+                               const float *shift, float *dots, float *inverse, float *y);
+// x: the arguments. dgain, dshift: [n, c], added to. Both vectors' gradients are weighted sums: dg_j = sum over r, i of
+// slope[r, i, j] x_i; dx_i = sum over s of mix[r, s, i] v_s, where v are the c vectors g and then the n vectors x. mix:
+// [rows, c + n, n] with a row stride.
+void az_cosine_weights_backward(long rows, long n, long c, const float *x, const float *inverse, const float *gain,
+                                const float *dy, float *slope, float *mix, long mix_row, float *dgain, float *dshift);
+
 // MARK: Convolution as a product: columns of [channels * kernel, out] from x [channels, length], zero padding left.
 void az_unfold_1d(long channels, long length, long kernel, long stride, long padding, long dilation, long out,
                   const float *x, float *columns);

@@ -1,0 +1,98 @@
+import CKernels
+import Tensors
+
+// Axes: S streams, P sources, c = S + 2 weights of a stream in a connection (see HyperConnection.swift), d features.
+
+/// A sub-layer reads the streams (2409.19606, equations 2 and 10–13, appendix J algorithm 2): one operation that
+/// finishes the previous sub-layer's mixing and, a few rows at a time, computes the connection's weights and the
+/// sub-layer's input from it.
+///
+///     R = previous mixing              a_s,c = ⟨R_s / max(|R_s|, 1e-12), direction_c⟩
+///     w = tanh(a) gain + shift         input = Σ_s w_s,0 R_s
+///
+/// Outputs for the graph: R (without values, see `StreamPlace`), w and the input. Backward computes R again.
+struct StreamReading: Sendable {
+    /// What leads here; nil at the start.
+    let before: StreamStep?
+    /// The streams as sums of sources.
+    let place: StreamPlace
+    let connection: HyperConnection
+    let tables: ConnectionTables
+    /// a: [rows, S, c]
+    let arguments: Tensor
+    /// 1 / max(|R_s|, 1e-12): [rows, S], negative in clamped rows.
+    let inverse: Tensor
+    /// w: [rows, S, c]
+    let weights: Tensor
+
+    /// Longer sums are written to memory. Reading a stored R costs S vectors a row, and writing it S (or twice that).
+    private var isLong: Bool { place.sourceCount > 2 * place.streams }
+
+    init(start place: StreamPlace, _ connection: HyperConnection) { self.init(nil, place, connection) }
+
+    init(after step: StreamStep, _ connection: HyperConnection) { self.init(step, step.next(), connection) }
+
+    private init(_ before: StreamStep?, _ place: StreamPlace, _ connection: HyperConnection) {
+        require(
+            connection.streams == place.streams && connection.dimension == place.d,
+            "ResidualStreams.read: a connection of \(connection.streams) streams of \(connection.dimension) features "
+                + "for \(place.streams) of \(place.d)")
+        self.before = before
+        self.place = place
+        self.connection = connection
+        tables = connection.tables()
+        arguments = Tensor(uninitialized: [place.rows, place.streams, connection.width])
+        inverse = Tensor(uninitialized: [place.rows, place.streams])
+        weights = Tensor(uninitialized: [place.rows, place.streams, connection.width])
+    }
+
+    /// The sub-layer's input, of a shape given, and what `StreamStep` needs.
+    func record(_ shape: [Int]) -> (input: Tensor, place: StreamPlace, weights: Tensor) {
+        let (rows, s, d) = (place.rows, place.streams, place.d)
+        let input = Tensor(uninitialized: shape)
+        let stored = isLong ? Tensor(uninitialized: [rows, s, d]) : nil
+        place.parallel { range, _ in forward(range, input, stored) }
+        let node = Tensor(Float.nan).expanded(to: [rows, s, d])
+        let previous = before.map { [$0.place.node, $0.weights, $0.branch] } ?? [place.node]
+        let outputs = Tensor.record(
+            "hyperConnection", outputs: [node, weights, input], inputs: previous + connection.inputs
+        ) { gradients, slots in
+            StreamReadingBackward(self, gradients, slots).run()
+        }
+        let next =
+            stored.map { StreamPlace(stored: $0, node: outputs[0]) }
+            ?? StreamPlace(streams: s, node: outputs[0], sources: place.sources, weights: place.weights)
+        return (outputs[2], next, outputs[1])
+    }
+
+    private func forward(_ range: Range<Int>, _ input: Tensor, _ stored: Tensor?) {
+        let (s, d, c) = (place.streams, place.d, connection.width)
+        let scratch = Tensor(uninitialized: [min(place.panel, range.count), stored == nil ? s * d + s : s])
+        let squares = scratch.mutablePointer
+        let target = stored.map { $0.mutablePointer + range.lowerBound * s * d }
+        var streams = target ?? squares + min(place.panel, range.count) * s
+        var sources = RowVectors(place.sources, from: range.lowerBound)
+        var vectors = RowVectors(streams, s, d)
+        let directions = RowVectors(common: tables.directions.pointer, c, d)
+        place.panels(range) { row, n in
+            let mixing = place.weights.pointer + row * place.weightStride
+            az_mix_rows(
+                n, d, sources.count, s, sources.items, mixing, place.weightStride, s, 1, nil, streams)
+            let a = arguments.mutablePointer + row * s * c
+            let w = weights.mutablePointer + row * s * c
+            az_dot_rows(n, d, s, c, vectors.items, directions.items, a, squares)
+            az_cosine_weights_forward(
+                n, s, c, smallestLength, squares, tables.gain.pointer, tables.shift.pointer, a,
+                inverse.mutablePointer + row * s, w)
+            az_mix_rows(n, d, s, 1, vectors.items, w, s * c, c, 1, nil, input.mutablePointer + row * d)
+            sources.advance(n)
+            if stored != nil {
+                streams += n * s * d
+                vectors.advance(n)
+            }
+        }
+    }
+}
+
+/// Shorter vectors are not made longer by the norm.
+private let smallestLength: Float = 1e-12
