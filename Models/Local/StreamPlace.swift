@@ -4,7 +4,7 @@ import Tensors
 // Axes: S streams, P sources, c = S + 2 weights of a stream in a connection (see HyperConnection.swift), d features.
 
 /// The streams between two sub-layers, R_t = Σ_p weights[p, t] · source_p: not in memory themselves.
-struct StreamPlace: Sendable {
+final class StreamPlace: Sendable {
     let streams: Int
     let rows: Int
     let d: Int
@@ -30,22 +30,22 @@ struct StreamPlace: Sendable {
     }
 
     /// Copies of x: [..., d].
-    init(start x: Tensor, streams: Int) {
+    convenience init(start x: Tensor, streams: Int) {
         let node = x.contiguous()
         let source = node.detached().reshaped([x.count / x.shape.last!, 1, x.shape.last!])
         self.init(streams: streams, node: node, sources: [source], weights: .ones([1, streams]))
     }
 
     /// Streams that are in memory, [rows, S, d].
-    init(stored: Tensor, node: Tensor) {
+    convenience init(stored: Tensor, node: Tensor) {
         let streams = stored.shape[1]
         let identity = Tensor.zeros([streams, streams])
         for stream in 0..<streams { identity.mutablePointer[stream * (streams + 1)] = 1 }
         self.init(streams: streams, node: node, sources: [stored], weights: identity)
     }
 
-    /// Rows whose streams stay in the innermost caches: 32 KB.
-    var panel: Int { min(64, max(1, (32 << 10) / (4 * streams * d))) }
+    /// Rows whose streams stay in the innermost cache, together with the connection's directions: 16 KB.
+    var panel: Int { min(64, max(1, (16 << 10) / (4 * streams * d))) }
 
     /// Calls `body` in parallel with ranges of rows and their number; they depend on the shape alone.
     func parallel(_ body: (Range<Int>, Int) -> Void) {
@@ -63,7 +63,7 @@ struct StreamPlace: Sendable {
 }
 
 /// From one place to the next: the streams are mixed, and a sub-layer's output is added to each.
-struct StreamStep: Sendable {
+final class StreamStep: Sendable {
     let place: StreamPlace
     /// The connection's weights [rows, S, c]: columns 1 … S mix the streams, the last one is the output's part.
     let weights: Tensor

@@ -11,7 +11,7 @@ import Tensors
 ///     w = tanh(a) gain + shift         input = Σ_s w_s,0 R_s
 ///
 /// Outputs for the graph: R (without values, see `StreamPlace`), w and the input. Backward computes R again.
-struct StreamReading: Sendable {
+final class StreamReading: Sendable {
     /// What leads here; nil at the start.
     let before: StreamStep?
     /// The streams as sums of sources.
@@ -28,9 +28,9 @@ struct StreamReading: Sendable {
     /// Longer sums are written to memory. Reading a stored R costs S vectors a row, and writing it S (or twice that).
     private var isLong: Bool { place.sourceCount > 2 * place.streams }
 
-    init(start place: StreamPlace, _ connection: HyperConnection) { self.init(nil, place, connection) }
+    convenience init(start place: StreamPlace, _ connection: HyperConnection) { self.init(nil, place, connection) }
 
-    init(after step: StreamStep, _ connection: HyperConnection) { self.init(step, step.next(), connection) }
+    convenience init(after step: StreamStep, _ connection: HyperConnection) { self.init(step, step.next(), connection) }
 
     private init(_ before: StreamStep?, _ place: StreamPlace, _ connection: HyperConnection) {
         require(

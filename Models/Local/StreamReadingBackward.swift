@@ -9,7 +9,7 @@ import Tensors
 ///     ∂w_s,0 += ⟨R_s, ∂input⟩      ∂a = ∂w gain (1 − tanh² a)
 ///     ∂R_s += w_s,0 ∂input + Σ_c ∂a_s,c (direction_c − a_s,c R_s/|R_s|) / |R_s|      ∂direction_c = Σ ∂a_s,c R_s/|R_s|
 ///     ∂R⁻_s = Σ_t w⁻_s,t+1 ∂R_t    ∂branch = Σ_t w⁻_t,S+1 ∂R_t    ∂w⁻ from ⟨source_p, ∂R_t⟩
-struct StreamReadingBackward {
+final class StreamReadingBackward {
     private let reading: StreamReading
     private let slots: [InputGradient]
     /// ∂R from the next sub-layer: [rows, S, d]. Nothing else holds it (only a `StreamReading` or the last sum adds to
@@ -52,7 +52,7 @@ struct StreamReadingBackward {
     }
 
     func run() {
-        place.parallel(backward)
+        place.parallel { backward($0, $1) }
         slots[0].add(previous)
         if let previousWeights, let branch {
             slots[1].add(previousWeights)
@@ -68,7 +68,7 @@ struct StreamReadingBackward {
     }
 
     private func backward(_ range: Range<Int>, _ index: Int) {
-        var work = Workspace(reading, rows: min(place.panel, range.count), first: range.lowerBound, input)
+        let work = Workspace(reading, rows: min(place.panel, range.count), first: range.lowerBound, input)
         let share = shares.mutablePointer + index * shares.shape[1]
         place.panels(range) { row, n in
             throughConnection(row, n, work, share)
@@ -118,7 +118,7 @@ struct StreamReadingBackward {
 }
 
 /// What a thread needs for a panel of rows.
-private struct Workspace {
+private final class Workspace {
     /// P vectors a row.
     var sources: RowVectors
     /// ∂input, the directions, and R.
@@ -160,7 +160,7 @@ private struct Workspace {
     /// ∂input, as kernels take it: the first of `addends`.
     var input: [az_vectors] { addends.items }
 
-    mutating func advance(_ rows: Int) {
+    func advance(_ rows: Int) {
         sources.advance(rows)
         addends.advance(rows, only: 0..<1)
     }

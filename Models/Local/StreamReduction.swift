@@ -17,7 +17,7 @@ extension StreamStep {
                 range.count, d, p, 1, sources.items, sums.pointer + row * p, p, 1, 1, nil, y.mutablePointer + row * d)
         }
         return .record("reducedStreams", y, inputs: [place.node, weights, branch]) { gradient, slots in
-            reductionBackward(next, gradient.contiguous(), slots)
+            self.reductionBackward(next, gradient.contiguous(), slots)
         }
     }
 

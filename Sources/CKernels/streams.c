@@ -10,19 +10,25 @@ AZ_INLINE const float *vector_of(az_vectors vectors, long row) { return vectors.
 
 // MARK: Weighted sums
 
-// Columns i to i + 16 * N of T outputs of one row.
+// Columns i to i + 16 * N of T outputs of one row. The next row is fetched meanwhile: many sources are too many streams
+// for the processor to foresee.
 AZ_INLINE void mix_columns(const int T, const int N, long i, long d, long row, long sources, const az_vectors *x,
-                           const float *weight, long source, long output, const float *base, float *y) {
+                           const float *weight, long source, long output, const float *base, long next_base, float *y) {
     az_vector sum[4][2], value[2];
     for (int t = 0; t < T; t++) {
         for (int n = 0; n < N; n++) {
             sum[t][n] = 0;
-            if (base) memcpy(&sum[t][n], base + t * d + i + n * LANES, sizeof sum[t][n]);
+            if (!base) continue;
+            memcpy(&sum[t][n], base + t * d + i + n * LANES, sizeof sum[t][n]);
+            __builtin_prefetch(base + next_base + t * d + i + n * LANES);
         }
     }
     for (long p = 0; p < sources; p++) {
         const float *from = vector_of(x[p], row) + i;
-        for (int n = 0; n < N; n++) memcpy(&value[n], from + n * LANES, sizeof value[n]);
+        for (int n = 0; n < N; n++) {
+            memcpy(&value[n], from + n * LANES, sizeof value[n]);
+            __builtin_prefetch(from + x[p].row + n * LANES);
+        }
         for (int t = 0; t < T; t++) {
             const float w = weight[p * source + t * output];
             for (int n = 0; n < N; n++) sum[t][n] += w * value[n];
@@ -35,13 +41,13 @@ AZ_INLINE void mix_columns(const int T, const int N, long i, long d, long row, l
 
 // T outputs of one row.
 AZ_INLINE void mix_row(const int T, long d, long row, long sources, const az_vectors *x, const float *weight,
-                       long source, long output, const float *base, float *y) {
+                       long source, long output, const float *base, long next_base, float *y) {
     long i = 0;
     for (; i + 2 * LANES <= d; i += 2 * LANES) {
-        mix_columns(T, 2, i, d, row, sources, x, weight, source, output, base, y);
+        mix_columns(T, 2, i, d, row, sources, x, weight, source, output, base, next_base, y);
     }
     for (; i + LANES <= d; i += LANES) {
-        mix_columns(T, 1, i, d, row, sources, x, weight, source, output, base, y);
+        mix_columns(T, 1, i, d, row, sources, x, weight, source, output, base, next_base, y);
     }
     for (; i < d; i++) {
         float sum[4];
@@ -60,7 +66,8 @@ AZ_KERNEL void az_mix_rows(long rows, long d, long sources, long outputs, const 
         const float *w = weights + r * weight_row, *b = base ? base + r * outputs * d : base;
         long t = 0;
 #define AZ_OUTPUTS(T)                                                                                            \
-    mix_row(T, d, r, sources, x, w + t * weight_output, weight_source, weight_output, b ? b + t * d : b, y + t * d)
+    mix_row(T, d, r, sources, x, w + t * weight_output, weight_source, weight_output, b ? b + t * d : b, \
+            outputs * d, y + t * d)
         for (; t + 4 <= outputs; t += 4) AZ_OUTPUTS(4);
         if (t + 2 <= outputs) {
             AZ_OUTPUTS(2);
