@@ -44,7 +44,7 @@ let package = Package(
         // MARK: Core
         .target(name: "CKernels", cSettings: cSettings),
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: hotSwift),
-        .target(name: "NN", dependencies: ["Tensors"], swiftSettings: hotSwift),
+        .target(name: "NN", dependencies: ["Tensors", "CKernels"], swiftSettings: hotSwift),
         .target(name: "Plotting", swiftSettings: hotSwift),
         .target(name: "Trainer", dependencies: ["NN", "CKernels", "CZlib", "Plotting"], swiftSettings: hotSwift),
 
@@ -53,8 +53,9 @@ let package = Package(
             name: "FLASHTransformers", dependencies: ["NN", "CKernels"], path: "Models/FLASH", exclude: ["README.md"],
             swiftSettings: hotSwift),
         .target(
-            name: "LocalTransformers", dependencies: ["NN", "CKernels"], path: "Models/Local", swiftSettings: hotSwift),
-        .target(name: "ModelZoo", dependencies: ["Trainer", "FLASHTransformers"]),
+            name: "LocalTransformers", dependencies: ["NN", "CKernels"], path: "Models/Local", exclude: ["README.md"],
+            swiftSettings: hotSwift),
+        .target(name: "ModelZoo", dependencies: ["Trainer", "FLASHTransformers", "LocalTransformers"]),
         .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
 
         // MARK: Executables

@@ -1,4 +1,5 @@
 @_exported import FLASHTransformers
+@_exported import LocalTransformers
 @_exported import NN
 @_exported import Tensors
 @_exported import Trainer
@@ -39,7 +40,7 @@ public protocol Architecture: Sendable {
 
 /// The architectures by id.
 public enum ModelZoo {
-    private static let architectures: [any Architecture] = [FLASHArchitecture()]
+    private static let architectures: [any Architecture] = [FLASHArchitecture(), LocalArchitecture()]
 
     public static let identifiers = architectures.map(\.id)
 

@@ -18,6 +18,13 @@ public protocol LanguageModel: Module {
     /// length will do.
     var maximumLength: Int? { get }
 
+    /// The most tokens of one sequence that can be decoded; nil where any number will do. Unless a model says otherwise,
+    /// what a forward pass takes.
+    var maximumDecodingLength: Int? { get }
+
+    /// Targets of this value do not count in the loss, beside those that are `ignoredTarget`, which it is by default.
+    var ignoreIndex: Int32 { get }
+
     /// Logits of the token that each position predicts, the next one of a causal model. tokens: [b, n] → [b, n, vocabulary]
     func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor
 
@@ -30,7 +37,7 @@ public protocol LanguageModel: Module {
     ) -> (logits: Tensor, carries: [Carry?])
 
     /// The mean cross-entropy (nats per token) of a segment. inputs, targets: [b, n]; carries as in `logits`. Targets that
-    /// are `ignoredTarget` do not count. A model says so itself only if it has something to add to the logits' loss.
+    /// are `ignoredTarget` or `ignoreIndex` do not count. A model says so itself only if it has something to add to the logits' loss.
     func loss(
         _ inputs: TokenTensor, _ targets: TokenTensor, carries: [Carry?], mode: ForwardMode
     ) -> SegmentLoss<Carry>
@@ -81,13 +88,20 @@ public struct SegmentLoss<Carry: SegmentCarry>: Sendable {
 
 extension LanguageModel {
     public var maximumLength: Int? { nil }
+    public var maximumDecodingLength: Int? { Carry.self == NoCarry.self ? maximumLength : nil }
+    public var ignoreIndex: Int32 { ignoredTarget }
     public func callAsFunction(_ tokens: TokenTensor) -> Tensor { self(tokens, mode: .inference) }
 
     public func loss(
         _ inputs: TokenTensor, _ targets: TokenTensor, carries: [Carry?], mode: ForwardMode
     ) -> SegmentLoss<Carry> {
         let (logits, next) = logits(inputs, carries: carries, mode: mode)
-        return SegmentLoss(crossEntropy(logits, targets, ignoreIndex: ignoredTarget), carries: next)
+        var counted = targets
+        if ignoreIndex != ignoredTarget {
+            counted = TokenTensor(
+                targets.values.map { $0 == ignoreIndex ? ignoredTarget : $0 }, shape: targets.shape)
+        }
+        return SegmentLoss(crossEntropy(logits, counted, ignoreIndex: ignoredTarget), carries: next)
     }
 
     /// The loss of sequences from their beginning.

@@ -170,6 +170,26 @@ void az_cosine_weights_forward(long rows, long n, long c, float eps, const float
 void az_cosine_weights_backward(long rows, long n, long c, const float *x, const float *inverse, const float *gain,
                                 const float *dy, float *slope, float *mix, long mix_row, float *dgain, float *dshift);
 
+// MARK: Softmax of tiles of scores, for attention over a range of keys. Row r of x [rows, cols] sees the columns
+// first[r] ..< last[r] where mask (null: all) is not 0; bias (may be null) points at row 0, column 0 and has rows
+// bias_row apart: a matrix by its rows, or with -1 a Toeplitz matrix by its diagonals.
+// x becomes e^(x + bias - maximum) where it is seen, else 0. maxima and sums (-inf and 0 before the first tile) go on
+// from one tile of columns to the next; what was summed before this tile has to be multiplied by rescale [rows].
+// Afterwards the softmax is x / sums and its log-sum-exp maxima + log sums; a row that sees nothing keeps sum 0.
+void az_window_softmax_forward(long rows, long cols, const int32_t *first, const int32_t *last, const float *bias,
+                               long bias_row, const float *mask, float *x, long x_row, float *maxima, float *sums,
+                               float *rescale);
+// From the same scores: x becomes the softmax p = e^(x + bias - log_sum) and dy, the gradient of p, that of x:
+// p (dy - mean) with mean[r] the sum of p dy over the whole row. dbias (may be null) is added to. A log_sum of inf
+// gives zeros.
+void az_window_softmax_backward(long rows, long cols, const int32_t *first, const int32_t *last, const float *bias,
+                                long bias_row, const float *mask, const float *log_sums, const float *means, float *x,
+                                long x_row, float *dy, long dy_row, float *dbias, long dbias_row);
+void az_row_dots(long rows, long cols, const float *x, long x_row, const float *y, long y_row, float *out);
+void az_scale_rows(long rows, long cols, const float *factors, float *x, long x_row);           // x[r, :] *= factors[r]
+void az_scale_columns(long rows, long cols, const float *factors, const float *x, long x_row, float *y,
+                      long y_row);                                                // y[r, c] = x[r, c] * factors[c]
+
 // MARK: Convolution as a product: columns of [channels * kernel, out] from x [channels, length], zero padding left.
 void az_unfold_1d(long channels, long length, long kernel, long stride, long padding, long dilation, long out,
                   const float *x, float *columns);
@@ -180,6 +200,10 @@ void az_fold_1d(long channels, long length, long kernel, long stride, long paddi
 // (even) are turned by cosines and sines [rows, rotated / 2]; sign -1 turns back (the gradient). y may be x.
 void az_rotate_pairs(long rows, long d, long rotated, float sign, const float *cosines, const float *sines,
                      const float *x, long x_row, float *y, long y_row);
+
+// The same for pairs of column j and column j + d / 2, over all d columns (even); cosines and sines [rows, d / 2].
+void az_rotate_halves(long rows, long d, float sign, const float *cosines, const float *sines, const float *x,
+                      long x_row, float *y, long y_row);
 
 // MARK: Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011). Element i of the stream of `key` depends on
 // (key, first + i) alone, so any part can be recomputed, in any order and on any thread.

@@ -11,7 +11,8 @@ public struct Tensor: Sendable {
     let offset: Int
     /// Axis lengths, outermost first; `[]` is a scalar.
     public let shape: [Int]
-    let strides: [Int]
+    /// The step in memory from one index of each axis to the next, in elements.
+    public let strides: [Int]
     /// Which operation's output this is; nil when no gradient is wanted.
     let origin: Origin?
 
@@ -104,6 +105,10 @@ public struct Tensor: Sendable {
         require(isContiguous, "pointer: a view of shape \(shape) with strides \(strides); call contiguous() first")
         return UnsafePointer(storage.pointer + offset)
     }
+
+    /// The first element of any view: element [i, j, …] lies i · strides[0] + j · strides[1] + … behind it. For operations
+    /// that read views in place.
+    public var basePointer: UnsafePointer<Float> { UnsafePointer(storage.pointer + offset) }
 
     /// For filling a tensor that was just made, and for optimisers: what is written shows in every view.
     public var mutablePointer: UnsafeMutablePointer<Float> {

@@ -37,6 +37,7 @@ extension LanguageModel {
         if let other = file.names.sorted().first(where: { !["tokens", "targets"].contains($0) }) {
             throw InputError("\(file.path): has an entry \(JSONValue.quoted(other)); \(expected)")
         }
+        func ignores(_ target: Int32) -> Bool { target == ignoredTarget || target == ignoreIndex }
         func read(_ name: String, _ shape: [Int]?) throws -> TokenTensor {
             guard let entry = file.entries[name] else {
                 throw InputError("\(file.path): \(JSONValue.quoted(name)) is missing; \(expected)")
@@ -46,7 +47,8 @@ extension LanguageModel {
                 throw InputError("\(file.path): \(JSONValue.quoted(name)): expected \(wanted), found \(entry.shape)")
             }
             let tokens = try file.tokens(name)
-            if let token = tokens.firstOutside(vocabularySize) {
+            let counted = name == "targets" ? TokenTensor(tokens.values.filter { !ignores($0) }) : tokens
+            if let token = counted.firstOutside(vocabularySize) {
                 throw InputError(
                     "\(file.path): \(JSONValue.quoted(name)): \(token) is outside the model's vocabulary;"
                         + " expected 0 to \(vocabularySize - 1)")

@@ -41,7 +41,7 @@ public struct TokenGenerator<Model: LanguageModel> {
                     "\(name): token \(token) is outside the model's vocabulary; expected 0 to \(model.vocabularySize - 1)"
                 )
             }
-            if !model.carriesState, let most = model.maximumLength, prompt.count + length > most {
+            if let most = model.maximumDecodingLength, prompt.count + length > most {
                 throw InputError(
                     "\(name) of \(prompt.count) tokens and --length \(length): expected at most \(most) together,"
                         + " the longest the model's configuration allows")

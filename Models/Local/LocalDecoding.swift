@@ -1,0 +1,114 @@
+import NN
+import Tensors
+
+// Reading a sequence token by token. A layer remembers the keys and values of the windows that the next token can see:
+// 2 (1 + look_backward) W · h · d floats, whatever the position.
+
+/// What a model remembers of one sequence: a value, so a copy is a branch of the text.
+public struct LocalState: Sendable {
+    /// Tokens read so far.
+    public internal(set) var position = 0
+    /// One for each layer. Keys are rotated already.
+    var rings: [KeyValueRing]
+    /// What the caller's global layers remember.
+    var global: [any Sendable]
+    /// The dynamic bias of the distances within reach, which the weights alone determine.
+    let bias: WindowBias?
+}
+
+extension LocalTransformer {
+    public func startDecoding() -> LocalState {
+        require(isCausal, "LocalTransformer.decode: the model is not causal")
+        let attention = configuration.attention
+        return withoutGradients {
+            LocalState(
+                rings: stack.layers.map { _ in
+                    KeyValueRing(
+                        configuration.pattern, heads: attention.heads, attention.headDimension, attention.headDimension)
+                },
+                global: stack.globalLayers.enumerated().map { index, layer in
+                    guard let layer else { return true }
+                    guard let state = layer.branch.layer.startDecoding() else {
+                        fatalError(
+                            "LocalTransformer.decode: the global layer before layer \(index + 1) "
+                                + "(\(type(of: layer.branch.layer))) cannot be run token by token")
+                    }
+                    return state
+                },
+                bias: stack.dynamicBias.map { $0(configuration.pattern, tokens: .max) })
+        }
+    }
+
+    /// Appends tokens to each of several sequences; see `LanguageModel`. Positions from max_seq_len on, which have no
+    /// embedding, take that of the last one: windows and distances go on as before, so a text of any length can be read.
+    public func decode(_ tokens: [[Int32]], states: inout [LocalState]) -> Tensor {
+        require(
+            tokens.count == states.count && tokens.allSatisfy { !$0.isEmpty },
+            "LocalTransformer.decode: \(tokens.count) sequences for \(states.count) states, each of at least one token")
+        return withoutGradients {
+            var spans: [Range<Int>] = []
+            for sequence in tokens {
+                let first = spans.last?.upperBound ?? 0
+                spans.append(first..<first + sequence.count)
+            }
+            let positions = zip(tokens, states).flatMap { sequence, state in
+                (0..<sequence.count).map { state.position + $0 }
+            }
+            let last = configuration.maximumLength - 1
+            let x =
+                tokenEmbedding(TokenTensor(tokens.flatMap { $0 }))
+                + positionEmbedding(TokenTensor(positions.map { Int32(min($0, last)) }))  // [rows, d]
+            let y = stack.decode(x, spans, positions, &states)
+            for index in states.indices { states[index].position += tokens[index].count }
+            let ends = concatenate(spans.map { y.sliced(0, from: $0.upperBound - 1, to: $0.upperBound) })
+            return normLinear(ends, norm: finalNorm.norm, [toLogits.projection])[0]
+        }
+    }
+}
+
+extension LocalTransformerStack {
+    /// Appends rows to sequences. x: [rows, d], the rows of sequence i in spans[i], at `positions`. Returns [rows, d].
+    func decode(_ x: Tensor, _ spans: [Range<Int>], _ positions: [Int], _ states: inout [LocalState]) -> Tensor {
+        let bias = states.first?.bias
+        var streams = ResidualStreams(x, streams: configuration.residualStreams)
+        for (index, layer) in layers.enumerated() {
+            if let global = globalLayers[index] {
+                streams = global(streams) { input, residual in
+                    let outputs = spans.indices.map { sequence in
+                        let rows = input.sliced(0, from: spans[sequence].lowerBound, to: spans[sequence].upperBound)
+                        return global.branch.layer.decode(rows, state: &states[sequence].global[index])
+                    }
+                    let output = concatenate(outputs)
+                    return residual.map { output + $0 } ?? output
+                }
+            }
+            var rings = states.indices.map { states[$0].rings[index].taken() }
+            streams = layer.attention(streams) {
+                layer.attention.branch.decode($0, spans, positions, &rings, bias: bias, residual: $1)
+            }
+            for sequence in states.indices { states[sequence].rings[index] = rings[sequence].taken() }
+            streams = layer.feedForward(streams) { layer.feedForward.branch($0, residual: $1) }
+        }
+        return streams.reduced()
+    }
+}
+
+extension LocalMHA {
+    /// x: [rows, m], the rows of sequence i in spans[i], at `positions`. Returns [rows, m], plus `residual`.
+    func decode(
+        _ x: Tensor, _ spans: [Range<Int>], _ positions: [Int], _ rings: inout [KeyValueRing], bias: WindowBias?,
+        residual: Tensor?
+    ) -> Tensor {
+        let window = options.attention.windowSize
+        let (qkv, gates) = project(x)
+        let (q, k, v) = heads(qkv)  // [rows, h, d]
+        let (queries, keys) = attention.positioned(
+            q.unsqueezed(0), k.unsqueezed(0), positions, headsFirst: false, window: window)
+        var rules = attention.rules(options.headDimension, window: window)
+        rules.bias = bias
+        var output = KeyValueRing.attend(queries.squeezed(0), keys.squeezed(0), v, spans, &rings, rules)
+            .reshaped([x.shape[0], options.heads * options.headDimension])
+        if let gates { output = gated(output, gates) }
+        return residual.map { toOut(output, residual: $0) } ?? toOut(output)
+    }
+}

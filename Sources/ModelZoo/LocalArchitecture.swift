@@ -1,0 +1,58 @@
+/// Local attention in the zoo.
+struct LocalArchitecture: Architecture {
+    let id = "local"
+    let presetNames = ["tiny", "quick", "small", "reference"]
+
+    func preset(_ name: String) throws -> Preset {
+        var configuration: LocalConfiguration
+        var training: TrainingDefaults
+        switch name {
+        case "tiny":  // Seconds: for tests and for trying the commands.
+            configuration = LocalConfiguration(tokens: 256, maximumLength: 128, dimension: 64, depth: 2, windowSize: 32)
+            (configuration.attention.heads, configuration.attention.headDimension) = (2, 32)
+            training = TrainingDefaults(sequenceLength: 128, batchSize: 8, length: .steps(200), learningRate: 3e-3)
+        case "quick":  // Less than a minute: learns the built-in corpus, and to answer what was said a few lines ago.
+            configuration = LocalConfiguration(tokens: 256, maximumLength: 256, dimension: 64, depth: 3, windowSize: 64)
+            (configuration.attention.heads, configuration.attention.headDimension) = (2, 32)
+            training = TrainingDefaults(
+                sequenceLength: 256, batchSize: 4, length: .steps(3000), learningRate: 4e-3, schedule: .cosine,
+                warmupSteps: 20, learningRateFloor: 0.1, validateEvery: 500, validationShare: 0.125, sampleEvery: 1500,
+                saveEvery: 500)
+        case "small":  // Minutes: learns a text of a megabyte on two cores.
+            configuration = LocalConfiguration(
+                tokens: 256, maximumLength: 512, dimension: 256, depth: 4, windowSize: 128)
+            (configuration.attention.heads, configuration.attention.headDimension) = (4, 64)
+            training = TrainingDefaults(sequenceLength: 512, batchSize: 8, length: .steps(1000), learningRate: 1e-3)
+        case "reference":  // The training script of local-attention, with windows of 256.
+            configuration = LocalConfiguration(
+                tokens: 256, maximumLength: 2048, dimension: 512, depth: 6, windowSize: 256)
+            training = TrainingDefaults(
+                sequenceLength: 2048, batchSize: 4, accumulate: 4, length: .steps(100_000), learningRate: 2e-4)
+        default:
+            throw unknown("preset", name, presetNames)
+        }
+        configuration.usesDynamicBias = true
+        training.clip = 0.5
+        return Preset(configuration: configuration.json, training: training)
+    }
+
+    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
+        let options = try LocalConfiguration(configuration, file: file)
+        guard options.tokens != nil else {
+            throw InputError("\(file): \"num_tokens\": null is the layers alone; expected the size of the vocabulary")
+        }
+        return LocalTransformer(options, key: key)
+    }
+
+    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
+        configuration.setting(["num_tokens": .integer(vocabularySize)])
+    }
+
+    /// Positions are learned for as many tokens as are trained on.
+    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
+        configuration.setting([
+            "max_seq_len": sequenceLength.map { .integer($0) }, "attn_dropout": dropout.map { .number($0) },
+            "ff_dropout": dropout.map { .number($0) },
+        ])
+    }
+}

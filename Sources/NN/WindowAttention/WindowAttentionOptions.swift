@@ -1,0 +1,99 @@
+import Tensors
+
+/// What is added to the score of a query and a key, by where they lie. H heads are repeated over the batch.
+public enum WindowBias: Sendable {
+    /// [H, W, (1 + backward + forward) · W]: by the query's place in its window and the key's in the windows seen.
+    case byPlace(Tensor)
+    /// [H, r]: element origin + j − i is that of query i and key j.
+    case byDistance(Tensor, origin: Int)
+
+    var values: Tensor {
+        switch self {
+        case .byPlace(let values), .byDistance(let values, _): values
+        }
+    }
+
+    var heads: Int { values.shape[0] }
+    var isByPlace: Bool { if case .byPlace = self { true } else { false } }
+
+    /// Where, from the first element of a head, the bias of a query and a key stands, and the step to the next query's
+    /// with the same key (queries of one window, by place).
+    func place(_ query: Int, _ key: Int, _ pattern: WindowPattern) -> (offset: Int, step: Int) {
+        switch self {
+        case .byPlace(let values):
+            let width = values.shape[2]
+            return (query % pattern.window * width + key - pattern.slots(query).lowerBound, width)
+        case .byDistance(_, let origin): return (origin + key - query, -1)
+        }
+    }
+}
+
+/// How sliding-window attention weighs the keys a query sees.
+public struct WindowAttentionOptions: Sendable {
+    public var pattern: WindowPattern
+    /// What scores are multiplied by.
+    public var scale: Float
+    public var bias: WindowBias?
+    /// 1 for keys that take part, else 0: [m, n], m dividing batch × heads. A query whose keys are all masked gets the mean
+    /// over all places of its windows, those outside the sequence counting as −1, as in local-attention.
+    public var mask: Tensor?
+    /// Factors of the queries' columns for each window they look at, from the first to the last: [1 + backward + forward,
+    /// d]. With them decay by distance (xpos) needs no copies of keys.
+    public var windowFactors: Tensor?
+    /// Whether a query sees itself only where it sees nothing else (shared queries and keys: Reformer, 2001.04451).
+    public var attendsSelfLast = false
+    /// The probability with which a weight is dropped, and the key it is drawn from; no dropout without a key.
+    public var dropout: Float = 0
+    public var key: RandomKey?
+
+    public init(_ pattern: WindowPattern, scale: Float) {
+        self.pattern = pattern
+        self.scale = scale
+    }
+
+    /// The same with dense tensors, checked against batch × heads, tokens and columns.
+    func checked(_ sequences: Int, _ n: Int, _ d: Int) -> WindowAttentionOptions {
+        var result = self
+        if let bias {
+            let shape = bias.values.shape
+            var fits = !shape.isEmpty && shape[0] > 0 && sequences % shape[0] == 0
+            switch bias {
+            case .byPlace(let values):
+                fits = fits && Array(shape.dropFirst()) == [pattern.window, pattern.window * pattern.windows]
+                result.bias = .byPlace(values.contiguous())
+            case .byDistance(let values, let origin):
+                fits = fits && shape.count == 2 && covers(shape.last ?? 0, origin, n)
+                result.bias = .byDistance(values.contiguous(), origin: origin)
+            }
+            require(
+                fits,
+                "windowAttention: bias \(shape) for \(sequences) sequences of \(n) tokens and windows of "
+                    + "\(pattern.window) × \(pattern.windows)")
+        }
+        if let mask {
+            require(
+                mask.rank == 2 && mask.shape[1] == n && mask.shape[0] > 0 && sequences % mask.shape[0] == 0,
+                "windowAttention: mask \(mask.shape) for \(sequences) sequences of \(n) tokens")
+            result.mask = mask.contiguous()
+        }
+        if let windowFactors {
+            require(
+                windowFactors.shape == [pattern.windows, d],
+                "windowAttention: window factors \(windowFactors.shape), expected [\(pattern.windows), \(d)]")
+            result.windowFactors = windowFactors.contiguous()
+        }
+        if key == nil || dropout == 0 { (result.key, result.dropout) = (nil, 0) }
+        return result
+    }
+
+    /// Whether a bias by distance reaches from the farthest key before to the farthest after.
+    private func covers(_ length: Int, _ origin: Int, _ n: Int) -> Bool {
+        let own = pattern.isExact ? 0 : pattern.window - 1
+        let before = min(pattern.lookBackward * pattern.window + own, max(n - 1, 0))
+        let after = pattern.isCausal ? 0 : min(pattern.lookForward * pattern.window + own, max(n - 1, 0))
+        return origin >= before && length - origin > after
+    }
+
+    /// Whether a tile of queries must lie in one window.
+    var staysInWindow: Bool { windowFactors != nil || bias?.isByPlace == true }
+}

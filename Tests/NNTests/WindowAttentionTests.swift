@@ -1,0 +1,291 @@
+import NN
+import Tensors
+import Testing
+
+/// Sliding-window attention against all n² scores, masked: values, and the gradients of everything.
+@Suite struct WindowAttentionTests {
+    /// What is tried: each case for two layouts.
+    struct Case: CustomTestStringConvertible, Sendable {
+        var pattern: WindowPattern
+        var n: Int
+        var b = 2, h = 2, d = 4, dv = 3
+        var bias = ""
+        var masked = false
+        var factors = false
+        var selfLast = false
+        var testDescription: String {
+            "\(pattern.window) n \(n) \(pattern.isCausal ? "causal" : "") \(pattern.lookBackward)/\(pattern.lookForward) "
+                + "\(pattern.isExact ? "exact" : "") \(bias) \(masked ? "masked" : "") \(factors ? "factors" : "") "
+                + "\(selfLast ? "self last" : "") b \(b) h \(h)"
+        }
+    }
+
+    private static func pattern(_ w: Int, _ causal: Bool, _ back: Int, _ forward: Int, exact: Bool) -> WindowPattern {
+        WindowPattern(window: w, isCausal: causal, lookBackward: back, lookForward: forward, isExact: exact)
+    }
+
+    static let cases: [Case] = {
+        var all: [Case] = []
+        for exact in [false, true] {
+            for (w, back, forward, n) in [(3, 1, 1, 11), (1, 2, 1, 5), (5, 0, 0, 13), (4, 3, 2, 8), (70, 1, 1, 150)] {
+                all.append(Case(pattern: pattern(w, false, back, forward, exact: exact), n: n))
+                all.append(Case(pattern: pattern(w, true, back, 0, exact: exact), n: n, bias: "distance"))
+                all.append(
+                    Case(pattern: pattern(w, true, back, 0, exact: exact), n: n, bias: "place", factors: true))
+                all.append(
+                    Case(pattern: pattern(w, false, back, forward, exact: exact), n: n, bias: "distance", masked: true))
+                all.append(
+                    Case(
+                        pattern: pattern(w, w < 4, back, w < 4 ? 0 : forward, exact: exact), n: n, factors: true,
+                        selfLast: true))
+            }
+            // Sequences that are cut among threads, with keys that two units share; a window of more columns than a tile.
+            all.append(Case(pattern: pattern(16, false, 2, 1, exact: exact), n: 1100, b: 1, h: 1, bias: "distance"))
+            all.append(Case(pattern: pattern(50, true, 1, 0, exact: exact), n: 900, b: 1, h: 1, factors: true))
+            all.append(Case(pattern: pattern(1500, true, 1, 0, exact: exact), n: 1300, b: 1, h: 1, bias: "distance"))
+            all.append(Case(pattern: pattern(600, false, 1, 1, exact: exact), n: 1300, b: 1, h: 1, masked: true))
+        }
+        return all
+    }()
+
+    @Test(arguments: cases, [false, true]) func equalsTheMaskedProduct(_ test: Case, headsFirst: Bool) throws {
+        let dense = DenseAttention(test)
+        // As the caller lays them out; the dense form reads [b, h, n, d].
+        let leaves = dense.inputs.map {
+            ($0.rank == 4 && !headsFirst ? $0.transposed(1, 2).contiguous() : $0).requiringGradient()
+        }
+        func inOrder(_ x: Tensor) -> Tensor { x.rank == 4 && !headsFirst ? x.transposed(1, 2) : x }
+        let ordered = leaves.map(inOrder)
+        let expected = dense.attend(ordered)
+        let options = dense.options(bias: leaves.count > 3 ? leaves[3] : nil)
+        let got = inOrder(windowAttention(leaves[0], leaves[1], leaves[2], headsFirst: headsFirst, options))
+        // Sums of up to 1500 products of numbers about 1 in float32.
+        expectClose(got, expected, 3e-6, "output")
+        let probe = Tensor.normal(expected.shape, key: RandomKey(seed: 9))
+        let (a, b) = (gradients(of: (got * probe).sum()), gradients(of: (expected * probe).sum()))
+        for (leaf, name) in zip(leaves, ["q", "k", "v", "bias"]) {
+            expectClose(try #require(a[leaf]), try #require(b[leaf]), 2e-5, name)
+        }
+    }
+
+    @Test func packedEqualsSeparate() throws {
+        let (b, n, h, d) = (2, 37, 3, 4)
+        let options = WindowAttentionOptions(WindowPattern(window: 5, isCausal: true, isExact: true), scale: 0.5)
+        let qkv = Tensor.normal([b, n, 3 * h * d], key: RandomKey(seed: 1)).requiringGradient()
+        let parts = qkv.reshaped([b, n, 3, h, d])
+        let separate = windowAttention(parts.at(2, 0), parts.at(2, 1), parts.at(2, 2), options).reshaped([b, n, h * d])
+        let packed = windowAttention(packed: qkv, heads: h, options)
+        #expect(packed.values == separate.values)
+        let probe = Tensor.normal(packed.shape, key: RandomKey(seed: 2))
+        let (x, y) = (gradients(of: (packed * probe).sum())[qkv], gradients(of: (separate * probe).sum())[qkv])
+        #expect(try #require(x).values == #require(y).values)
+    }
+
+    /// A query whose keys are all masked gets the mean of its windows' values, places before and after the sequence
+    /// counting as −1 (those that only fill the last window as 0), whatever causality says.
+    @Test func aQueryThatSeesNothingAverages() throws {
+        var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
+        options.mask = Tensor([0, 1, 0, 0, 0], shape: [1, 5])
+        let v = Tensor([1, 2, 4, 8, 16], shape: [1, 5, 1, 1]).requiringGradient()
+        let q = Tensor.ones([1, 5, 1, 1])
+        let got = windowAttention(q, q, v, options)
+        // Tokens 0, 1: slots −2 … 1. Token 1 sees itself. Tokens 2, 3 see token 1. Token 4: slots 2 … 5, of which 5 is 0.
+        let expected: [Float] = [0.25, 2, 2, 2, 7]
+        #expect(got.values == expected)
+        let gradient = try #require(gradients(of: got.sum())[v])
+        #expect(gradient.values == [0.25, 0.25 + 3, 0.25, 0.25, 0.25])
+    }
+
+    /// Every second weight is dropped and the others doubled, in backward the same ones: the output is linear in the
+    /// values, so with them as 0 and 1 both can be read off.
+    @Test func dropoutDropsTheSameInBackward() throws {
+        let (n, w) = (256, 64)
+        var options = WindowAttentionOptions(WindowPattern(window: w, isCausal: true, isExact: true), scale: 0)
+        (options.dropout, options.key) = (0.5, RandomKey(seed: 3))
+        let q = Tensor.ones([1, n, 1, 1])
+        var dropped = 0
+        for key in [0, 10, 70] {
+            let v = Tensor((0..<n).map { $0 == key ? 1 : 0 }, shape: [1, n, 1, 1]).requiringGradient()
+            let output = windowAttention(q, q, v, options)
+            let weights = output.values
+            for query in 0..<n {
+                let seen = options.pattern.isExact && query >= key && query <= key + w
+                let even = Float(1) / Float(min(query, w) + 1)
+                #expect(weights[query] == 0 || seen && abs(weights[query] - 2 * even) < 1e-6)
+                if seen && weights[query] == 0 { dropped += 1 }
+            }
+            let gradient = try #require(gradients(of: output.sum())[v])
+            // The gradient of this key's value is the sum of what it was weighed with.
+            #expect(abs(gradient.values[key] - weights.reduce(0, +)) < 1e-5)
+        }
+        // 195 weights, each dropped with 1/2: six standard deviations are 42.
+        #expect((56...139).contains(dropped))
+        #expect(windowAttention(q, q, q, options).values == windowAttention(q, q, q, options).values)
+    }
+
+    /// Gradients of queries and keys with dropout, which draws the same weights each time, by central differences.
+    @Test func gradientsWithDropout() throws {
+        var options = WindowAttentionOptions(WindowPattern(window: 3, isCausal: false), scale: 0.7)
+        (options.dropout, options.key) = (0.4, RandomKey(seed: 5))
+        let inputs = (0..<3).map { Tensor.normal([1, 7, 2, 2], key: RandomKey(seed: UInt64($0))) }
+        let probe = Tensor.normal([1, 7, 2, 2], key: RandomKey(seed: 4))
+        func loss(_ x: [Tensor]) -> Tensor { (windowAttention(x[0], x[1], x[2], options) * probe).sum() }
+        let leaves = inputs.map { $0.requiringGradient() }
+        let analytic = gradients(of: loss(leaves))
+        let step: Float = 1 / 64
+        for (index, input) in inputs.enumerated() {
+            let gradient = try #require(analytic[leaves[index]]).values
+            for element in input.values.indices {
+                func moved(_ by: Float) -> Float {
+                    var (values, changed) = (input.values, inputs)
+                    values[element] += by
+                    changed[index] = Tensor(values, shape: input.shape)
+                    return loss(changed).item
+                }
+                // Truncation h²/6 f‴ and rounding 1e-6 / 2h are below 1e-3 here.
+                let difference = (moved(step) - moved(-step)) / (2 * step)
+                #expect(abs(difference - gradient[element]) < 2e-3, "input \(index), element \(element)")
+            }
+        }
+    }
+
+    /// A long sequence takes memory by its length alone: no scores are kept, not even one window's for each window.
+    @Test func keepsNoScores() {
+        let (n, w) = (4096, 128)
+        let qkv = Tensor.normal([1, n, 3 * 16], key: RandomKey(seed: 1)).requiringGradient()
+        let options = WindowAttentionOptions(WindowPattern(window: w, isCausal: true, isExact: true), scale: 0.25)
+        let before = MemoryPool.shared.statistics.current
+        let output = windowAttention(packed: qkv, heads: 1, options)
+        let held = MemoryPool.shared.statistics.current - before
+        // The output [n, 16] and the log-sums [n]. Scores [windows, W, 2 W] would be 4 MB.
+        #expect(held < n * 4 * (16 + 1) + 100_000)
+        _ = gradients(of: output.sum())
+    }
+
+    @Test func shapesThatDoNotFitStop() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let x = Tensor.zeros([1, 4, 2, 3])
+            var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
+            options.bias = .byDistance(.zeros([2, 3]), origin: 2)
+            _ = windowAttention(x, x, x, options)
+        }
+        let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(message.contains("windowAttention: bias [2, 3] for 2 sequences of 4 tokens and windows of 2 × 2"))
+    }
+}
+
+/// Expects agreement relative to the largest element.
+private func expectClose(
+    _ a: Tensor, _ b: Tensor, _ tolerance: Float, _ what: String, sourceLocation: SourceLocation = #_sourceLocation
+) {
+    let largest = b.values.reduce(Float.leastNormalMagnitude) { max($0, abs($1)) }
+    #expect(a.shape == b.shape, "\(what)", sourceLocation: sourceLocation)
+    let worst = zip(a.values, b.values).reduce(Float(0)) { worst, pair in
+        let off = abs(pair.0 - pair.1)
+        return off.isNaN ? .infinity : max(worst, off)
+    }
+    #expect(worst <= tolerance * largest, "\(what): off by \(worst) of \(largest)", sourceLocation: sourceLocation)
+}
+
+/// Attention with all n² scores, from single operations on [b, h, n, d].
+private struct DenseAttention {
+    let test: WindowAttentionTests.Case
+    /// q, k, v and a bias, if any.
+    let inputs: [Tensor]
+    private let mask: Tensor?
+    private let factors: Tensor?
+    private var pattern: WindowPattern { test.pattern }
+
+    init(_ test: WindowAttentionTests.Case) {
+        self.test = test
+        func random(_ shape: [Int], _ seed: UInt64) -> Tensor { .normal(shape, key: RandomKey(seed: seed)) }
+        let (b, h, n, w) = (test.b, test.h, test.n, test.pattern.window)
+        var inputs = [
+            random([b, h, n, test.d], 1), random([b, h, n, test.d], 2), random([b, h, n, test.dv], 3),
+        ]
+        if test.bias == "place" { inputs.append(random([h, w, w * test.pattern.windows], 4)) }
+        if test.bias == "distance" { inputs.append(random([h, 2 * DenseAttention.reach(test.pattern) + 1], 4)) }
+        self.inputs = inputs
+        // The own key stays, so that no query sees nothing.
+        mask = test.masked ? (random([b, n], 5) .> -0.5) : nil
+        factors =
+            test.factors
+            ? Tensor.uniform([test.pattern.windows, test.d], low: 0.5, high: 1.5, key: RandomKey(seed: 6)) : nil
+    }
+
+    static func reach(_ pattern: WindowPattern) -> Int {
+        (max(pattern.lookBackward, pattern.lookForward) + 1) * pattern.window
+    }
+
+    func options(bias: Tensor?) -> WindowAttentionOptions {
+        var options = WindowAttentionOptions(pattern, scale: 0.6)
+        if let bias {
+            options.bias = test.bias == "place" ? .byPlace(bias) : .byDistance(bias, origin: Self.reach(pattern))
+        }
+        options.mask = mask.map { maskWithOwn($0) }
+        options.windowFactors = factors
+        options.attendsSelfLast = test.selfLast
+        return options
+    }
+
+    /// Where a mask would leave a query nothing to see, its first visible key takes part all the same.
+    private func maskWithOwn(_ mask: Tensor) -> Tensor {
+        var values = mask.values
+        for row in 0..<test.b {
+            for query in 0..<test.n {
+                let seen = visible(query)
+                if !seen.contains(where: { values[row * test.n + $0] != 0 }) {
+                    values[row * test.n + seen.lowerBound] = 1
+                }
+            }
+        }
+        return Tensor(values, shape: mask.shape)
+    }
+
+    /// By the definition: windows, distances, causality.
+    private func sees(_ i: Int, _ j: Int) -> Bool {
+        let w = pattern.window
+        if pattern.isCausal && j > i { return false }
+        if pattern.isExact {
+            return i - j <= w * pattern.lookBackward && (pattern.isCausal || j - i <= w * pattern.lookForward)
+        }
+        return i / w - j / w <= pattern.lookBackward && j / w - i / w <= pattern.lookForward
+    }
+
+    private func visible(_ i: Int) -> Range<Int> {
+        let keys = (0..<test.n).filter { sees(i, $0) }
+        return keys.first!..<keys.last! + 1
+    }
+
+    private func matrix(_ element: (Int, Int) -> Float) -> Tensor {
+        Tensor((0..<test.n).flatMap { i in (0..<test.n).map { j in element(i, j) } }, shape: [test.n, test.n])
+    }
+
+    func attend(_ x: [Tensor]) -> Tensor {
+        let (n, w) = (test.n, pattern.window)
+        var scores = matrixProduct(x[0], x[1], transposeB: true)
+        if let factors {
+            scores = (0..<pattern.windows).map { place in
+                matrixProduct(x[0] * factors.at(0, place), x[1], transposeB: true)
+                    * matrix { j, i in i / w - j / w + pattern.lookBackward == place ? 1 : 0 }
+            }.reduce(Tensor.zeros(scores.shape), +)
+        }
+        scores = scores * 0.6
+        if x.count > 3 {
+            let width = x[3].shape.dropFirst().reduce(1, *)
+            let places = (0..<n).flatMap { i in
+                (0..<n).map { j -> Int32 in
+                    guard sees(i, j) else { return 0 }
+                    if test.bias == "distance" { return Int32(Self.reach(pattern) + j - i) }
+                    return Int32(i % w * w * pattern.windows + j - (i / w - pattern.lookBackward) * w)
+                }
+            }
+            scores =
+                scores + x[3].reshaped([test.h, width]).taking(TokenTensor(places), axis: 1).reshaped([test.h, n, n])
+        }
+        if test.selfLast { scores = scores + matrix { i, j in i == j ? -1e4 : 0 } }
+        scores = scores + matrix { i, j in sees(i, j) ? 0 : -1e9 }
+        if let mask { scores = scores + ((maskWithOwn(mask) - 1) * 1e9).reshaped([test.b, 1, 1, n]) }
+        return matrixProduct(softmax(scores), x[2])
+    }
+}
