@@ -103,6 +103,11 @@ void az_rms_norm_backward(long rows, long d, const float *x, const float *weight
 void az_gather_rows(long n, long d, const float *table, const int32_t *indices, float *y);           // y: [n, d]
 void az_scatter_add_rows(long n, long d, const int32_t *indices, const float *x, float *table);      // table[i] += x
 
+// MARK: A product with one column: y = alpha W x + beta y (with beta 0, y is not read). W: [rows, cols] with row stride
+// w_row, read once, as fast as memory gives it.
+void az_matrix_vector(long rows, long cols, float alpha, const float *w, long w_row, const float *x, float beta,
+                      float *y);
+
 // MARK: Bias, activation and gate on a panel
 void az_add_bias(long rows, long cols, const float *bias, float *y, long y_row);                     // y[r, :] += bias
 void az_sum_rows(long rows, long cols, const float *x, long x_row, float *y);   // y[:] += sum of rows
@@ -235,4 +240,12 @@ void az_bfloat16_to_float(long n, const uint16_t *x, float *y);
 // hundredfold. Returns the mode before, to be restored: other code on the thread must not notice.
 uint64_t az_flush_denormals(void);
 void az_restore_denormals(uint64_t before);
+// What a loop that waits for another thread does meanwhile.
+static inline void az_pause(void) {
+#if defined(__x86_64__)
+    __asm__ volatile("pause");
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");  // "yield" does nothing on most cores
+#endif
+}
 #endif

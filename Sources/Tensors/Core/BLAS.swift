@@ -47,6 +47,10 @@ public enum BLAS {
             }
             return
         }
+        if m == 1 && b.isTransposed && (!a.isTransposed || a.stride == 1) {
+            az_matrix_vector(n, k, alpha, b.pointer, b.stride, a.pointer, beta, c)
+            return
+        }
         if m == 1 && (b.isTransposed || n >= 16) {
             // One row: a matrix-vector product reads B once, where a general product would first pack it. Some
             // versions scale garbage by beta = 0, which keeps its NaN.

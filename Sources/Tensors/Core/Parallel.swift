@@ -29,7 +29,8 @@ public enum Threads {
 }
 
 /// Runs `body(0) … body(count - 1)` on up to `Threads.count` threads, each taking the next index when it is free.
-/// Bodies must write to places of their own. Do not nest.
+/// Bodies must write to places of their own. Do not nest. The waiting threads of `ThreadTeam` take part; where they work
+/// for somebody else, threads of the system do.
 public func parallelFor(_ count: Int, _ body: (Int) -> Void) {
     _ = Threads.prepared
     let workers = min(Threads.count, count)
@@ -38,18 +39,20 @@ public func parallelFor(_ count: Int, _ body: (Int) -> Void) {
         return
     }
     let next = Atomic<Int>(0)
-    withoutActuallyEscaping(body) { escaping in
-        // The closure is shared only with the threads that this call waits for.
-        nonisolated(unsafe) let body = escaping
-        DispatchQueue.concurrentPerform(iterations: workers) { _ in
-            withDenormalsFlushed {
-                while true {
-                    let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
-                    if index >= count { return }
-                    body(index)
-                }
+    func share() {
+        withDenormalsFlushed {
+            while true {
+                let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+                if index >= count { return }
+                body(index)
             }
         }
+    }
+    if ThreadTeam.shared.run(on: workers, share) { return }
+    withoutActuallyEscaping(share) { escaping in
+        // The closure is shared only with the threads that this call waits for.
+        nonisolated(unsafe) let share = escaping
+        DispatchQueue.concurrentPerform(iterations: workers) { _ in share() }
     }
 }
 

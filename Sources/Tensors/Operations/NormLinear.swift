@@ -55,14 +55,15 @@ private struct NormLinear: Sendable {
         }
         let targets = outputs.map(\.mutablePointer)
         if rows < 16 * Threads.count {
-            let normalized = Tensor(uninitialized: [rows, d])
-            panels.normalize(0..<rows, into: normalized.mutablePointer)
-            project(0..<rows, normalized.pointer, targets, inParallel: true)
+            projectFewRows(targets)
         } else {
             parallelRanges(rows, grain: panelRows(rows)) { range in
                 let panel = Tensor(uninitialized: [range.count, d])
                 panels.normalize(range, into: panel.mutablePointer)
-                project(range, panel.pointer, targets, inParallel: false)
+                for (index, target) in targets.enumerated() {
+                    let width = projections[index].weight.shape[0]
+                    project(range.count, panel.pointer, index, 0..<width, target + range.lowerBound * width)
+                }
             }
         }
         return Tensor.record(
@@ -72,20 +73,35 @@ private struct NormLinear: Sendable {
         }
     }
 
-    private func project(
-        _ range: Range<Int>, _ panel: UnsafePointer<Float>, _ targets: [UnsafeMutablePointer<Float>], inParallel: Bool
-    ) {
-        for (p, target) in zip(projections, targets) {
-            let width = p.weight.shape[0]
-            let place = target + range.lowerBound * width
-            let (a, b) = (BLAS.Operand(panel, stride: d), BLAS.Operand(p.weight.pointer, stride: d, transposed: true))
-            if inParallel {
-                BLAS.multiplyInParallel(range.count, width, d, a, b, place, stride: width)
-            } else {
-                BLAS.multiply(range.count, width, d, a, b, place, stride: width)
+    /// Few rows (decoding): threads share the columns of all projections.
+    private func projectFewRows(_ targets: [UnsafeMutablePointer<Float>]) {
+        let normalized = Tensor(uninitialized: [rows, d])
+        panels.normalize(0..<rows, into: normalized.mutablePointer)
+        let widths = projections.map { $0.weight.shape[0] }
+        let total = widths.reduce(0, +)
+        parallelRanges(total, grain: BLAS.columnGrain(rows, total, d)) { columns in
+            var start = 0
+            for (index, target) in targets.enumerated() {
+                let own = columns.clamped(to: start..<start + widths[index])
+                if !own.isEmpty {
+                    project(rows, normalized.pointer, index, own.lowerBound - start..<own.upperBound - start, target)
+                }
+                start += widths[index]
             }
-            if let bias = p.bias { az_add_bias(range.count, width, bias.pointer, place, width) }
         }
+    }
+
+    /// Columns of a projection of `count` normalised rows. target: the first of these rows, all columns.
+    private func project(
+        _ count: Int, _ panel: UnsafePointer<Float>, _ index: Int, _ columns: Range<Int>,
+        _ target: UnsafeMutablePointer<Float>
+    ) {
+        let (weight, bias) = (projections[index].weight, projections[index].bias)
+        let (width, first) = (weight.shape[0], columns.lowerBound)
+        BLAS.multiply(
+            count, columns.count, d, BLAS.Operand(panel, stride: d),
+            BLAS.Operand(weight.pointer + first * d, stride: d, transposed: true), target + first, stride: width)
+        if let bias { az_add_bias(count, columns.count, bias.pointer + first, target + first, width) }
     }
 
     // MARK: Backward

@@ -1,0 +1,62 @@
+// A matrix times a vector, for decoding: every element of the matrix is used once, so memory sets the pace.
+#include "ckernels.h"
+#include "vector_math.h"
+
+// Elements to fetch ahead: the hardware's own prefetching stops at the end of a page.
+enum { AZ_AHEAD = 1024 };
+
+#define AZ_LOAD(p) (*(const az_unaligned *)(p))
+typedef float az_unaligned __attribute__((ext_vector_type(16), aligned(4)));
+
+// The sum of a vector's elements, pairwise. A macro, as vectors are kept out of parameters.
+#define AZ_ADD_UP(total, vector)                                     \
+    {                                                                \
+        const az_vector all = vector;                                \
+        const __typeof__(all.lo) eight = all.lo + all.hi;            \
+        const __typeof__(eight.lo) four = eight.lo + eight.hi;       \
+        const __typeof__(four.lo) two = four.lo + four.hi;           \
+        total += two.x + two.y;                                      \
+    }
+
+// The products of x with two rows: two streams from memory are faster than one.
+AZ_INLINE void az_two_dots(long n, const float *p, const float *q, const float *x, float *first, float *second) {
+#pragma clang fp contract(fast)
+    az_vector p0 = 0.0f, p1 = 0.0f, q0 = 0.0f, q1 = 0.0f;
+    long j = 0;
+    for (; j + 32 <= n; j += 32) {
+        for (int line = 0; line < 32; line += 16) {
+            __builtin_prefetch(p + j + line + AZ_AHEAD);
+            __builtin_prefetch(q + j + line + AZ_AHEAD);
+        }
+        const az_vector x0 = AZ_LOAD(x + j), x1 = AZ_LOAD(x + j + 16);
+        p0 += AZ_LOAD(p + j) * x0;
+        p1 += AZ_LOAD(p + j + 16) * x1;
+        q0 += AZ_LOAD(q + j) * x0;
+        q1 += AZ_LOAD(q + j + 16) * x1;
+    }
+    float a = 0, b = 0;
+    for (; j < n; j++) {
+        a += p[j] * x[j];
+        b += q[j] * x[j];
+    }
+    AZ_ADD_UP(a, p0 + p1)
+    AZ_ADD_UP(b, q0 + q1)
+    *first = a;
+    *second = b;
+}
+
+AZ_INLINE void az_put(float alpha, float product, float beta, float *y) {
+    *y = alpha * product + (beta == 0 ? 0 : beta * *y);
+}
+
+AZ_KERNEL void az_matrix_vector(long rows, long cols, float alpha, const float *w, long w_row, const float *x,
+                                float beta, float *y) {
+    const long half = (rows + 1) / 2;
+    for (long r = 0; r < half; r++) {
+        const long other = r + half < rows ? r + half : r;  // an odd row is its own partner
+        float a, b;
+        az_two_dots(cols, w + r * w_row, w + other * w_row, x, &a, &b);
+        az_put(alpha, a, beta, y + r);
+        if (other != r) az_put(alpha, b, beta, y + other);
+    }
+}

@@ -1,0 +1,56 @@
+import CKernels
+import Testing
+
+@Suite struct VectorTests {
+    static let rows = [1, 2, 3, 8]
+    static let columns = [0, 1, 15, 16, 31, 32, 33, 100, 1365]
+
+    /// Rows wider than the matrix, with NaN between them.
+    private func matrix(_ rows: Int, _ cols: Int) -> [Float] {
+        let inside = values(rows * cols)
+        return (0..<rows).flatMap { inside[$0 * cols..<($0 + 1) * cols] + [.nan, .nan, .nan] }
+    }
+
+    @Test(arguments: rows, columns) func matrixTimesVector(_ rows: Int, _ cols: Int) {
+        let stride = cols + 3
+        let (w, x, before) = (matrix(rows, cols), values(cols, seed: 2), values(rows, seed: 3))
+        let sums = (0..<rows).map { r in
+            (0..<cols).reduce(0.0) { $0 + Double(w[r * stride + $1]) * Double(x[$1]) }
+        }
+        // Each addition rounds a partial sum of up to 12 by at most 7e-7, in either direction.
+        let tolerance = 1e-6 * (1 + Double(cols).squareRoot())
+        for (alpha, beta) in [(1, 0), (1, 1), (-0.5, 0.75)] as [(Float, Float)] {
+            let y = output(rows, initially: beta == 0 ? nil : before) {
+                az_matrix_vector(rows, cols, alpha, w, stride, x, beta, $0)
+            }
+            let expected = (0..<rows).map {
+                Double(alpha) * sums[$0] + (beta == 0 ? 0 : Double(beta) * Double(before[$0]))
+            }
+            expectClose(y, expected, relative: 2e-7, absolute: tolerance, "alpha \(alpha), beta \(beta)")
+        }
+    }
+
+    /// A row's bits do not depend on the rows it is multiplied with, so not on how threads share them either.
+    @Test(arguments: columns) func eachRowIsOnItsOwn(_ cols: Int) {
+        let (rows, stride) = (7, cols + 3)
+        let (w, x) = (matrix(rows, cols), values(cols, seed: 2))
+        let whole = output(rows) { az_matrix_vector(rows, cols, 1, w, stride, x, 0, $0) }
+        for count in 1...rows {
+            for first in 0...rows - count {
+                let part = w.withUnsafeBufferPointer { w in
+                    output(count) {
+                        az_matrix_vector(count, cols, 1, w.baseAddress! + first * stride, stride, x, 0, $0)
+                    }
+                }
+                expectSame(part, Array(whole[first..<first + count]))
+            }
+        }
+    }
+
+    @Test func specialValues() {
+        var w = values(4 * 40)
+        (w[3], w[40 + 38], w[80 + 20]) = (.nan, .infinity, -.infinity)
+        let y = output(4) { az_matrix_vector(4, 40, 1, w, 40, [Float](repeating: 1, count: 40), 0, $0) }
+        #expect(y[0].isNaN && y[1] == .infinity && y[2] == -.infinity && y[3].isFinite)
+    }
+}
