@@ -2,7 +2,7 @@ import NN
 import Tensors
 
 /// The options of `LocalTransformer`. In JSON they have local-attention's names and defaults, those that it passes on to
-/// its layers included; `true_positions` is ours.
+/// its layers included; `true_positions` and `use_rotary_pos_emb` are ours.
 public struct LocalConfiguration: Sendable {
     /// num_tokens: the vocabulary; nil for the stack of layers alone (`LocalTransformerStack`).
     public var tokens: Int?
@@ -12,7 +12,7 @@ public struct LocalConfiguration: Sendable {
     public var depth: Int
     /// dim, causal (here true by default), dim_head, heads, local_attn_window_size, look_backward, look_forward,
     /// exact_windowsize, qk_rmsnorm, qk_scale, gate_values_per_head, shared_qk, use_xpos, xpos_scale_base, attn_dropout,
-    /// true_positions. The norm before it is always there.
+    /// use_rotary_pos_emb (no effect with the dynamic bias), true_positions. The norm before it is always there.
     public var attention: LocalMHAOptions
     /// ff_mult: the feed-forward's hidden width is ⌊2/3 · dim · mult⌋.
     public var feedForwardMultiple = 4.0
@@ -44,7 +44,7 @@ public struct LocalConfiguration: Sendable {
             depth: try reader.int("depth", in: 0...),
             windowSize: try reader.int("local_attn_window_size", default: 512, in: 1...))
         usesDynamicBias = try reader.bool("use_dynamic_pos_bias", default: false)
-        attention.attention.usesRotary = !usesDynamicBias
+        attention.attention.usesRotary = try reader.bool("use_rotary_pos_emb", default: true) && !usesDynamicBias
         attention.attention.dropout = try reader.double("attn_dropout", default: 0, in: 0..<1)
         try attention.readShared(&reader)
         feedForwardMultiple = try reader.double("ff_mult", default: feedForwardMultiple, in: 0...1024)
@@ -84,7 +84,9 @@ public struct LocalConfiguration: Sendable {
             "num_tokens": tokens.map { .integer($0) } ?? .null, "max_seq_len": .integer(maximumLength),
             "dim": .integer(dimension), "depth": .integer(depth),
             "local_attn_window_size": .integer(attention.attention.windowSize),
-            "use_dynamic_pos_bias": .bool(usesDynamicBias), "attn_dropout": .number(attention.attention.dropout),
+            "use_dynamic_pos_bias": .bool(usesDynamicBias),
+            "use_rotary_pos_emb": .bool(attention.attention.usesRotary),
+            "attn_dropout": .number(attention.attention.dropout),
             "ff_mult": .number(feedForwardMultiple), "ff_dropout": .number(feedForwardDropout),
             "ignore_index": .integer(Int(ignoreIndex)),
             "layers_insert_global_attn": globalLayers.map { .array($0.map { .integer($0) }) } ?? .null,

@@ -70,7 +70,8 @@ public struct LocalLayer: Module {
 
     init(_ configuration: LocalConfiguration, key: RandomKey) {
         var options = configuration.attention
-        (options.normalizesFirst, options.attention.usesRotary) = (true, !configuration.usesDynamicBias)
+        options.normalizesFirst = true
+        if configuration.usesDynamicBias { options.attention.usesRotary = false }
         let attention = LocalMHA(options, key: key.child(0))
         let feedForward = LocalFeedForward(
             configuration.dimension, hidden: configuration.hiddenDimension, dropout: configuration.feedForwardDropout,

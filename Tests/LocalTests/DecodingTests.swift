@@ -1,0 +1,202 @@
+import NN
+import Tensors
+import Testing
+
+@testable import LocalTransformers
+
+/// Token by token equals the whole sequence, at every position, however the tokens are cut into calls.
+@Suite struct DecodingTests {
+    enum Positions: String, CaseIterable, Sendable { case rotary, xpos, dynamic, none }
+
+    /// What varies beside window and positions.
+    struct Options: CustomTestStringConvertible, Sendable {
+        var rmsNorm = false
+        var gates = false
+        var streams = 4
+        var shared = false
+        var window = 4
+        var testDescription: String {
+            "\(rmsNorm ? "qk_rmsnorm " : "")\(gates ? "gates " : "")\(shared ? "shared " : "")\(streams) streams, W \(window)"
+        }
+    }
+
+    private func model(
+        _ exact: Bool, _ back: Int, _ positions: Positions, _ options: Options, length: Int = 40, seed: UInt64 = 1
+    ) -> LocalTransformer {
+        var c = LocalConfiguration(
+            tokens: 11, maximumLength: length, dimension: 12, depth: 2, windowSize: options.window)
+        (c.attention.heads, c.attention.headDimension) = (2, 6)
+        c.attention.attention.lookBackward = back
+        c.attention.attention.isExact = exact
+        c.attention.attention.usesRotary = positions == .rotary || positions == .xpos
+        c.attention.attention.usesXpos = positions == .xpos
+        c.attention.attention.sharesQueriesAndKeys = options.shared
+        c.usesDynamicBias = positions == .dynamic
+        c.attention.normalizesQueriesAndKeys = options.rmsNorm
+        c.attention.gatesHeads = options.gates
+        c.residualStreams = options.streams
+        let model = LocalTransformer(c, key: RandomKey(seed: seed))
+        // Off the initial values: ones and zeros hide wrong paths, and attention that is nearly even hides wrong keys.
+        for (index, entry) in model.trainable.enumerated() {
+            let noise = Tensor.normal(entry.parameter.shape, key: RandomKey(seed: seed + 7).child(index))
+            let large = entry.key.contains("to_qkv") || entry.key.contains("mlp.4")
+            entry.parameter.assign(entry.parameter.value.detached() * (large ? 3 : 1) + noise * 0.2)
+        }
+        return model
+    }
+
+    private func tokens(_ n: Int, seed: UInt64 = 2) -> [Int32] {
+        RandomKey(seed: seed).integers(n).map { Int32($0 % 11) }
+    }
+
+    /// Rounding of some hundred terms in another order, relative to logits of about 1.
+    private func expectClose(_ a: [Float], _ b: [Float], _ what: String) {
+        let largest = b.reduce(Float(1)) { max($0, abs($1)) }
+        let off = zip(a, b).reduce(Float(0)) { worst, pair in
+            let off = abs(pair.0 - pair.1)
+            return off.isNaN ? .infinity : max(worst, off)
+        }
+        #expect(a.count == b.count && off <= 2e-5 * largest, "\(what): off by \(off)")
+    }
+
+    private func expectDecodesAsForward(_ model: LocalTransformer, _ text: [Int32], cuts: [Int]) {
+        let all = model(TokenTensor(text, shape: [1, text.count]))
+        var states = [model.startDecoding()]
+        var start = 0
+        for cut in cuts + [text.count] where cut > start {
+            let logits = model.decode([Array(text[start..<cut])], states: &states)
+            expectClose(logits.values, all.at(0, 0).at(0, cut - 1).values, "position \(cut - 1)")
+            start = cut
+        }
+    }
+
+    static let variants = [
+        Options(), Options(rmsNorm: true), Options(gates: true, streams: 1),
+        Options(rmsNorm: true, gates: true, streams: 2),
+        Options(shared: true), Options(streams: 1, window: 1), Options(rmsNorm: true, window: 7),
+    ]
+    static let kinds = [false, true].flatMap { exact in
+        (0...3).flatMap { back in Positions.allCases.map { (exact, back, $0) } }
+    }
+
+    @Test(arguments: kinds, variants) func equalsTheForward(
+        _ kind: (exact: Bool, back: Int, positions: Positions), _ options: Options
+    ) {
+        let model = model(kind.exact, kind.back, kind.positions, options)
+        let text = tokens(37)
+        expectDecodesAsForward(model, text, cuts: Array(1...37))
+        expectDecodesAsForward(model, text, cuts: [1, 6, 7, 20, 23, 36])
+    }
+
+    /// Windows of more tokens than a tile has rows, and more keys than are worked on together.
+    @Test(arguments: Positions.allCases) func equalsTheForwardInLargeWindows(_ positions: Positions) {
+        let model = model(true, 2, positions, Options(window: 600), length: 2000)
+        expectDecodesAsForward(model, tokens(2000), cuts: [3, 700, 701, 1300, 1999])
+    }
+
+    /// Sequences of unequal length in one call, each at its own place.
+    @Test func decodesRaggedBatches() {
+        let model = model(true, 1, .rotary, Options())
+        let texts = [tokens(9, seed: 3), tokens(30, seed: 4), tokens(1, seed: 5)]
+        let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
+        var states = texts.map { _ in model.startDecoding() }
+        _ = model.decode(texts, states: &states)
+        let logits = model.decode(next, states: &states)
+        for row in texts.indices {
+            let text = texts[row] + next[row]
+            let all = model(TokenTensor(text, shape: [1, text.count]))
+            expectClose(logits.at(0, row).values, all.at(0, 0).at(0, text.count - 1).values, "row \(row)")
+        }
+        #expect(states.map(\.position) == [14, 31, 13])
+    }
+
+    /// A copy of a state is a branch: what one reads the other does not see.
+    @Test func copiesAreBranches() {
+        let model = model(false, 1, .dynamic, Options())
+        var states = [model.startDecoding()]
+        _ = model.decode([tokens(10)], states: &states)
+        var branch = states
+        let first = model.decode([[1, 2, 3]], states: &states)
+        let other = model.decode([[4, 5, 6]], states: &branch)
+        var again = [model.startDecoding()]
+        _ = model.decode([tokens(10)], states: &again)
+        #expect(model.decode([[4, 5, 6]], states: &again).values == other.values)
+        #expect(first.values != other.values)
+    }
+
+    /// Past max_seq_len tokens take the last position's embedding: the same as a model that has learned so many more
+    /// positions, all equal to the last.
+    @Test(arguments: Positions.allCases) func goesOnPastTheLastPosition(_ positions: Positions) {
+        let short = model(true, 1, positions, Options(), length: 10)
+        let long = model(true, 1, positions, Options(), length: 50)
+        for (a, b) in zip(long.state, short.state) where a.key != "pos_emb.weight" {
+            a.parameter.assign(b.parameter.value)
+        }
+        let rows = (0..<50).map { Int32(min($0, 9)) }
+        long.positionEmbedding.weight.assign(short.positionEmbedding.weight.value.detached().taking(TokenTensor(rows)))
+        let text = tokens(50)
+        let all = long(TokenTensor(text, shape: [1, 50]))
+        var states = [short.startDecoding()]
+        for (index, token) in text.enumerated() {
+            let logits = short.decode([[token]], states: &states)
+            expectClose(logits.values, all.at(0, 0).at(0, index).values, "position \(index)")
+        }
+    }
+
+    /// The state, and so the cost of a token, does not grow with the position.
+    @Test func theStateDoesNotGrow() {
+        let model = model(true, 2, .dynamic, Options())
+        var states = [model.startDecoding()]
+        func bytes() -> Int { states[0].rings.reduce(0) { $0 + $1.bytes } }
+        let before = bytes()
+        for _ in 0..<30 { _ = model.decode([tokens(7)], states: &states) }
+        // Two layers of keys and values, 3 windows of 4 tokens, 2 heads of 6 floats.
+        #expect(before == 2 * 2 * 12 * 2 * 6 * 4 && bytes() == before)
+    }
+
+    /// The caller's layers keep their own state; one without it is named.
+    @Test func globalLayersDecode() async {
+        let c = { () -> LocalConfiguration in
+            var c = LocalConfiguration(tokens: 11, maximumLength: 40, dimension: 12, depth: 3, windowSize: 4)
+            (c.attention.heads, c.attention.headDimension, c.globalLayers) = (2, 6, [1, 3])
+            return c
+        }()
+        let model = LocalTransformer(c, key: RandomKey(seed: 1)) { _, key in RunningSum(Linear(12, 12, key: key)) }
+        #expect(model.state.map(\.key).filter { $0.hasPrefix("global_layers") }.count == 2 * 9)
+        expectDecodesAsForward(model, tokens(30), cuts: Array(1...30))
+        expectDecodesAsForward(model, tokens(30), cuts: [4, 21])
+        let tokenwise = LocalTransformer(c, key: RandomKey(seed: 1)) { _, key in
+            TokenwiseLayer(Linear(12, 12, key: key)) { $0($1) }
+        }
+        expectDecodesAsForward(tokenwise, tokens(30), cuts: [4, 5, 21])
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            struct Opaque: GlobalLayer {
+                func callAsFunction(_ x: Tensor, mode: ForwardMode) -> Tensor { x }
+                func collect(into state: inout StateCollector) {}
+            }
+            let c = LocalConfiguration(tokens: 11, maximumLength: 40, dimension: 12, depth: 1, windowSize: 4)
+            _ = LocalTransformer(c, key: RandomKey(seed: 1)) { _, _ in Opaque() }.startDecoding()
+        }
+        let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(message.contains("the global layer before layer 1 (Opaque) cannot be run token by token"))
+    }
+}
+
+/// A global layer with a memory: the mean of everything so far, projected.
+private struct RunningSum: GlobalLayer {
+    let linear: Linear
+
+    init(_ linear: Linear) { self.linear = linear }
+
+    func callAsFunction(_ x: Tensor, mode: ForwardMode) -> Tensor { linear(x.cumulativeSum(axis: 1) * 0.1) }
+
+    func startDecoding() -> (any Sendable)? { Tensor.zeros([1, 12]) }
+
+    func decode(_ x: Tensor, state: inout any Sendable) -> Tensor {
+        let sums = x.cumulativeSum(axis: 0) + (state as! Tensor)
+        state = sums.sliced(0, from: x.shape[0] - 1)
+        return linear(sums * 0.1)
+    }
+
+    func collect(into state: inout StateCollector) { state.add("linear", linear) }
+}
