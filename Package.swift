@@ -76,6 +76,7 @@ let package = Package(
             name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer"], resources: [.copy("Fixtures")]),
         .testTarget(
             name: "LocalTests", dependencies: ["LocalTransformers", "Trainer"], resources: [.copy("Fixtures")]),
+        .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),
     ],
     swiftLanguageModes: [.v6]

@@ -1,12 +1,50 @@
 import FLASHTransformers
 import Foundation
+import NN
 import Tensors
 
-/// FLASH's mixed chunk attention against its masked quadratic form: every pair of tokens, with the attention function
-/// inside a group and a plain product between groups. The numbers are the same; the work grows with n².
+/// Attention against loops over the pairs of tokens.
 enum AttentionCases {
-    static var all: [KernelCase] { [1024, 2048, 4096].map(mixedChunk) }
+    static var all: [KernelCase] { [1024, 2048, 4096].map(mixedChunk) + [1024, 4096].map(window) }
 
+    // MARK: Sliding windows
+
+    private static func window(_ n: Int) -> KernelCase {
+        let (w, d) = (256, 64)
+        let qkv = (0..<3).map { Tensor.normal([1, 1, n, d], key: RandomKey(seed: 26).child($0)) }
+        let values = qkv.map(\.values)
+        let options = WindowAttentionOptions(
+            WindowPattern(window: w, isCausal: true, isExact: true), scale: 1 / Float(d).squareRoot())
+        let pairs = (0..<n).reduce(0) { $0 + min($1, w) + 1 }
+        return KernelCase(
+            name: "attention (window)", size: "n \(n), W \(w), d \(d)", work: .operations(Double(4 * pairs * d)),
+            tolerance: 1e-5,
+            ours: { windowAttention(qkv[0], qkv[1], qkv[2], headsFirst: true, options) },
+            naive: { windowLoops(n, w, d, values) })
+    }
+
+    private static func windowLoops(_ n: Int, _ w: Int, _ d: Int, _ qkv: [[Float]]) -> [Float] {
+        var output = [Float](repeating: 0, count: n * d)
+        let (q, k, v) = (qkv[0], qkv[1], qkv[2])
+        for i in 0..<n {
+            var total: Float = 0
+            for j in max(0, i - w)...i {
+                var score: Float = 0
+                for c in 0..<d { score += q[i * d + c] * k[j * d + c] }
+                // Scores of normal numbers are far from where the exponential overflows.
+                let weight = expf(score / Float(d).squareRoot())
+                total += weight
+                for c in 0..<d { output[i * d + c] += weight * v[j * d + c] }
+            }
+            for c in 0..<d { output[i * d + c] /= total }
+        }
+        return output
+    }
+
+    // MARK: FLASH
+
+    /// FLASH's mixed chunk attention against its masked quadratic form: every pair of tokens, with the attention
+    /// function inside a group and a plain product between groups. The numbers are the same; the work grows with n².
     private static func mixedChunk(_ n: Int) -> KernelCase {
         let (g, s, e) = (128, 64, 64)
         func random(_ shape: [Int], _ seed: UInt64) -> Tensor { .normal(shape, key: RandomKey(seed: seed)) }

@@ -24,7 +24,8 @@ public struct KernelBenchmarks: Encodable {
     public let threads: Int
     public let peakGflops: Double, peakGigabytes: Double
     public let rows: [Row]
-    public var allAgree: Bool { rows.allSatisfy(\.agrees) }
+    public let attention: AttentionLengths
+    public var allAgree: Bool { rows.allSatisfy(\.agrees) && attention.allAgree }
 
     public static func run() -> KernelBenchmarks {
         let peakGflops = measureProductPeak()
@@ -32,7 +33,8 @@ public struct KernelBenchmarks: Encodable {
         let cases = ProductCases.all + RowCases.all + AttentionCases.all
         let rows = cases.map { $0.measure(peakGflops: peakGflops, peakGigabytes: peakGigabytes) }
         return KernelBenchmarks(
-            threads: Threads.count, peakGflops: peakGflops, peakGigabytes: peakGigabytes, rows: rows)
+            threads: Threads.count, peakGflops: peakGflops, peakGigabytes: peakGigabytes, rows: rows,
+            attention: .run())
     }
 
     /// The table for people.
@@ -49,7 +51,7 @@ public struct KernelBenchmarks: Encodable {
                     String(format: "%.0f%%", 100 * row.shareOfPeak),
                     String(format: "%.0e", row.difference) + (row.agrees ? "" : " DISAGREES")))
         }
-        return lines.joined(separator: "\n")
+        return (lines + ["", attention.table()]).joined(separator: "\n")
     }
 
     private func columns(_ cells: String...) -> String {
