@@ -142,10 +142,11 @@ ARCHITECTURES = {
         dict(num_tokens=int, max_seq_len=int, dim=int, depth=int, causal=True, local_attn_window_size=512, dim_head=64,
              heads=8, ff_mult=4.0, attn_dropout=0.0, ff_dropout=0.0, ignore_index=-1, use_xpos=False,
              xpos_scale_base=None, use_dynamic_pos_bias=False, num_residual_streams=4, qk_rmsnorm=False, qk_scale=8.0,
-             exact_windowsize=None, gate_values_per_head=False, look_backward=1, look_forward=None, shared_qk=False),
+             exact_windowsize=None, gate_values_per_head=False, look_backward=1, look_forward=None, shared_qk=False,
+             layers_insert_global_attn=None),
         dict(true_positions=False), "where it is not causal", {},
         dict(local_attn_window_size=(1, 1 << 31), attn_dropout=(0, 1), ff_dropout=(0, 1), look_backward=(0, 1 << 31)),
-        infer_local, local_shapes, dict(xpos_scale_base=float, exact_windowsize=bool, look_forward=int)),
+        infer_local, local_shapes, dict(xpos_scale_base=float, exact_windowsize=bool, look_forward=int, layers_insert_global_attn=list)),
 }
 
 
@@ -177,7 +178,7 @@ def checked(architecture, key, value, where):
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:
-        names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+        names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", list: "a list"}
         raise InputError(f'{where}: "{key}": expected {names[kind]}, found {json.dumps(value)}')
     if key in architecture.choices and value not in architecture.choices[key]:
         raise InputError(f'{where}: "{key}": expected {" or ".join(architecture.choices[key])}, found {json.dumps(value)}')

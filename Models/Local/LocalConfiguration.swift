@@ -37,9 +37,11 @@ public struct LocalConfiguration: Sendable {
     /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
     public init(_ json: JSONValue, file: String) throws {
         var reader = try ConfigurationReader(json, file: file)
+        // Said to be null, not left out.
+        let hasNoTokens = json.objectValue?["num_tokens"] == .null
         self.init(
-            tokens: reader.value("num_tokens") == nil
-                ? try reader.int("num_tokens", in: 1...) : try reader.optionalInt("num_tokens", in: 1...),
+            tokens: hasNoTokens
+                ? try reader.optionalInt("num_tokens", in: 1...) : try reader.int("num_tokens", in: 1...),
             maximumLength: try reader.int("max_seq_len", in: 1...), dimension: try reader.int("dim", in: 1...),
             depth: try reader.int("depth", in: 0...),
             windowSize: try reader.int("local_attn_window_size", default: 512, in: 1...))

@@ -1,0 +1,67 @@
+import NN
+import Tensors
+import Testing
+
+@testable import LocalTransformers
+
+/// Which tokens a position sees.
+@Suite struct CausalityTests {
+    @Test(arguments: Variant.some)
+    func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
+        let model = makeModel(variant)
+        let tokens = randomTokens([2, 23])
+        let before = model(tokens)
+        for t in [0, 3, 4, 12, 22] {
+            let after = model(changed(tokens, at: t))
+            #expect(after.sliced(1, to: t).values == before.sliced(1, to: t).values, "position \(t)")
+            #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)")
+        }
+    }
+
+    /// One layer sees W · look_backward tokens before oneself, or with whole windows up to W − 1 more.
+    @Test(arguments: [0, 1, 2, 3], [true, false])
+    func oneLayerSeesAsFarAsItsWindows(back: Int, exact: Bool) {
+        let window = 3
+        let model = makeModel(Variant(back: back, exact: exact), window: window, depth: 1)
+        let tokens = randomTokens([1, 20])
+        let before = model(tokens)
+        for t in [0, 4, 8] {
+            let after = model(changed(tokens, at: t))
+            let last = exact ? t + window * back : (t / window + back + 1) * window - 1
+            for position in 0..<20 {
+                let isSeen = t <= position && position <= last
+                let isSame = after.at(1, position).values == before.at(1, position).values
+                #expect(isSame == !isSeen, "token \(t), position \(position)")
+            }
+        }
+    }
+
+    @Test(arguments: [0, 1, 2], [true, false])
+    func oneLayerLooksAsFarForward(forward: Int, exact: Bool) {
+        let window = 3
+        let model = makeModel(Variant(exact: exact), causal: false, window: window, depth: 1) {
+            $0.attention.attention.lookForward = forward
+        }
+        let tokens = randomTokens([1, 20])
+        let before = model(tokens)
+        for t in [5, 13, 19] {
+            let after = model(changed(tokens, at: t))
+            let first = exact ? t - window * forward : (t / window - forward) * window
+            let last = exact ? t + window : (t / window + 2) * window - 1
+            for position in 0..<20 {
+                let isSeen = first <= position && position <= last
+                let isSame = after.at(1, position).values == before.at(1, position).values
+                #expect(isSame == !isSeen, "token \(t), position \(position)")
+            }
+        }
+    }
+
+    private func changed(_ tokens: TokenTensor, at t: Int) -> TokenTensor {
+        var result = tokens
+        for row in 0..<tokens.shape[0] {
+            let index = row * tokens.shape[1] + t
+            result.values[index] = (result.values[index] + 1) % Int32(vocabulary)
+        }
+        return result
+    }
+}

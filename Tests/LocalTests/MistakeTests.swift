@@ -1,0 +1,71 @@
+import NN
+import Tensors
+import Testing
+
+@testable import LocalTransformers
+
+/// A programmer's mistake and what the message it stops with must say.
+private struct Mistake {
+    let message: String
+    let make: () -> Void
+
+    init(_ message: String, _ make: @escaping () -> Any) {
+        self.message = message
+        self.make = { _ = make() }
+    }
+}
+
+private func attend(_ shape: [Int], window: Int = 4, callWindow: Int? = nil, dimension: Int? = nil) -> Tensor {
+    var options = LocalAttentionOptions(windowSize: window)
+    options.dimension = dimension
+    let x = Tensor.zeros(shape)
+    return LocalAttention(options)(x, x, x, windowSize: callWindow)
+}
+
+private var mistakes: [Mistake] {
+    [
+        Mistake("LocalAttention: 10 tokens do not fill windows of 4") { attend([1, 10, 2]) },
+        Mistake("LocalAttention: 10 tokens do not fill windows of 4") { attend([1, 2, 10, 2]) },
+        Mistake("LocalAttention: another window size needs xpos") { attend([1, 8, 2], callWindow: 2) },
+        Mistake("LocalAttention: q [8, 2], k [8, 2], v [8, 2]: expected [b, h, n, d] or [b, n, d]") { attend([8, 2]) },
+        Mistake("LocalAttention: rotary positions of dim 4 for heads of 6") { attend([1, 8, 6], dimension: 4) },
+        Mistake("LocalMHA: x [1, 3, 9], expected [b, n, 8]") {
+            LocalMHA(LocalMHAOptions(dimension: 8, windowSize: 4), key: RandomKey(seed: 1))(.zeros([1, 3, 9]))
+        },
+        Mistake("LocalTransformer: x [3, 12], expected [b, n, 12]") { makeModel().stack(.zeros([3, 12])) },
+        Mistake("LocalTransformer: tokens [5], expected [b, n]") { makeModel()(randomTokens([5])) },
+        Mistake("LocalTransformer: 9 tokens, but max_seq_len is 8") {
+            makeModel(maximumLength: 8)(randomTokens([1, 9]))
+        },
+        Mistake("LocalTransformer: no tokens; the layers alone are a LocalTransformerStack") {
+            makeModel { $0.tokens = nil }
+        },
+        Mistake("LocalTransformer.decode: the model is not causal") { makeModel(causal: false).startDecoding() },
+        Mistake("LocalTransformer.decode: 2 sequences for 1 states, each of at least one token") {
+            let model = makeModel()
+            var states = [model.startDecoding()]
+            return model.decode([[1], [2]], states: &states)
+        },
+        Mistake("LocalTransformer.decode: the global layer before layer 2 (Whole) cannot be run token by token") {
+            let configuration = makeModel { $0.globalLayers = [2] }.configuration
+            return LocalTransformer(configuration, key: RandomKey(seed: 1)) { _, _ in Whole() }.startDecoding()
+        },
+    ]
+}
+
+/// A global layer without decoding.
+private struct Whole: GlobalLayer {
+    func callAsFunction(_ x: Tensor, mode: ForwardMode) -> Tensor { x }
+    func collect(into state: inout StateCollector) {}
+}
+
+/// Each in a process of its own, which must fail with the message.
+@Suite struct MistakeTests {
+    @Test(arguments: mistakes.indices) func stops(_ i: Int) async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
+            mistakes[i].make()
+        }
+        let said = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(said.contains(mistakes[i].message), "\(said)")
+    }
+}
