@@ -30,7 +30,7 @@ except ImportError as error:
 EVALUATE = pathlib.Path(__file__).resolve().parent.parent / ".build" / "release" / "Evaluate"
 PEERS = {"flash": flash.FLASHTransformer, "local": local.LocalTransformer}
 MODULES = {"flash": flash, "local": local}
-OWN_OPTIONS = {"flash": ["mask_token_shift", "divide_by_valid_count"], "local": ["true_positions"]}
+OWN_OPTIONS = {"flash": ["mask_token_shift", "divide_by_valid_count"], "local": ["true_positions", "use_rotary_pos_emb"]}
 
 # Both sides are float32, and sums are ordered differently. A gradient that is small beside the file's largest is known
 # less exactly: it is compared at no less than this share of that. The peer's float32 alone is up to 1.4e-6 of the

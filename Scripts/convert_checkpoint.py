@@ -144,7 +144,7 @@ ARCHITECTURES = {
              xpos_scale_base=None, use_dynamic_pos_bias=False, num_residual_streams=4, qk_rmsnorm=False, qk_scale=8.0,
              exact_windowsize=None, gate_values_per_head=False, look_backward=1, look_forward=None, shared_qk=False,
              layers_insert_global_attn=None),
-        dict(true_positions=False), "where it is not causal", {},
+        dict(true_positions=False, use_rotary_pos_emb=True), "where it is not causal", {},
         dict(local_attn_window_size=(1, 1 << 31), attn_dropout=(0, 1), ff_dropout=(0, 1), look_backward=(0, 1 << 31)),
         infer_local, local_shapes, dict(xpos_scale_base=float, exact_windowsize=bool, look_forward=int, layers_insert_global_attn=list)),
 }

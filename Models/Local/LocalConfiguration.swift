@@ -46,9 +46,11 @@ public struct LocalConfiguration: Sendable {
             depth: try reader.int("depth", in: 0...),
             windowSize: try reader.int("local_attn_window_size", default: 512, in: 1...))
         usesDynamicBias = try reader.bool("use_dynamic_pos_bias", default: false)
-        attention.attention.usesRotary = try reader.bool("use_rotary_pos_emb", default: true) && !usesDynamicBias
+        let rotates = try reader.bool("use_rotary_pos_emb", default: true)
+        attention.attention.usesRotary = rotates && !usesDynamicBias  // then heads must have an even width
         attention.attention.dropout = try reader.double("attn_dropout", default: 0, in: 0..<1)
         try attention.readShared(&reader)
+        attention.attention.usesRotary = rotates
         feedForwardMultiple = try reader.double("ff_mult", default: feedForwardMultiple, in: 0...1024)
         feedForwardDropout = try reader.double("ff_dropout", default: 0, in: 0..<1)
         ignoreIndex = Int32(try reader.int("ignore_index", default: -1, in: Int(Int32.min)...Int(Int32.max)))

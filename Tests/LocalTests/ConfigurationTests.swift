@@ -26,6 +26,7 @@ import Testing
             "num_residual_streams": .integer(4), "qk_rmsnorm": .bool(false), "qk_scale": .number(8),
             "exact_windowsize": .bool(true), "gate_values_per_head": .bool(false), "look_backward": .integer(1),
             "look_forward": .null, "shared_qk": .bool(false), "true_positions": .bool(false),
+            "use_rotary_pos_emb": .bool(true),
         ]
         #expect(json == expected.merging(Self.least) { $1 })
         #expect(try read([:]).hiddenDimension == 21)
@@ -41,6 +42,7 @@ import Testing
             "num_residual_streams": .integer(2), "qk_rmsnorm": .bool(true), "qk_scale": .number(3.5),
             "exact_windowsize": .bool(false), "gate_values_per_head": .bool(true), "look_backward": .integer(2),
             "look_forward": .integer(3), "shared_qk": .bool(true), "true_positions": .bool(true),
+            "use_rotary_pos_emb": .bool(false),
         ]
         let json = try read(changes.mapValues { $0 }).json
         #expect(json == .object(changes))
@@ -95,8 +97,15 @@ import Testing
         #expect(noObject?.message.hasPrefix("config.json: expected a JSON object") == true)
     }
 
-    @Test func aDynamicBiasTakesHeadsOfAnyWidth() throws {
+    @Test func onlyRotaryPositionsNeedHeadsOfAnEvenWidth() throws {
         #expect(try read(["dim_head": .integer(7), "use_dynamic_pos_bias": .bool(true)]).attention.headDimension == 7)
+        #expect(try read(["dim_head": .integer(7), "use_rotary_pos_emb": .bool(false)]).attention.headDimension == 7)
+    }
+
+    @Test func aDynamicBiasLeavesOtherOptionsAsTheyAre() throws {
+        let json = try read(["use_dynamic_pos_bias": .bool(true)]).json
+        #expect(json.objectValue?["use_rotary_pos_emb"] == .bool(true))
+        #expect(try LocalConfiguration(json, file: "again").json == json)
     }
 
     @Test func layersHaveTheirOwnOptions() throws {
