@@ -17,8 +17,6 @@ final class StreamPlace: Sendable {
 
     /// The number of vectors that the streams are sums of.
     var sourceCount: Int { weights.shape[weights.rank - 2] }
-    /// From one row's weights to the next one's.
-    var weightStride: Int { weights.rank == 2 ? 0 : sourceCount * streams }
 
     init(streams: Int, node: Tensor, sources: [Tensor], weights: Tensor) {
         self.streams = streams
@@ -44,21 +42,21 @@ final class StreamPlace: Sendable {
         self.init(streams: streams, node: node, sources: [stored], weights: identity)
     }
 
+    /// The weights as kernels take them.
+    var rowWeights: RowPointer { RowPointer(weights.pointer, row: weights.rank == 2 ? 0 : sourceCount * streams) }
+
     /// Rows whose streams stay in the innermost cache, together with the connection's directions: 16 KB.
     var panel: Int { min(64, max(1, (16 << 10) / (4 * streams * d))) }
 
-    /// Calls `body` in parallel with ranges of rows and their number; they depend on the shape alone.
-    func parallel(_ body: (Range<Int>, Int) -> Void) {
-        parallelRanges(rows, grain: grain) { body($0, $0.lowerBound / grain) }
-    }
-    var ranges: Int { (rows + grain - 1) / grain }
     private var grain: Int { 16 * panel }
 
-    /// Calls `body` with the first row and the number of rows of each panel of a range.
-    func panels(_ range: Range<Int>, _ body: (Int, Int) -> Void) {
-        for row in stride(from: range.lowerBound, to: range.upperBound, by: panel) {
-            body(row, min(panel, range.upperBound - row))
-        }
+    /// The number of ranges that rows are divided into.
+    var ranges: Int { (rows + grain - 1) / grain }
+
+    /// Calls `body` in parallel with ranges of rows and their number; they depend on the shape alone.
+    func parallel(_ body: (Range<Int>, Int) -> Void) {
+        let grain = grain
+        parallelRanges(rows, grain: grain) { body($0, $0.lowerBound / grain) }
     }
 }
 
@@ -76,63 +74,33 @@ final class StreamStep: Sendable {
         self.branch = branch.contiguous()
     }
 
+    /// The weights as kernels take them.
+    var rowWeights: RowPointer { RowPointer(weights.pointer, row: place.streams * (place.streams + 2)) }
+
     /// The next place: its sources are this one's and the branch.
     func next() -> StreamPlace {
         let (s, c, p) = (place.streams, place.streams + 2, place.sourceCount)
         let next = Tensor(uninitialized: [place.rows, p + 1, s])
+        let (target, before, connection) = (next.mutablePointer, place.rowWeights, rowWeights)
         place.parallel { range, _ in
             let (row, n) = (range.lowerBound, range.count)
-            let connection = weights.pointer + row * s * c
-            let target = next.mutablePointer + row * (p + 1) * s
-            let before = place.weights.pointer + row * place.weightStride
-            az_small_products(
-                n, p, s, s, before, place.weightStride, s, 1, connection + 1, s * c, c, target, (p + 1) * s, s)
-            az_copy_2d(n, s, connection + s + 1, s * c, c, target + p * s, (p + 1) * s, 1)
+            let (w, y) = (connection[row], target + row * (p + 1) * s)
+            az_small_products(n, p, s, s, before[row], before.row, s, 1, w + 1, s * c, c, y, (p + 1) * s, s)
+            az_copy_2d(n, s, w + s + 1, s * c, c, y + p * s, (p + 1) * s, 1)
         }
         let source = branch.detached().reshaped([place.rows, 1, place.d])
         return StreamPlace(streams: s, node: place.node, sources: place.sources + [source], weights: next)
     }
-
-    /// From ∂R' to the gradients of the mixing weights. products: ⟨source_p, ∂R'_t⟩ for the P + 1 sources of the next
-    /// place, [n, P + 1, S]; gradient: [n, S, c], whose first column (what the sub-layer reads) is left 0.
-    func weightGradients(
-        _ row: Int, _ n: Int, _ products: UnsafePointer<Float>, _ gradient: UnsafeMutablePointer<Float>
-    ) {
-        let (s, c, p) = (place.streams, place.streams + 2, place.sourceCount)
-        let before = place.weights.pointer + row * place.weightStride
-        az_fill(n * s * c, 0, gradient)
-        az_small_products(
-            n, s, p, s, before, place.weightStride, 1, s, products, (p + 1) * s, s, gradient + 1, s * c, c)
-        az_copy_2d(n, s, products + p * s, (p + 1) * s, 1, gradient + s + 1, s * c, c)
-    }
 }
 
-/// One vector for each row of several arrays, as kernels take them, from some row on.
-struct RowVectors {
-    private(set) var items: [az_vectors] = []
-    var count: Int { items.count }
-
-    /// Of dense arrays [rows, any, d], from a row on.
-    init(_ tensors: [Tensor], from row: Int) {
-        for tensor in tensors { add(tensor.pointer, tensor.shape[1], tensor.shape[2], from: row) }
-    }
-
-    /// Of an array [rows, count, d].
-    init(_ first: UnsafePointer<Float>, _ count: Int, _ d: Int, from row: Int = 0) { add(first, count, d, from: row) }
-
-    /// Vectors [count, d] that are the same in all rows.
-    init(common first: UnsafePointer<Float>, _ count: Int, _ d: Int) { addCommon(first, count, d) }
-
-    mutating func add(_ first: UnsafePointer<Float>, _ count: Int, _ d: Int, from row: Int = 0) {
-        for index in 0..<count { items.append(az_vectors(first: first + (row * count + index) * d, row: count * d)) }
-    }
-
-    mutating func addCommon(_ first: UnsafePointer<Float>, _ count: Int, _ d: Int) {
-        for index in 0..<count { items.append(az_vectors(first: first + index * d, row: 0)) }
-    }
-
-    /// Goes on by some rows.
-    mutating func advance(_ rows: Int, only part: Range<Int>? = nil) {
-        for index in part ?? items.indices { items[index].first += rows * items[index].row }
-    }
+/// Adds up the gradient of a step's weights [n, S, c] from ∂R after it: `products` are ⟨source_p, ∂R_t⟩ for the P sources
+/// before the step and its branch, [n, P + 1, S]. The first column, what the sub-layer reads, is left 0.
+func stepGradient(
+    _ n: Int, _ s: Int, _ p: Int, before: UnsafePointer<Float>, row: Int, products: UnsafePointer<Float>,
+    _ gradient: UnsafeMutablePointer<Float>
+) {
+    let c = s + 2
+    az_fill(n * s * c, 0, gradient)
+    az_small_products(n, s, p, s, before, row, 1, s, products, (p + 1) * s, s, gradient + 1, s * c, c)
+    az_copy_2d(n, s, products + p * s, (p + 1) * s, 1, gradient + s + 1, s * c, c)
 }

@@ -51,13 +51,12 @@ final class StreamReading: Sendable {
         let (rows, s, d) = (place.rows, place.streams, place.d)
         let input = Tensor(uninitialized: shape)
         let stored = isLong ? Tensor(uninitialized: [rows, s, d]) : nil
-        place.parallel { range, _ in forward(range, input, stored) }
-        let node = Tensor(Float.nan).expanded(to: [rows, s, d])
+        forward(input.mutablePointer, stored?.mutablePointer)
         let previous = before.map { [$0.place.node, $0.weights, $0.branch] } ?? [place.node]
-        let outputs = Tensor.record(
-            "hyperConnection", outputs: [node, weights, input], inputs: previous + connection.inputs
-        ) { gradients, slots in
-            StreamReadingBackward(self, gradients, slots).run()
+        let inputs = previous + connection.inputs
+        let node = Tensor.records(inputs) ? Tensor(Float.nan).expanded(to: [rows, s, d]) : place.node
+        let outputs = Tensor.record("hyperConnection", outputs: [node, weights, input], inputs: inputs) {
+            StreamReadingBackward(self, $0, $1).run()
         }
         let next =
             stored.map { StreamPlace(stored: $0, node: outputs[0]) }
@@ -65,31 +64,35 @@ final class StreamReading: Sendable {
         return (outputs[2], next, outputs[1])
     }
 
-    private func forward(_ range: Range<Int>, _ input: Tensor, _ stored: Tensor?) {
-        let (s, d, c) = (place.streams, place.d, connection.width)
-        let scratch = Tensor(uninitialized: [min(place.panel, range.count), stored == nil ? s * d + s : s])
-        let squares = scratch.mutablePointer
-        let target = stored.map { $0.mutablePointer + range.lowerBound * s * d }
-        var streams = target ?? squares + min(place.panel, range.count) * s
-        var sources = RowVectors(place.sources, from: range.lowerBound)
-        var vectors = RowVectors(streams, s, d)
-        let directions = RowVectors(common: tables.directions.pointer, c, d)
-        place.panels(range) { row, n in
-            let mixing = place.weights.pointer + row * place.weightStride
-            az_mix_rows(
-                n, d, sources.count, s, sources.items, mixing, place.weightStride, s, 1, nil, streams)
-            let a = arguments.mutablePointer + row * s * c
-            let w = weights.mutablePointer + row * s * c
-            az_dot_rows(n, d, s, c, vectors.items, directions.items, a, squares)
-            az_cosine_weights_forward(
-                n, s, c, smallestLength, squares, tables.gain.pointer, tables.shift.pointer, a,
-                inverse.mutablePointer + row * s, w)
-            az_mix_rows(n, d, s, 1, vectors.items, w, s * c, c, 1, nil, input.mutablePointer + row * d)
-            sources.advance(n)
-            if stored != nil {
-                streams += n * s * d
-                vectors.advance(n)
+    private func forward(_ input: UnsafeMutablePointer<Float>, _ stored: UnsafeMutablePointer<Float>?) {
+        let (s, d, c, panel) = (place.streams, place.d, connection.width, place.panel)
+        let (mixing, directions) = (place.rowWeights, tables.directions.pointer)
+        let (gain, shift) = (tables.gain.pointer, tables.shift.pointer)
+        let arguments = MutableRowPointer(arguments.mutablePointer, row: s * c)
+        let weights = MutableRowPointer(weights.mutablePointer, row: s * c)
+        let inverse = MutableRowPointer(inverse.mutablePointer, row: s)
+        place.parallel { range, _ in
+            let height = min(panel, range.count)
+            let scratch = Tensor(uninitialized: [height, stored == nil ? s * d + s : s])
+            let squares = scratch.mutablePointer
+            var streams = stored.map { $0 + range.lowerBound * s * d } ?? squares + height * s
+            let sources = RowVectors(place.sources, from: range.lowerBound)
+            let vectors = RowVectors(streams, s, d)
+            let common = RowVectors(common: directions, c, d)
+            for row in stride(from: range.lowerBound, to: range.upperBound, by: panel) {
+                let n = min(panel, range.upperBound - row)
+                sources.mix(n, d, outputs: s, mixing[row], (mixing.row, s, 1), streams)
+                vectors.dots(n, d, common, arguments[row], squares: squares)
+                az_cosine_weights_forward(
+                    n, s, c, smallestLength, squares, gain, shift, arguments[row], inverse[row], weights[row])
+                vectors.mix(n, d, outputs: 1, weights[row], (s * c, c, 1), input + row * d)
+                sources.advance(n)
+                if stored != nil {
+                    streams += n * s * d
+                    vectors.advance(n)
+                }
             }
+            withExtendedLifetime(scratch) {}
         }
     }
 }
