@@ -23,9 +23,9 @@ public struct HyperConnection: Module {
     public let gamma: Parameter
 
     /// The number of streams.
-    public var streams: Int { staticBeta.count }
+    public let streams: Int
     /// The number of features.
-    public var dimension: Int { gamma.count }
+    public let dimension: Int
 
     /// - Parameters:
     ///   - streams: S ≥ 1.
@@ -35,6 +35,8 @@ public struct HyperConnection: Module {
         require(
             streams > 0 && dimension > 0,
             "HyperConnection: \(streams) streams of \(dimension) features; expected at least 1 of each")
+        self.streams = streams
+        self.dimension = dimension
         let drawn = Int(key.integers(1)[0] % UInt64(streams))
         let first = firstStream.map { ($0 % streams + streams) % streams } ?? drawn
         var alpha = [Float](repeating: 0, count: streams * (streams + 1))

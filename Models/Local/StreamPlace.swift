@@ -14,15 +14,15 @@ final class StreamPlace: Sendable {
     let sources: [Tensor]
     /// [rows, P, S], or [P, S], the same for all rows.
     let weights: Tensor
-
-    /// The number of vectors that the streams are sums of.
-    var sourceCount: Int { weights.shape[weights.rank - 2] }
+    /// The number of vectors that the streams are sums of: P.
+    let sourceCount: Int
 
     init(streams: Int, node: Tensor, sources: [Tensor], weights: Tensor) {
         self.streams = streams
         self.node = node
         self.sources = sources
         self.weights = weights
+        sourceCount = weights.shape[weights.rank - 2]
         d = sources[0].shape[2]
         rows = sources[0].shape[0]
     }

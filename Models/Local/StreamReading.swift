@@ -52,16 +52,20 @@ final class StreamReading: Sendable {
         let input = Tensor(uninitialized: shape)
         let stored = isLong ? Tensor(uninitialized: [rows, s, d]) : nil
         forward(input.mutablePointer, stored?.mutablePointer)
+        func next(_ node: Tensor) -> StreamPlace {
+            stored.map { StreamPlace(stored: $0, node: node) }
+                ?? StreamPlace(streams: s, node: node, sources: place.sources, weights: place.weights)
+        }
+        // Listing all inputs takes a while when there is one row; where a trained tensor is not recorded, nothing is.
+        guard Tensor.records([connection.staticAlpha.value]) else { return (input, next(place.node), weights) }
         let previous = before.map { [$0.place.node, $0.weights, $0.branch] } ?? [place.node]
-        let inputs = previous + connection.inputs
-        let node = Tensor.records(inputs) ? Tensor(Float.nan).expanded(to: [rows, s, d]) : place.node
-        let outputs = Tensor.record("hyperConnection", outputs: [node, weights, input], inputs: inputs) {
+        let node = Tensor(Float.nan).expanded(to: [rows, s, d])
+        let outputs = Tensor.record(
+            "hyperConnection", outputs: [node, weights, input], inputs: previous + connection.inputs
+        ) {
             StreamReadingBackward(self, $0, $1).run()
         }
-        let next =
-            stored.map { StreamPlace(stored: $0, node: outputs[0]) }
-            ?? StreamPlace(streams: s, node: outputs[0], sources: place.sources, weights: place.weights)
-        return (outputs[2], next, outputs[1])
+        return (outputs[2], next(outputs[0]), outputs[1])
     }
 
     private func forward(_ input: UnsafeMutablePointer<Float>, _ stored: UnsafeMutablePointer<Float>?) {

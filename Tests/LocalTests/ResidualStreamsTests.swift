@@ -194,4 +194,31 @@ import Testing
         #expect(y.values == x.values.map { 4 * $0 })
         #expect(gradients(of: y, seed: .ones([2, 3]))[x]?.values == [4, 4, 4, 4, 4, 4])
     }
+
+    @Test func mistakesStop() async {
+        func expectStop(
+            _ result: ExitTest.Result?, _ message: String, sourceLocation: SourceLocation = #_sourceLocation
+        ) {
+            let said = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+            #expect(said.contains(message), "\(said)", sourceLocation: sourceLocation)
+        }
+        let unlike = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let connection = HyperConnection(streams: 2, dimension: 4, key: RandomKey(seed: 1))
+            _ = ResidualStreams(.zeros([5, 3]), streams: 2).read(connection)
+        }
+        expectStop(unlike, "a connection of 2 streams of 4 features for 2 of 3")
+        let none = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            _ = ResidualStreams(.zeros([5, 3]), streams: 2).read(nil)
+        }
+        expectStop(none, "several streams are read through a connection")
+        let unanswered = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let connection = HyperConnection(streams: 2, dimension: 3, key: RandomKey(seed: 1))
+            _ = ResidualStreams(.zeros([5, 3]), streams: 2).read(connection).rest.reduced()
+        }
+        expectStop(unanswered, "has read the streams and added nothing yet")
+        let misshaped = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            _ = ResidualStreams(.zeros([5, 3]), streams: 1).adding(.zeros([5, 4]))
+        }
+        expectStop(misshaped, "adding: [5, 4] to streams of shape [5, 3]")
+    }
 }

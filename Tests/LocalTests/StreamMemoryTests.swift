@@ -29,7 +29,7 @@ import Testing
             // a, w, 1/|R| and the mixing: 4 · 6 · 2 + 4 + at most 9 · 4 floats a row, and the connection's tables.
             let weights = 24 * (rows * (52 + 36) + 6 * d + 48) * 4
             require(kept <= 4 * place + inputs + weights, "\(kept) bytes are kept, \(place) is one place")
-            // Half of the places, all told, which is what the issue asks for at most.
+            // All told less than half of the places.
             require(kept <= 25 * place / 2 + inputs, "\(kept) bytes are kept, \(place) is one place")
             pool.resetPeak()
             let all = gradients(of: y, seed: seed)
