@@ -4,10 +4,12 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 
 import torch
 from fixtures.common import move_off_initial_values
 from flash_pytorch import FLASHTransformer
+from local_attention import LocalTransformer
 from safetensors.torch import load_file, save_file
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
@@ -17,16 +19,46 @@ EXECUTABLES = SCRIPTS.parent / ".build" / "release"
 # place or a wrong keyword is worth more than 1e-2.
 TOLERANCE = 2e-5
 
-# Everything that shapes do not say is off its default in one of them.
-PEERS = [
-    ("state_dict", "", dict(num_tokens=11, dim=12, depth=2)),
-    ("model", "module.", dict(num_tokens=9, dim=10, depth=3, causal=True, group_size=5, query_key_dim=36,
-     expansion_factor=1.5, norm_type="layernorm", shift_tokens=False, laplace_attn_fn=True, attn_dropout=0.1)),
-    ("model_state_dict", "module.net.", dict(num_tokens=8, dim=14, depth=1, group_size=4, query_key_dim=6,
-     expansion_factor=0.7, reduce_group_non_causal_attn=False)),
-    (None, "_orig_mod.", dict(num_tokens=30, dim=16, depth=2, causal=True, group_size=16)),
-]
-INFERRED = {"num_tokens", "dim", "depth", "query_key_dim", "expansion_factor", "norm_type"}
+
+@dataclass(frozen=True)
+class Peer:
+    kind: type
+    # What wraps a checkpoint, what stands before its keys, and the model's keywords. Everything that shapes do not say is
+    # off its default in one of them.
+    checkpoints: list
+    inferred: set  # keywords that shapes and keys say
+    defaults: str  # said of good.pt, whose keywords are `small`
+    small: dict
+
+
+PEERS = {
+    "flash": Peer(
+        FLASHTransformer,
+        [("state_dict", "", dict(num_tokens=11, dim=12, depth=2)),
+         ("model", "module.", dict(num_tokens=9, dim=10, depth=3, causal=True, group_size=5, query_key_dim=36,
+          expansion_factor=1.5, norm_type="layernorm", shift_tokens=False, laplace_attn_fn=True, attn_dropout=0.1)),
+         ("model_state_dict", "module.net.", dict(num_tokens=8, dim=14, depth=1, group_size=4, query_key_dim=6,
+          expansion_factor=0.7, reduce_group_non_causal_attn=False)),
+         (None, "_orig_mod.", dict(num_tokens=30, dim=16, depth=2, causal=True, group_size=16))],
+        {"num_tokens", "dim", "depth", "query_key_dim", "expansion_factor", "norm_type"},
+        "group_size=256 causal=false attn_dropout=0.0 shift_tokens=true laplace_attn_fn=false",
+        dict(num_tokens=9, dim=10, depth=1)),
+    "local": Peer(
+        LocalTransformer,
+        [("state_dict", "", dict(num_tokens=11, max_seq_len=40, dim=12, depth=2)),
+         ("model", "module.", dict(num_tokens=9, max_seq_len=40, dim=10, depth=3, local_attn_window_size=5, dim_head=6,
+          heads=3, ff_mult=2, use_xpos=True, xpos_scale_base=9, num_residual_streams=2, look_backward=2,
+          exact_windowsize=False, attn_dropout=0.1, ff_dropout=0.2, ignore_index=-100)),
+         ("model_state_dict", "module.net.", dict(num_tokens=8, max_seq_len=37, dim=9, depth=1, dim_head=5, heads=2,
+          causal=False, local_attn_window_size=37, look_forward=0, use_dynamic_pos_bias=True)),
+         (None, "_orig_mod.", dict(num_tokens=30, max_seq_len=64, dim=16, depth=2, dim_head=4, heads=2,
+          num_residual_streams=1, qk_rmsnorm=True, qk_scale=5, gate_values_per_head=True, shared_qk=True,
+          local_attn_window_size=8))],
+        {"num_tokens", "max_seq_len", "dim", "depth", "dim_head", "heads", "ff_mult", "num_residual_streams",
+         "qk_rmsnorm", "gate_values_per_head", "use_dynamic_pos_bias"},
+        "causal=true local_attn_window_size=512 attn_dropout=0.0 ff_dropout=0.0 ignore_index=-1 use_xpos=false",
+        dict(num_tokens=9, max_seq_len=20, dim=10, depth=1)),
+}
 
 
 def fail(message):
@@ -45,8 +77,8 @@ def succeed(*command, folder):
     return output
 
 
-def convert(*arguments, folder):
-    return succeed(sys.executable, SCRIPTS / "convert_checkpoint.py", "flash", *arguments, folder=folder)
+def convert(model, *arguments, folder):
+    return succeed(sys.executable, SCRIPTS / "convert_checkpoint.py", model, *arguments, folder=folder)
 
 
 def refuses(message, *arguments, folder, model="flash"):
@@ -84,20 +116,20 @@ def same_bits(name, got, expected):
     print(f"{name}: not a bit has changed")
 
 
-def from_here(folder):
+def from_here(name, folder):
     """A run made here, to the peer and back."""
     (folder / "text.txt").write_text("".join(f"{i} swans on the river, {i % 7} herons\n" for i in range(400)))
-    succeed(EXECUTABLES / "Train", "--model", "flash", "--preset", "tiny", "--data", "text.txt", "--steps", "5",
+    succeed(EXECUTABLES / "Train", "--model", name, "--preset", "tiny", "--data", "text.txt", "--steps", "5",
             "--sample-every", "0", "--out", "run", folder=folder)
     (folder / "there").mkdir()
     (folder / "back").mkdir()
-    convert("run", "there/model.pt", folder=folder)
+    convert(name, "run", "there/model.pt", folder=folder)
     config = json.loads((folder / "there" / "config.json").read_text())
-    model = FLASHTransformer(**config)
+    model = PEERS[name].kind(**config)
     model.load_state_dict(torch.load(folder / "there" / "model.pt", weights_only=True), strict=True)
-    tokens = torch.randint(0, config["num_tokens"], (2, 150))
+    tokens = torch.randint(0, config["num_tokens"], (2, min(150, config.get("max_seq_len", 150))))
     compare("a run in the peer", our_logits(tokens, "--run", "run", folder=folder), peer_logits(model, tokens))
-    convert("there/model.pt", "back/weights.safetensors", "--config", "there/config.json", folder=folder)
+    convert(name, "there/model.pt", "back/weights.safetensors", "--config", "there/config.json", folder=folder)
     same_bits("the run there and back", load_file(folder / "back" / "weights.safetensors"),
               load_file(folder / "run" / "weights.safetensors"))
     if json.loads((folder / "back" / "config.json").read_text()) != run_configuration(folder):
@@ -108,31 +140,33 @@ def run_configuration(folder):
     return json.loads((folder / "run" / "config.json").read_text())["configuration"]
 
 
-def from_the_peer(number, wrapping, prefix, config, folder):
+def from_the_peer(name, number, folder):
     """A checkpoint of the peer, to here and back."""
-    model = FLASHTransformer(**config)
+    peer = PEERS[name]
+    wrapping, prefix, config = peer.checkpoints[number]
+    model = peer.kind(**config)
     move_off_initial_values(model)
     state = {prefix + key: value for key, value in model.state_dict().items()}
     torch.save({wrapping: state, "epoch": 3} if wrapping else state, folder / "model.pt")
-    said = [f"--set={key}={json.dumps(value)}" for key, value in config.items() if key not in INFERRED]
+    said = [f"--set={key}={json.dumps(value)}" for key, value in config.items() if key not in peer.inferred]
     here = folder / f"here-{number}"
     here.mkdir()
-    convert("model.pt", here / "weights.safetensors", *said, folder=folder)
+    convert(name, "model.pt", here / "weights.safetensors", *said, folder=folder)
     tokens = torch.randint(0, config["num_tokens"], (3, 37))
-    source = ["--model", "flash", "--config", here / "config.json", "--weights", here / "weights.safetensors"]
-    compare(f"peer {number} here", our_logits(tokens, *source, folder=folder), peer_logits(model, tokens))
+    source = ["--model", name, "--config", here / "config.json", "--weights", here / "weights.safetensors"]
+    compare(f"peer {number + 1} here", our_logits(tokens, *source, folder=folder), peer_logits(model, tokens))
     back = folder / f"back-{number}"
     back.mkdir()
-    convert(here / "weights.safetensors", back / "model.pt", folder=folder)
-    same_bits(f"peer {number} here and back", torch.load(back / "model.pt", weights_only=True), model.state_dict())
-    FLASHTransformer(**json.loads((back / "config.json").read_text())).load_state_dict(
+    convert(name, here / "weights.safetensors", back / "model.pt", folder=folder)
+    same_bits(f"peer {number + 1} here and back", torch.load(back / "model.pt", weights_only=True), model.state_dict())
+    peer.kind(**json.loads((back / "config.json").read_text())).load_state_dict(
         torch.load(back / "model.pt", weights_only=True))
 
 
 def bad_input(folder):
-    model = FLASHTransformer(num_tokens=9, dim=10, depth=1)
+    """Messages, the same whatever the model: shown with flash, in the folder of its run."""
+    model = FLASHTransformer(**PEERS["flash"].small)
     state = model.state_dict()
-    (folder / "bad").mkdir()
     out = "bad/weights.safetensors"
 
     def save(name, content):
@@ -140,7 +174,7 @@ def bad_input(folder):
         return name
 
     good = save("good.pt", state)
-    refuses('unknown model "flsh"; expected one of flash', good, out, folder=folder, model="flsh")
+    refuses('unknown model "flsh"; expected one of flash, local', good, out, folder=folder, model="flsh")
     refuses("none.pt: cannot be read: No such file or directory", "none.pt", out, folder=folder)
     refuses("bad/model.pt: expected a destination that ends in .safetensors", good, "bad/model.pt", folder=folder)
     refuses("bad/x.bin: expected a destination that ends in .pt, as the source is a run folder or safetensors", "run",
@@ -183,22 +217,32 @@ def bad_input(folder):
         fail(f"cut.pt: {errors}")
     if list((folder / "bad").iterdir()):
         fail(f"a refused conversion has left {list((folder / 'bad').iterdir())}")
-    said = convert(good, out, folder=folder)
-    if "group_size=256 causal=false attn_dropout=0.0 shift_tokens=true laplace_attn_fn=false" not in said:
-        fail(f"the defaults are not told: {said}")
     print("bad input: one line each, and nothing written")
+
+
+def tells_defaults(name, folder):
+    """What the weights do not say is printed."""
+    torch.save(PEERS[name].kind(**PEERS[name].small).state_dict(), folder / "good.pt")
+    said = convert(name, "good.pt", "bad/weights.safetensors", folder=folder)
+    if PEERS[name].defaults not in said:
+        fail(f"the defaults are not told: {said}")
 
 
 def main():
     if not (EXECUTABLES / "Evaluate").exists() or not (EXECUTABLES / "Train").exists():
         fail(f"{EXECUTABLES} has no Train and Evaluate; build them with swift build -c release")
     torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = pathlib.Path(scratch)
-        from_here(folder)
-        for number, (wrapping, prefix, config) in enumerate(PEERS, 1):
-            from_the_peer(number, wrapping, prefix, config, folder)
-        bad_input(folder)
+    for name, peer in PEERS.items():
+        print(f"{name}:")
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = pathlib.Path(scratch)
+            (folder / "bad").mkdir()
+            from_here(name, folder)
+            for number in range(len(peer.checkpoints)):
+                from_the_peer(name, number, folder)
+            if name == "flash":
+                bad_input(folder)
+            tells_defaults(name, folder)
 
 
 main()

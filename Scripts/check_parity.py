@@ -33,10 +33,12 @@ MODULES = {"flash": flash, "local": local}
 OWN_OPTIONS = {"flash": ["mask_token_shift", "divide_by_valid_count"], "local": ["true_positions", "use_rotary_pos_emb"]}
 
 # Both sides are float32, and sums are ordered differently. A gradient that is small beside the file's largest is known
-# less exactly: it is compared at no less than this share of that. The peer's float32 alone is up to 1.4e-6 of the
-# largest off its float64 where sums over all tokens cancel (the scale of a hyper-connection's dynamic weights).
+# less exactly: it is compared at no less than 1e-4 of that.
 TOLERANCE = {"logits": 2e-4, "loss": 2e-4, "gradients": 2e-3}
-SMALLEST_SHARE = {"flash": 1e-4, "local": 2e-3}
+SMALLEST_SHARE = 1e-4
+# Some draws are worse conditioned than that (streams of a hyper-connection that nearly cancel, sums over all tokens that
+# do): there the peer in double precision decides, from which ours may be off so many times what the peer's float32 is.
+PEERS_ERRORS = 3
 
 
 def draw_flash(r):
@@ -91,20 +93,23 @@ def difference(got, expected, floor):
     return off / max(expected.abs().max().item(), floor)
 
 
-def disagreements(name, got, expected):
-    """What differs, and the worst relative difference."""
+def disagreements(got, expected, in_double=None):
+    """What differs, and the worst relative difference. in_double: gives what is expected in double precision."""
     gradients = [t.abs().max().item() for key, t in expected.items() if key.startswith("gradients/")]
-    faults, worst = [], 0.0
-    for key, tensor in expected.items():
-        kind = key.split("/")[0]
-        if key not in got or got[key].numel() != tensor.numel():
-            faults.append(f"{key} is missing or has another shape")
-            continue
-        error = difference(got[key], tensor, SMALLEST_SHARE[name] * max(gradients, default=0) + 1e-30)
-        worst = max(worst, error)
-        if not error <= TOLERANCE[kind]:
-            faults.append(f"{key} off by {error:.1e}")
-    return faults, worst
+    floor = SMALLEST_SHARE * max(gradients, default=0) + 1e-30
+    missing = [key for key, tensor in expected.items() if key not in got or got[key].numel() != tensor.numel()]
+    if missing:
+        return [f"{key} is missing or has another shape" for key in missing], 0.0
+    errors = {key: difference(got[key], tensor, floor) for key, tensor in expected.items()}
+    tolerances = {key: TOLERANCE[key.split("/")[0]] for key in errors}
+    if in_double and any(not error <= tolerances[key] for key, error in errors.items()):
+        exact = in_double()
+        for key, tensor in exact.items():
+            errors[key] = difference(got[key].double(), tensor, floor)
+            own = difference(expected[key].double(), tensor, floor)
+            tolerances[key] = max(tolerances[key], PEERS_ERRORS * own)
+    faults = [f"{key} off by {error:.1e}" for key, error in errors.items() if not error <= tolerances[key]]
+    return faults, max(errors.values())
 
 
 def write_case(folder, config, model, tokens, targets):
@@ -122,14 +127,21 @@ def random_case(name, seed, folder):
     model = MODULES[name].build(PEERS[name], config).eval()
     tokens, targets = (torch.randint(0, config["num_tokens"], (batch, length)) for _ in range(2))
     targets[0, 0] = (config.get("ignore_index", -1) + 1) % config["num_tokens"]  # a mean over no target is no number
+    write_case(folder, config, model, tokens, targets)
+    expected = peer_values(model, config, tokens, targets)
+    got, problem = evaluate(name, folder, "--gradients")
+    in_double = lambda: peer_values(model.double(), config, tokens, targets)
+    return ([problem], 0.0) if problem else disagreements(got, expected, in_double)
+
+
+def peer_values(model, config, tokens, targets):
+    """What the peer gives, of the precision that its parameters have."""
+    model.zero_grad(set_to_none=True)
     logits = model(tokens)
     loss = cross_entropy(logits, targets, config.get("ignore_index", -100))
     loss.backward()
-    expected = {"logits": logits.detach(), "loss": loss.detach().reshape(1)}
-    expected |= {"gradients/" + k: p.grad for k, p in model.named_parameters() if p.grad is not None}
-    write_case(folder, config, model, tokens, targets)
-    got, problem = evaluate(name, folder, "--gradients")
-    return ([problem], 0.0) if problem else disagreements(name, got, expected)
+    gradients = {"gradients/" + k: p.grad for k, p in model.named_parameters() if p.grad is not None}
+    return {"logits": logits.detach(), "loss": loss.detach().reshape(1), **gradients}
 
 
 def random_cases(name, cases, seed):
@@ -169,7 +181,7 @@ def run_weights(name, run):
         write_case(folder, config, model, tokens, targets)
         shutil.copy(run / "weights.safetensors", folder / "weights.safetensors")
         got, problem = evaluate(name, folder)
-    faults, worst = ([problem], 0.0) if problem else disagreements(name, got, expected)
+    faults, worst = ([problem], 0.0) if problem else disagreements(got, expected)
     print(f"{run}: " + ("; ".join(faults) or f"the peer gives the same logits and loss (difference {worst:.1e})"))
     return not faults
 
