@@ -106,12 +106,16 @@ def compare(name, got, expected):
     print(f"{name}: the same logits (difference {difference:.1e} of the largest)")
 
 
+def bits(tensor):
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
+
+
 def same_bits(name, got, expected):
     if got.keys() != expected.keys():
         fail(f"{name}: other keys: {sorted(got.keys() ^ expected.keys())}")
     for key, tensor in expected.items():
         same = got[key].dtype == tensor.dtype and got[key].shape == tensor.shape
-        if not same or not torch.equal(got[key].view(torch.uint8), tensor.contiguous().view(torch.uint8)):
+        if not same or not torch.equal(bits(got[key]), bits(tensor)):
             fail(f"{name}: {key} has changed")
     print(f"{name}: not a bit has changed")
 
