@@ -39,8 +39,15 @@ extension LocalTransformer {
         }
     }
 
-    /// Appends tokens to each of several sequences; see `LanguageModel`. Positions from max_seq_len on, which have no
-    /// embedding, take that of the last one: windows and distances go on as before, so a text of any length can be read.
+    /// The learned position that a token has. From max_seq_len on there is none: those of the second half are gone through
+    /// again and again, where tokens have as much text before them as they see in training.
+    func learnedPosition(_ position: Int) -> Int {
+        let (count, half) = (configuration.maximumLength, configuration.maximumLength / 2)
+        return position < count ? position : half + (position - count) % (count - half)
+    }
+
+    /// Appends tokens to each of several sequences; see `LanguageModel`. A text may be longer than max_seq_len: windows and
+    /// distances go on as before, and `learnedPosition` says which embedding a token has.
     public func decode(_ tokens: [[Int32]], states: inout [LocalState]) -> Tensor {
         require(
             tokens.count == states.count && tokens.allSatisfy { !$0.isEmpty },
@@ -54,10 +61,9 @@ extension LocalTransformer {
             let positions = zip(tokens, states).flatMap { sequence, state in
                 (0..<sequence.count).map { state.position + $0 }
             }
-            let last = configuration.maximumLength - 1
             let x =
                 tokenEmbedding(TokenTensor(tokens.flatMap { $0 }))
-                + positionEmbedding(TokenTensor(positions.map { Int32(min($0, last)) }))  // [rows, d]
+                + positionEmbedding(TokenTensor(positions.map { Int32(learnedPosition($0)) }))  // [rows, d]
             let y = stack.decode(x, spans, positions, &states)
             for index in states.indices { states[index].position += tokens[index].count }
             let ends = concatenate(spans.map { y.sliced(0, from: $0.upperBound - 1, to: $0.upperBound) })

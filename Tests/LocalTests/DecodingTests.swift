@@ -124,16 +124,17 @@ import Testing
         #expect(first.values != other.values)
     }
 
-    /// Past max_seq_len tokens take the last position's embedding: the same as a model that has learned so many more
-    /// positions, all equal to the last.
+    /// Past max_seq_len positions go through the second half again: the same as a model that has learned so many more
+    /// positions, equal to those.
     @Test(arguments: Positions.allCases) func goesOnPastTheLastPosition(_ positions: Positions) {
         let short = model(true, 1, positions, Options(), length: 10)
         let long = model(true, 1, positions, Options(), length: 50)
         for (a, b) in zip(long.state, short.state) where a.key != "pos_emb.weight" {
             a.parameter.assign(b.parameter.value)
         }
-        let rows = (0..<50).map { Int32(min($0, 9)) }
-        long.positionEmbedding.weight.assign(short.positionEmbedding.weight.value.detached().taking(TokenTensor(rows)))
+        let rows = Array(0..<10) + Array(repeating: Array(5..<10), count: 8).flatMap { $0 }
+        long.positionEmbedding.weight.assign(
+            short.positionEmbedding.weight.value.detached().taking(TokenTensor(rows.map(Int32.init))))
         let text = tokens(50)
         let all = long(TokenTensor(text, shape: [1, 50]))
         var states = [short.startDecoding()]
