@@ -68,7 +68,7 @@ public struct LocalConfiguration: Sendable {
         if usesDynamicBias && dimension < 2 {
             throw reader.error("dim", "\(dimension) leaves the dynamic bias no features; expected at least 2")
         }
-        for layer in globalLayers ?? [] where !(1...max(depth, 1)).contains(layer) {
+        for layer in globalLayers ?? [] where layer < 1 || layer > depth {
             throw reader.error("layers_insert_global_attn", "\(layer) is no layer; expected 1 to \(depth)")
         }
     }

@@ -91,6 +91,10 @@ import Testing
         }
         #expect(
             narrow?.message == "config.json: \"dim\": 1 leaves the dynamic bias no features; expected at least 2")
+        let noLayers = #expect(throws: InputError.self) {
+            try read(["depth": .integer(0), "layers_insert_global_attn": .array([.integer(1)])])
+        }
+        #expect(noLayers?.message == "config.json: \"layers_insert_global_attn\": 1 is no layer; expected 1 to 0")
         let unknown = #expect(throws: InputError.self) { try read(["window_size": .integer(4)]) }
         #expect(unknown?.message.hasPrefix("config.json: unknown key \"window_size\"") == true)
         let noObject = #expect(throws: InputError.self) { try LocalConfiguration(.integer(3), file: "config.json") }

@@ -72,7 +72,7 @@ public struct WindowAttentionOptions: Sendable {
         }
         if let mask {
             require(
-                mask.rank == 2 && mask.shape[1] == n && mask.shape[0] > 0 && sequences % mask.shape[0] == 0,
+                mask.rank == 2 && mask.shape[1] == n && sequences.isMultiple(of: mask.shape[0]),
                 "windowAttention: mask \(mask.shape) for \(sequences) sequences of \(n) tokens")
             result.mask = mask.contiguous()
         }
