@@ -36,6 +36,7 @@ public struct LocalAttention: Module {
             "LocalAttention: q \(q.shape), k \(k.shape), v \(v.shape): expected [b, h, n, d] or [b, n, d]")
         let (w, n) = (windowSize ?? options.windowSize, q.shape[q.rank - 2])
         require(windowSize == nil || options.usesXpos, "LocalAttention: another window size needs xpos")
+        require(w >= 1, "LocalAttention: windows of \(w) tokens; expected at least 1")
         require(
             options.autopads || n % w == 0,
             "LocalAttention: \(n) tokens do not fill windows of \(w); pad them, or turn autopad on")

@@ -27,6 +27,7 @@ private var mistakes: [Mistake] {
         Mistake("LocalAttention: 10 tokens do not fill windows of 4") { attend([1, 10, 2]) },
         Mistake("LocalAttention: 10 tokens do not fill windows of 4") { attend([1, 2, 10, 2]) },
         Mistake("LocalAttention: another window size needs xpos") { attend([1, 8, 2], callWindow: 2) },
+        Mistake("LocalAttention: windows of 0 tokens; expected at least 1") { attend([1, 8, 2], window: 0) },
         Mistake("LocalAttention: q [8, 2], k [8, 2], v [8, 2]: expected [b, h, n, d] or [b, n, d]") { attend([8, 2]) },
         Mistake("LocalAttention: rotary positions of dim 4 for heads of 6") { attend([1, 8, 6], dimension: 4) },
         Mistake("LocalMHA: x [1, 3, 9], expected [b, n, 8]") {
