@@ -53,11 +53,11 @@ public struct FLASHConfiguration: Sendable {
     /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
     public init(_ json: JSONValue, file: String) throws {
         var reader = try ConfigurationReader(json, file: file)
-        tokens = try reader.int("num_tokens", in: 1...)
-        dimension = try reader.int("dim", in: 1...)
-        depth = try reader.int("depth", in: 1...)
-        groupSize = try reader.int("group_size", default: groupSize, in: 1...)
-        queryKeyDimension = try reader.int("query_key_dim", default: queryKeyDimension, in: 1...)
+        tokens = try reader.size("num_tokens")
+        dimension = try reader.size("dim")
+        depth = try reader.size("depth")
+        groupSize = try reader.size("group_size", default: groupSize)
+        queryKeyDimension = try reader.size("query_key_dim", default: queryKeyDimension)
         expansionFactor = try reader.double("expansion_factor", default: expansionFactor, in: 0...1024)
         isCausal = try reader.bool("causal", default: isCausal)
         attentionDropout = try reader.double("attn_dropout", default: attentionDropout, in: 0..<1)

@@ -39,14 +39,14 @@ public struct LocalAttentionOptions: Sendable {
     /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
     public init(_ json: JSONValue, file: String) throws {
         var reader = try ConfigurationReader(json, file: file)
-        self.init(windowSize: try reader.int("window_size", in: 1...))
+        self.init(windowSize: try reader.size("window_size"))
         isCausal = try reader.bool("causal", default: false)
         dropout = try reader.double("dropout", default: 0, in: 0..<1)
-        dimension = try reader.optionalInt("dim", in: 1...)
+        dimension = try reader.optionalSize("dim")
         if let old = try reader.optionalInts("rel_pos_emb_config", in: 1...) { dimension = old.first }
         autopads = try reader.bool("autopad", default: false)
         isExact = try reader.bool("exact_windowsize", default: false)
-        scale = try reader.optionalDouble("scale")
+        scale = try reader.optionalDouble("scale", in: -1e6...1e6)
         usesRotary = try reader.bool("use_rotary_pos_emb", default: true)
         try readShared(&reader)
         try reader.finish()
@@ -57,11 +57,11 @@ public struct LocalAttentionOptions: Sendable {
 
     /// The keys that the layer and the transformer pass through.
     mutating func readShared(_ reader: inout ConfigurationReader) throws {
-        lookBackward = try reader.int("look_backward", default: lookBackward, in: 0...)
-        lookForward = try reader.optionalInt("look_forward", in: 0...)
+        lookBackward = try reader.size("look_backward", default: lookBackward, atLeast: 0)
+        lookForward = try reader.optionalSize("look_forward", atLeast: 0)
         sharesQueriesAndKeys = try reader.bool("shared_qk", default: false)
         usesXpos = try reader.bool("use_xpos", default: false)
-        xposScaleBase = try reader.optionalDouble("xpos_scale_base", in: Double.leastNormalMagnitude...)
+        xposScaleBase = try reader.optionalDouble("xpos_scale_base", in: 0.001...)
         usesTruePositions = try reader.bool("true_positions", default: false)
         if isCausal && (lookForward ?? 0) > 0 {
             throw reader.error(

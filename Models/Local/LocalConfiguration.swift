@@ -41,10 +41,10 @@ public struct LocalConfiguration: Sendable {
         let hasNoTokens = json.objectValue?["num_tokens"] == .null
         self.init(
             tokens: hasNoTokens
-                ? try reader.optionalInt("num_tokens", in: 1...) : try reader.int("num_tokens", in: 1...),
-            maximumLength: try reader.int("max_seq_len", in: 1...), dimension: try reader.int("dim", in: 1...),
-            depth: try reader.int("depth", in: 0...),
-            windowSize: try reader.int("local_attn_window_size", default: 512, in: 1...))
+                ? try reader.optionalSize("num_tokens") : try reader.size("num_tokens"),
+            maximumLength: try reader.size("max_seq_len"), dimension: try reader.size("dim"),
+            depth: try reader.size("depth", atLeast: 0),
+            windowSize: try reader.size("local_attn_window_size", default: 512))
         usesDynamicBias = try reader.bool("use_dynamic_pos_bias", default: false)
         let rotates = try reader.bool("use_rotary_pos_emb", default: true)
         attention.attention.usesRotary = rotates && !usesDynamicBias  // then heads must have an even width
@@ -55,7 +55,7 @@ public struct LocalConfiguration: Sendable {
         feedForwardDropout = try reader.double("ff_dropout", default: 0, in: 0..<1)
         ignoreIndex = Int32(try reader.int("ignore_index", default: -1, in: Int(Int32.min)...Int(Int32.max)))
         globalLayers = try reader.optionalInts("layers_insert_global_attn")
-        residualStreams = try reader.int("num_residual_streams", default: residualStreams, in: 1...)
+        residualStreams = try reader.size("num_residual_streams", default: residualStreams)
         try reader.finish()
         try check(reader)
     }

@@ -36,7 +36,7 @@ public struct LocalMHAOptions: Sendable {
     public init(_ json: JSONValue, file: String) throws {
         var reader = try ConfigurationReader(json, file: file)
         self.init(
-            dimension: try reader.int("dim", in: 1...), windowSize: try reader.int("window_size", in: 1...))
+            dimension: try reader.size("dim"), windowSize: try reader.size("window_size"))
         attention.dropout = try reader.double("dropout", default: 0, in: 0..<1)
         attention.usesRotary = try reader.bool("use_rotary_pos_emb", default: true)
         normalizesFirst = try reader.bool("prenorm", default: false)
@@ -47,10 +47,10 @@ public struct LocalMHAOptions: Sendable {
     /// The keys that the transformer passes through.
     mutating func readShared(_ reader: inout ConfigurationReader) throws {
         attention.isCausal = try reader.bool("causal", default: attention.isCausal)
-        headDimension = try reader.int("dim_head", default: headDimension, in: 1...)
-        heads = try reader.int("heads", default: heads, in: 1...)
+        headDimension = try reader.size("dim_head", default: headDimension)
+        heads = try reader.size("heads", default: heads)
         normalizesQueriesAndKeys = try reader.bool("qk_rmsnorm", default: false)
-        qkScale = try reader.double("qk_scale", default: qkScale)
+        qkScale = try reader.double("qk_scale", default: qkScale, in: -1e6...1e6)
         gatesHeads = try reader.bool("gate_values_per_head", default: false)
         attention.isExact = try reader.optionalBool("exact_windowsize") ?? true
         if let old = try reader.optionalInts("rel_pos_emb_config", in: 1...), old.first != headDimension {

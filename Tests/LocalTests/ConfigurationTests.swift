@@ -68,7 +68,11 @@ import Testing
                 "ignore_index", .string("none"),
                 "expected a whole number from -2147483648 to 2147483647, found the string \"none\""
             ),
-            ("xpos_scale_base", .integer(0), "expected a number above 0, found 0"),
+            ("xpos_scale_base", .integer(0), "expected a number of at least 0.001, found 0"),
+            ("dim", .integer(1 << 62), "expected at most 16777216, found 4611686018427387904"),
+            ("local_attn_window_size", .integer(1 << 25), "expected at most 16777216, found 33554432"),
+            ("look_forward", .integer(1 << 25), "expected at most 16777216, found 33554432"),
+            ("qk_scale", .number(1e300), "expected a number from -1000000.0 to 1000000.0, found 1e+300"),
             ("look_backward", .integer(-1), "expected a whole number of at least 0, found -1"),
             ("look_forward", .integer(1), "1 with causal, which sees nothing ahead; expected 0 or null"),
             ("num_residual_streams", .integer(0), "expected a whole number of at least 1, found 0"),

@@ -59,6 +59,21 @@ public struct ConfigurationReader: Sendable {
         try convert(key, Expected.int(range)) { $0.intValue.flatMap { range.contains($0) ? $0 : nil } }
     }
 
+    /// A size of a model: a whole number from `least` to 2²⁴, so that products of a few of them are numbers still.
+    public mutating func size(_ key: String, default: Int? = nil, atLeast least: Int = 1) throws -> Int {
+        try bounded(key, int(key, default: `default`, in: least...))
+    }
+
+    /// A size, or nil when the key is left out.
+    public mutating func optionalSize(_ key: String, atLeast least: Int = 1) throws -> Int? {
+        try optionalInt(key, in: least...).map { try bounded(key, $0) }
+    }
+
+    private func bounded(_ key: String, _ size: Int) throws -> Int {
+        if size > 1 << 24 { throw error(key, "expected at most \(1 << 24), found \(size)") }
+        return size
+    }
+
     /// A number, whole or not.
     /// - Parameter range: the accepted values; `Double.leastNormalMagnitude...` means "above 0" and says so.
     ///   (`leastNonzeroMagnitude` would let 0 pass on threads that flush denormal numbers to zero.)

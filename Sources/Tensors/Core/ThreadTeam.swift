@@ -116,7 +116,8 @@ final class ThreadTeam: @unchecked Sendable {
             ).exchanged
     }
 
-    private func work() { job!() }
+    // Not inlined: whatever holds the closure must have let go of it before `leave` lets the caller go.
+    @inline(never) private func work() { job!() }
 
     private func leave() {
         let left = seats.wrappingSubtract(1, ordering: .sequentiallyConsistent).newValue
