@@ -70,35 +70,30 @@ final class AttentionTile {
         }
     }
 
-    /// Cuts a segment where a tile's columns end, and at windows where each has factors of its own.
-    private func forEachChunk(_ tokens: Range<Int>, _ body: (Range<Int>) -> Void) {
-        var start = tokens.lowerBound
-        while start < tokens.upperBound {
-            var end = min(start + Self.columns, tokens.upperBound)
-            if options.windowFactors != nil {
-                end = min(end, (start / options.pattern.window + 1) * options.pattern.window)
+    /// Calls `body` with each run of keys that are worked on together, cut where the tile's columns end, and at windows
+    /// where each has factors of its own: their tokens, where keys and values start, and the queries as they see them.
+    func forEachChunk(
+        _ segments: [KeySegment], _ queries: QueryRows,
+        _ body: (_ tokens: Range<Int>, _ keys: BLAS.Operand, _ values: BLAS.Operand, _ rows: BLAS.Operand) -> Void
+    ) {
+        for segment in segments {
+            var start = segment.tokens.lowerBound
+            while start < segment.tokens.upperBound {
+                let tokens = start..<min(segment.tokens.upperBound, chunkEnd(start))
+                let skipped = start - segment.tokens.lowerBound
+                body(
+                    tokens, .init(segment.keys + skipped * segment.keyStride, stride: segment.keyStride),
+                    .init(segment.values + skipped * segment.valueStride, stride: segment.valueStride),
+                    factored(queries, tokens))
+                start = tokens.upperBound
             }
-            body(start..<end)
-            start = end
         }
     }
 
-    /// Calls `body` with each run of keys that are worked on together: its segment, its tokens, where its keys and values
-    /// start, and the queries as these keys see them.
-    func forEachChunk(
-        _ segments: [KeySegment], _ queries: QueryRows,
-        _ body: (_ index: Int, _ tokens: Range<Int>, _ keys: BLAS.Operand, _ values: BLAS.Operand, _ rows: BLAS.Operand)
-            -> Void
-    ) {
-        for (index, segment) in segments.enumerated() {
-            forEachChunk(segment.tokens) { tokens in
-                let skipped = tokens.lowerBound - segment.tokens.lowerBound
-                body(
-                    index, tokens, .init(segment.keys + skipped * segment.keyStride, stride: segment.keyStride),
-                    .init(segment.values + skipped * segment.valueStride, stride: segment.valueStride),
-                    factored(queries, tokens))
-            }
-        }
+    private func chunkEnd(_ start: Int) -> Int {
+        let window = options.pattern.window
+        let end = start + Self.columns
+        return options.windowFactors == nil ? end : min(end, (start / window + 1) * window)
     }
 
     /// The factors of a query's columns for the window that these keys are in.
@@ -176,7 +171,7 @@ final class AttentionTile {
         az_fill(count, -.infinity, maxima)
         az_fill(count, 0, sums)
         var beta: Float = 0
-        forEachChunk(segments, queries) { _, tokens, keys, values, rows in
+        forEachChunk(segments, queries) { tokens, keys, values, rows in
             score(queries, tokens, keys, rows)
             let (bias, step, _, mask) = additions(queries, tokens)
             az_window_softmax_forward(

@@ -148,7 +148,7 @@ struct WindowAttentionBackward: @unchecked Sendable {
             let gradient = BLAS.Operand(dOutput, stride: stride)
             let columns = AttentionTile.columns
             var beta: Float = 0
-            tile.forEachChunk(segments(tokens), rows) { _, keys, keyRows, valueRows, queryRows in
+            tile.forEachChunk(segments(tokens), rows) { keys, keyRows, valueRows, queryRows in
                 let target = targets(keys.lowerBound)
                 tile.score(rows, keys, keyRows, queryRows)
                 BLAS.multiply(

@@ -82,6 +82,7 @@ public struct WindowAttentionOptions: Sendable {
                 "windowAttention: window factors \(windowFactors.shape), expected [\(pattern.windows), \(d)]")
             result.windowFactors = windowFactors.contiguous()
         }
+        require((0...1).contains(dropout), "windowAttention: dropout \(dropout), expected 0 to 1")
         if key == nil || dropout == 0 { (result.key, result.dropout) = (nil, 0) }
         return result
     }
