@@ -23,7 +23,7 @@ struct LocalArchitecture: Architecture {
                 tokens: 256, maximumLength: 512, dimension: 256, depth: 4, windowSize: 128)
             (configuration.attention.heads, configuration.attention.headDimension) = (4, 64)
             training = TrainingDefaults(sequenceLength: 512, batchSize: 8, length: .steps(1000), learningRate: 1e-3)
-        case "reference":  // The training script of local-attention, with windows of 256.
+        case "reference":  // The training script of local-attention.
             configuration = LocalConfiguration(
                 tokens: 256, maximumLength: 2048, dimension: 512, depth: 6, windowSize: 256)
             training = TrainingDefaults(

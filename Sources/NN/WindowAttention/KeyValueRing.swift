@@ -2,12 +2,12 @@ import CKernels
 import Tensors
 
 /// The keys and values of one sequence that its next tokens can see in causal sliding-window attention: a ring of whole
-/// windows, 1 + look_backward of them, in which each new window takes the place of the oldest. A value: a copy is a branch
-/// of the text.
+/// windows, 1 + look_backward of them, in which each new window takes the place of the oldest. Until so many tokens have been
+/// read its memory grows with them, by doubling. A value: a copy is a branch of the text.
 public struct KeyValueRing: Sendable {
     /// Tokens appended so far.
     public private(set) var position = 0
-    /// [h, (1 + look_backward) · W, d] and the same of e columns.
+    /// [h, rows, d] and the same of e columns; (1 + look_backward) · W rows in the end.
     private var keys: Tensor, values: Tensor
     private let pattern: WindowPattern
 
@@ -16,9 +16,17 @@ public struct KeyValueRing: Sendable {
     public init(_ pattern: WindowPattern, heads h: Int, _ d: Int, _ e: Int) {
         require(pattern.isCausal, "KeyValueRing: only causal attention can be run token by token")
         self.pattern = pattern
-        // Nothing is read before it is written.
-        keys = Tensor(uninitialized: [h, pattern.windows * pattern.window, d])
-        values = Tensor(uninitialized: [h, pattern.windows * pattern.window, e])
+        keys = Tensor(uninitialized: [h, 0, d])
+        values = Tensor(uninitialized: [h, 0, e])
+    }
+
+    /// Makes room for more tokens.
+    private mutating func reserve(_ count: Int) {
+        let (all, rows) = (pattern.windows * pattern.window, keys.shape[1])
+        if rows >= min(all, position + count) { return }
+        let more = min(all, max(position + count, 2 * rows))
+        keys = keys.padded(axis: 1, after: more - rows)
+        values = values.padded(axis: 1, after: more - rows)
     }
 
     /// A ring that holds nothing, to stand where another was taken from.
@@ -57,11 +65,13 @@ public struct KeyValueRing: Sendable {
         let target = HeadRows(output, headsFirst: false)
         let rules = options.checked(h, .max, d)
         let writers = spans.indices.map { index in
+            rings[index].reserve(spans[index].count)
             rings[index].keys.ensureUnique()
             rings[index].values.ensureUnique()
             return RingWriter(
                 parts, target, span: spans[index], first: rings[index].position, rules, d, e, h,
-                keys: rings[index].keys.mutablePointer, values: rings[index].values.mutablePointer)
+                length: rings[index].keys.shape[1], keys: rings[index].keys.mutablePointer,
+                values: rings[index].values.mutablePointer)
         }
         func run(_ index: Int) { writers[index / h].run(head: index % h) }
         let work = zip(spans, rings).reduce(0) {
@@ -89,20 +99,21 @@ private struct RingWriter: @unchecked Sendable {
     let first: Int
     let options: WindowAttentionOptions
     let d: Int, e: Int, h: Int
+    /// Rows of the ring: all, or more than have been read.
+    let length: Int
     let keys: UnsafeMutablePointer<Float>, values: UnsafeMutablePointer<Float>
     private var pattern: WindowPattern { options.pattern }
 
     init(
         _ parts: [HeadRows], _ output: HeadRows, span: Range<Int>, first: Int, _ options: WindowAttentionOptions,
-        _ d: Int, _ e: Int, _ h: Int, keys: UnsafeMutablePointer<Float>, values: UnsafeMutablePointer<Float>
+        _ d: Int, _ e: Int, _ h: Int, length: Int, keys: UnsafeMutablePointer<Float>,
+        values: UnsafeMutablePointer<Float>
     ) {
         (q, k, v) = (parts[0], parts[1], parts[2])
         (self.output, self.span, self.first, self.options) = (output, span, first, options)
-        (self.d, self.e, self.h) = (d, e, h)
+        (self.d, self.e, self.h, self.length) = (d, e, h, length)
         (self.keys, self.values) = (keys, values)
     }
-
-    private var length: Int { pattern.windows * pattern.window }
 
     func run(head: Int) {
         let end = first + span.count
