@@ -67,15 +67,18 @@ let package = Package(
         .executableTarget(name: "Bench", dependencies: ["Benchmarking", "CommandSupport", argumentParser]),
 
         // MARK: Tests
+        .target(name: "FixtureSupport", dependencies: ["NN"], path: "Tests/FixtureSupport", swiftSettings: hotSwift),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(name: "NNTests", dependencies: ["NN"], resources: [.copy("Fixtures")]),
         .testTarget(name: "PlottingTests", dependencies: ["Plotting"]),
         .testTarget(name: "TrainerTests", dependencies: ["Trainer"], resources: [.copy("Fixtures")]),
         .testTarget(
-            name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer"], resources: [.copy("Fixtures")]),
+            name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer", "FixtureSupport"],
+            resources: [.copy("Fixtures")]),
         .testTarget(
-            name: "LocalTests", dependencies: ["LocalTransformers", "Trainer"], resources: [.copy("Fixtures")]),
+            name: "LocalTests", dependencies: ["LocalTransformers", "Trainer", "FixtureSupport"],
+            resources: [.copy("Fixtures")]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),
     ],
