@@ -50,6 +50,23 @@ import Testing
         child.waitUntilExit()
     }
 
+    /// Between fork and exec a child has copies of all descriptors; here is one.
+    @Test func aCopyOfTheDescriptorDoesNotKeepTheLock() throws {
+        let path = temporary.path + "/run"
+        var run: TrainingRun<Bigram>? = try begin(path)
+        #expect(run?.step == 0)
+        var wanted = stat()
+        #expect(stat(path + "/.lock", &wanted) == 0)
+        let descriptor = (0..<4096).first { number in
+            var found = stat()
+            return fstat(Int32(number), &found) == 0 && found.st_ino == wanted.st_ino && found.st_dev == wanted.st_dev
+        }
+        let copy = dup(Int32(try #require(descriptor)))
+        defer { close(copy) }
+        run = nil
+        _ = try resume(path)
+    }
+
     @Test func numbersAreTakenOnce() throws {
         let stem = temporary.path + "/runs/flash"
         let folders = try (0..<3).map { _ in try RunFolder(numbering: stem) }

@@ -30,7 +30,12 @@ final class RunLock: Sendable {
         _ = text.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
     }
 
-    deinit { close(descriptor) }
+    /// Unlocks before it closes: a child process that is just being started has a copy of the descriptor until it runs its
+    /// program, and would keep the lock so long.
+    deinit {
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 
     /// Who has the lock, for the message; the file is empty for a moment before its number is written.
     private static func holder(_ descriptor: Int32) -> String {
