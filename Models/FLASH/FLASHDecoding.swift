@@ -54,24 +54,16 @@ extension FLASHTransformer {
 
     public func decode(_ tokens: [[Int32]], states: inout [FLASHState]) -> Tensor {
         require(isCausal, "FLASHTransformer.decode: the model is not causal")
-        require(
-            tokens.count == states.count && tokens.allSatisfy { !$0.isEmpty },
-            "FLASHTransformer.decode: \(tokens.count) sequences for \(states.count) states, each of at least one token")
+        let rows = RaggedRows(tokens, states: states.count, "FLASHTransformer")
         return withoutGradients {
-            var spans: [Range<Int>] = []
-            for sequence in tokens {
-                let first = spans.last?.upperBound ?? 0
-                spans.append(first..<first + sequence.count)
-            }
-            var x = tokenEmbedding(TokenTensor(tokens.flatMap { $0 }))  // [rows, d]
+            var x = tokenEmbedding(rows.tokens)  // [rows, d]
             x = x + concatenate(zip(tokens, states).map { absolutePositions($0.count, from: $1.position) })
             let tables = zip(tokens, states).map { rotary.table($0.count, from: $1.position) }
             for index in layers.indices {
-                x = layers[index].decode(x, spans, tables, &states, layer: index)
+                x = layers[index].decode(x, rows.spans, tables, &states, layer: index)
             }
             for index in states.indices { states[index].position += tokens[index].count }
-            let last = concatenate(spans.map { x.sliced(0, from: $0.upperBound - 1, to: $0.upperBound) })
-            return normLinear(last, norm: finalNorm.norm, [toLogits.projection])[0]
+            return normLinear(rows.last(x), norm: finalNorm.norm, [toLogits.projection])[0]
         }
     }
 }

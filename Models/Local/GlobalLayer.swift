@@ -7,23 +7,23 @@ public protocol GlobalLayer: Module {
     /// x: [b, n, d] → [b, n, d], what is added to the residual.
     func callAsFunction(_ x: Tensor, mode: ForwardMode) -> Tensor
 
-    /// What the layer remembers of one sequence before its first token; nil where it cannot be run token by token. Then
-    /// the model cannot generate.
-    func startDecoding() -> (any Sendable)?
-
-    /// Appends the rows of one sequence to its state. x: [rows, d] → [rows, d], as the whole sequence's at these tokens.
-    func decode(_ x: Tensor, state: inout any Sendable) -> Tensor
+    /// The layer on one sequence, before its first token; nil where it cannot be run token by token. Then the model cannot
+    /// generate. By default nil.
+    func startDecoding() -> (any GlobalLayerState)?
 }
 
 extension GlobalLayer {
-    public func startDecoding() -> (any Sendable)? { nil }
-    public func decode(_ x: Tensor, state: inout any Sendable) -> Tensor {
-        fatalError("\(Self.self): decode is not implemented, though startDecoding gave a state")
-    }
+    public func startDecoding() -> (any GlobalLayerState)? { nil }
+}
+
+/// A global layer that reads one sequence, and what it remembers of it: a value, so a copy is a branch of the text.
+public protocol GlobalLayerState: Sendable {
+    /// Appends rows. x: [rows, d] → [rows, d], as the layer gives them for these tokens of the whole sequence.
+    mutating func append(_ x: Tensor) -> Tensor
 }
 
 /// A global layer that works on each token alone.
-public struct TokenwiseLayer<Layer: Module>: GlobalLayer {
+public struct TokenwiseLayer<Layer: Module>: GlobalLayer, GlobalLayerState {
     public let layer: Layer
     private let apply: @Sendable (Layer, Tensor) -> Tensor
 
@@ -34,7 +34,7 @@ public struct TokenwiseLayer<Layer: Module>: GlobalLayer {
     }
 
     public func callAsFunction(_ x: Tensor, mode: ForwardMode) -> Tensor { apply(layer, x) }
-    public func startDecoding() -> (any Sendable)? { true }
-    public func decode(_ x: Tensor, state: inout any Sendable) -> Tensor { apply(layer, x) }
+    public func startDecoding() -> (any GlobalLayerState)? { self }
+    public func append(_ x: Tensor) -> Tensor { apply(layer, x) }
     public func collect(into state: inout StateCollector) { layer.collect(into: &state) }
 }

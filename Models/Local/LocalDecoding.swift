@@ -10,8 +10,8 @@ public struct LocalState: Sendable {
     public internal(set) var position = 0
     /// One for each layer. Keys are rotated already.
     var rings: [KeyValueRing]
-    /// What the caller's global layers remember.
-    var global: [any Sendable]
+    /// The caller's global layers, nil before layers that have none.
+    var global: [(any GlobalLayerState)?]
     /// The dynamic bias of the distances within reach, which the weights alone determine.
     let bias: WindowBias?
 }
@@ -27,7 +27,7 @@ extension LocalTransformer {
                         configuration.pattern, heads: attention.heads, attention.headDimension, attention.headDimension)
                 },
                 global: stack.globalLayers.enumerated().map { index, layer in
-                    guard let layer else { return true }
+                    guard let layer else { return nil }
                     guard let state = layer.branch.layer.startDecoding() else {
                         fatalError(
                             "LocalTransformer.decode: the global layer before layer \(index + 1) "
@@ -49,25 +49,17 @@ extension LocalTransformer {
     /// Appends tokens to each of several sequences; see `LanguageModel`. A text may be longer than max_seq_len: windows and
     /// distances go on as before, and `learnedPosition` says which embedding a token has.
     public func decode(_ tokens: [[Int32]], states: inout [LocalState]) -> Tensor {
-        require(
-            tokens.count == states.count && tokens.allSatisfy { !$0.isEmpty },
-            "LocalTransformer.decode: \(tokens.count) sequences for \(states.count) states, each of at least one token")
+        let rows = RaggedRows(tokens, states: states.count, "LocalTransformer")
         return withoutGradients {
-            var spans: [Range<Int>] = []
-            for sequence in tokens {
-                let first = spans.last?.upperBound ?? 0
-                spans.append(first..<first + sequence.count)
-            }
             let positions = zip(tokens, states).flatMap { sequence, state in
                 (0..<sequence.count).map { state.position + $0 }
             }
             let x =
-                tokenEmbedding(TokenTensor(tokens.flatMap { $0 }))
+                tokenEmbedding(rows.tokens)
                 + positionEmbedding(TokenTensor(positions.map { Int32(learnedPosition($0)) }))  // [rows, d]
-            let y = stack.decode(x, spans, positions, &states)
+            let y = stack.decode(x, rows.spans, positions, &states)
             for index in states.indices { states[index].position += tokens[index].count }
-            let ends = concatenate(spans.map { y.sliced(0, from: $0.upperBound - 1, to: $0.upperBound) })
-            return normLinear(ends, norm: finalNorm.norm, [toLogits.projection])[0]
+            return normLinear(rows.last(y), norm: finalNorm.norm, [toLogits.projection])[0]
         }
     }
 }
@@ -82,7 +74,7 @@ extension LocalTransformerStack {
                 streams = global(streams) { input, residual in
                     let outputs = spans.indices.map { sequence in
                         let rows = input.sliced(0, from: spans[sequence].lowerBound, to: spans[sequence].upperBound)
-                        return global.branch.layer.decode(rows, state: &states[sequence].global[index])
+                        return states[sequence].global[index]!.append(rows)
                     }
                     let output = concatenate(outputs)
                     return residual.map { output + $0 } ?? output

@@ -191,7 +191,7 @@ import Testing
     }
 }
 
-/// A global layer with a memory: the mean of everything so far, projected.
+/// A global layer with a memory: the sum of everything so far, projected.
 private struct RunningSum: GlobalLayer {
     let linear: Linear
 
@@ -199,13 +199,18 @@ private struct RunningSum: GlobalLayer {
 
     func callAsFunction(_ x: Tensor, mode: ForwardMode) -> Tensor { linear(x.cumulativeSum(axis: 1) * 0.1) }
 
-    func startDecoding() -> (any Sendable)? { Tensor.zeros([1, 12]) }
-
-    func decode(_ x: Tensor, state: inout any Sendable) -> Tensor {
-        let sums = x.cumulativeSum(axis: 0) + (state as! Tensor)
-        state = sums.sliced(0, from: x.shape[0] - 1)
-        return linear(sums * 0.1)
-    }
+    func startDecoding() -> (any GlobalLayerState)? { State(linear: linear) }
 
     func collect(into state: inout StateCollector) { state.add("linear", linear) }
+
+    struct State: GlobalLayerState {
+        let linear: Linear
+        var sum = Tensor.zeros([1, 12])
+
+        mutating func append(_ x: Tensor) -> Tensor {
+            let sums = x.cumulativeSum(axis: 0) + sum
+            sum = sums.sliced(0, from: x.shape[0] - 1)
+            return linear(sums * 0.1)
+        }
+    }
 }
