@@ -22,6 +22,7 @@ let package = Package(
         .library(name: "Trainer", targets: ["Trainer"]),
         .library(name: "FLASHTransformers", targets: ["FLASHTransformers"]),
         .library(name: "LocalTransformers", targets: ["LocalTransformers"]),
+        .library(name: "Linformers", targets: ["Linformers"]),
         .library(name: "ModelZoo", targets: ["ModelZoo"]),
         .executable(name: "Train", targets: ["Train"]),
         .executable(name: "Generate", targets: ["Generate"]),
@@ -55,7 +56,10 @@ let package = Package(
         .target(
             name: "LocalTransformers", dependencies: ["NN", "CKernels"], path: "Models/Local", exclude: ["README.md"],
             swiftSettings: hotSwift),
-        .target(name: "ModelZoo", dependencies: ["Trainer", "FLASHTransformers", "LocalTransformers"]),
+        .target(
+            name: "Linformers", dependencies: ["NN", "CKernels"], path: "Models/Linformer", exclude: ["README.md"],
+            swiftSettings: hotSwift),
+        .target(name: "ModelZoo", dependencies: ["Trainer", "FLASHTransformers", "LocalTransformers", "Linformers"]),
         .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
 
         // MARK: Executables
@@ -78,6 +82,9 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "LocalTests", dependencies: ["LocalTransformers", "Trainer", "FixtureSupport"],
+            resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "LinformerTests", dependencies: ["Linformers", "Trainer", "FixtureSupport"],
             resources: [.copy("Fixtures")]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),

@@ -19,7 +19,7 @@ public struct ScaledSinusoidalEmbedding: Module {
         let frequencies = stride(from: 0, to: dimension, by: 2).map {
             1 / Float(Foundation.pow(10000, Double($0) / Double(dimension)))
         }
-        inverseFrequencies = Parameter(Tensor(frequencies), isTrainable: false)
+        inverseFrequencies = Parameter(Tensor(frequencies), .computed)
     }
 
     /// [sin, cos] of the positions first ..< first + n, cut to d columns. Returns [n, d].
@@ -48,7 +48,7 @@ public struct RotaryEmbedding: Module {
         let values = stride(from: 0, to: even, by: 2).map {
             1 / Float(Foundation.pow(10000, Double($0) / Double(even)))
         }
-        frequencies = Parameter(Tensor(values), isTrainable: false)
+        frequencies = Parameter(Tensor(values), .computed)
     }
 
     /// The table for the positions first ..< first + n.

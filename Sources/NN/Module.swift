@@ -54,6 +54,8 @@ extension Module {
 public struct ForwardMode: Sendable {
     /// The key dropout draws from; nil turns dropout off.
     public let key: RandomKey?
+    /// Who wants to see the weights of attention; nobody, usually.
+    public private(set) var recorder: AttentionRecorder?
 
     /// Without dropout.
     public static let inference = ForwardMode(key: nil)
@@ -61,6 +63,17 @@ public struct ForwardMode: Sendable {
     /// With dropout drawn from a key: give each training step a key of its own.
     public static func training(_ key: RandomKey) -> ForwardMode { ForwardMode(key: key) }
 
+    /// Without dropout, the layers showing their weights of attention.
+    public static func recording(_ recorder: AttentionRecorder) -> ForwardMode {
+        var mode = inference
+        mode.recorder = recorder
+        return mode
+    }
+
     /// The mode for a part of the model: parts with different numbers draw independently.
-    public func child(_ index: Int) -> ForwardMode { ForwardMode(key: key?.child(index)) }
+    public func child(_ index: Int) -> ForwardMode {
+        var mode = ForwardMode(key: key?.child(index))
+        mode.recorder = recorder
+        return mode
+    }
 }

@@ -40,7 +40,7 @@ extension Module {
                     "\(key) is \(entry.dtype.rawValue) \(entry.shape), expected F32 \(parameter.shape)")
                 continue
             }
-            if !parameter.isTrainable, let difference = try parameter.difference(from: file, key) {
+            if parameter.kind == .computed, let difference = try parameter.difference(from: file, key) {
                 misfits.different.append(difference)
             }
             guard let first = firstKeys[ObjectIdentifier(parameter)] else {
@@ -50,7 +50,7 @@ extension Module {
             if try file.bits(key) != file.bits(first) { misfits.unequal.append("\(first) and \(key)") }
         }
         if let problems = misfits.description { throw InputError("\(file.path): does not fit the model: \(problems)") }
-        for (name, parameter) in state where parameter.isTrainable {
+        for (name, parameter) in state where parameter.kind != .computed {
             try file.copyFloats(of: prefix + name, into: parameter.value.mutablePointer)
         }
     }
@@ -98,7 +98,7 @@ extension Parameter {
     fileprivate func accepts(_ dtype: SafetensorsType) -> Bool {
         switch dtype {
         case .float64, .float32, .float16, .bfloat16: true
-        case .int64, .int32, .int16, .int8, .uint8, .bool: !isTrainable
+        case .int64, .int32, .int16, .int8, .uint8, .bool: kind == .computed
         }
     }
 

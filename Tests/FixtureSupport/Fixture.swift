@@ -43,7 +43,7 @@ public struct Fixture: CustomStringConvertible, Sendable {
         for (key, parameter) in module.state {
             let value = try tensor(prefix + key)
             let (difference, largest) = Self.difference(value, parameter.value)
-            if !parameter.isTrainable && !(difference <= 1e-6 * largest) {
+            if parameter.kind == .computed && !(difference <= 1e-6 * largest) {
                 throw Mismatch("\(name): buffer \(key) is off by \(difference)")
             }
             parameter.assign(value)

@@ -15,7 +15,7 @@ private struct Tied: Module {
         first = Linear(width, 2, key: key.child(0))
         second = Linear(2, 2, bias: false, key: key.child(1))
         shared = Parameter(.normal([2, 3], key: key.child(2)))
-        frequencies = Parameter(Tensor((0..<4).map { pow(base, -Float($0) / 4) }), isTrainable: false)
+        frequencies = Parameter(Tensor((0..<4).map { pow(base, -Float($0) / 4) }), .computed)
     }
 
     func collect(into state: inout StateCollector) {

@@ -133,7 +133,7 @@ import Testing
         parameter.assign(Tensor([5, 6, 7, 8], shape: [2, 2]).transposed())
         expectEqual(parameter.value, [5, 7, 6, 8])
         expectEqual(view, [6, 8])
-        #expect(parameter.value.requiresGradient && !Parameter(initial, isTrainable: false).value.requiresGradient)
+        #expect(parameter.value.requiresGradient && !Parameter(initial, .computed).value.requiresGradient)
         #expect(parameter.shape == [2, 2] && parameter.count == 4)
     }
 

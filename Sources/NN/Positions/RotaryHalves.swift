@@ -19,7 +19,7 @@ public struct RotaryHalves: Module {
         let values = stride(from: 0, to: dimension, by: 2).map {
             1 / Float(Foundation.pow(10000, Double($0) / Double(dimension)))
         }
-        inverseFrequencies = Parameter(Tensor(values), isTrainable: false)
+        inverseFrequencies = Parameter(Tensor(values), .computed)
         self.scaleBase = scaleBase
     }
 

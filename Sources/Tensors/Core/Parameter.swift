@@ -7,14 +7,26 @@ import Synchronization
 public final class Parameter: Sendable {
     /// The current value, dense; a leaf where `isTrainable`.
     public let value: Tensor
-    /// False for buffers: saved and loaded, but not trained.
-    public let isTrainable: Bool
+    /// What becomes of it besides being saved.
+    public let kind: Kind
 
-    public init(_ value: Tensor, isTrainable: Bool = true) {
+    /// What becomes of a parameter besides being saved.
+    public enum Kind: Sendable {
+        /// Trained and loaded.
+        case trained
+        /// Loaded as it was drawn once, and not trained: random projections.
+        case frozen
+        /// A buffer that the model computes itself; loading checks that the file agrees.
+        case computed
+    }
+
+    public var isTrainable: Bool { kind == .trained }
+
+    public init(_ value: Tensor, _ kind: Kind = .trained) {
         let own = Tensor(uninitialized: value.shape)
         copyElements(of: value, to: own.mutablePointer)
-        self.value = isTrainable ? own.requiringGradient() : own
-        self.isTrainable = isTrainable
+        self.value = kind == .trained ? own.requiringGradient() : own
+        self.kind = kind
     }
 
     public var shape: [Int] { value.shape }

@@ -1,0 +1,127 @@
+import NN
+import Tensors
+
+/// Which of the projections E and F are one and the same, by the names that linformer-pytorch gives (the paper, section
+/// 4, means the same by them, but for `none`).
+public enum ParameterSharing: String, CaseIterable, Sendable {
+    /// Each head of each layer has an E and an F.
+    case none
+    /// Each layer has an E and an F for all of its heads.
+    case headwise
+    /// Each layer has one matrix, E = F.
+    case kv
+    /// One matrix for keys and values of all heads and layers.
+    case layerwise
+}
+
+/// How n keys and values become k.
+public enum ProjectionMethod: String, CaseIterable, Sendable {
+    /// A linear map over the tokens, with bias.
+    case learnable
+    /// A convolution over the tokens, each head's columns mixed, with ⌊n / k⌋ for kernel and stride.
+    case convolution
+    /// A random matrix that is not trained.
+    case noParameters = "no_params"
+}
+
+/// Which tokens a position sees.
+public enum LinformerCausality: Sendable, Hashable {
+    /// All.
+    case bidirectional
+    /// Those up to its own: the projections grow token by token (2110.02488). With full attention the usual mask.
+    case causal
+    /// What linformer-pytorch's causal=True computes: slot j of the projected keys is hidden from the positions before j.
+    /// Slots are sums over all tokens, so the future leaks. For its checkpoints only.
+    case compatible
+}
+
+/// What is computed again in backward instead of kept.
+public enum CheckpointLevel: String, CaseIterable, Sendable {
+    /// Nothing.
+    case none = "C0"
+    /// Each attention and each feed-forward.
+    case layers = "C1"
+    /// These, and each attention's heads in themselves.
+    case heads = "C2"
+}
+
+/// The activations of the feed-forward.
+public enum LinformerActivation: String, CaseIterable, Sendable {
+    case gelu, relu
+
+    var activation: Activation { self == .gelu ? .gelu : .relu }
+}
+
+/// The options of `Linformer`. In JSON they have linformer-pytorch's names.
+public struct LinformerConfiguration: Sendable {
+    /// input_size: the longest sequence, n.
+    public var inputSize: Int
+    /// channels: the width of the model, m.
+    public var channels: Int
+    /// dim_k: what n keys and values are projected to, k.
+    public var slots: Int
+    /// dim_ff: the feed-forward's hidden width.
+    public var feedForwardDimension: Int
+    /// dim_d: columns of a head, d; nil for channels / nhead.
+    public var headDimension: Int?
+    /// dropout_ff: after the feed-forward's activation and after its output.
+    public var feedForwardDropout: Double
+    /// nhead: h.
+    public var heads = 4
+    /// depth: the number of layers.
+    public var depth: Int
+    /// dropout: of the attention's weights and of its output.
+    public var dropout: Double
+    /// activation: gelu or relu.
+    public var activation = LinformerActivation.gelu
+    /// checkpoint_level: C0, C1 or C2.
+    public var checkpointLevel = CheckpointLevel.none
+    /// parameter_sharing: none, headwise, kv or layerwise.
+    public var sharing = ParameterSharing.layerwise
+    /// k_reduce_by_layer: how many slots fewer each layer has than the one before, down to 1.
+    public var slotReduction = 0
+    /// full_attention: no projection.
+    public var usesFullAttention = false
+    /// include_ff: feed-forward layers.
+    public var includesFeedForward = true
+    /// w_o_intermediate_dim: nil, or the width between two output projections.
+    public var outputIntermediate: Int?
+    /// decoder_mode: each layer also attends to `embeddings`.
+    public var isDecoder = false
+    /// causal: false, true or "compatible".
+    public var causality = LinformerCausality.bidirectional
+    /// method: learnable, convolution or no_params.
+    public var method = ProjectionMethod.learnable
+    /// ff_intermediate: the width between layers, where it is not that of the model.
+    public var intermediateChannels: Int?
+    /// hide_masked_keys (ours): with full attention, hides masked keys; else they keep the score 0, as in
+    /// linformer-pytorch. Projected keys are sums, of which masked ones are left out either way.
+    public var hidesMaskedKeys = false
+    /// context_size (ours): the longest sequence of embeddings that a decoder attends to; nil for `inputSize`.
+    public var contextSize: Int?
+    /// context_channels (ours): the width of these embeddings; nil for `channels`.
+    public var contextChannels: Int?
+
+    /// With the defaults of linformer-pytorch's `Linformer`.
+    public init(inputSize: Int, channels: Int, slots: Int, depth: Int = 1) {
+        (self.inputSize, self.channels, self.slots, self.depth) = (inputSize, channels, slots, depth)
+        (feedForwardDimension, feedForwardDropout, dropout) = (256, 0.15, 0.1)
+    }
+
+    /// Columns of a head, d.
+    public var headWidth: Int { headDimension ?? channels / heads }
+
+    /// Slots of a layer (from 0): k, less with k_reduce_by_layer.
+    func slots(layer: Int) -> Int { max(1, slots - layer * slotReduction) }
+
+    /// The widths before and after a layer (from 0).
+    func widths(layer: Int) -> (input: Int, output: Int) {
+        let between = isDecoder ? channels : intermediateChannels ?? channels
+        return (layer == 0 ? channels : between, layer == depth - 1 ? channels : between)
+    }
+
+    /// Whether position t sees nothing after t.
+    public var isCausal: Bool {
+        causality == .causal || (causality == .compatible && usesFullAttention && !isDecoder)
+    }
+}
