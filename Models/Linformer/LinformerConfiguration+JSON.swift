@@ -63,7 +63,7 @@ extension LinformerConfiguration {
             throw reader.error(
                 keys.own("channels"), "\(channels) is no multiple of nhead \(heads); expected one, or dim_d")
         }
-        if method == .convolution && !usesFullAttention && slots > inputSize {
+        if method == .convolution && slots > inputSize {
             throw reader.error(
                 keys.own("dim_k"), "\(slots) is more than input_size \(inputSize), which a convolution cannot do")
         }

@@ -1,4 +1,5 @@
 @_exported import FLASHTransformers
+@_exported import Linformers
 @_exported import LocalTransformers
 @_exported import NN
 @_exported import Tensors
@@ -40,7 +41,9 @@ public protocol Architecture: Sendable {
 
 /// The architectures by id.
 public enum ModelZoo {
-    private static let architectures: [any Architecture] = [FLASHArchitecture(), LocalArchitecture()]
+    private static let architectures: [any Architecture] = [
+        FLASHArchitecture(), LocalArchitecture(), LinformerArchitecture(),
+    ]
 
     public static let identifiers = architectures.map(\.id)
 

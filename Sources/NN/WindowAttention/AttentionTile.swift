@@ -26,9 +26,10 @@ final class AttentionTile {
     static let rows = 64
     static let columns = 1024
 
+    let rows: Int, columns: Int
     let options: WindowAttentionOptions
-    /// Tokens of the sequence and the number of sequences, batch × heads.
-    let n: Int, sequences: Int
+    /// Queries and keys of a sequence, and the number of sequences, batch × heads.
+    let n: Int, keyCount: Int, sequences: Int
     let d: Int, dv: Int
     private let memory: Tensor
     let scores: UnsafeMutablePointer<Float>
@@ -38,13 +39,16 @@ final class AttentionTile {
     let sums: UnsafeMutablePointer<Float>
     private var first: [Int32], last: [Int32]
 
-    init(_ options: WindowAttentionOptions, tokens n: Int, sequences: Int, _ d: Int, _ dv: Int) {
-        (self.options, self.n, self.sequences) = (options, n, sequences)
+    init(
+        _ options: WindowAttentionOptions, tokens n: Int, keys: Int? = nil, sequences: Int, _ d: Int, _ dv: Int,
+        rows: Int = AttentionTile.rows, columns: Int = AttentionTile.columns
+    ) {
+        (self.options, self.n, keyCount, self.sequences) = (options, n, keys ?? n, sequences)
         (self.d, self.dv) = (d, dv)
-        let rows = Self.rows
-        memory = Tensor(uninitialized: [rows * (Self.columns + d + 3)])
+        (self.rows, self.columns) = (rows, columns)
+        memory = Tensor(uninitialized: [rows * (columns + d + 3)])
         scores = memory.mutablePointer
-        scaled = scores + rows * Self.columns
+        scaled = scores + rows * columns
         maxima = scaled + rows * d
         sums = maxima + rows
         rescale = sums + rows
@@ -92,7 +96,7 @@ final class AttentionTile {
 
     private func chunkEnd(_ start: Int) -> Int {
         let window = options.pattern.window
-        let end = start + Self.columns
+        let end = start + columns
         return options.windowFactors == nil ? end : min(end, (start / window + 1) * window)
     }
 
@@ -118,13 +122,13 @@ final class AttentionTile {
         let count = queries.tokens.count
         BLAS.multiply(
             count, tokens.count, d, alpha: options.scale, rows,
-            .init(keys.pointer, stride: keys.stride, transposed: true), scores, stride: Self.columns)
+            .init(keys.pointer, stride: keys.stride, transposed: true), scores, stride: columns)
         for (row, token) in queries.tokens.enumerated() {
-            let seen = options.pattern.keys(token, of: n).clamped(to: tokens)
+            let seen = options.pattern.keys(token, of: keyCount).clamped(to: tokens)
             first[row] = Int32(seen.lowerBound - tokens.lowerBound)
             last[row] = Int32(seen.upperBound - tokens.lowerBound)
             if options.attendsSelfLast && tokens.contains(token) {
-                scores[row * Self.columns + token - tokens.lowerBound] = Self.lastScore
+                scores[row * columns + token - tokens.lowerBound] = Self.lastScore
             }
         }
     }
@@ -137,7 +141,7 @@ final class AttentionTile {
         _ queries: QueryRows, _ tokens: Range<Int>
     ) -> (bias: UnsafePointer<Float>?, step: Int, offset: Int, mask: UnsafePointer<Float>?) {
         let mask = options.mask.map {
-            $0.pointer + queries.sequence / (sequences / $0.shape[0]) * n + tokens.lowerBound
+            $0.pointer + queries.sequence / (sequences / $0.shape[0]) * keyCount + tokens.lowerBound
         }
         guard let bias = options.bias else { return (nil, 0, 0, mask) }
         let (offset, step) = bias.place(queries.tokens.lowerBound, tokens.lowerBound, options.pattern)
@@ -175,11 +179,11 @@ final class AttentionTile {
             score(queries, tokens, keys, rows)
             let (bias, step, _, mask) = additions(queries, tokens)
             az_window_softmax_forward(
-                count, tokens.count, first, last, bias, step, mask, scores, Self.columns, maxima, sums, rescale)
-            dropout(queries, tokens, scores, Self.columns)
+                count, tokens.count, first, last, bias, step, mask, scores, columns, maxima, sums, rescale)
+            dropout(queries, tokens, scores, columns)
             if beta == 1 { az_scale_rows(count, dv, rescale, output, stride) }
             BLAS.multiply(
-                count, dv, tokens.count, .init(scores, stride: Self.columns), values, beta: beta, output, stride: stride
+                count, dv, tokens.count, .init(scores, stride: columns), values, beta: beta, output, stride: stride
             )
             beta = 1
         }
@@ -199,10 +203,10 @@ final class AttentionTile {
         gradients: UnsafeMutablePointer<Float>, bias dBias: UnsafeMutablePointer<Float>?
     ) {
         let (bias, step, offset, mask) = additions(queries, tokens)
-        dropout(queries, tokens, gradients, Self.columns)
+        dropout(queries, tokens, gradients, columns)
         az_window_softmax_backward(
-            queries.tokens.count, tokens.count, first, last, bias, step, mask, logSums, means, scores, Self.columns,
-            gradients, Self.columns, dBias.map { $0 + offset }, step)
-        dropout(queries, tokens, scores, Self.columns)
+            queries.tokens.count, tokens.count, first, last, bias, step, mask, logSums, means, scores, columns,
+            gradients, columns, dBias.map { $0 + offset }, step)
+        dropout(queries, tokens, scores, columns)
     }
 }

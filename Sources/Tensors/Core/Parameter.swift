@@ -29,6 +29,12 @@ public final class Parameter: Sendable {
         self.kind = kind
     }
 
+    /// A trained parameter in memory that others share a tensor with.
+    init(part: Tensor) {
+        value = part.requiringGradient()
+        kind = .trained
+    }
+
     public var shape: [Int] { value.shape }
     public var count: Int { value.count }
 

@@ -54,6 +54,13 @@ public struct Tensor: Sendable {
     public static func zeros(_ shape: [Int]) -> Tensor { Tensor(repeating: 0, shape: shape) }
     public static func ones(_ shape: [Int]) -> Tensor { Tensor(repeating: 1, shape: shape) }
 
+    /// 1 on the diagonal, else 0: [n, n].
+    public static func identity(_ n: Int) -> Tensor {
+        let matrix = Tensor.zeros([n, n])
+        for row in 0..<n { matrix.mutablePointer[row * (n + 1)] = 1 }
+        return matrix
+    }
+
     /// 0, 1, … count − 1 as floats.
     public static func range(_ count: Int) -> Tensor { Tensor((0..<count).map(Float.init)) }
 

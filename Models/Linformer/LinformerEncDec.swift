@@ -1,0 +1,78 @@
+import NN
+import Tensors
+
+/// An encoder that sees all of its tokens, and a decoder that attends to its own tokens so far and to the encoder's
+/// output. Keys: encoder.*, decoder.*.
+public struct LinformerEncDec: Module {
+    public let configuration: LinformerEncDecConfiguration
+    public let encoder: LinformerLM
+    public let decoder: LinformerLM
+
+    /// - Parameter key: what the initial parameters are drawn from.
+    public init(_ configuration: LinformerEncDecConfiguration, key: RandomKey) {
+        self.configuration = configuration
+        encoder = LinformerLM(configuration.encoder, key: key.child(0))
+        decoder = LinformerLM(configuration.decoder, key: key.child(1))
+    }
+
+    /// - Parameters:
+    ///   - source: what the encoder reads, [b, n'].
+    ///   - target: what the decoder reads, [b, n]; the source if nil.
+    ///   - sourceMask: 1 for tokens of the source that take part, 0 for padding: [b, n'].
+    ///   - targetMask: the same for the target, [b, n].
+    /// - Returns: logits [b, n, vocabulary of the decoder].
+    public func callAsFunction(
+        _ source: TokenTensor, _ target: TokenTensor? = nil, sourceMask: Tensor? = nil, targetMask: Tensor? = nil,
+        mode: ForwardMode = .inference
+    ) -> Tensor {
+        let embeddings = encoder(source, inputMask: sourceMask, mode: mode.child(0))  // [b, n', m']
+        return decoder(
+            target ?? source, embeddings: embeddings, inputMask: targetMask, embeddingsMask: sourceMask,
+            mode: mode.child(1))
+    }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("encoder", encoder)
+        state.add("decoder", decoder)
+    }
+}
+
+// As a model of one sequence of tokens: source, start token, target.
+
+extension LinformerEncDec: LanguageModel {
+    public var vocabularySize: Int { configuration.decoder.tokens }
+    public var isCausal: Bool { configuration.decoder.stack.isCausal }
+    /// The longest source and the longest target together.
+    public var maximumLength: Int? { configuration.encoder.stack.inputSize + configuration.decoder.stack.inputSize }
+
+    /// Logits of what the target's tokens predict. tokens: [b, n], in each row the source, the start token and the target →
+    /// [b, n, vocabulary], zeros for the source, which predicts nothing.
+    public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
+        require(tokens.shape.count == 2, "LinformerEncDec: tokens \(tokens.shape), expected [b, n]")
+        let n = tokens.shape[1]
+        let rows = (0..<tokens.shape[0]).map { Array(tokens.values[$0 * n..<($0 + 1) * n]) }
+        let starts = rows.map(start)
+        guard Set(starts).count > 1 else { return logits(rows, start: starts.first ?? 0, mode) }
+        // Sources of unequal lengths, row by row.
+        return concatenate(rows.indices.map { logits([rows[$0]], start: starts[$0], mode.child($0)) })
+    }
+
+    /// Where a row's target begins.
+    private func start(of row: [Int32]) -> Int {
+        guard let token = configuration.startToken else {
+            fatalError("LinformerEncDec: one sequence of tokens needs a start_token between source and target")
+        }
+        let place = row.firstIndex(of: Int32(token))
+        require((place ?? 0) > 0, "LinformerEncDec: a row without a source and the start token \(token) after it")
+        return place!
+    }
+
+    private func logits(_ rows: [[Int32]], start: Int, _ mode: ForwardMode) -> Tensor {
+        func part(_ range: (_ row: [Int32]) -> ArraySlice<Int32>) -> TokenTensor {
+            let parts = rows.map { Array(range($0)) }
+            return TokenTensor(parts.flatMap { $0 }, shape: [rows.count, parts.first?.count ?? 0])
+        }
+        let logits = self(part { $0[..<start] }, part { $0[start...] }, mode: mode)
+        return concatenate([Tensor.zeros([rows.count, start, vocabularySize]), logits], axis: 1)
+    }
+}

@@ -1,0 +1,73 @@
+/// Linformer in the zoo: the language model, or with the keys of one the encoder–decoder.
+struct LinformerArchitecture: Architecture {
+    let id = "linformer"
+    let presetNames = ["tiny", "quick", "small", "reference"]
+
+    func preset(_ name: String) throws -> Preset {
+        var configuration: LinformerLMConfiguration
+        var training: TrainingDefaults
+        switch name {
+        case "tiny":  // Seconds: for tests and for trying the commands.
+            configuration = LinformerLMConfiguration(tokens: 256, inputSize: 128, channels: 64)
+            (configuration.stack.slots, configuration.stack.feedForwardDimension) = (32, 128)
+            (configuration.stack.heads, configuration.stack.depth) = (2, 2)
+            training = TrainingDefaults(sequenceLength: 128, batchSize: 8, length: .steps(200), learningRate: 3e-3)
+        case "quick":  // Less than a minute: learns the built-in corpus.
+            configuration = LinformerLMConfiguration(tokens: 256, inputSize: 256, channels: 64)
+            (configuration.stack.slots, configuration.stack.feedForwardDimension) = (128, 256)
+            (configuration.stack.heads, configuration.stack.depth) = (2, 3)
+            training = TrainingDefaults(
+                sequenceLength: 256, batchSize: 4, length: .steps(3000), learningRate: 4e-3, schedule: .cosine,
+                warmupSteps: 20, learningRateFloor: 0.1, validateEvery: 500, validationShare: 0.125, sampleEvery: 1500,
+                saveEvery: 500)
+        case "small":  // Minutes: learns a text of a megabyte on two cores.
+            configuration = LinformerLMConfiguration(tokens: 256, inputSize: 512, channels: 256)
+            (configuration.stack.slots, configuration.stack.feedForwardDimension) = (128, 1024)
+            (configuration.stack.heads, configuration.stack.depth) = (4, 4)
+            training = TrainingDefaults(sequenceLength: 512, batchSize: 8, length: .steps(1000), learningRate: 1e-3)
+        case "reference":  // linformer-pytorch's own defaults of an encoder, at the size its users train.
+            configuration = LinformerLMConfiguration(tokens: 256, inputSize: 1024, channels: 512)
+            (configuration.stack.slots, configuration.stack.feedForwardDimension) = (128, 2048)
+            (configuration.stack.heads, configuration.stack.depth) = (8, 6)
+            training = TrainingDefaults(
+                objective: .masked, sequenceLength: 1024, batchSize: 4, length: .steps(100_000), learningRate: 2e-4)
+        default:
+            throw unknown("preset", name, presetNames)
+        }
+        configuration.stack.causality = name == "reference" ? .bidirectional : .causal
+        configuration.setDropout(0)
+        training.clip = 0.5
+        return Preset(configuration: configuration.json, training: training)
+    }
+
+    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
+        if configuration.objectValue?["enc_num_tokens"] != nil {
+            return LinformerEncDec(try LinformerEncDecConfiguration(configuration, file: file), key: key)
+        }
+        let options = try LinformerLMConfiguration(configuration, file: file)
+        for (key, isWrong) in [("return_emb", options.returnsEmbeddings), ("decoder_mode", options.stack.isDecoder)]
+        where isWrong {
+            throw InputError("\(file): \"\(key)\": true is no language model; expected false")
+        }
+        return LinformerLM(options, key: key)
+    }
+
+    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
+        configuration.setting(["num_tokens": .integer(vocabularySize)])
+    }
+
+    /// E and F are as long as the sequences.
+    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
+        configuration.setting([
+            "input_size": sequenceLength.map { .integer($0) }, "dropout": dropout.map { .number($0) },
+            "dropout_ff": dropout.map { .number($0) }, "dropout_tokens": dropout.map { .number($0) },
+        ])
+    }
+}
+
+extension LinformerLMConfiguration {
+    /// The same dropout in all places.
+    fileprivate mutating func setDropout(_ probability: Double) {
+        (stack.dropout, stack.feedForwardDropout, tokenDropout) = (probability, probability, probability)
+    }
+}
