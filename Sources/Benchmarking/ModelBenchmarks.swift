@@ -138,8 +138,8 @@ private func makeModel(
 ) throws -> any LanguageModel {
     let architecture = try ModelZoo.architecture(id)
     var members =
-        architecture.configuration(
-            try architecture.preset(name).configuration, sequenceLength: sequenceLength, dropout: nil
+        try architecture.configuration(
+            architecture.preset(name).configuration, sequenceLength: sequenceLength, dropout: nil
         ).objectValue ?? [:]
     for setting in settings { members[setting.key] = setting.value }
     let file = "preset \(name)" + (settings.isEmpty ? "" : " with --set")

@@ -13,7 +13,7 @@ struct Evaluate: Command {
             """,
         discussion: """
             The text is cut into consecutive windows, and every token but the very first is predicted once from the tokens \
-            before it in its window.
+            before it in its window. A run that learned to fill in hidden tokens, or to reverse windows, is asked for that.
             """)
 
     @OptionGroup(title: "Model") var options: SourceOptions

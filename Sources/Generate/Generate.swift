@@ -6,7 +6,7 @@ import ModelZoo
 @main
 struct Generate: Command {
     static let configuration = CommandConfiguration(
-        abstract: "Continue a text.",
+        abstract: "Continue a text, or reverse it, as the model has learned.",
         usage: """
             Generate --run FOLDER [--prompt TEXT] [options]
             Generate --model ID --config FILE --weights FILE [--prompt TEXT] [options]
@@ -14,14 +14,20 @@ struct Generate: Command {
 
     @OptionGroup(title: "Model") var options: SourceOptions
 
-    @Option(help: "The text to continue; standard input unless given.")
+    @Option(help: "The text to continue or reverse; standard input unless given.")
     var prompt: String?
 
-    @Option(help: "How many tokens to generate.")
-    var length = 256
+    @Option(help: "How many tokens to generate. (default: 256; as many as the prompt has where it is reversed)")
+    var length: Int?
 
-    @Option(help: "0 for the likeliest token always, 1 for tokens as likely as the model says.")
-    var temperature = 1.0
+    @Option(
+        help:
+            """
+            0 for the likeliest token always, 1 for tokens as likely as the model says. (default: 1; without any option \
+            of sampling 0 where the prompt is reversed)
+            """
+    )
+    var temperature: Double?
 
     @Option(help: "Take only the N likeliest tokens.")
     var topK: Int?
@@ -32,8 +38,8 @@ struct Generate: Command {
     @Option(help: "Take only the likeliest tokens that together have this probability.")
     var topP: Double?
 
-    @Option(help: "The same seed gives the same text.")
-    var seed: UInt64 = 0
+    @Option(help: "The same seed gives the same text. (default: 0)")
+    var seed: UInt64?
 
     @Option(help: "Threads to use; all processors unless given.")
     var threads: Int?
@@ -41,11 +47,17 @@ struct Generate: Command {
     func run() throws {
         let input = { String(decoding: FileHandle.standardInput.readDataToEndOfFile(), as: UTF8.self) }
         let command = GenerateCommand(
-            source: options.source, prompt: prompt ?? input(), length: length,
-            sampling: SamplingOptions(
-                temperature: temperature, topK: topK, filterThreshold: filterThreshold, topP: topP, seed: seed),
-            threads: threads)
+            source: options.source, prompt: prompt ?? input(), length: length, sampling: sampling, threads: threads)
         try command.run { show($0, terminator: "") }
         show("")
+    }
+
+    /// nil where none of its options is given: it is then left to what the model has learned.
+    private var sampling: SamplingOptions? {
+        guard temperature != nil || topK != nil || filterThreshold != nil || topP != nil || seed != nil else {
+            return nil
+        }
+        return SamplingOptions(
+            temperature: temperature ?? 1, topK: topK, filterThreshold: filterThreshold, topP: topP, seed: seed ?? 0)
     }
 }

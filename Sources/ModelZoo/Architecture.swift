@@ -25,8 +25,13 @@ public protocol Architecture: Sendable {
     /// From the smallest to the largest.
     var presetNames: [String] { get }
 
-    /// - Throws: `InputError` that lists the presets when there is none of this name.
-    func preset(_ name: String) throws -> Preset
+    /// A preset for an objective: one that hides tokens wants another configuration than one that predicts the next. The
+    /// configuration may even be of another kind of model, such as an encoder–decoder for reversals, as long as
+    /// `makeModel` and the two functions below can tell from the configuration itself.
+    /// - Parameter objective: nil for the one that the preset is for, which its training options say.
+    /// - Throws: `InputError` that lists the presets when there is none of this name, or names the objective when there is
+    ///   none for it.
+    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset
 
     /// Builds a model with initial parameters drawn from `key`.
     /// - Throws: `InputError` that names `file` and the key of `configuration` that is wrong.
@@ -36,7 +41,25 @@ public protocol Architecture: Sendable {
     func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue
 
     /// The configuration for training on sequences of this length, with this dropout; nil leaves either as it is.
-    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue
+    /// - Parameter sequenceLength: the length of the rows that the model reads, which is twice that of a window where it is
+    ///   reversed (`ObjectiveKind.rowLength(ofWindow:)`).
+    /// - Throws: `InputError` that names --dropout where the model has none.
+    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) throws -> JSONValue
+}
+
+extension Architecture {
+    /// The preset for the objective that it is for.
+    public func preset(_ name: String) throws -> Preset { try preset(name, objective: nil) }
+}
+
+extension TrainingDefaults {
+    /// The same for another objective: rows stay as long as they were.
+    func teaching(_ objective: ObjectiveKind) -> TrainingDefaults {
+        var training = self
+        training.sequenceLength = objective.windowLength(inRow: self.objective.rowLength(ofWindow: sequenceLength))
+        training.objective = objective
+        return training
+    }
 }
 
 /// The architectures by id.

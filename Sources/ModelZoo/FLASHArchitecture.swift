@@ -3,7 +3,7 @@ struct FLASHArchitecture: Architecture {
     let id = "flash"
     let presetNames = ["tiny", "quick", "small", "reference"]
 
-    func preset(_ name: String) throws -> Preset {
+    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
         var configuration: FLASHConfiguration
         var training: TrainingDefaults
         switch name {
@@ -33,11 +33,11 @@ struct FLASHArchitecture: Architecture {
         default:
             throw unknown("preset", name, presetNames)
         }
-        configuration.isCausal = true
+        configuration.isCausal = objective != .masked
         // relu², FLASH's own, finds what it looks for with fewer tokens than the Laplace function.
         configuration.usesLaplace = name != "quick"
         training.clip = 0.5
-        return Preset(configuration: configuration.json, training: training)
+        return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
 
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {

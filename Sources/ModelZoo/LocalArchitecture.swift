@@ -3,7 +3,7 @@ struct LocalArchitecture: Architecture {
     let id = "local"
     let presetNames = ["tiny", "quick", "small", "reference"]
 
-    func preset(_ name: String) throws -> Preset {
+    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
         var configuration: LocalConfiguration
         var training: TrainingDefaults
         switch name {
@@ -33,8 +33,9 @@ struct LocalArchitecture: Architecture {
         }
         // Rotary positions learn the built-in corpus in a third of the steps that the bias takes.
         configuration.usesDynamicBias = name != "quick"
+        configuration.attention.attention.isCausal = objective != .masked
         training.clip = 0.5
-        return Preset(configuration: configuration.json, training: training)
+        return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
 
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {

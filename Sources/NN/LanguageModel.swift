@@ -14,6 +14,15 @@ public protocol LanguageModel: Module {
     /// Whether position t sees only tokens up to t, which generation needs.
     var isCausal: Bool { get }
 
+    /// Of a model that is not causal: why, and what to configure instead, as the end of a sentence that says it is not. nil
+    /// for the usual, that positions see what stands after them and `"causal": true` is expected.
+    var causalityProblem: String? { get }
+
+    /// The token without which the model answers nothing: what stands before it in a sequence is given, and is read as a
+    /// whole; what comes after is the answer, of which position t sees only tokens up to t. For encoder–decoders; nil for
+    /// models that read any sequence. Logits before it are zeros and predict nothing.
+    var startToken: Int32? { get }
+
     /// The longest sequence a forward pass takes (of a model that carries something: the longest segment); nil where any
     /// length will do.
     var maximumLength: Int? { get }
@@ -87,6 +96,8 @@ public struct SegmentLoss<Carry: SegmentCarry>: Sendable {
 }
 
 extension LanguageModel {
+    public var causalityProblem: String? { nil }
+    public var startToken: Int32? { nil }
     public var maximumLength: Int? { nil }
     public var maximumDecodingLength: Int? { Carry.self == NoCarry.self ? maximumLength : nil }
     public var ignoreIndex: Int32 { ignoredTarget }

@@ -24,7 +24,13 @@ struct TextOptions: ParsableArguments {
     @Option(help: "random windows, or sequential: each row of a batch goes on in the next. (default: random)")
     var order: String?
 
-    @Option(help: "next-token, or masked: hidden tokens from those on both sides. (default: next-token)")
+    @Option(
+        help:
+            """
+            next-token, masked (hidden tokens from those on both sides), or reverse (each window backwards, after the \
+            whole of it). (default: next-token, unless the preset is for another)
+            """
+    )
     var objective: String?
 
     @Option(help: "A text of its own to validate with.")

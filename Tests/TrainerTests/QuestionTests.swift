@@ -78,7 +78,7 @@ import Testing
         ]
         for result in results {
             #expect(result.answers.isEmpty)
-            #expect(result.maskedAccuracy != nil)
+            #expect(result.accuracy != nil)
         }
     }
 

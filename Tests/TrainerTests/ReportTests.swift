@@ -110,6 +110,7 @@ import Testing
                     ? [
                         "validation_bits_per_byte": step == 40 ? 3.25 : 4.5, "validation_floor": 1.5,
                         "validation_window_floor": 1.75, "answered": 0.5, "validation_masked_accuracy": 0.125,
+                        "validation_token_accuracy": 0.9975,
                     ] : [:])
         }
         let page = PageText(RunReport(try record(all)).html)
@@ -125,6 +126,7 @@ import Testing
         #expect(page.row("parameters") == ["1,234"])
         #expect(page.row("questions answered") == ["50.0%"])
         #expect(page.row("hidden tokens found") == ["12.5%"])
+        #expect(page.row("token accuracy") == ["99.8%"])
         #expect(page.row("optimizer.name") == ["adam"])
         #expect(page.row("training_tokens") == ["\(try byteSplit().training.count)"])
         for label in ["validation 4.500", "training 2.100", "floor 1.500", "floor of the window 1.750", "clip"] {
@@ -202,6 +204,15 @@ import Testing
         // Not finished: nothing to add. And a model that the commands do not know cannot be made again by them.
         #expect(RunReport(try record([metrics(5, bits: 2)])).html.contains("a run&#39;\nswift run"))
         #expect(!PageText(RunReport(try record([], model: RunOrigin().model)).html).headings.contains("Commands"))
+        let other = try record([metrics(6, bits: 2)])
+        for objective in ObjectiveKind.allCases {
+            var configuration = other.configuration
+            configuration.training.objective = objective
+            let run = RunRecord(
+                name: "a run", path: "a run", configuration: configuration, parameters: nil, metrics: other.metrics,
+                samples: [])
+            #expect(RunReport(run).html.contains("Generate --run") == (objective != .masked))
+        }
         #expect(
             "it's".shellQuoted == #"'it'\''s'"# && "-x".pathArgument.shellQuoted == "./-x"
                 && "".shellQuoted == "''")

@@ -86,6 +86,24 @@ import Testing
         }
     }
 
+    @Test(arguments: [ObjectiveKind.masked, .reverse])
+    func aResumedRunOfAnotherObjectiveEqualsTheUninterruptedOne(_ objective: ObjectiveKind) throws {
+        var options = options()
+        options.objective = objective
+        func model(_ seed: UInt64) -> Bigram { Bigram(vocabulary: 257, dropout: 0.2, seed: seed, isCausal: true) }
+        func train(_ run: TrainingRun<Bigram>, until last: Int) throws -> [String] {
+            var samples: [String] = []
+            try run.train(until: last) { if case .sample = $0 { samples.append($0.description) } }
+            return samples
+        }
+        let whole = try train(begin("whole", options, model: model(1)), until: 6)
+        #expect(whole.count == (objective == .reverse ? 3 : 0))
+        var samples = try train(begin("part", options, model: model(1)), until: 3)
+        samples += try train(resume("part", model: model(99)), until: 6)
+        try expectSameEnd("whole", "part", step: 6)
+        #expect(samples == whole)
+    }
+
     /// A stop gives up validation and sample, at whatever moment: they are made up for first.
     @Test func whatAStopHasGivenUpIsMadeUpFor() throws {
         func train(_ run: TrainingRun<Bigram>, stop: () -> Bool = { false }) throws -> [String] {

@@ -56,10 +56,10 @@ public struct EvaluateCommand: Sendable {
         // A text that cannot be read is found out before a model is loaded.
         let given = data.isEmpty ? nil : try TextSource(paths: data)
         let loaded = try source.load()
+        let objective = loaded.objective
+        let longest = loaded.model.maximumLength.map { objective.kind.windowLength(inRow: $0) }
         let length =
-            sequenceLength ?? loaded.run?.training.sequenceLength ?? loaded.model.maximumLength
-            ?? Self.sequenceLengthUnlessKnown
-        let objective = (loaded.run?.training.objective ?? .nextToken).objective(for: loaded.tokenizer)
+            sequenceLength ?? loaded.run?.training.sequenceLength ?? longest ?? Self.sequenceLengthUnlessKnown
         let (text, known) = try text(given, loaded, sequenceLength: length)
         let knowledge = objective == .nextToken ? known : nil  // what is known is how well the text can be foreseen
         let result = try loaded.model.evaluate(
@@ -109,7 +109,7 @@ private struct EvaluationFindings {
             "loss": .number(result.loss), "tokens": .integer(result.tokens), "bytes": .integer(result.bytes),
             "sequence_length": .integer(sequenceLength),
         ]
-        members["masked_accuracy"] = result.maskedAccuracy.map { .number($0) }
+        if let name = result.objective.accuracyName { members[name] = result.accuracy.map { .number($0) } }
         members["floor"] = floor.map { .number($0) }
         members["window_floor"] = windowFloor.map { .number($0) }
         for group in result.answers { members["answered_to_\(group.distance)"] = .number(group.share) }
@@ -122,8 +122,10 @@ private struct EvaluationFindings {
             String(format: "perplexity %.4f a token, loss %.4f nats", result.perplexity, result.loss),
             "\(result.tokens) tokens (\(result.bytes) bytes) predicted, in consecutive windows of \(sequenceLength)",
         ]
-        if let share = result.maskedAccuracy {
-            lines.append(String(format: "%.1f %% of the hidden tokens found", share * 100))
+        if let share = result.accuracy {
+            let isMasked = result.objective == .masked
+            lines.append(
+                String(format: isMasked ? "%.1f %% of the hidden tokens found" : "token accuracy %.2f %%", share * 100))
         }
         if let floor {
             let window = windowFloor.map { String(format: ", %.4f for one that sees only its window", $0) } ?? ""

@@ -18,6 +18,12 @@ public struct ModelSource: Sendable {
         let tokenizer: any Tokenizer
         /// How it was trained, where that is known.
         let run: RunConfiguration?
+
+        /// What it has learned; of weights from elsewhere, what their model can have learned.
+        var objective: Objective {
+            if let run { return run.training.objective.objective(for: tokenizer) }
+            return model.startToken.map { .reverse(ReversedTokens(startToken: $0)) } ?? .nextToken
+        }
     }
 
     /// - Throws: `InputError` that names the option, file or key that is missing or wrong.

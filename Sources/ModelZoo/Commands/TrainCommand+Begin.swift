@@ -7,7 +7,8 @@ extension TrainCommand {
         }
         let architecture = try ModelZoo.architecture(model)
         let presetName = preset ?? (data.isEmpty ? "quick" : "small")
-        let preset = try architecture.preset(presetName)
+        let wanted: ObjectiveKind? = try objective.map { try option("--objective", $0) }
+        let preset = try architecture.preset(presetName, objective: wanted)
         let file = config ?? "preset \(presetName)"
         let given = try config.map { try JSONValue(path: $0) } ?? preset.configuration
         let options = try apply(to: preset.training)
@@ -20,10 +21,9 @@ extension TrainCommand {
         let tokenizer = try kind.makeTokenizer(learningFrom: kind == .bytes ? [] : origin.texts())
         let split = try origin.makeSplit(tokenizer, sequenceLength: options.sequenceLength)
 
-        let configuration = architecture.configuration(
-            try architecture.fitting(
-                given, file: file, to: tokenizer, vocabularySize: options.objective.vocabularySize(of: tokenizer)),
-            sequenceLength: options.sequenceLength, dropout: dropout)
+        let configuration = try architecture.configuration(
+            architecture.fitting(given, file: file, to: tokenizer, options.objective),
+            sequenceLength: options.objective.rowLength(ofWindow: options.sequenceLength), dropout: dropout)
         origin.configuration = configuration
         // Messages name the paths as they were given; the run's folder says them from anywhere.
         (origin.data, origin.validation) = (data.map(\.absolutePath), validation?.absolutePath)
@@ -71,10 +71,12 @@ extension TrainCommand {
 }
 
 extension Architecture {
-    /// The configuration with the vocabulary of a tokenizer; one that names a larger vocabulary itself keeps it.
+    /// The configuration with the vocabulary of a tokenizer and an objective; one that names a larger vocabulary itself
+    /// keeps it.
     fileprivate func fitting(
-        _ given: JSONValue, file: String, to tokenizer: any Tokenizer, vocabularySize: Int
+        _ given: JSONValue, file: String, to tokenizer: any Tokenizer, _ objective: ObjectiveKind
     ) throws -> JSONValue {
+        let vocabularySize = objective.vocabularySize(of: tokenizer)
         let fitted = configuration(given, vocabularySize: vocabularySize)
         guard !file.hasPrefix("preset "), let before = given.objectValue, let after = fitted.objectValue else {
             return fitted
@@ -82,10 +84,10 @@ extension Architecture {
         for (key, value) in after where before[key] != value {
             guard let explicit = before[key], explicit != .null else { continue }
             if let size = explicit.intValue, size < vocabularySize {
-                let mask = vocabularySize > tokenizer.vocabularySize ? " and one to mask others with" : ""
+                let extra = objective.extraToken.map { " and " + $0 } ?? ""
                 throw InputError(
                     "\(file): \(JSONValue.quoted(key)): expected at least the \(tokenizer.vocabularySize) tokens of"
-                        + " --tokenizer \(tokenizer.kind.rawValue)\(mask), found \(size)")
+                        + " --tokenizer \(tokenizer.kind.rawValue)\(extra), found \(size)")
             }
             return given
         }

@@ -16,7 +16,7 @@ public struct TrainCommand: Sendable {
     public var validationFraction: Double?
     public var tokenizer: String?
     public var order: String?
-    /// next-token or masked.
+    /// next-token, masked or reverse; nil for that of the preset.
     public var objective: String?
     public var sequenceLength: Int?
     public var batchSize: Int?

@@ -14,6 +14,9 @@ public struct TokenBatch: Sendable, Equatable {
     /// Of each row, whether it has nothing to do with the same row of the batch before, so that a state carried from
     /// there must be dropped.
     public let startsDocument: [Bool]
+    /// The number of tokens of a text that the rows stand for, padding left out: they are predicted, or from among them
+    /// what is predicted was chosen.
+    public let textCount: Int
     /// The number of targets that count.
     public var targetCount: Int { targets.count { $0 != ignoredTarget } }
 
@@ -41,6 +44,17 @@ public struct TokenBatch: Sendable, Equatable {
         self.inputs = inputs
         self.targets = targets
         startsDocument = rows.map(\.startsDocument)
+        textCount = rows.reduce(0) { $0 + max(0, $1.tokens.count - 1) }
+    }
+
+    /// Examples that are made from something else than a text, or from windows of one.
+    init(inputs: [Int32], targets: [Int32], shape: [Int], startsDocument: [Bool], textCount: Int) {
+        require(
+            shape.count == 2 && startsDocument.count == shape[0] && inputs.count == shape[0] * shape[1]
+                && targets.count == inputs.count,
+            "TokenBatch: \(inputs.count) inputs and \(targets.count) targets for the shape \(shape)")
+        (self.inputs, self.targets, self.shape) = (inputs, targets, shape)
+        (self.startsDocument, self.textCount) = (startsDocument, textCount)
     }
 
     /// Windows of `length + 1` tokens, one from each of `starts`.

@@ -70,10 +70,12 @@ extension TokenSource {
     }
 
     /// How many bytes of UTF-8 text the tokens that are predicted stand for. Reads the whole text.
-    public func targetByteCount() -> Int {
+    /// - Parameter reversed: whether windows are reversed, so that of each document all but the last is predicted.
+    public func targetByteCount(reversed: Bool = false) -> Int {
         var count = byteCount()
         forEachDocument(in: 0..<self.count) { document in
-            count -= storage.byteCount(of: within(document.lowerBound..<document.lowerBound + 1))
+            let left = reversed ? document.upperBound - 1 : document.lowerBound
+            count -= storage.byteCount(of: within(left..<left + 1))
             return true
         }
         return count

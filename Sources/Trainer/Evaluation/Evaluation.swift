@@ -4,14 +4,18 @@ import Tensors
 
 /// How well a model predicts a text.
 public struct EvaluationResult: Sendable, Hashable {
-    /// The number of tokens predicted: all of the text but the first of each document, or those that were hidden.
+    /// The number of tokens predicted: all of the text but the first of each document, or those that were hidden, or
+    /// reversed, which is all but the last of each document.
     public let tokens: Int
     /// The number of UTF-8 bytes these tokens stand for; where tokens were hidden, at the text's mean length of a token.
     public let bytes: Int
     /// Mean cross-entropy a token, in nats.
     public let loss: Double
-    /// The share of hidden tokens that the model found; nil where none were hidden.
-    public var maskedAccuracy: Double?
+    /// What was predicted.
+    public var objective = ObjectiveKind.nextToken
+    /// The share of the tokens predicted that the model holds for the likeliest; nil for the next token, where it says
+    /// little.
+    public var accuracy: Double?
     /// The questions of the text by the distance of what answers them; empty where it has none.
     public var answers: [AnsweredQuestions] = []
 
@@ -22,7 +26,7 @@ public struct EvaluationResult: Sendable, Hashable {
     /// What a validation adds to the metrics of its step.
     var metrics: [String: Double] {
         var metrics = ["validation_loss": loss, "validation_bits_per_byte": bitsPerByte]
-        metrics["validation_masked_accuracy"] = maskedAccuracy
+        if let name = objective.accuracyName { metrics["validation_" + name] = accuracy }
         for group in answers { metrics["answered_to_\(group.distance)"] = group.share }
         let asked = answers.reduce(0) { $0 + $1.asked }
         if asked > 0 { metrics["answered"] = Double(answers.reduce(0) { $0 + $1.answered }) / Double(asked) }
@@ -35,7 +39,8 @@ extension LanguageModel {
     ///
     /// The text is cut into consecutive windows, and every token but the very first of a document is predicted once. A
     /// prediction sees the tokens before it in its own window; what came before the window only as far as the model carries
-    /// it along. (With a masked objective a share of the tokens, always the same, is predicted from all others of the window.)
+    /// it along. (With a masked objective a share of the tokens, always the same, is predicted from all others of the window.
+    /// Where windows are reversed, every token but the very last of a document is predicted once, from the whole window.)
     /// - Parameters:
     ///   - sequenceLength: tokens in a window; of a model that carries something, in a segment.
     ///   - batchSize: windows that are read at once; has no influence on the result. A model that carries something reads
@@ -47,67 +52,71 @@ extension LanguageModel {
         _ text: TokenSource, sequenceLength: Int, batchSize: Int = 1, objective: Objective = .nextToken,
         questions: [Question] = [], progress: (Int) throws -> Void = { _ in }
     ) throws -> EvaluationResult {
-        if objective == .nextToken { try requireCausality() }
-        try requireLength(sequenceLength)
+        try requireFitness(for: objective)
+        try requireLength(sequenceLength, for: objective.kind)
         let windows = try SequentialWindows(
             text, sequenceLength: sequenceLength, batchSize: carriesState ? 1 : batchSize)
-        var sums = EvaluationSums()
-        // A masked model foresees nothing.
+        // Only who predicts the next token foresees anything.
         var answers = AnswerCount(objective == .nextToken ? questions : [])
-        var rowsRead = 0
+        let sums = try measure(
+            EvaluationExamples(windows, objective), of: text.name, countsFound: objective.kind.accuracyName != nil,
+            answers: &answers, progress: progress)
+        if !carriesState {
+            try answer(&answers, in: text, sequenceLength: sequenceLength, batchSize: batchSize) {
+                try progress(sums.read)
+            }
+        }
+        return sums.result(of: text, objective.kind, answers: answers.byDistance)
+    }
+
+    /// Predicts the targets of examples, wherever they come from; each batch goes on where the one before ended, unless it
+    /// says that it begins.
+    /// - Parameter name: what messages call the data.
+    private func measure(
+        _ examples: some Sequence<TokenBatch>, of name: String, countsFound: Bool, answers: inout AnswerCount,
+        progress: (Int) throws -> Void
+    ) throws -> EvaluationSums {
+        var sums = EvaluationSums()
         var carries: [Carry?] = []
-        for window in windows {
-            try requireVocabulary(of: window, in: text)
-            if !carriesState || window.startsDocument == [true] { carries = window.rowsWithoutCarry() }
-            let batch = objective.examples(of: window, key: RandomKey(seed: 0), firstRow: rowsRead)
-            rowsRead += window.shape[0]
+        for batch in examples {
+            try requireVocabulary(of: batch, in: name)
+            if !carriesState || batch.startsDocument == [true] { carries = batch.rowsWithoutCarry() }
             withoutGradients {
                 for segment in segments(of: batch.shape[1]) {
                     let (inputs, targets) = batch.columns(segment)
                     let (logits, next) = self.logits(inputs, carries: carries, mode: .inference)
-                    sums.add(logits, targets, isMasked: objective.kind == .masked)
+                    sums.add(logits, targets, countsFound: countsFound)
                     if carriesState { answers.read(logits, targets) }
                     carries = next
                 }
             }
-            try progress(sums.read(window))
+            sums.read += batch.textCount
+            try progress(sums.read)
         }
-        if !carriesState {
-            try answer(&answers, in: text, sequenceLength: sequenceLength, batchSize: batchSize) {
-                try progress(sums.inputs)
-            }
-        }
-        return sums.result(of: text, answers: answers.byDistance)
+        return sums
     }
 }
 
 /// What an evaluation adds up.
 private struct EvaluationSums {
     private var (nats, targets, found) = (0.0, 0, 0)
-    private(set) var inputs = 0
-    private var isMasked = false
+    /// The number of tokens of the text read so far.
+    var read = 0
 
-    mutating func add(_ logits: Tensor, _ targets: TokenTensor, isMasked: Bool) {
+    mutating func add(_ logits: Tensor, _ targets: TokenTensor, countsFound: Bool) {
         let counted = targets.values.count { $0 != ignoredTarget }
         guard counted > 0 else { return }
         nats += Double(crossEntropy(logits, targets, ignoreIndex: ignoredTarget).item) * Double(counted)
         self.targets += counted
-        self.isMasked = isMasked
-        if isMasked { found += zip(logits.argmax().values, targets.values).count { $0 == $1 } }
+        if countsFound { found += zip(logits.argmax().values, targets.values).count { $0 == $1 } }
     }
 
-    /// The number of inputs read so far.
-    mutating func read(_ batch: TokenBatch) -> Int {
-        inputs += batch.targetCount
-        return inputs
-    }
-
-    func result(of text: TokenSource, answers: [AnsweredQuestions]) -> EvaluationResult {
-        // Exact where all tokens but the first of each document were predicted.
+    func result(of text: TokenSource, _ objective: ObjectiveKind, answers: [AnsweredQuestions]) -> EvaluationResult {
+        // Exact where all tokens but one of each document were predicted.
         let share = Double(targets) / Double(text.targetCount())
-        let bytes = Int((Double(text.targetByteCount()) * share).rounded())
+        let bytes = Int((Double(text.targetByteCount(reversed: objective == .reverse)) * share).rounded())
         return EvaluationResult(
-            tokens: targets, bytes: max(bytes, 1), loss: nats / Double(targets),
-            maskedAccuracy: isMasked ? Double(found) / Double(targets) : nil, answers: answers)
+            tokens: targets, bytes: max(bytes, 1), loss: nats / Double(targets), objective: objective,
+            accuracy: objective.accuracyName == nil ? nil : Double(found) / Double(targets), answers: answers)
     }
 }

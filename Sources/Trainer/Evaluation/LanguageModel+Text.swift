@@ -17,29 +17,50 @@ extension LanguageModel {
     /// - Throws: `InputError` when a position sees the very token it is to predict.
     func requireCausality() throws {
         guard !isCausal else { return }
-        throw InputError(
-            "the model's configuration is not causal: each position sees the tokens it is to predict;"
-                + " expected a causal one (\"causal\": true)")
+        let problem =
+            causalityProblem
+            ?? "each position sees the tokens it is to predict; expected a causal one (\"causal\": true)"
+        throw InputError("the model's configuration is not causal: \(problem)")
     }
 
-    /// - Throws: `InputError` when the model cannot read windows of this length.
-    func requireLength(_ sequenceLength: Int) throws {
+    /// - Throws: `InputError` when the model cannot learn, or be measured by, an objective.
+    func requireFitness(for objective: Objective) throws {
+        if objective.kind != .masked { try requireCausality() }
+        guard let startToken, startToken != objective.startToken else { return }
+        guard let expected = objective.startToken else {
+            throw InputError(
+                "the model answers what stands before its start token, which --objective \(objective.kind.rawValue) does"
+                    + " not have; expected --objective \(ObjectiveKind.reverse.rawValue)")
+        }
+        throw InputError(
+            "the model's start token is \(startToken); expected \(expected), the first token that the tokenizer does not"
+                + " have")
+    }
+
+    /// - Throws: `InputError` when the model cannot read what an objective makes of windows of this length.
+    func requireLength(_ sequenceLength: Int, for objective: ObjectiveKind) throws {
         guard sequenceLength >= 1 else {
             throw InputError("--sequence-length: expected a whole number of at least 1, found \(sequenceLength)")
         }
-        if !carriesState, let most = maximumLength, sequenceLength > most {
-            throw InputError(
-                "--sequence-length: expected at most \(most), the longest the model's configuration allows,"
-                    + " found \(sequenceLength)")
+        guard !carriesState, let most = maximumLength, sequenceLength > objective.windowLength(inRow: most) else {
+            return
         }
+        let reason =
+            objective.windowLength(inRow: most) == most
+            ? "the longest the model's configuration allows"
+            : "as --objective \(objective.rawValue) takes twice as many and the model's configuration allows \(most)"
+        throw InputError(
+            "--sequence-length: expected at most \(objective.windowLength(inRow: most)), \(reason),"
+                + " found \(sequenceLength)")
     }
 
     /// - Throws: `InputError` that names the text and the token that the model does not have.
-    func requireVocabulary(of batch: TokenBatch, in text: TokenSource) throws {
+    /// - Parameter text: its name.
+    func requireVocabulary(of batch: TokenBatch, in text: String) throws {
         for tokens in [batch.inputs, batch.targets] {
             if let token = tokens.first(where: { $0 != ignoredTarget && ($0 < 0 || $0 >= vocabularySize) }) {
                 throw InputError(
-                    "\(text.name): token \(token) is outside the model's vocabulary; expected 0 to \(vocabularySize - 1)"
+                    "\(text): token \(token) is outside the model's vocabulary; expected 0 to \(vocabularySize - 1)"
                 )
             }
         }

@@ -105,7 +105,7 @@ extension LanguageModel {
             let ends = rows.map { count.places[$0].upperBound }
             let length = min(sequenceLength, ends.min()! - 1)
             let batch = TokenBatch(text, starts: ends.map { $0 - 1 - length }, length: length)
-            try requireVocabulary(of: batch, in: text)
+            try requireVocabulary(of: batch, in: text.name)
             let (inputs, targets) = batch.columns(0..<length)
             let predicted = withoutGradients { self(inputs, mode: .inference).argmax() }.values
             for (row, index) in rows.enumerated() {

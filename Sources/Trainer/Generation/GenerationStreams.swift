@@ -8,26 +8,35 @@ extension LanguageModel {
     ///
     ///     for try await token in model.tokenStream(tokenizer.encode("ROMEO:"), length: 200) { … }
     ///
-    /// - Parameter endToken: ends the sequence, as its last token.
+    /// - Parameters:
+    ///   - endToken: ends the sequence, as its last token.
+    ///   - startToken, vocabularySize: see `TokenGenerator`.
     /// - Throws: the sequence throws what `TokenGenerator` throws.
     public func tokenStream(
-        _ prompt: [Int32], length: Int, sampling: SamplingOptions = SamplingOptions(), endToken: Int32? = nil
+        _ prompt: [Int32], length: Int, sampling: SamplingOptions = SamplingOptions(), endToken: Int32? = nil,
+        startToken: Int32? = nil, vocabularySize: Int? = nil
     ) -> AsyncThrowingStream<Int32, any Error> {
         stream { yield in
-            _ = try generate([prompt], length: length, sampling: sampling, endToken: endToken) { try yield($0[0]) }
+            _ = try generate(
+                [prompt], length: length, sampling: sampling, endToken: endToken, startToken: startToken,
+                vocabularySize: vocabularySize
+            ) { try yield($0[0]) }
         }
     }
 
-    /// A continuation in pieces of text, each as soon as its characters are complete.
+    /// A continuation (or another answer, as the objective has taught) in pieces of text, each as soon as its characters are
+    /// complete.
     ///
     ///     for try await piece in model.textStream("ROMEO:", length: 200, tokenizer: tokenizer) { print(piece) }
     ///
     /// - Throws: the sequence throws what `generate` throws.
     public func textStream(
-        _ prompt: String, length: Int, tokenizer: any Tokenizer, sampling: SamplingOptions = SamplingOptions()
+        _ prompt: String, length: Int? = nil, tokenizer: any Tokenizer, objective: Objective = .nextToken,
+        sampling: SamplingOptions? = nil
     ) -> AsyncThrowingStream<String, any Error> {
         stream { yield in
-            try generate(prompt, length: length, tokenizer: tokenizer, sampling: sampling, onText: yield)
+            try generate(
+                prompt, length: length, tokenizer: tokenizer, objective: objective, sampling: sampling, onText: yield)
         }
     }
 

@@ -16,6 +16,9 @@ public struct TokenGenerator<Model: LanguageModel> {
     /// What a row that has ended gives from then on.
     public let padToken: Int32
 
+    private let startToken: Int32?
+    /// What is chosen is below.
+    private let limit: Int
     private let rowCount: Int
     /// The rows that have not ended, what each of them has read, and what it has to read before its next token.
     private var rows: [Int]
@@ -26,13 +29,18 @@ public struct TokenGenerator<Model: LanguageModel> {
     /// - Parameters:
     ///   - prompts: one a row, none empty.
     ///   - length: how many tokens will be asked for at most, where that is known; a model that has a maximum refuses here.
+    ///   - startToken: stands after each prompt and is never chosen; for models that have learned to answer after it.
+    ///   - vocabularySize: only tokens below it are chosen, for a model that has more tokens than its tokenizer; nil for
+    ///     all.
     /// - Throws: `InputError` for options out of range, an empty prompt, and tokens outside the vocabulary.
     public init(
         _ model: Model, prompts: [[Int32]], length: Int = 0, sampling: SamplingOptions = SamplingOptions(),
-        endToken: Int32? = nil, padToken: Int32 = 0
+        endToken: Int32? = nil, padToken: Int32 = 0, startToken: Int32? = nil, vocabularySize: Int? = nil
     ) throws {
+        require(vocabularySize ?? 1 > 0, "TokenGenerator: a vocabulary of \(vocabularySize ?? 0) tokens")
         try sampling.validate()
         try model.requireCausality()
+        try Self.requireStart(of: model, startToken)
         for (row, prompt) in prompts.enumerated() {
             let name = prompts.count == 1 ? "the prompt" : "prompt \(row)"
             guard !prompt.isEmpty else { throw InputError("\(name) is empty; expected at least one token") }
@@ -51,10 +59,26 @@ public struct TokenGenerator<Model: LanguageModel> {
         self.sampling = sampling
         self.endToken = endToken
         self.padToken = padToken
+        self.startToken = startToken
+        limit = min(vocabularySize ?? .max, model.vocabularySize)
         rowCount = prompts.count
         rows = Array(prompts.indices)
         states = prompts.map { _ in model.startDecoding() }
-        unread = prompts
+        unread = prompts.map { prompt in prompt + (startToken.map { [$0] } ?? []) }
+    }
+
+    /// - Throws: `InputError` when a model cannot answer for want of its start token, or does not have this one.
+    private static func requireStart(of model: Model, _ startToken: Int32?) throws {
+        if let needed = model.startToken, startToken != needed {
+            throw InputError(
+                "the model answers after its start token \(needed); expected to generate with it, found"
+                    + " \(startToken.map { "\($0)" } ?? "none")")
+        }
+        if let startToken, startToken < 0 || startToken >= model.vocabularySize {
+            throw InputError(
+                "the start token \(startToken) is outside the model's vocabulary; expected 0 to"
+                    + " \(model.vocabularySize - 1)")
+        }
     }
 
     /// The next token of each row; nil when all rows have ended.
@@ -66,8 +90,8 @@ public struct TokenGenerator<Model: LanguageModel> {
         let vocabulary = model.vocabularySize
         var chosen = [Int32](repeating: padToken, count: rowCount)
         for (index, row) in rows.enumerated() {
-            let values = UnsafeBufferPointer(start: logits.pointer + index * vocabulary, count: vocabulary)
-            chosen[row] = try sampling.choose(values, row: row, position: position)
+            let values = UnsafeBufferPointer(start: logits.pointer + index * vocabulary, count: limit)
+            chosen[row] = try choose(values, row: row)
             unread[index] = [chosen[row]]
         }
         for index in rows.indices.reversed() where chosen[rows[index]] == endToken {
@@ -77,6 +101,15 @@ public struct TokenGenerator<Model: LanguageModel> {
         }
         position += 1
         return chosen
+    }
+
+    private func choose(_ logits: UnsafeBufferPointer<Float>, row: Int) throws -> Int32 {
+        guard let startToken, startToken < limit else {
+            return try sampling.choose(logits, row: row, position: position)
+        }
+        var others = Array(logits)
+        others[Int(startToken)] = -.infinity
+        return try others.withUnsafeBufferPointer { try sampling.choose($0, row: row, position: position) }
     }
 
     /// Long prompts are read in pieces: activations then take the memory of a piece, however long the prompt.
@@ -97,15 +130,18 @@ extension LanguageModel {
     /// Continues each prompt by `length` tokens.
     /// - Parameters:
     ///   - endToken: ends a row; `padToken` follows it to the end.
+    ///   - startToken, vocabularySize: see `TokenGenerator`.
     ///   - onTokens: is given one token a row as soon as they are there.
     /// - Returns: the continuations, without the prompts: [rows][length], shorter where all rows have ended before.
     /// - Throws: see `TokenGenerator`.
     public func generate(
         _ prompts: [[Int32]], length: Int, sampling: SamplingOptions = SamplingOptions(), endToken: Int32? = nil,
-        padToken: Int32 = 0, onTokens: ([Int32]) throws -> Void = { _ in }
+        padToken: Int32 = 0, startToken: Int32? = nil, vocabularySize: Int? = nil,
+        onTokens: ([Int32]) throws -> Void = { _ in }
     ) throws -> [[Int32]] {
         var generator = try TokenGenerator(
-            self, prompts: prompts, length: length, sampling: sampling, endToken: endToken, padToken: padToken)
+            self, prompts: prompts, length: length, sampling: sampling, endToken: endToken, padToken: padToken,
+            startToken: startToken, vocabularySize: vocabularySize)
         var rows = prompts.map { _ in [Int32]() }
         for _ in 0..<max(length, 0) {
             guard let tokens = try generator.next() else { break }
@@ -115,13 +151,19 @@ extension LanguageModel {
         return rows
     }
 
-    /// Continues a text; pieces of it come as soon as they are complete characters.
-    /// - Returns: the continuation, without the prompt.
+    /// Continues a text, or answers it as another objective has taught; pieces come as soon as they are complete characters.
+    ///
+    /// Tokens that the tokenizer does not have, such as one that hides others in training, are never chosen.
+    /// - Parameters:
+    ///   - length: the number of tokens; nil for as many as the objective says, or 256.
+    ///   - objective: what the model has learned: after `reverse` it gives the prompt backwards.
+    ///   - sampling: nil for what the objective makes usual, `Objective.usualSampling`.
+    /// - Returns: the answer, without the prompt.
     /// - Throws: see `TokenGenerator`; also for characters that the tokenizer does not know.
     @discardableResult
     public func generate(
-        _ prompt: String, length: Int, tokenizer: any Tokenizer, sampling: SamplingOptions = SamplingOptions(),
-        onText: (String) throws -> Void = { _ in }
+        _ prompt: String, length: Int? = nil, tokenizer: any Tokenizer, objective: Objective = .nextToken,
+        sampling: SamplingOptions? = nil, onText: (String) throws -> Void = { _ in }
     ) throws -> String {
         var decoder = tokenizer.makeDecoder()
         var text = ""
@@ -130,9 +172,12 @@ extension LanguageModel {
             text += piece
             try onText(piece)
         }
-        _ = try generate([tokenizer.encode(prompt)], length: length, sampling: sampling) {
-            try pass(decoder.append($0[0]))
-        }
+        let tokens = try tokenizer.encode(prompt)
+        let wanted = length ?? objective.answerLength(toPrompt: tokens.count) ?? 256
+        _ = try generate(
+            [tokens], length: wanted, sampling: sampling ?? objective.usualSampling, startToken: objective.startToken,
+            vocabularySize: tokenizer.vocabularySize
+        ) { try pass(decoder.append($0[0])) }
         try pass(decoder.finish())
         return text
     }

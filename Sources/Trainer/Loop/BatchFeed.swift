@@ -1,7 +1,8 @@
 import NN
 import Tensors
 
-/// The batches of a training, in the order that the options say.
+/// The examples of a training, in the order that the options say: all that the loop knows of where they come from. Data that
+/// are no windows of a text would be another source.
 struct BatchFeed {
     private enum Source {
         case windows(WindowSampler)
@@ -9,11 +10,13 @@ struct BatchFeed {
     }
 
     private var source: Source
+    private let objective: Objective
     /// How many batches have as many targets as the text.
     let batchesPerEpoch: Double
 
     /// - Throws: `InputError` when the text is too short.
-    init(_ text: TokenSource, _ options: TrainingOptions) throws {
+    init(_ text: TokenSource, _ options: TrainingOptions, _ objective: Objective) throws {
+        self.objective = objective
         switch options.order {
         case .random:
             source = .windows(
@@ -31,8 +34,11 @@ struct BatchFeed {
     /// Whether each row of a batch continues the same row of the batch before.
     var isContinuous: Bool { if case .streams = source { true } else { false } }
 
-    /// The next batch, which is number `number` of the training, counted from 0.
-    mutating func next(_ number: Int) -> TokenBatch {
+    /// The next batch of examples, which is number `number` of the training, counted from 0.
+    /// - Parameter key: what is random in the examples is drawn from it.
+    mutating func next(_ number: Int, key: RandomKey) -> TokenBatch { objective.examples(of: window(number), key: key) }
+
+    private mutating func window(_ number: Int) -> TokenBatch {
         switch source {
         case .windows(let sampler): return sampler.batch(at: number)
         case .streams(var streams):

@@ -7,7 +7,7 @@ public enum TrainingEvent: Sendable {
     /// A step was made. Where it was followed by a validation, the metrics hold `validation_loss` and
     /// `validation_bits_per_byte` as extras.
     case step(StepMetrics, total: Int?)
-    /// Text that the model continued: prompt and continuation.
+    /// Text that the model continued, or reversed: prompt and answer.
     case sample(step: Int, prompt: String, text: String)
     /// Weights and training state are safe in the folder.
     case saved(step: Int, folder: String)
@@ -97,7 +97,10 @@ extension StepMetrics {
         guard let bits = extra["validation_bits_per_byte"] else { return nil }
         var parts = [String(format: "validation %.4f bits/byte", bits)]
         if let floor = extra["validation_floor"] { parts.append(String(format: "floor %.4f", floor)) }
-        for (name, key) in [("answered", "answered"), ("found", "validation_masked_accuracy")] {
+        for (name, key) in [
+            ("answered", "answered"), ("found", "validation_masked_accuracy"),
+            ("token accuracy", "validation_token_accuracy"),
+        ] {
             if let share = extra[key] { parts.append(String(format: "%@ %.1f %%", name, share * 100)) }
         }
         return parts.joined(separator: "  ")

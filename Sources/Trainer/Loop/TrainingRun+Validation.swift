@@ -49,21 +49,26 @@ extension TrainingRun {
 
     private static var questionsPerDistance: Int { 32 }
 
-    /// Lets the model continue a place of the text, another one after each step.
+    /// Lets the model answer a place of the text, another one after each step: continue it, or reverse it.
     /// - Parameter stop: asked before it and after each token whether to give it up, which gives nil.
     func sample(unless stop: () -> Bool) throws -> TrainingEvent? {
         if stop() { return nil }
         let text = split.validation ?? split.training
         var generator = SplitMix64(seed: options.seed, stream: UInt64(step))
         let most = model.carriesState ? nil : model.maximumLength
-        let length = min(TrainingRun.promptLength, text.count, most.map { max(1, $0 / 2) } ?? .max)
+        let length = min(TrainingRun.promptLength, text.count, longestPrompt(most))
         let start = generator.next(below: text.count - length + 1)
         let prompt = text[start..<start + length]
-        let sampling = SamplingOptions(temperature: 0.8, seed: generator.next())
+        let usual = objective.usualSampling
+        let sampling = usual == .greedy ? usual : SamplingOptions(temperature: 0.8, seed: generator.next())
         let room = most.map { max(0, $0 - length) }
+        let wanted = objective.answerLength(toPrompt: length) ?? options.sampleLength
         var tokens: [Int32] = []
         do {
-            _ = try model.generate([prompt], length: min(options.sampleLength, room ?? .max), sampling: sampling) {
+            _ = try model.generate(
+                [prompt], length: min(wanted, room ?? .max), sampling: sampling, startToken: objective.startToken,
+                vocabularySize: tokenizer.vocabularySize
+            ) {
                 tokens.append($0[0])
                 if stop() { throw Stopped() }
             }
@@ -71,6 +76,12 @@ extension TrainingRun {
             return nil
         }
         return .sample(step: step, prompt: tokenizer.decode(prompt), text: tokenizer.decode(tokens))
+    }
+
+    /// Of a prompt that is answered in full no more than the training has windows of, else what leaves room for an answer.
+    private func longestPrompt(_ most: Int?) -> Int {
+        if objective.answerLength(toPrompt: 1) != nil { return options.sequenceLength }
+        return most.map { max(1, $0 / 2) } ?? .max
     }
 
     private static var promptLength: Int { 32 }

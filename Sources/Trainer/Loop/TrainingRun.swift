@@ -137,18 +137,17 @@ public final class TrainingRun<Model: LanguageModel> {
         _ folder: () throws -> RunFolder?
     ) throws {
         try options.validate()
-        if options.objective == .nextToken { try model.requireCausality() }
-        try model.requireLength(options.sequenceLength)
-        let needed = options.objective.vocabularySize(of: tokenizer)
-        guard model.vocabularySize >= needed else {
-            let mask = needed > tokenizer.vocabularySize ? " and one to mask others with" : ""
+        objective = options.objective.objective(for: tokenizer)
+        try model.requireFitness(for: objective)
+        try model.requireLength(options.sequenceLength, for: options.objective)
+        guard model.vocabularySize >= options.objective.vocabularySize(of: tokenizer) else {
+            let extra = options.objective.extraToken.map { " and " + $0 } ?? ""
             throw InputError(
                 "the model has a vocabulary of \(model.vocabularySize) tokens; expected at least the"
-                    + " \(tokenizer.vocabularySize) of the tokenizer (\(tokenizer.kind.rawValue))\(mask)")
+                    + " \(tokenizer.vocabularySize) of the tokenizer (\(tokenizer.kind.rawValue))\(extra)")
         }
         (self.model, self.split, self.tokenizer, self.options, self.origin) = (model, split, tokenizer, options, origin)
-        objective = options.objective.objective(for: tokenizer)
-        feed = try BatchFeed(split.training, options)
+        feed = try BatchFeed(split.training, options, objective)
         if feed.isContinuous { carries = Array(repeating: nil, count: options.batchSize) }
         totalSteps = options.totalSteps(batchesPerEpoch: feed.batchesPerEpoch)
         schedule = try options.makeSchedule(totalSteps: totalSteps)
@@ -220,7 +219,7 @@ public final class TrainingRun<Model: LanguageModel> {
         }
         recorder?.add(metrics)
         try report(.step(metrics, total: totalSteps))
-        let samples = isDue(options.sampleEvery) && objective == .nextToken
+        let samples = isDue(options.sampleEvery) && objective.isGenerative
         let sample = samples ? try sample(unless: stop) : nil
         if let sample {
             try writing { try recorder?.add(sample) }
@@ -243,12 +242,13 @@ public final class TrainingRun<Model: LanguageModel> {
     private func makeStep() throws -> StepMetrics {
         let clock = Stopwatch()
         let key = RandomKey(seed: options.seed).child(step)
-        var targets = 0
+        var read = 0
         let batches = try (0..<options.accumulate).map { part in
-            let batch = feed.next(step * options.accumulate + part)
-            try model.requireVocabulary(of: batch, in: split.training)
-            targets += batch.targetCount
-            return objective.examples(of: batch, key: key.child(part).child(-1))  // segments count from 0
+            let key = key.child(part).child(-1)  // segments count from 0
+            let batch = feed.next(step * options.accumulate + part, key: key)
+            try model.requireVocabulary(of: batch, in: split.training.name)
+            read += batch.textCount
+            return batch
         }
         let result = model.stepGradients(of: batches, carries: &carries, key: key)
         let norm = optimizer.globalNorm(of: result.gradients)
@@ -259,10 +259,10 @@ public final class TrainingRun<Model: LanguageModel> {
         optimizer.update(
             result.gradients, learningRate: rate, scale: Optimizer.clippingScale(norm: norm, limit: options.clip))
         step += 1
-        tokens += targets
+        tokens += read
         return StepMetrics(
             step: step, tokens: tokens, loss: result.loss, bitsPerByte: result.loss / M_LN2 / bytesPerToken,
-            learningRate: rate, gradientNorm: norm, tokensPerSecond: Double(targets) / clock.seconds,
+            learningRate: rate, gradientNorm: norm, tokensPerSecond: Double(read) / clock.seconds,
             seconds: seconds, extra: result.metrics)
     }
 

@@ -2,7 +2,7 @@ import Foundation
 import NN
 import Tensors
 
-/// Text that a model continued while it was trained.
+/// Text that a model continued, or reversed, while it was trained.
 public struct Sample: Sendable, Hashable {
     /// The step it was drawn after.
     public var step: Int

@@ -7,83 +7,100 @@ public enum ObjectiveKind: String, CaseIterable, Sendable {
     case nextToken = "next-token"
     /// Hidden tokens from those on both sides.
     case masked
+    /// A window of text backwards, after the whole of it; for causal models and encoder–decoders.
+    case reverse
 
-    /// The tokens a model needs to have for it: those of the tokenizer, and one to hide others with.
+    /// The tokens a model needs to have for it: those of the tokenizer, and for some objectives one more.
     public func vocabularySize(of tokenizer: any Tokenizer) -> Int {
-        tokenizer.vocabularySize + (self == .masked ? 1 : 0)
+        tokenizer.vocabularySize + (extraToken == nil ? 0 : 1)
     }
 
-    /// The objective for the tokens of a tokenizer.
+    /// What it needs a token for that the tokenizer does not have; nil where it needs none.
+    package var extraToken: String? {
+        switch self {
+        case .nextToken: nil
+        case .masked: "one to mask others with"
+        case .reverse: "one to start a reversal with"
+        }
+    }
+
+    /// How long a row is that a model reads for a window of `sequenceLength` tokens.
+    public func rowLength(ofWindow sequenceLength: Int) -> Int {
+        self == .reverse ? 2 * sequenceLength : sequenceLength
+    }
+
+    /// The longest window whose row has at most `rowLength` tokens.
+    public func windowLength(inRow rowLength: Int) -> Int { self == .reverse ? rowLength / 2 : rowLength }
+
+    /// What the share of the targets that a model finds is called in results and metrics; nil where it says little.
+    public var accuracyName: String? {
+        switch self {
+        case .nextToken: nil
+        case .masked: "masked_accuracy"
+        case .reverse: "token_accuracy"
+        }
+    }
+
+    /// The objective for the tokens of a tokenizer: the extra token comes after all of them.
     public func objective(for tokenizer: any Tokenizer) -> Objective {
         switch self {
         case .nextToken: .nextToken
         case .masked: .masked(MaskedTokens(maskToken: Int32(tokenizer.vocabularySize)))
+        case .reverse: .reverse(ReversedTokens(startToken: Int32(tokenizer.vocabularySize)))
         }
     }
 }
 
 /// What a model learns to predict: turns windows of text into inputs and targets.
+///
+/// The loop and the evaluation read finished examples (`BatchFeed`, `EvaluationExamples`) and count the targets that are
+/// not `ignoredTarget`: they know no objective but by what stands here.
 public enum Objective: Sendable, Hashable {
     case nextToken
     case masked(MaskedTokens)
+    case reverse(ReversedTokens)
 
     public var kind: ObjectiveKind {
         switch self {
         case .nextToken: .nextToken
         case .masked: .masked
+        case .reverse: .reverse
         }
     }
 
+    /// The examples of windows for a training.
     /// - Parameters:
     ///   - batch: inputs and the token after each, `ignoredTarget` where there is only padding.
-    ///   - key: what is hidden is drawn from it, and from the number of each row.
-    ///   - firstRow: the number of the first row.
-    func examples(of batch: TokenBatch, key: RandomKey, firstRow: Int = 0) -> TokenBatch {
+    ///   - key: what is random is drawn from it, and from the number of each row.
+    func examples(of batch: TokenBatch, key: RandomKey) -> TokenBatch {
         switch self {
         case .nextToken: batch
-        case .masked(let tokens): tokens.hidden(in: batch, key: key, firstRow: firstRow)
+        case .masked(let tokens): tokens.hidden(in: batch, key: key)
+        case .reverse(let tokens): tokens.reversed(batch, key: key)
         }
     }
-}
 
-/// The masked language model of BERT (Devlin et al., 1810.04805, section 3.1), with which Linformer was trained: of the
-/// tokens chosen to be predicted, 80 % are replaced by the mask token, 10 % by any token, and 10 % stay as they are.
-public struct MaskedTokens: Sendable, Hashable {
-    /// What hides a token; all smaller ones are text.
-    public var maskToken: Int32
-    /// The share of tokens to predict.
-    public var share: Double
-
-    public init(maskToken: Int32, share: Double = 0.15) {
-        require(share > 0 && share <= 1 && maskToken > 0, "MaskedTokens: share \(share), mask token \(maskToken)")
-        (self.maskToken, self.share) = (maskToken, share)
-    }
-
-    /// The batch's inputs with some hidden, and these as targets in their own places. At least one of each row is, but of
-    /// rows that are all padding. What is hidden of a row does not depend on the others.
-    func hidden(in batch: TokenBatch, key: RandomKey, firstRow: Int = 0) -> TokenBatch {
-        var inputs = batch.inputs
-        var targets = [Int32](repeating: ignoredTarget, count: inputs.count)
-        let (rows, length) = (batch.shape[0], batch.shape[1])
-        for row in 0..<rows {
-            var generator = SplitMix64(seed: key.child(firstRow + row).value)
-            let places = (row * length..<(row + 1) * length).filter { batch.targets[$0] != ignoredTarget }
-            for place in choose(from: places, &generator) {
-                targets[place] = inputs[place]
-                switch generator.next(below: 10) {
-                case 0..<8: inputs[place] = maskToken
-                case 8: inputs[place] = Int32(generator.next(below: Int(maskToken)))
-                default: break
-                }
-            }
+    /// The examples by which a model is measured: always the same of the same windows, however they make batches.
+    /// - Parameter firstRow: the number of the first row in the text.
+    func measuredExamples(of batch: TokenBatch, firstRow: Int) -> TokenBatch {
+        switch self {
+        case .nextToken: batch
+        case .masked(let tokens): tokens.hidden(in: batch, key: RandomKey(seed: 0), firstRow: firstRow)
+        case .reverse(let tokens): tokens.reversed(batch)
         }
-        return batch.replacing(inputs: inputs, targets: targets)
     }
 
-    private func choose(from places: [Int], _ generator: inout SplitMix64) -> [Int] {
-        guard !places.isEmpty else { return [] }
-        let bound = 1 << 32
-        let chosen = places.filter { _ in Double(generator.next(below: bound)) < share * Double(bound) }
-        return chosen.isEmpty ? [places[generator.next(below: places.count)]] : chosen
-    }
+    // MARK: Generation
+
+    /// Whether a model that has learned it answers a prompt.
+    var isGenerative: Bool { kind != .masked }
+
+    /// What stands between a prompt and the model's answer; nil where the answer continues the prompt.
+    public var startToken: Int32? { if case .reverse(let tokens) = self { tokens.startToken } else { nil } }
+
+    /// How many tokens answer a prompt of `count`; nil where nothing says when an answer is complete.
+    func answerLength(toPrompt count: Int) -> Int? { kind == .reverse ? count : nil }
+
+    /// How tokens are chosen unless somebody says otherwise: a reversal has one right answer.
+    public var usualSampling: SamplingOptions { kind == .reverse ? .greedy : SamplingOptions() }
 }

@@ -24,3 +24,20 @@ extension TokenBatch {
         return (cut(inputs), cut(targets))
     }
 }
+
+/// The examples of an evaluation: those of a text's windows, from its beginning to its end.
+struct EvaluationExamples: Sequence, IteratorProtocol {
+    private var windows: SequentialWindows.Iterator
+    private let objective: Objective
+    private var rowsRead = 0
+
+    init(_ windows: SequentialWindows, _ objective: Objective) {
+        (self.windows, self.objective) = (windows.makeIterator(), objective)
+    }
+
+    mutating func next() -> TokenBatch? {
+        guard let window = windows.next() else { return nil }
+        defer { rowsRead += window.shape[0] }
+        return objective.measuredExamples(of: window, firstRow: rowsRead)
+    }
+}

@@ -71,6 +71,9 @@ public struct RunReport: Sendable {
         if let accuracy = run.last("validation_masked_accuracy") {
             rows.append(["hidden tokens found", ReportText.percent(accuracy)])
         }
+        if let accuracy = run.last("validation_token_accuracy") {
+            rows.append(["token accuracy", ReportText.percent(accuracy)])
+        }
         return Table(rows: rows, numeric: [1]).html
     }
 
@@ -114,12 +117,14 @@ public struct RunReport: Sendable {
         let origin = run.configuration.origin
         guard origin.model != RunOrigin().model else { return [] }
         let (folder, command) = (run.path.pathArgument.shellQuoted, "swift run -c release")
+        // Who has learned to fill gaps does not go on with a text.
+        let isGenerative = run.configuration.training.objective != .masked
         return [
             "\(command) Train --resume \(folder)\(run.isFinished ? further : "")",
-            "\(command) Generate --run \(folder) --prompt \("Once upon a time".shellQuoted)",
+            isGenerative ? "\(command) Generate --run \(folder) --prompt \("Once upon a time".shellQuoted)" : nil,
             "\(command) Evaluate --run \(folder)" + (run.configuration.validationTokens > 0 ? "" : " --data FILE"),
             "\(command) Report --runs \(folder)",
-        ]
+        ].compactMap { $0 }
     }
 
     /// A run that is finished needs a new end: twice the old one.

@@ -50,6 +50,8 @@ public struct RunsReport: Sendable {
             ("best", { ReportText.bits($0.best?.value) }),
             ("answered", { $0.last("answered").map(ReportText.percent) ?? "–" }),
         ]
+        columns += [("found", "validation_masked_accuracy"), ("token accuracy", "validation_token_accuracy")]
+            .map { head, key in (head, { $0.last(key).map(ReportText.percent) ?? "–" }) }
         columns.removeAll { column in column.head != "run" && runs.allSatisfy { column.cell($0) == "–" } }
         let table = Table(
             head: columns.map(\.head), rows: runs.map { run in columns.map { $0.cell(run) } },
