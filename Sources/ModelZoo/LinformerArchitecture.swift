@@ -3,7 +3,7 @@ struct LinformerArchitecture: Architecture {
     let id = "linformer"
     let presetNames = ["tiny", "quick", "small", "reference"]
 
-    func preset(_ name: String) throws -> Preset {
+    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
         var configuration: LinformerLMConfiguration
         var training: TrainingDefaults
         switch name {
@@ -34,7 +34,8 @@ struct LinformerArchitecture: Architecture {
         default:
             throw unknown("preset", name, presetNames)
         }
-        configuration.stack.causality = name == "reference" ? .bidirectional : .causal
+        training = training.teaching(objective ?? training.objective)
+        configuration.stack.causality = training.objective == .masked ? .bidirectional : .causal
         configuration.setDropout(0)
         training.clip = 0.5
         return Preset(configuration: configuration.json, training: training)

@@ -13,8 +13,9 @@ import Tensors
 public struct ReversedTokens: Sendable, Hashable {
     /// What ends the window and begins its reversal; all smaller tokens are text.
     public var startToken: Int32
-    /// The share of training windows of which only a beginning of random length is reversed, each length as likely: a model
-    /// that has seen windows of one length alone does not learn to look where a shorter one ends.
+    /// The share of training batches in which only a beginning of each window is reversed, as long as is drawn for the batch,
+    /// each length as likely: a model that has seen windows of one length alone does not learn to look where a shorter one
+    /// ends.
     public var shortenedShare: Double
 
     public init(startToken: Int32, shortenedShare: Double = 0.5) {
@@ -24,33 +25,36 @@ public struct ReversedTokens: Sendable, Hashable {
         (self.startToken, self.shortenedShare) = (startToken, shortenedShare)
     }
 
-    /// Rows of twice the length, [b, 2 · length], each an example of its own, padded with inputs 0 and targets
-    /// `ignoredTarget`. Every row has one start token and at least one token before it, which is 0 where a row holds no
-    /// text.
-    /// - Parameter key: what is shortened is drawn from it and from the number of each row; nil reverses everything.
+    /// Rows of twice the length of the longest, each an example of its own, padded with inputs 0 and targets `ignoredTarget`.
+    /// Every row has one start token and at least one token before it, which is 0 where a row holds no text.
+    /// - Parameter key: the length of a shortened batch is drawn from it; nil reverses everything.
     func reversed(_ batch: TokenBatch, key: RandomKey? = nil) -> TokenBatch {
         let (rows, length) = (batch.shape[0], batch.shape[1])
-        var inputs = [Int32](repeating: 0, count: rows * 2 * length)
-        var targets = [Int32](repeating: ignoredTarget, count: inputs.count)
-        for row in 0..<rows {
+        let most = key.map { shortened(length, $0) } ?? length
+        let sources = (0..<rows).map { row in
             let window = row * length..<(row + 1) * length
-            let whole = batch.targets[window].prefix { $0 != ignoredTarget }.count
-            let tokens = batch.inputs[window].prefix(key.map { shortened(whole, $0.child(row)) } ?? whole)
-            let start = row * 2 * length + max(tokens.count, 1)
-            inputs.replaceSubrange(start - max(tokens.count, 1)..<start, with: tokens.isEmpty ? [0] : tokens)
-            inputs[start] = startToken
-            inputs.replaceSubrange(start + 1..<start + max(tokens.count, 1), with: tokens.dropFirst().reversed())
-            targets.replaceSubrange(start..<start + tokens.count, with: tokens.reversed())
+            let count = batch.targets[window].prefix { $0 != ignoredTarget }.count
+            return batch.inputs[window].prefix(min(count, most))
+        }
+        let width = 2 * max(sources.map(\.count).max() ?? 0, 1)
+        var inputs: [Int32] = []
+        var targets: [Int32] = []
+        for source in sources {
+            let given = source.isEmpty ? [0] : Array(source)
+            let padding = width - 2 * given.count
+            inputs += given + [startToken] + given.dropFirst().reversed() + [Int32](repeating: 0, count: padding)
+            targets += [Int32](repeating: ignoredTarget, count: given.count) + source.reversed()
+            targets += [Int32](repeating: ignoredTarget, count: width - given.count - source.count)
         }
         return TokenBatch(
-            inputs: inputs, targets: targets, shape: [rows, 2 * length],
-            startsDocument: [Bool](repeating: true, count: rows), textCount: targets.count { $0 != ignoredTarget })
+            inputs: inputs, targets: targets, shape: [rows, width],
+            startsDocument: [Bool](repeating: true, count: rows), textCount: sources.reduce(0) { $0 + $1.count })
     }
 
-    private func shortened(_ count: Int, _ key: RandomKey) -> Int {
+    private func shortened(_ length: Int, _ key: RandomKey) -> Int {
         var generator = SplitMix64(seed: key.value)
         let bound = 1 << 32
-        guard count > 0, Double(generator.next(below: bound)) < shortenedShare * Double(bound) else { return count }
-        return 1 + generator.next(below: count)
+        guard Double(generator.next(below: bound)) < shortenedShare * Double(bound) else { return length }
+        return 1 + generator.next(below: length)
     }
 }

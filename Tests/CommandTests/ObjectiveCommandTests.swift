@@ -1,0 +1,126 @@
+import Foundation
+import ModelZoo
+import Testing
+
+/// The commands with other objectives than the next token.
+@Suite struct ObjectiveCommandTests {
+    let workspace = try! Workspace()
+
+    /// A tiny training whose configuration comes from a preset, as nothing else says it.
+    func presetTraining(_ model: String, _ objective: String, _ run: String) throws -> TrainCommand {
+        var command = try workspace.tinyTraining(run, steps: 1)
+        (command.model, command.preset, command.config, command.objective) = (model, "tiny", nil, objective)
+        return command
+    }
+
+    func json(_ command: EvaluateCommand) throws -> [String: JSONValue] {
+        var command = command
+        command.json = true
+        var printed = ""
+        try command.run(print: { printed = $0 })
+        return try #require(JSONValue(parsing: Data(printed.utf8), file: "result").objectValue)
+    }
+
+    // MARK: Presets
+
+    @Test(arguments: ModelZoo.identifiers, ObjectiveKind.allCases)
+    func aPresetFitsItsObjective(_ id: String, _ objective: ObjectiveKind) throws {
+        let architecture = try ModelZoo.architecture(id)
+        for name in architecture.presetNames {
+            let preset = try architecture.preset(name, objective: objective)
+            #expect(preset.training.objective == objective)
+        }
+        // The smallest makes a model that can be trained.
+        let preset = try architecture.preset("tiny", objective: objective)
+        let length = objective.rowLength(ofWindow: preset.training.sequenceLength)
+        let configuration = try architecture.configuration(
+            architecture.configuration(preset.configuration, vocabularySize: 257), sequenceLength: length, dropout: nil)
+        let model = try architecture.makeModel(configuration, file: "preset tiny", key: RandomKey(seed: 0))
+        #expect(model.isCausal == (objective != .masked))
+        #expect(model.vocabularySize == 257)
+        #expect(model.maximumLength ?? length >= length)
+    }
+
+    @Test(arguments: ModelZoo.identifiers, ObjectiveKind.allCases)
+    func anObjectiveNeedsNoConfiguration(_ id: String, _ objective: ObjectiveKind) throws {
+        try presetTraining(id, objective.rawValue, "run").lines()
+        let run = try RunFolder(path: workspace.path("run")).configuration()
+        #expect(run.training.objective == objective)
+        let result = try json(EvaluateCommand(source: ModelSource(run: workspace.path("run"))))
+        #expect(result["masked_accuracy"] != nil || objective != .masked)
+        #expect(result["token_accuracy"] != nil || objective != .reverse)
+    }
+
+    @Test func theFilesWordStands() throws {
+        var command = try workspace.tinyTraining("run")
+        command.objective = "masked"
+        command.config = try workspace.configuration(name: "causal.json")
+        // A causal model for hidden tokens, if a file says so; but its vocabulary has no token to hide them with.
+        let path = try #require(command.config)
+        expectError(
+            "\(path): \"num_tokens\": expected at least the 256 tokens of --tokenizer bytes and one to mask others with,"
+                + " found 256"
+        ) { try command.lines() }
+        command.objective = "reverse"
+        expectError(
+            "\(path): \"num_tokens\": expected at least the 256 tokens of --tokenizer bytes and one to start a reversal"
+                + " with, found 256"
+        ) { try command.lines() }
+        try workspace.write(String(contentsOfFile: path, encoding: .utf8).replacing("256", with: "300"), "causal.json")
+        command.objective = "masked"
+        try command.lines()
+        let configuration = try RunFolder(path: workspace.path("run")).configuration().origin.configuration
+        #expect(configuration.objectValue?["causal"] == .bool(true))
+        #expect(configuration.objectValue?["num_tokens"] == .integer(300))
+    }
+
+    @Test func wordsAreChecked() throws {
+        var command = try workspace.tinyTraining("run")
+        command.objective = "revers"
+        expectError(
+            "--objective: expected one of next-token, masked, reverse, found \"revers\"; did you mean \"reverse\"?"
+        ) { try command.lines() }
+    }
+
+    // MARK: Reversal
+
+    /// FLASH learns to reverse windows of four tokens.
+    func reversal(_ run: String, steps: Int = 2) throws -> TrainCommand {
+        var command = try workspace.tinyTraining(run, steps: steps)
+        command.config = try workspace.write(
+            "{\"num_tokens\": 257, \"dim\": 32, \"depth\": 1, \"group_size\": 16, \"query_key_dim\": 16,"
+                + " \"causal\": true}", "reverse.json")
+        (command.objective, command.sequenceLength, command.batchSize) = ("reverse", 4, 32)
+        (command.learningRate, command.validateEvery) = (1e-2, 0)
+        return command
+    }
+
+    @Test func aCausalModelLearnsToReverse() throws {
+        var accuracies: [Double] = []
+        var samples: [(prompt: String, text: String)] = []
+        var command = try reversal("run", steps: 200)
+        (command.validateEvery, command.sampleEvery) = (25, 200)
+        try command.run(report: { event in
+            if case .step(let metrics, _) = event, let found = metrics.extra["validation_token_accuracy"] {
+                accuracies.append(found)
+            }
+            if case .sample(_, let prompt, let text) = event { samples.append((prompt, text)) }
+        })
+        #expect(accuracies.count == 8 && accuracies[0] < 0.8 && accuracies.last! > 0.95, "\(accuracies)")
+        #expect(samples.map(\.prompt.utf8.count) == [4])
+
+        let source = ModelSource(run: workspace.path("run"))
+        let result = try json(EvaluateCommand(source: source))
+        #expect(result["token_accuracy"]?.doubleValue == accuracies.last)
+        #expect(result["sequence_length"] == .integer(4))
+        var printed = ""
+        try EvaluateCommand(source: source).run(print: { printed = $0 })
+        #expect(printed.contains(String(format: "\ntoken accuracy %.2f %%", accuracies.last! * 100)))
+        // Greedy, and as long as the prompt.
+        for prompt in ["zoo ", "rive", "the", "op"] {
+            var text = ""
+            try GenerateCommand(source: source, prompt: prompt).run { text += $0 }
+            #expect(text == String(prompt.reversed()), "\(prompt)")
+        }
+    }
+}
