@@ -17,7 +17,10 @@ func projectTokens(_ e: Tensor, _ x: Tensor) -> Tensor {
     let y = Tensor(uninitialized: [b, k, c])
     /// Calls `body` with each sequence, several at a time where there are enough.
     @Sendable func forEachSequence(_ body: (Int, _ isAlone: Bool) -> Void) {
-        if b < Threads.count { return (0..<b).forEach { body($0, true) } }
+        if b < Threads.count {
+            for row in 0..<b { body(row, true) }
+            return
+        }
         parallelFor(b) { body($0, false) }
     }
     let target = y.mutablePointer
