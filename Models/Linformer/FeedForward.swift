@@ -19,15 +19,23 @@ public struct FeedForward: Module {
         (self.activation, self.dropout) = (activation, dropout)
     }
 
-    /// x: [..., inputs] → [..., outputs], plus `residual`.
-    public func callAsFunction(_ x: Tensor, residual: Tensor? = nil, mode: ForwardMode = .inference) -> Tensor {
-        let drops = dropout > 0 && mode.key != nil
+    /// x: [..., inputs] → [..., outputs]
+    public func callAsFunction(_ x: Tensor, mode: ForwardMode = .inference) -> Tensor {
         let y = feedForward(
             x, up: up.projection, activation: activation.activation, dropout: dropout, key: mode.child(0).key,
-            down: down.projection, residual: drops ? nil : residual)
-        guard drops else { return y }
-        let dropped = Tensors.dropout(y, probability: Float(dropout), key: mode.child(1).key)
-        return residual.map { $0 + dropped } ?? dropped
+            down: down.projection)
+        return Tensors.dropout(y, probability: Float(dropout), key: mode.child(1).key)
+    }
+
+    /// norm(x) + self(norm(x)), neither norm(x) nor its product stored. x: [..., d] → [..., d]
+    func callAsFunction(adding x: NormedTensor, mode: ForwardMode) -> Tensor {
+        guard dropout == 0 || mode.key == nil else {
+            let normed = x.value
+            return normed + self(normed, mode: mode)
+        }
+        return feedForward(
+            x.sum, norm: x.norm?.norm, up: up.projection, activation: activation.activation, down: down.projection,
+            addsInput: true)
     }
 
     public func collect(into state: inout StateCollector) {
@@ -49,14 +57,27 @@ public struct PostNorm<Branch: Module>: Module {
         norm = LayerNorm(outputs)
     }
 
-    /// - Parameter run: the branch on x, plus a residual.
-    func callAsFunction(_ x: Tensor, _ run: (_ residual: Tensor) -> Tensor) -> Tensor {
-        norm(run(resample.map { $0(x) } ?? x))
-    }
-
     public func collect(into state: inout StateCollector) {
         state.add("fn", branch)
         if let resample { state.add("resample", resample) }
         state.add("norm", norm)
+    }
+}
+
+/// A sum and the norm that has not been taken of it yet: what reads it may take it panel by panel.
+struct NormedTensor: Sendable {
+    let sum: Tensor
+    /// nil: the sum is what is read.
+    let norm: LayerNorm?
+
+    var value: Tensor { norm.map { $0(sum) } ?? sum }
+}
+
+extension PostNorm<FeedForward> {
+    /// x + branch(x), to be normalised. x: [..., inputs] → [..., outputs]
+    func callAsFunction(_ x: NormedTensor, mode: ForwardMode) -> NormedTensor {
+        guard let resample else { return NormedTensor(sum: branch(adding: x, mode: mode), norm: norm) }
+        let value = x.value
+        return NormedTensor(sum: resample(value) + branch(value, mode: mode), norm: norm)
     }
 }

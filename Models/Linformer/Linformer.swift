@@ -83,7 +83,7 @@ public struct Linformer: Module {
         mode: ForwardMode = .inference
     ) -> Tensor {
         checkInput(x, embeddings)
-        var x = x
+        var x = NormedTensor(sum: x, norm: nil)
         for (index, layer) in layers.enumerated() {
             let mode = mode.child(index)
             x = attend(layer.attention, x, nil, inputMask, mode.child(0))
@@ -92,7 +92,7 @@ public struct Linformer: Module {
             x = attend(cross, x, embeddings, embeddingsMask, mode.child(2))
             x = feed(layer.crossFeedForward, x, mode.child(3))
         }
-        return x
+        return x.value
     }
 
     private func checkInput(_ x: Tensor, _ embeddings: Tensor?) {
@@ -109,23 +109,24 @@ public struct Linformer: Module {
     }
 
     private func attend(
-        _ layer: PostNorm<MHAttention>, _ x: Tensor, _ embeddings: Tensor?, _ mask: Tensor?, _ mode: ForwardMode
-    ) -> Tensor {
-        checkpointing([x] + (embeddings.map { [$0] } ?? [])) { inputs in
-            layer(inputs[0]) { residual in
-                layer.branch(
-                    inputs[0], embeddings: embeddings == nil ? nil : inputs[1],
-                    inputMask: embeddings == nil ? mask : nil, embeddingsMask: embeddings == nil ? nil : mask,
-                    residual: residual, mode: mode)
-            }
+        _ layer: PostNorm<MHAttention>, _ x: NormedTensor, _ embeddings: Tensor?, _ mask: Tensor?, _ mode: ForwardMode
+    ) -> NormedTensor {
+        let inputs = [x.sum] + (embeddings.map { [$0] } ?? [])
+        let sum = checkpointing(inputs) { [norm = x.norm] inputs in
+            let value = NormedTensor(sum: inputs[0], norm: norm).value
+            return layer.branch(
+                value, embeddings: inputs.count > 1 ? inputs[1] : nil, inputMask: inputs.count > 1 ? nil : mask,
+                embeddingsMask: inputs.count > 1 ? mask : nil, residual: value, mode: mode)
         }
+        return NormedTensor(sum: sum, norm: layer.norm)
     }
 
-    private func feed(_ layer: PostNorm<FeedForward>?, _ x: Tensor, _ mode: ForwardMode) -> Tensor {
+    private func feed(_ layer: PostNorm<FeedForward>?, _ x: NormedTensor, _ mode: ForwardMode) -> NormedTensor {
         guard let layer else { return x }
-        return checkpointing([x]) { inputs in
-            layer(inputs[0]) { layer.branch(inputs[0], residual: $0, mode: mode) }
+        let sum = checkpointing([x.sum]) { [norm = x.norm] inputs in
+            layer(NormedTensor(sum: inputs[0], norm: norm), mode: mode).sum
         }
+        return NormedTensor(sum: sum, norm: layer.norm)
     }
 
     private func checkpointing(_ inputs: [Tensor], _ body: @escaping @Sendable ([Tensor]) -> Tensor) -> Tensor {

@@ -72,14 +72,16 @@ extension LinformerLM: LanguageModel {
 extension Linformer {
     /// Appends rows to sequences. x: [rows, m], the rows of sequence i in spans[i]. Returns [rows, m].
     func decode(_ x: Tensor, _ spans: [Range<Int>], _ states: inout [LinformerState]) -> Tensor {
-        var x = x
+        var x = NormedTensor(sum: x, norm: nil)
         var place = 0
         func attend(_ layer: PostNorm<MHAttention>, _ states: inout [LinformerState]) {
-            x = layer(x) { layer.branch.decode(x, spans, &states, place, residual: $0) }
+            let value = x.value
+            x = NormedTensor(
+                sum: layer.branch.decode(value, spans, &states, place, residual: value), norm: layer.norm)
             place += 1
         }
         func feed(_ layer: PostNorm<FeedForward>?) {
-            if let layer { x = layer(x) { layer.branch(x, residual: $0) } }
+            if let layer { x = layer(x, mode: .inference) }
         }
         for layer in layers {
             attend(layer.attention, &states)
@@ -88,7 +90,7 @@ extension Linformer {
             attend(cross, &states)
             feed(layer.crossFeedForward)
         }
-        return x
+        return x.value
     }
 }
 

@@ -11,6 +11,7 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
     var isGated = true
     var hasBiases = true
     var hasResidual = true
+    var addsInput = false
     var dropout = 0.0
     var key: RandomKey?
 
@@ -60,7 +61,7 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
             }
         return feedForward(
             p[0], norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
-            residual: residual)
+            residual: residual, addsInput: addsInput)
     }
 
     func composed(_ p: [Tensor]) -> Tensor {
@@ -80,7 +81,7 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
         let halves = isGated ? z.split(count: 2) : []
         let hidden = isGated ? halves[0] * activation(halves[1]) : activation(z)
         let y = project(Tensors.dropout(hidden, probability: Float(dropout), key: key), down)
-        return residual.map { $0 + y } ?? y
+        return addsInput ? x + y : residual.map { $0 + y } ?? y
     }
 
     /// The largest difference of fused and composed values and gradients, relative to 1 + the largest value of each.
@@ -162,6 +163,13 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
                 }
             }
         }
+    }
+
+    /// Post-norm: the rows that up multiplies are the residual.
+    @Test(arguments: kinds, [false, true]) func inputAsResidual(_ kind: FeedForwardCase.Kind, _ gated: Bool) {
+        let form = FeedForwardCase(
+            kind: kind, isGated: gated, hasResidual: false, addsInput: true, dropout: 0.3, key: RandomKey(seed: 3))
+        for rows in [1, 3, 1100] { #expect(form.error([rows, 5], inner: 7, out: 5) < 1e-5) }
     }
 
     @Test func noRowsGiveZeroGradients() {

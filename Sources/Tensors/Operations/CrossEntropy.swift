@@ -30,5 +30,13 @@ public func crossEntropy(_ logits: Tensor, _ targets: TokenTensor, ignoreIndex: 
     }
     let mean = Tensor(Float(losses.values.reduce(0.0) { $0 + Double($1) } / Double(counted)))
     guard let difference else { return mean }
-    return .record("crossEntropy", mean, (x, { $0 * (1 / Float(Swift.max(counted, 1))) * difference }))
+    return .record("crossEntropy", mean, inputs: [x]) { gradient, slots in
+        // As large as the logits: scaled where it lies, which nobody else sees.
+        let factor = gradient.item / Float(Swift.max(counted, 1))
+        let target = difference.mutablePointer
+        parallelRanges(difference.count, grain: elementGrain) { range in
+            az_scale(range.count, factor, target + range.lowerBound, target + range.lowerBound)
+        }
+        slots[0].add(difference)
+    }
 }

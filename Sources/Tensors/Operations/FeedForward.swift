@@ -15,12 +15,13 @@ import CKernels
 ///     element row · inner + column of the key's stream, as in `dropout(_:probability:key:)`. Without a key: none.
 ///   - down: weight [out, inner].
 ///   - residual: [..., out], added to the result.
+///   - addsInput: adds what up multiplies, norm(x), as post-norm transformers do: out = d.
 /// - Returns: [..., out].
 public func feedForward(
     _ x: Tensor, norm: Norm? = nil, up: Projection, activation: Activation, isGated: Bool = false,
-    dropout: Double = 0, key: RandomKey? = nil, down: Projection, residual: Tensor? = nil
+    dropout: Double = 0, key: RandomKey? = nil, down: Projection, residual: Tensor? = nil, addsInput: Bool = false
 ) -> Tensor {
-    FeedForward(x, norm, up, activation, isGated, dropout, key, down, residual).record()
+    FeedForward(x, norm, up, activation, isGated, dropout, key, down, residual, addsInput).record()
 }
 
 struct FeedForward: Sendable {
@@ -32,13 +33,14 @@ struct FeedForward: Sendable {
     let probability: Float
     let key: RandomKey?
     private var residual: Tensor?
+    let addsInput: Bool
     let rows: Int, d: Int, inner: Int, out: Int
     /// The length of a row of up's output: inner, or 2 · inner.
     let width: Int
 
     init(
         _ x: Tensor, _ norm: Norm?, _ up: Projection, _ activation: Activation, _ isGated: Bool, _ dropout: Double,
-        _ key: RandomKey?, _ down: Projection, _ residual: Tensor?
+        _ key: RandomKey?, _ down: Projection, _ residual: Tensor?, _ addsInput: Bool
     ) {
         require(x.rank >= 1, "feedForward: x \(x.shape) has no last axis")
         d = x.shape[x.rank - 1]
@@ -52,6 +54,11 @@ struct FeedForward: Sendable {
         require(
             residual == nil || residual!.shape == outer + [out],
             "feedForward: residual \(residual?.shape ?? []) for an output \(outer + [out])")
+        require(
+            !addsInput || (residual == nil && out == d),
+            "feedForward: x \(x.shape) cannot be added to an output \(outer + [out])"
+                + (residual == nil ? "" : " beside a residual"))
+        self.addsInput = addsInput
         require(dropout >= 0 && dropout <= 1, "feedForward: dropout \(dropout); expected 0 to 1")
         self.x = x.contiguous()
         panels = norm.map { NormPanels(x, $0, "feedForward") }
@@ -88,17 +95,18 @@ struct FeedForward: Sendable {
         let (first, count) = (range.lowerBound, range.count)
         let scratch = z ?? Tensor(uninitialized: [count, width])
         let product = scratch.mutablePointer + (z == nil ? 0 : first * width)
+        let target = y.mutablePointer + first * out
+        let beta = startOutput(range, target)
         withInput(range) { input in
             BLAS.multiply(
                 count, width, d, BLAS.Operand(input, stride: d),
                 BLAS.Operand(up.weight.pointer, stride: d, transposed: true), product, stride: width)
+            if addsInput { az_scale(count * d, 1, input, target) }
         }
         if let bias = up.bias { az_add_bias(count, width, bias.pointer, product, width) }
         let hidden = Tensor(uninitialized: [count, inner])
         activate(count, product, hidden.mutablePointer)
         drop(range, hidden.mutablePointer)
-        let target = y.mutablePointer + first * out
-        let beta = startOutput(range, target)
         BLAS.multiply(
             count, out, inner, BLAS.Operand(hidden.pointer, stride: inner),
             BLAS.Operand(down.weight.pointer, stride: inner, transposed: true), beta: beta, target, stride: out)
@@ -129,9 +137,10 @@ struct FeedForward: Sendable {
             range.count * inner, probability, key.value, UInt64(range.lowerBound * inner), hidden, hidden)
     }
 
-    /// The residual, for the product to be added to; returns the beta that does.
+    /// The residual, for the product to be added to; returns the beta that does (that of the input, which is put there
+    /// when it is made, included).
     private func startOutput(_ range: Range<Int>, _ target: UnsafeMutablePointer<Float>) -> Float {
-        guard let residual else { return 0 }
+        guard let residual else { return addsInput ? 1 : 0 }
         az_scale(range.count * out, 1, residual.pointer + range.lowerBound * out, target)
         return 1
     }
@@ -147,6 +156,7 @@ struct FeedForward: Sendable {
                 if isGated { multiplyColumns(inner + columns.lowerBound, columns.count, input, z) }
                 activateColumns(columns, z, target)
             }
+            if addsInput { az_scale(rows * d, 1, input, y) }
         }
         drop(0..<rows, target)
         let beta = startOutput(0..<rows, y)

@@ -101,6 +101,7 @@ struct FeedForwardGradient: Sendable {
     private func addInput(_ slots: [InputGradient]) {
         let weight = BLAS.Operand(forward.up.weight.pointer, stride: d)
         guard let panels = forward.panels else {
+            if forward.addsInput { slots[0].add(dy) }
             slots[0].accumulate { destination, beta in
                 BLAS.multiplyInParallel(
                     rows, d, width, BLAS.Operand(z.pointer, stride: width), weight, beta: beta, destination, stride: d)
@@ -108,10 +109,11 @@ struct FeedForwardGradient: Sendable {
             return
         }
         panels.inputGradient(slots) { range, target in
+            let place = range.lowerBound * d
+            if forward.addsInput { az_scale(range.count * d, 1, dy.pointer + place, target) }
             BLAS.multiply(
                 range.count, d, width, BLAS.Operand(z.pointer + range.lowerBound * width, stride: width), weight,
-                target,
-                stride: d)
+                beta: forward.addsInput ? 1 : 0, target, stride: d)
         }
     }
 }

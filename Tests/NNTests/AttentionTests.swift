@@ -1,0 +1,131 @@
+import NN
+import Tensors
+import Testing
+
+/// Numbers between −1 and 1.
+private func sample(_ shape: [Int], seed: UInt64) -> Tensor {
+    .uniform(shape, low: -1, high: 1, key: RandomKey(seed: seed))
+}
+
+/// softmax(scale q kᵀ) v from operations of its own; hidden keys have the score −1e30.
+private func composed(
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, isCausal: Bool, mask: Tensor?
+) -> Tensor {
+    let (b, n, m, h) = (q.shape[0], q.shape[1], k.shape[1], q.shape[2])
+    let heads = [q, k, v].map { $0.permuted([0, 2, 1, 3]) }
+    var scores = matrixProduct(heads[0], heads[1], transposeB: true) * scale
+    if isCausal { scores = select(Tensor.ones([n, m]).lowerTriangle() .> 0, scores, -1e30) }
+    if let mask { scores = select(mask.reshaped([b, 1, 1, m]).expanded(to: [b, h, n, m]) .> 0, scores, -1e30) }
+    return matrixProduct(softmax(scores), heads[2]).permuted([0, 2, 1, 3])
+}
+
+private struct AttentionShape: Sendable, CustomTestStringConvertible {
+    var b = 2, n = 5, m = 4, h = 3, d = 2, e = 3
+    var isCausal = false
+    var isMasked = false
+
+    var testDescription: String { "b \(b), n \(n), m \(m), h \(h), causal \(isCausal), masked \(isMasked)" }
+
+    var inputs: [Tensor] {
+        [sample([b, n, h, d], seed: 1), sample([b, m, h, d], seed: 2), sample([b, m, h, e], seed: 3)]
+    }
+
+    /// Hides every third key, but not the first, so that every query sees one.
+    var mask: Tensor? {
+        guard isMasked else { return nil }
+        return Tensor((0..<b * m).map { $0 % m % 3 == 2 ? 0 : 1 }, shape: [b, m])
+    }
+
+    /// The largest difference of value and gradients, relative to the largest of each.
+    func error() -> Float {
+        let (x, y) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
+        let fused = attention(x[0], x[1], x[2], scale: 0.7, isCausal: isCausal, mask: mask)
+        let reference = composed(y[0], y[1], y[2], scale: 0.7, isCausal: isCausal, mask: mask)
+        let seed = sample(fused.shape, seed: 4)
+        let (first, second) = (gradients(of: fused, seed: seed), gradients(of: reference, seed: seed))
+        return ([(fused, reference)] + zip(x, y).map { (first[$0]!, second[$1]!) }).map { got, expected in
+            guard got.shape == expected.shape else { return .infinity }
+            let largest = expected.values.reduce(0) { max($0, abs($1)) }
+            let off = zip(got.values, expected.values).map { abs($0 - $1) }
+            return off.contains { $0.isNaN } ? .infinity : (off.max() ?? 0) / largest
+        }.max()!
+    }
+}
+
+@Suite struct AttentionTests {
+    private static let shapes: [AttentionShape] = [
+        AttentionShape(), AttentionShape(n: 1), AttentionShape(m: 1), AttentionShape(b: 1, h: 1),
+        AttentionShape(n: 4, m: 9, isCausal: true), AttentionShape(n: 9, m: 4, isCausal: true),
+        AttentionShape(isMasked: true), AttentionShape(n: 7, m: 7, isCausal: true, isMasked: true),
+        // Several tiles of queries, and units that share a head's keys.
+        AttentionShape(b: 1, n: 700, m: 40, h: 2), AttentionShape(b: 1, n: 700, m: 40, h: 1, isCausal: true),
+        // Several runs of keys.
+        AttentionShape(b: 1, n: 130, m: 2100, h: 2), AttentionShape(b: 1, n: 2100, m: 2100, h: 1, isCausal: true),
+        AttentionShape(b: 9, n: 70, m: 1030, h: 1, isMasked: true),
+    ]
+
+    /// Softmax over up to 2100 keys and sums over up to 2100 queries in another order: some √2100 · 2⁻²⁴.
+    @Test(arguments: shapes) private func sameAsComposition(_ shape: AttentionShape) {
+        #expect(shape.error() < 2e-5)
+    }
+
+    /// Central differences of a randomly weighted sum; their own error with a step of 1e-2 is some 1e-4.
+    @Test(arguments: [false, true]) func centralDifferences(_ isCausal: Bool) {
+        let inputs = AttentionShape(n: 4, m: 5).inputs
+        let weights = sample([2, 4, 3, 3], seed: 8)
+        func sum(_ x: [Tensor]) -> Tensor {
+            (attention(x[0], x[1], x[2], scale: 0.7, isCausal: isCausal, dropout: 0.4, key: RandomKey(seed: 5))
+                * weights)
+                .sum()
+        }
+        let leaves = inputs.map { $0.requiringGradient() }
+        let all = gradients(of: sum(leaves))
+        for (index, leaf) in leaves.enumerated() {
+            for element in 0..<leaf.count {
+                func moved(_ step: Float) -> Float {
+                    var values = inputs
+                    var numbers = inputs[index].values
+                    numbers[element] += step
+                    values[index] = Tensor(numbers, shape: inputs[index].shape)
+                    return sum(values).item
+                }
+                let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2
+                #expect(abs(slope - all[leaf]!.values[element]) < 2e-3, "input \(index), element \(element)")
+            }
+        }
+    }
+
+    /// Views with strides of their own, and keys that all heads share.
+    @Test func viewsAreReadInPlace() {
+        let shape = AttentionShape(n: 6, m: 6)
+        let packed = sample([2, 6, 3, 6], seed: 9)
+        let (q, k) = (packed.sliced(3, to: 2), packed.sliced(3, from: 2, to: 4))
+        let v = sample([2, 6, 1, 3], seed: 3).expanded(to: [2, 6, 3, 3])
+        let got = attention(q, k, v, scale: 1)
+        let dense = attention(q.contiguous(), k.contiguous(), v.contiguous(), scale: 1)
+        #expect(got.values == dense.values)
+        #expect(got.shape == [2, shape.n, 3, 3])
+    }
+
+    @Test func aQueryThatSeesNothingGetsZeros() {
+        let x = AttentionShape(b: 1, h: 1).inputs.map { $0.requiringGradient() }
+        let y = attention(x[0], x[1], x[2], scale: 1, mask: Tensor.zeros([1, 4]))
+        #expect(y.values.allSatisfy { $0 == 0 })
+        let all = gradients(of: y.sum())
+        for leaf in x { #expect(all[leaf]!.values.allSatisfy { $0 == 0 }) }
+    }
+
+    /// A dropped weight is dropped whole, the others grow by 1 / (1 − p).
+    @Test func dropoutActsOnWeights() {
+        let (n, m) = (300, 50)
+        let q = sample([1, n, 1, 2], seed: 1)
+        let k = sample([1, m, 1, 2], seed: 2)
+        let identity = Tensor.identity(m).reshaped([1, m, 1, m])
+        let weights = attention(q, k, identity, scale: 1).values
+        let dropped = attention(q, k, identity, scale: 1, dropout: 0.25, key: RandomKey(seed: 7)).values
+        let zeros = dropped.count { $0 == 0 }
+        // A binomial of 15,000 with 0.25: five deviations are 265.
+        #expect(abs(zeros - n * m / 4) < 265)
+        for (weight, kept) in zip(weights, dropped) where kept != 0 { #expect(abs(kept - weight / 0.75) < 1e-6) }
+    }
+}
