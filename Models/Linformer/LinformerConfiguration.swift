@@ -120,6 +120,15 @@ public struct LinformerConfiguration: Sendable {
         return (layer == 0 ? channels : between, layer == depth - 1 ? channels : between)
     }
 
+    /// Why causality is not what it seems; nil where it is.
+    var causalityProblem: String? {
+        guard causality == .compatible, !isCausal else { return nil }
+        return isDecoder
+            ? "\"compatible\" is linformer-pytorch's decoder, whose own attention is not masked; true is the leak-free form"
+            : "\"compatible\" is linformer-pytorch's causal=True, whose projections leak the future into every position"
+                + " (its issue 25); true is the leak-free form"
+    }
+
     /// Whether position t sees nothing after t.
     public var isCausal: Bool {
         causality == .causal || (causality == .compatible && usesFullAttention && !isDecoder)

@@ -27,6 +27,8 @@ extension LinformerLM: LanguageModel {
     public var isCausal: Bool { configuration.stack.isCausal }
     public var maximumLength: Int? { configuration.stack.inputSize }
 
+    public var causalityProblem: String? { configuration.stack.causalityProblem }
+
     public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
         self(tokens, embeddings: nil, mode: mode)
     }

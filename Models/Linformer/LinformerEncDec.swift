@@ -42,6 +42,8 @@ public struct LinformerEncDec: Module {
 extension LinformerEncDec: LanguageModel {
     public var vocabularySize: Int { configuration.decoder.tokens }
     public var isCausal: Bool { configuration.decoder.stack.isCausal }
+    public var startToken: Int32? { configuration.startToken.map { Int32($0) } }
+    public var causalityProblem: String? { configuration.decoder.stack.causalityProblem }
     /// The longest source and the longest target together.
     public var maximumLength: Int? { configuration.encoder.stack.inputSize + configuration.decoder.stack.inputSize }
 

@@ -38,12 +38,17 @@ struct LinformerArchitecture: Architecture {
         configuration.stack.causality = training.objective == .masked ? .bidirectional : .causal
         configuration.setDropout(0)
         training.clip = 0.5
-        return Preset(configuration: configuration.json, training: training)
+        let json = training.objective == .reverse ? configuration.encoderDecoder.json : configuration.json
+        return Preset(configuration: json, training: training)
     }
 
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        if configuration.objectValue?["enc_num_tokens"] != nil {
-            return LinformerEncDec(try LinformerEncDecConfiguration(configuration, file: file), key: key)
+        if configuration.isEncoderDecoder {
+            let options = try LinformerEncDecConfiguration(configuration, file: file)
+            guard options.startToken != nil else {
+                throw InputError("\(file): \"start_token\" is missing; expected the token between source and target")
+            }
+            return LinformerEncDec(options, key: key)
         }
         let options = try LinformerLMConfiguration(configuration, file: file)
         for (key, isWrong) in [("return_emb", options.returnsEmbeddings), ("decoder_mode", options.stack.isDecoder)]
@@ -53,22 +58,46 @@ struct LinformerArchitecture: Architecture {
         return LinformerLM(options, key: key)
     }
 
+    /// Of an encoder–decoder, whose start token is the last of all, that of both.
     func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
-        configuration.setting(["num_tokens": .integer(vocabularySize)])
-    }
-
-    /// E and F are as long as the sequences.
-    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
-        configuration.setting([
-            "input_size": sequenceLength.map { .integer($0) }, "dropout": dropout.map { .number($0) },
-            "dropout_ff": dropout.map { .number($0) }, "dropout_tokens": dropout.map { .number($0) },
+        guard configuration.isEncoderDecoder else {
+            return configuration.setting(["num_tokens": .integer(vocabularySize)])
+        }
+        return configuration.setting([
+            "enc_num_tokens": .integer(vocabularySize), "dec_num_tokens": .integer(vocabularySize),
+            "start_token": .integer(vocabularySize - 1),
         ])
     }
+
+    /// E and F are as long as the sequences; of an encoder–decoder, as source and target, the halves of a row.
+    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
+        let prefixes = configuration.isEncoderDecoder ? ["enc_", "dec_"] : [""]
+        let length = sequenceLength.map { JSONValue.integer(($0 + prefixes.count - 1) / prefixes.count) }
+        let probability = dropout.map { JSONValue.number($0) }
+        return prefixes.reduce(configuration) { configuration, prefix in
+            configuration.setting([
+                prefix + "input_size": length, prefix + "dropout": probability, prefix + "dropout_ff": probability,
+                prefix + "dropout_tokens": probability,
+            ])
+        }
+    }
+}
+
+extension JSONValue {
+    /// Whether this configures a `LinformerEncDec`.
+    fileprivate var isEncoderDecoder: Bool { objectValue?["enc_num_tokens"] != nil }
 }
 
 extension LinformerLMConfiguration {
     /// The same dropout in all places.
     fileprivate mutating func setDropout(_ probability: Double) {
         (stack.dropout, stack.feedForwardDropout, tokenDropout) = (probability, probability, probability)
+    }
+
+    /// An encoder and a decoder of these sizes, the last token being the start token.
+    fileprivate var encoderDecoder: LinformerEncDecConfiguration {
+        var encoder = self
+        encoder.stack.causality = .bidirectional
+        return LinformerEncDecConfiguration(encoder: encoder, decoder: self, startToken: tokens - 1)
     }
 }
