@@ -6,7 +6,8 @@ usage: bench_peers.py train MODEL    [--threads 2] [--set KEY=VALUE] [--steps 3]
 
 Prints one JSON object. train: a step is forward, backward, clipping at 0.5 and Adam, in float32; the fastest of --steps
 after a warm-up. generate: the most likely token, again and again, the prompt not counted: with the package's own
-generation where it has one that keeps what it has read, else each from a run over the whole sequence so far. --set
+generation where it has one that keeps what it has read, else each from a run over the whole sequence so far.
+linformer-pytorch has none: its model takes sequences of one length only, and its reference is not causal. --set
 gives the model another keyword than the reference configuration (a JSON value, or a word). Run it with the python of
 the peers' environment (Scripts/setup-peers).
 """
@@ -26,7 +27,7 @@ class Peer:
     package: str
     model: Any
     loss: Callable  # (tokens, targets [batch, n]) -> scalar
-    next_logits: Callable  # tokens [batch, n] -> logits of the token that follows [batch, vocabulary]
+    next_logits: Callable | None  # tokens [batch, n] -> logits of the token that follows [batch, vocabulary]
     vocabulary: int
     batch: int
     sequence: int
@@ -57,7 +58,17 @@ def local(length, settings):
                 generate=lambda prompt, length: model.generate(prompt, length, temperature=0.0))
 
 
-PEERS = {"flash": flash, "local": local}
+def linformer(length, settings):
+    from linformer_pytorch import LinformerLM
+
+    sequence = 1024
+    model = LinformerLM(**dict(num_tokens=256, input_size=length or sequence, channels=512, dim_k=128, dim_ff=2048,
+                               nhead=8, depth=6, dropout=0.0, dropout_ff=0.0, dropout_tokens=0.0) | settings)
+    return Peer("linformer-pytorch", model, loss=lambda tokens, targets: cross_entropy(model(tokens), targets),
+                next_logits=None, vocabulary=256, batch=4, sequence=sequence)
+
+
+PEERS = {"flash": flash, "linformer": linformer, "local": local}
 
 # MARK: Measuring
 
@@ -171,6 +182,8 @@ def main():
                  "with ~/.cache/attention-zoo-peers/bin/python")
     except (TypeError, AssertionError) as error:
         sys.exit(f"bench_peers.py: the model refuses its keywords: {error}")
+    if options.mode == "generate" and not (peer.generate or peer.next_logits):
+        sys.exit(f"bench_peers.py: {peer.package} does not generate")
     measured = (train if options.mode == "train" else generate)(peer, options)
     parameters = sum(parameter.numel() for parameter in peer.model.parameters())
     print(json.dumps({"model": options.model, "package": peer.package, "parameters": parameters,

@@ -8,7 +8,7 @@ usage: check_parity.py MODEL [--cases 50] [--seed 0]      random configurations,
                                                           (strictly): logits and loss
 
 Both go through `Evaluate --batch`. A new architecture adds its class to PEERS, its fixtures to MODULES, a function to
-DRAW and the options of our own to OWN_OPTIONS.
+DRAW and the options of our own to OWN_OPTIONS; where the peer is not simply called, a line in MADE, LOGITS and TOKENS.
 Exit code 0 where all agree; folders of cases that do not are kept and named."""
 import argparse
 import json
@@ -21,16 +21,22 @@ import tempfile
 
 try:
     import torch
-    from fixtures import flash, local
+    from fixtures import flash, linformer, local
     from fixtures.common import cross_entropy
     from safetensors.torch import load_file, save_file
 except ImportError as error:
     sys.exit(f"check_parity.py: {error}; run it with the Python that Scripts/setup-peers prints")
 
 EVALUATE = pathlib.Path(__file__).resolve().parent.parent / ".build" / "release" / "Evaluate"
-PEERS = {"flash": flash.FLASHTransformer, "local": local.LocalTransformer}
-MODULES = {"flash": flash, "local": local}
-OWN_OPTIONS = {"flash": ["mask_token_shift", "divide_by_valid_count"], "local": ["true_positions", "use_rotary_pos_emb"]}
+PEERS = {"flash": flash.FLASHTransformer, "linformer": linformer.LinformerLM, "local": local.LocalTransformer}
+MODULES = {"flash": flash, "linformer": linformer, "local": local}
+OWN_OPTIONS = {"flash": ["mask_token_shift", "divide_by_valid_count"], "linformer": [],
+               "local": ["true_positions", "use_rotary_pos_emb"]}
+# Where the peer is not simply made with its keywords, called with tokens, and given any tokens: Linformer's takes one
+# length only, and is corrected.
+MADE = {"linformer": linformer.made}
+LOGITS = {"linformer": linformer.logits}
+TOKENS = {"linformer": linformer.draw_tokens}
 
 # Both sides are float32, and sums are ordered differently. A gradient that is small beside the file's largest is known
 # less exactly: it is compared at no less than 1e-4 of that.
@@ -77,7 +83,46 @@ def draw_local(r):
     return config, r.randint(1, 4), length
 
 
-DRAW = {"flash": draw_flash, "local": draw_local}
+def draw_linformer(r):
+    """A configuration of a language model or of an encoder with decoder, a batch size and a length: all that the peer
+    accepts or is corrected for (fixtures/linformer_corrected.py)."""
+    if r.random() < 0.25:
+        return draw_linformer_enc_dec(r)
+    config = dict(num_tokens=r.randint(2, 60), **linformer_layers(r), causal=r.choice([False, True, "compatible"]))
+    return config, r.randint(1, 4), r.choice([config["input_size"], r.randint(1, config["input_size"])])
+
+
+def draw_linformer_enc_dec(r):
+    tokens = r.randint(3, 40)
+    encoder, decoder = linformer_layers(r), linformer_layers(r, is_decoder=True)
+    if decoder["method"] == "convolution":  # of the encoder's tokens too
+        decoder["dim_k"] = r.randint(1, min(encoder["input_size"], decoder["input_size"]))
+    shared = {key: (encoder.pop(key), decoder.pop(key))[0] for key in ("activation", "checkpoint_level")}
+    config = dict(enc_num_tokens=tokens, dec_num_tokens=tokens, start_token=tokens - 1, **shared,
+                  dec_causal=r.choice([True, True, "compatible"]), **{"enc_" + k: v for k, v in encoder.items()},
+                  **{"dec_" + k: v for k, v in decoder.items()})
+    return config, r.randint(1, 3), r.randint(2, encoder["input_size"] + decoder["input_size"])
+
+
+def linformer_layers(r, is_decoder=False):
+    heads, n = r.randint(1, 4), r.randint(1, 30)
+    config = dict(
+        input_size=n, channels=heads * r.randint(1, 8), dim_k=r.randint(1, n + 4), dim_ff=r.randint(1, 40), nhead=heads,
+        depth=r.randint(1, 3), activation=r.choice(["gelu", "relu"]), checkpoint_level=r.choice(["C0", "C1", "C2"]),
+        parameter_sharing=r.choice(["none", "headwise", "kv", "layerwise"]), full_attention=r.random() < 0.25,
+        include_ff=r.random() < 0.85, method=r.choice(["learnable", "learnable", "convolution", "no_params"]),
+        dim_d=r.choice([None, None, r.randint(1, 9)]), w_o_intermediate_dim=r.choice([None, None, r.randint(1, 20)]),
+        emb_dim=r.choice([None, None, r.randint(1, 24)]), use_pos_emb=r.random() < 0.9)
+    if config["method"] == "convolution":
+        config["dim_k"] = r.randint(1, n)
+    if config["method"] != "convolution" or config["parameter_sharing"] != "layerwise":
+        config["k_reduce_by_layer"] = r.choice([0, 0, r.randint(1, 4)])
+    if config["include_ff"] and not is_decoder:
+        config["ff_intermediate"] = r.choice([None, None, r.randint(1, 24)])
+    return config
+
+
+DRAW = {"flash": draw_flash, "linformer": draw_linformer, "local": draw_local}
 
 
 def evaluate(model, folder, *more):
@@ -127,34 +172,47 @@ def random_case(name, seed, folder):
     random.seed(seed)  # the peer draws a connection's first stream from it
     config, batch, length = DRAW[name](r)
     model = MODULES[name].build(PEERS[name], config).eval()
-    tokens, targets = (torch.randint(0, config["num_tokens"], (batch, length)) for _ in range(2))
-    targets[0, 0] = (config.get("ignore_index", -1) + 1) % config["num_tokens"]  # a mean over no target is no number
+    tokens, targets = draw_batch(name, config, batch, length)
+    targets[0, 0] = (config.get("ignore_index", -1) + 1) % vocabulary(config)  # a mean over no target is no number
     write_case(folder, config, model, tokens, targets)
-    expected = peer_values(model, config, tokens, targets)
+    expected = peer_values(name, model, config, tokens, targets)
     got, problem = evaluate(name, folder, "--gradients")
-    in_double = lambda: list(double_values(model.double(), config, tokens, targets))
+    in_double = lambda: list(double_values(name, model.double(), config, tokens, targets))
     return ([problem], 0.0) if problem else disagreements(got, expected, in_double)
 
 
-def peer_values(model, config, tokens, targets):
+def vocabulary(config):
+    return config["num_tokens"] if "num_tokens" in config else config["dec_num_tokens"]
+
+
+def draw_batch(name, config, batch, length):
+    draw = TOKENS.get(name, lambda *_: torch.randint(0, vocabulary(config), (batch, length)))
+    return draw(config, batch, length), torch.randint(0, vocabulary(config), (batch, length))
+
+
+def logits_of(name, model, config, tokens):
+    return LOGITS[name](model, config, tokens) if name in LOGITS else model(tokens)
+
+
+def peer_values(name, model, config, tokens, targets):
     """What the peer gives, of the precision that its parameters have."""
     model.zero_grad(set_to_none=True)
-    logits = model(tokens)
+    logits = logits_of(name, model, config, tokens)
     loss = cross_entropy(logits, targets, config.get("ignore_index", -100))
     loss.backward()
     gradients = {"gradients/" + k: p.grad for k, p in model.named_parameters() if p.grad is not None}
     return {"logits": logits.detach(), "loss": loss.detach().reshape(1), **gradients}
 
 
-def double_values(model, config, tokens, targets):
+def double_values(name, model, config, tokens, targets):
     """What the peer gives in double precision, then with its weights rounded otherwise to float32, again and again."""
-    yield peer_values(model, config, tokens, targets)
+    yield peer_values(name, model, config, tokens, targets)
     weights = [p.detach().clone() for p in model.parameters()]
     for _ in range(ROUNDINGS):
         with torch.no_grad():
             for p, w in zip(model.parameters(), weights):
                 p.copy_(w * (1 + 2**-24 * torch.randn_like(w)))
-        yield peer_values(model, config, tokens, targets)
+        yield peer_values(name, model, config, tokens, targets)
 
 
 def random_cases(name, cases, seed):
@@ -174,7 +232,8 @@ def random_cases(name, cases, seed):
 
 def run_length(config):
     """Some tokens; whole windows where the peer would attend its padding."""
-    length = min(300, config.get("max_seq_len", 300))
+    longest = [config[key] for key in ("max_seq_len", "input_size", "dec_input_size") if key in config]
+    length = min(300, *longest)
     window = config.get("local_attn_window_size", 1)
     return length if config.get("causal", True) else max(length // window, 1) * window
 
@@ -182,11 +241,11 @@ def run_length(config):
 def run_weights(name, run):
     saved = json.loads((run / "config.json").read_text())
     config = {k: v for k, v in saved["configuration"].items() if k not in OWN_OPTIONS[name]}
-    model = PEERS[name](**config).eval()
+    model = (MADE[name](config) if name in MADE else PEERS[name](**config)).eval()
     model.load_state_dict(load_file(run / "weights.safetensors"), strict=True)
-    tokens, targets = torch.randint(0, config["num_tokens"], (2, 2, run_length(config)))
+    tokens, targets = draw_batch(name, config, 2, run_length(config))
     with torch.no_grad():
-        logits = model(tokens)
+        logits = logits_of(name, model, config, tokens)
         loss = cross_entropy(logits, targets, config.get("ignore_index", -100))
         expected = {"logits": logits, "loss": loss.reshape(1)}
     with tempfile.TemporaryDirectory() as scratch:

@@ -5,12 +5,14 @@ usage: Scripts/compare-pytorch MODEL [options]
 
 Sets up the packages (Scripts/setup-peers), builds Bench in release, then runs the two in turn, each in a process of its
 own, with the same number of threads: training on the reference configuration (fastest step of each run after a warm-up)
-and greedy generation after a prompt, which is not counted (flash 512 tokens, local 1024). Each run of one is paired
-with the run of the other beside it, so that a machine that slows down slows both: the ratio is the median over the
-pairs, with the smallest and the largest. The table says so where other processes were busy meanwhile. --set changes a
-key of the configuration on both sides, such as --set num_residual_streams=1 for local.
-With --lengths also how the zoo's own time per token grows with the sequence (flash 1024 against 16384 in training,
-local 2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in generation).
+and greedy generation after a prompt, which is not counted (flash 512 tokens, local 1024; the reference of linformer is
+bidirectional on both sides and generates nothing). Each run of one is paired with the run of the other beside it, so
+that a machine that slows down slows both: the ratio is the median over the pairs, with the smallest and the largest.
+The table says so where other processes were busy meanwhile. --set changes a key of the configuration on both sides,
+such as --set num_residual_streams=1 for local.
+With --lengths also how the zoo's own time per token grows with the sequence (flash and linformer 1024 against 16384 in
+training, local 2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in
+generation).
 """
 import argparse
 import datetime
@@ -34,12 +36,13 @@ LENGTH = 64  # tokens generated in a run
 
 @dataclass(frozen=True)
 class Lengths:
-    prompt: int  # against the peer
+    prompt: int | None  # against the peer; None where the reference does not generate
     training: tuple  # short and long
     generation: tuple = (512, 8192)
 
 
-LENGTHS = {"flash": Lengths(512, (1024, 16384)), "local": Lengths(1024, (2048, 32768))}
+LENGTHS = {"flash": Lengths(512, (1024, 16384)), "linformer": Lengths(None, (1024, 16384)),
+           "local": Lengths(1024, (2048, 32768))}
 
 
 def fail(message):
@@ -190,12 +193,12 @@ def compare(runner, python, bench, options):
     """Rows of peer against zoo; every ratio is zoo / peer."""
     peer = lambda mode, *more: [python, os.path.join(SCRIPTS, "bench_peers.py"), mode, options.model,
                                 "--threads", str(options.threads), *changed(options), *more]
-    prompt = LENGTHS[options.model].prompt
-    steps = ["--steps", str(options.steps)]
-    after_prompt = ["--prompt-length", str(prompt), "--length", str(LENGTH)]
+    measures = [("training", "train", TRAINING, ["--steps", str(options.steps)])]
+    if prompt := LENGTHS[options.model].prompt:
+        after_prompt = ["--prompt-length", str(prompt), "--length", str(LENGTH)]
+        measures.append((f"generation after {prompt}", "generate", GENERATION, after_prompt))
     result = []
-    for label, mode, keys, more in (("training", "train", TRAINING, steps),
-                                    (f"generation after {prompt}", "generate", GENERATION, after_prompt)):
+    for label, mode, keys, more in measures:
         commands = {"peer": peer(mode, *more), "zoo": zoo(bench, mode, options, *more)}
         result += rows(label, keys, runner.in_turn(label, commands, keys), "zoo / peer")
     return result
@@ -208,9 +211,11 @@ def compare_lengths(runner, bench, options):
     train = lambda n: zoo(bench, "train", options, "--steps", str(options.steps), "--sequence-length", str(n),
                           "--batch-size", str(lengths.training[1] // n))
     generate = lambda n: zoo(bench, "generate", options, "--prompt-length", str(n), "--length", str(LENGTH))
+    measures = [("training", train, lengths.training)]
+    if lengths.prompt:
+        measures.append(("generation", generate, lengths.generation))
     result = []
-    for label, command, (short, long) in (("training", train, lengths.training),
-                                          ("generation", generate, lengths.generation)):
+    for label, command, (short, long) in measures:
         label = f"{label}, {short} against {long}"
         commands = {str(short): command(short), str(long): command(long)}
         result += rows(label, PER_TOKEN, runner.in_turn(label, commands, PER_TOKEN), "long / short")
