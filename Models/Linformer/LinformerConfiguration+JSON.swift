@@ -61,12 +61,11 @@ extension LinformerConfiguration {
     private func check(_ reader: ConfigurationReader, _ keys: LinformerKeys) throws {
         if headDimension == nil && channels % heads != 0 {
             throw reader.error(
-                keys.own("channels"), "\(channels) is no multiple of nhead \(heads); expected one, or dim_d")
+                keys.own("channels"),
+                "\(channels) is no multiple of \(keys.own("nhead")) \(heads); expected one, or \(keys.own("dim_d"))")
         }
-        if method == .convolution && slots > inputSize {
-            throw reader.error(
-                keys.own("dim_k"), "\(slots) is more than input_size \(inputSize), which a convolution cannot do")
-        }
+        try checkSlots(reader, keys, keys.own("input_size"), inputSize)
+        if let contextSize { try checkSlots(reader, keys, "context_size", contextSize) }
         if method == .convolution && sharing == .layerwise && slotReduction > 0 {
             throw reader.error(
                 keys.own("k_reduce_by_layer"),
@@ -77,12 +76,20 @@ extension LinformerConfiguration {
         }
         if intermediateChannels != nil && !includesFeedForward {
             throw reader.error(
-                keys.own("ff_intermediate"), "feed-forward layers change the width; expected null with include_ff false"
-            )
+                keys.own("ff_intermediate"),
+                "feed-forward layers change the width; expected null with \(keys.own("include_ff")) false")
         }
         if !isDecoder && (contextSize != nil || contextChannels != nil) {
             throw reader.error(
                 contextSize == nil ? "context_channels" : "context_size", "expected only with decoder_mode")
+        }
+    }
+
+    /// A slot of a convolution is made of at least one token. `size` is the length that `sizeKey` gives.
+    func checkSlots(_ reader: ConfigurationReader, _ keys: LinformerKeys, _ sizeKey: String, _ size: Int) throws {
+        if method == .convolution && slots > size {
+            throw reader.error(
+                keys.own("dim_k"), "\(slots) is more than \(sizeKey) \(size), which a convolution cannot do")
         }
     }
 

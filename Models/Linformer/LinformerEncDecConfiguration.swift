@@ -36,6 +36,8 @@ public struct LinformerEncDecConfiguration: Sendable {
         if decoder.stack.intermediateChannels != nil {
             throw reader.error("dec_ff_intermediate", "a decoder has one width; expected null")
         }
+        try decoder.stack.checkSlots(
+            reader, LinformerKeys(prefix: "dec_"), "enc_input_size", encoder.stack.inputSize)
         let start = try reader.optionalSize("start_token", atLeast: 0)
         if let start, start >= decoder.tokens {
             throw reader.error("start_token", "expected one of the \(decoder.tokens) of dec_num_tokens, found \(start)")

@@ -103,11 +103,11 @@ public struct MHAttention: Module {
 
     private func checkLengths(_ x: Tensor, _ context: Tensor, _ mask: Tensor?) {
         require(
-            context.shape[1] <= inputSize,
-            "MHAttention: \(context.shape[1]) tokens to attend to; expected at most the \(inputSize) of E and F")
-        require(
             context.rank == 3 && context.shape[0] == x.shape[0] && context.shape[2] == toKeys.parts[0].shape[1],
             "MHAttention: embeddings \(context.shape), expected [\(x.shape[0]), n, \(toKeys.parts[0].shape[1])]")
+        require(
+            context.shape[1] <= inputSize,
+            "MHAttention: \(context.shape[1]) tokens to attend to; expected at most the \(inputSize) of E and F")
         require(
             mask == nil || mask!.shape == Array(context.shape.prefix(2)),
             "MHAttention: mask \(mask?.shape ?? []), expected \(Array(context.shape.prefix(2)))")

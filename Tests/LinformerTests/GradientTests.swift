@@ -1,0 +1,97 @@
+import NN
+import Tensors
+import Testing
+
+@testable import Linformers
+
+/// Gradients that the peer has no numbers for: recomputed ones, and with dropout.
+@Suite struct GradientTests {
+    private static func setDropouts(_ configuration: inout LinformerLMConfiguration) {
+        (configuration.stack.dropout, configuration.stack.feedForwardDropout) = (0.2, 0.3)
+        configuration.tokenDropout = 0.1
+    }
+
+    /// Computing again in backward changes nothing but the order of some sums, dropout included.
+    @Test(arguments: Variant.some, [LinformerCausality.bidirectional, .causal])
+    func checkpointLevelsGiveTheSameGradients(_ variant: Variant, causality: LinformerCausality) throws {
+        let (tokens, targets) = (randomTokens([2, 24]), randomTokens([2, 24], seed: 5))
+        func run(_ level: CheckpointLevel) -> (loss: Float, gradients: [(key: String, value: Tensor)]) {
+            let model = makeModel(variant, causality) {
+                Self.setDropouts(&$0)
+                $0.stack.checkpointLevel = level
+            }
+            let loss = model.loss(tokens, targets, mode: .training(RandomKey(seed: 6)))
+            let all = gradients(of: loss)
+            return (loss.item, model.trainable.compactMap { entry in all[entry.parameter].map { (entry.key, $0) } })
+        }
+        let expected = run(.none)
+        #expect(expected.gradients.count > 20)
+        for level in [CheckpointLevel.layers, .heads] {
+            let got = run(level)
+            #expect(got.loss == expected.loss)
+            expectSame(got.gradients, expected.gradients)
+        }
+    }
+
+    /// A decoder's checkpoints hold its embeddings too.
+    @Test(arguments: [CheckpointLevel.layers, .heads])
+    func checkpointsOfDecodersReachTheEncoder(_ level: CheckpointLevel) {
+        let (source, target) = (randomTokens([2, 11]), randomTokens([2, 9], seed: 4))
+        func run(_ level: CheckpointLevel) -> [(key: String, value: Tensor)] {
+            var configuration = makeEncoderDecoder().configuration
+            configuration.encoder.stack.checkpointLevel = level
+            configuration.decoder.stack.checkpointLevel = level
+            let model = LinformerEncDec(configuration, key: RandomKey(seed: 7))
+            moveOffInitialValues(model)
+            let all = gradients(of: crossEntropy(model(source, target), randomTokens([2, 9], seed: 5)))
+            return model.trainable.compactMap { entry in all[entry.parameter].map { (entry.key, $0) } }
+        }
+        let (got, expected) = (run(level), run(.none))
+        #expect(expected.contains { $0.key.hasPrefix("encoder.") })
+        expectSame(got, expected)
+    }
+
+    /// Sums in another order differ by some 2e-6 of a gradient's largest element; where they cancel (the bias of a
+    /// convolution, which changes nothing), by 1e-7 of the largest of all.
+    private func expectSame(_ got: [(key: String, value: Tensor)], _ expected: [(key: String, value: Tensor)]) {
+        #expect(got.map(\.key) == expected.map(\.key))
+        let largest = expected.flatMap(\.value.values).reduce(0) { max($0, abs($1)) }
+        for (a, b) in zip(got, expected) { expectClose(a.value, b.value, 1e-5, floor: 5e-7 * largest, a.key) }
+    }
+
+    /// Along the gradient the loss rises as the gradient says, the same places being dropped.
+    @Test(arguments: Variant.some, [LinformerCausality.bidirectional, .causal])
+    func dropoutsGradientIsTheSlope(_ variant: Variant, causality: LinformerCausality) {
+        let model = makeModel(variant, causality, change: Self.setDropouts)
+        let (tokens, targets) = (randomTokens([3, 24]), randomTokens([3, 24], seed: 5))
+        func loss() -> Tensor { model.loss(tokens, targets, mode: .training(RandomKey(seed: 6))) }
+        #expect(loss().item == loss().item)
+        #expect(loss().item != model.loss(tokens, targets, mode: .training(RandomKey(seed: 7))).item)
+        #expect(loss().item != model.loss(tokens, targets, mode: .inference).item)
+        let all = gradients(of: loss())
+        let directions = model.trainable.compactMap { entry in all[entry.parameter].map { (entry.parameter, $0) } }
+        let square = directions.reduce(0) { $0 + ($1.1 * $1.1).sum().item }
+        let start = directions.map { $0.0.value.detached() + 0 }
+        func lossAt(_ step: Float) -> Float {
+            for ((parameter, direction), value) in zip(directions, start) {
+                parameter.assign(value + direction * (step / square.squareRoot()))
+            }
+            return loss().item
+        }
+        let step: Float = 1e-2
+        let slope = (lossAt(step) - lossAt(-step)) / (2 * step)
+        // The curvature's share, and the rounding of two losses of about 3 (3e-7) over a step of 2e-2.
+        #expect(abs(slope - square.squareRoot()) < 1e-2 * square.squareRoot(), "\(slope), \(square.squareRoot())")
+    }
+
+    /// Every place drops: with one probability above 0 the loss in training is another.
+    @Test(arguments: 0..<3) func everyDropoutWorks(_ place: Int) {
+        let model = makeModel {
+            let p = (0..<3).map { $0 == place ? 0.5 : 0 }
+            ($0.stack.dropout, $0.stack.feedForwardDropout, $0.tokenDropout) = (p[0], p[1], p[2])
+        }
+        let (tokens, targets) = (randomTokens([2, 24]), randomTokens([2, 24], seed: 5))
+        let with = model.loss(tokens, targets, mode: .training(RandomKey(seed: 6))).item
+        #expect(with != model.loss(tokens, targets, mode: .inference).item)
+    }
+}

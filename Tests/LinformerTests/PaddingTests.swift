@@ -1,0 +1,90 @@
+import NN
+import Tensors
+import Testing
+
+@testable import Linformers
+
+/// Sequences that are shorter than input_size or than others of their batch.
+@Suite struct PaddingTests {
+    private static let causalities: [LinformerCausality] = [.bidirectional, .causal, .compatible]
+
+    /// Slicing E and F leaves out what a mask leaves out: a padded sequence whose padding is masked is the short one.
+    @Test(arguments: Variant.some, causalities)
+    func aShorterInputEqualsMaskedPadding(_ variant: Variant, causality: LinformerCausality) {
+        let model = makeModel(variant, causality) { $0.stack.hidesMaskedKeys = true }
+        let tokens = randomTokens([2, 24])
+        for length in [1, 7, 15] {
+            let mask = Tensor((0..<48).map { $0 % 24 < length ? 1 : 0 }, shape: [2, 24])
+            let padded = model(tokens, inputMask: mask).sliced(1, to: length)
+            let short = model(part(tokens, length))
+            // Products of other lengths add in another order.
+            expectClose(padded, short, 5e-6, "\(length) tokens")
+        }
+    }
+
+    /// Rows of unequal length, by a mask or by the padder, are as alone.
+    @Test(arguments: Variant.some, causalities)
+    func rowsOfUnequalLengthAreAsAlone(_ variant: Variant, causality: LinformerCausality) {
+        let model = makeModel(variant, causality) { $0.stack.hidesMaskedKeys = true }
+        let sequences = [13, 1, 8, 20].enumerated().map { randomTokens([$1], seed: UInt64($0)).values }
+        let together = Padder(model)(sequences)
+        for (sequence, logits) in zip(sequences, together) {
+            let alone = model(TokenTensor(sequence, shape: [1, sequence.count]))
+            expectClose(logits, alone.squeezed(0), 5e-6, "\(sequence.count) tokens")
+        }
+    }
+
+    /// Vectors instead of tokens.
+    @Test func thePadderTakesALinformer() {
+        var configuration = LinformerConfiguration(inputSize: 9, channels: 6, slots: 4)
+        configuration.heads = 2
+        let model = Linformer(configuration, key: RandomKey(seed: 1))
+        moveOffInitialValues(model)
+        let sequences = [3, 9, 1].map { Tensor.normal([$0, 6], key: RandomKey(seed: 2).child($0)) }
+        for (x, y) in zip(sequences, Padder(model)(sequences)) {
+            expectClose(y, model(x.unsqueezed(0)).squeezed(0), 5e-6, "\(x.shape)")
+        }
+    }
+
+    /// linformer-pytorch leaves masked keys a score of 0 with full attention, so that they take a share; hide_masked_keys
+    /// leaves them none.
+    @Test func fullAttentionHidesMaskedKeysWhereAsked() {
+        let tokens = randomTokens([1, 24])
+        let mask = Tensor((0..<24).map { $0 < 9 ? 1 : 0 }, shape: [1, 24])
+        func masked(_ hides: Bool) -> Tensor {
+            makeModel(Variant(full: true), .bidirectional) { $0.stack.hidesMaskedKeys = hides }(
+                tokens, inputMask: mask
+            ).sliced(1, to: 9)
+        }
+        let short = makeModel(Variant(full: true), .bidirectional)(part(tokens, 9))
+        expectClose(masked(true), short, 5e-6, "hidden")
+        let difference = (masked(false) - short).values.map(abs).max()!
+        #expect(difference > 1e-3)
+    }
+
+    /// A decoder's embeddings have a mask of their own, and so has the source of an encoder–decoder; either may be shorter
+    /// than its longest.
+    @Test(arguments: Variant.some, [LinformerCausality.causal, .compatible])
+    func sourcesArePaddedToo(_ variant: Variant, causality: LinformerCausality) {
+        var configuration = makeEncoderDecoder(variant, causality).configuration
+        configuration.encoder.stack.hidesMaskedKeys = true
+        configuration.decoder.stack.hidesMaskedKeys = true
+        let model = LinformerEncDec(configuration, key: RandomKey(seed: 7))
+        moveOffInitialValues(model)
+        let (source, target) = (randomTokens([2, 12]), randomTokens([2, 14], seed: 4))
+        let sourceMask = Tensor((0..<24).map { $0 % 12 < 5 ? 1 : 0 }, shape: [2, 12])
+        let targetMask = Tensor((0..<28).map { $0 % 14 < 6 ? 1 : 0 }, shape: [2, 14])
+        let padded = model(source, target, sourceMask: sourceMask, targetMask: targetMask).sliced(1, to: 6)
+        expectClose(padded, model(part(source, 5), part(target, 6)), 5e-6, "both")
+        // What is masked is not seen at all.
+        let other = model(
+            changed(source, at: 9), changed(target, at: 9), sourceMask: sourceMask, targetMask: targetMask)
+        #expect(other.sliced(1, to: 6).values == padded.values)
+    }
+
+    /// The first tokens of each row.
+    private func part(_ tokens: TokenTensor, _ length: Int) -> TokenTensor {
+        let (b, n) = (tokens.shape[0], tokens.shape[1])
+        return TokenTensor((0..<b).flatMap { tokens.values[$0 * n..<$0 * n + length] }, shape: [b, length])
+    }
+}

@@ -1,0 +1,124 @@
+import FixtureSupport
+import NN
+import Tensors
+import Testing
+
+@testable import Linformers
+
+let vocabulary = 11
+
+/// What a test's model differs in.
+struct Variant: CustomTestStringConvertible, Sendable {
+    var sharing = ParameterSharing.layerwise
+    var method = ProjectionMethod.learnable
+    var full = false
+    /// k_reduce_by_layer, ff_intermediate and w_o_intermediate_dim.
+    var uneven = false
+    var embedding: Int?
+    var dimension: Int?
+    var heads = 2
+
+    var testDescription: String {
+        let flags = [(full, "full"), (uneven, "uneven"), (embedding != nil, "emb_dim"), (dimension != nil, "dim_d")]
+        return "\(sharing) \(method) \(heads) heads " + flags.filter(\.0).map(\.1).joined(separator: " ")
+    }
+
+    func apply(_ configuration: inout LinformerLMConfiguration) {
+        configuration.stack.sharing = sharing
+        configuration.stack.method = method
+        configuration.stack.usesFullAttention = full
+        configuration.stack.heads = heads
+        configuration.stack.headDimension = dimension
+        configuration.embeddingDimension = embedding
+        if uneven {
+            configuration.stack.slotReduction = method == .convolution && sharing == .layerwise ? 0 : 2
+            configuration.stack.outputIntermediate = 7
+            configuration.stack.intermediateChannels = configuration.stack.isDecoder ? nil : 8
+        }
+    }
+
+    /// Every value of every option at least twice, beside different others.
+    static let some = [
+        Variant(), Variant(sharing: .kv, uneven: true), Variant(sharing: .headwise, embedding: 8, dimension: 5),
+        Variant(sharing: .none, uneven: true, heads: 3), Variant(uneven: true, heads: 1),
+        Variant(method: .convolution, uneven: true), Variant(sharing: .none, method: .convolution, dimension: 3),
+        Variant(sharing: .kv, method: .noParameters, embedding: 7), Variant(method: .noParameters, uneven: true),
+        Variant(full: true), Variant(sharing: .none, full: true, uneven: true, dimension: 5),
+    ]
+    static let projected = some.filter { !$0.full }
+}
+
+/// The options of a small model without dropout.
+func makeConfiguration(
+    _ variant: Variant = Variant(), _ causality: LinformerCausality = .causal, inputSize: Int = 24,
+    change: (inout LinformerLMConfiguration) -> Void = { _ in }
+) -> LinformerLMConfiguration {
+    var configuration = LinformerLMConfiguration(tokens: vocabulary, inputSize: inputSize, channels: 12)
+    configuration.stack.slots = 6
+    configuration.stack.feedForwardDimension = 10
+    configuration.stack.causality = causality
+    (configuration.stack.dropout, configuration.stack.feedForwardDropout, configuration.tokenDropout) = (0, 0, 0)
+    change(&configuration)
+    variant.apply(&configuration)
+    return configuration
+}
+
+/// A small model whose parameters are moved off their initial values, so that every path carries weight.
+func makeModel(
+    _ variant: Variant = Variant(), _ causality: LinformerCausality = .causal, inputSize: Int = 24,
+    change: (inout LinformerLMConfiguration) -> Void = { _ in }
+) -> LinformerLM {
+    let model = LinformerLM(
+        makeConfiguration(variant, causality, inputSize: inputSize, change: change), key: RandomKey(seed: 7))
+    moveOffInitialValues(model)
+    return model
+}
+
+/// A decoder of embeddings [b, n ≤ 9, 5].
+func makeDecoder(_ variant: Variant = Variant(), _ causality: LinformerCausality = .causal) -> LinformerLM {
+    makeModel(variant, causality) {
+        $0.stack.isDecoder = true
+        ($0.stack.contextSize, $0.stack.contextChannels) = (9, 5)
+    }
+}
+
+/// A source of up to 13 tokens, a target of up to 17; the last token of the vocabulary begins the target.
+func makeEncoderDecoder(
+    _ variant: Variant = Variant(), _ causality: LinformerCausality = .causal
+) -> LinformerEncDec {
+    let encoder = makeConfiguration(variant, .bidirectional, inputSize: 13)
+    // Its sharing and method are another's, where the variant says nothing.
+    let decoder = makeConfiguration(variant, causality, inputSize: 17) {
+        $0.stack.isDecoder = true
+        ($0.stack.channels, $0.stack.slots) = (6 * variant.heads, 5)
+    }
+    let configuration = LinformerEncDecConfiguration(encoder: encoder, decoder: decoder, startToken: vocabulary - 1)
+    let model = LinformerEncDec(configuration, key: RandomKey(seed: 7))
+    moveOffInitialValues(model)
+    return model
+}
+
+func moveOffInitialValues(_ model: any Module) {
+    for (index, (key, parameter)) in model.trainable.enumerated() {
+        let noise = Tensor.normal(parameter.shape, standardDeviation: 0.1, key: RandomKey(seed: 8).child(index))
+        // Scores of a few tenths make all weights alike.
+        let scale: Float = key.contains(".to_q.") || key.contains(".to_k.") ? 3 : 1
+        parameter.assign(parameter.value.detached() * scale + noise)
+    }
+}
+
+/// Of the vocabulary but its last token, which begins a target.
+func randomTokens(_ shape: [Int], seed: UInt64 = 3) -> TokenTensor {
+    let values = RandomKey(seed: seed).integers(shape.reduce(1, *)).map { Int32($0 % UInt64(vocabulary - 1)) }
+    return TokenTensor(values, shape: shape)
+}
+
+/// The tokens with other ones at place t of each row.
+func changed(_ tokens: TokenTensor, at t: Int) -> TokenTensor {
+    var result = tokens
+    for row in 0..<tokens.shape[0] {
+        let index = row * tokens.shape[1] + t
+        result.values[index] = (result.values[index] + 1) % Int32(vocabulary - 1)
+    }
+    return result
+}
