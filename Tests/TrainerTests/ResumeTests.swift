@@ -86,11 +86,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [ObjectiveKind.masked, .reverse])
-    func aResumedRunOfAnotherObjectiveEqualsTheUninterruptedOne(_ objective: ObjectiveKind) throws {
+    @Test(arguments: [ObjectiveKind.masked, .reverse], DataOrder.allCases)
+    func aResumedRunOfAnotherObjectiveEqualsTheUninterruptedOne(_ objective: ObjectiveKind, _ order: DataOrder) throws {
         var options = options()
-        options.objective = objective
-        func model(_ seed: UInt64) -> Bigram { Bigram(vocabulary: 257, dropout: 0.2, seed: seed, isCausal: true) }
+        (options.objective, options.order) = (objective, order)
+        func model(_ seed: UInt64) -> Bigram { Bigram(vocabulary: 257, dropout: 0.2, seed: seed) }
         func train(_ run: TrainingRun<Bigram>, until last: Int) throws -> [String] {
             var samples: [String] = []
             try run.train(until: last) { if case .sample = $0 { samples.append($0.description) } }
