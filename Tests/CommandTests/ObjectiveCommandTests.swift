@@ -119,7 +119,7 @@ import Testing
     // MARK: Reversal
 
     /// FLASH learns to reverse windows of four tokens.
-    func reversal(_ run: String, steps: Int = 2) throws -> TrainCommand {
+    func reversal(_ run: String, steps: Int) throws -> TrainCommand {
         var command = try workspace.tinyTraining(run, steps: steps)
         command.config = try workspace.write(
             "{\"num_tokens\": 257, \"dim\": 32, \"depth\": 1, \"group_size\": 16, \"query_key_dim\": 16,"
