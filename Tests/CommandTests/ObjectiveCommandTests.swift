@@ -86,6 +86,36 @@ import Testing
         #expect(configuration.objectValue?["num_tokens"] == .integer(300))
     }
 
+    @Test func anEncoderDecoderIsTrainedWithItsStartToken() throws {
+        func expectRefusal(
+            _ message: String, _ objective: String, tokens: Int = 257, start: Int,
+            location: SourceLocation = #_sourceLocation
+        ) throws {
+            let members = ["enc_", "dec_"].flatMap { part in
+                ["num_tokens\": \(tokens)", "input_size\": 16", "channels\": 8"].map { "\"\(part)\($0)" }
+            }
+            var command = try presetTraining("linformer", objective, "run")
+            command.config = try workspace.write(
+                "{\(members.joined(separator: ", ")), \"start_token\": \(start)}", "encdec.json")
+            expectError(
+                message.replacing("FILE", with: workspace.path("encdec.json")), sourceLocation: location
+            ) { try command.lines() }
+        }
+        for objective in ["masked", "next-token"] {
+            try expectRefusal(
+                "the model answers what stands before its start token, which --objective \(objective) does not have;"
+                    + " expected --objective reverse", objective, start: 256)
+        }
+        let message = "the model's start token is START; expected 256, the first token that the tokenizer does not have"
+        for (tokens, start) in [(257, 5), (300, 299)] {
+            try expectRefusal(
+                message.replacing("START", with: "\(start)"), "reverse", tokens: tokens, start: start)
+        }
+        try expectRefusal(
+            "FILE: \"dec_num_tokens\": expected at least the 256 tokens of --tokenizer bytes and one to start a reversal"
+                + " with, found 200", "reverse", tokens: 200, start: 5)
+    }
+
     @Test func wordsAreChecked() throws {
         var command = try workspace.tinyTraining("run")
         command.objective = "revers"

@@ -71,8 +71,8 @@ extension TrainCommand {
 }
 
 extension Architecture {
-    /// The configuration with the vocabulary of a tokenizer and an objective; one that names a larger vocabulary itself
-    /// keeps it.
+    /// The configuration with the vocabulary of a tokenizer and an objective; one that names a larger vocabulary, or a token
+    /// of it, keeps what it says.
     fileprivate func fitting(
         _ given: JSONValue, file: String, to tokenizer: any Tokenizer, _ objective: ObjectiveKind
     ) throws -> JSONValue {
@@ -81,16 +81,14 @@ extension Architecture {
         guard !file.hasPrefix("preset "), let before = given.objectValue, let after = fitted.objectValue else {
             return fitted
         }
-        for (key, value) in after where before[key] != value {
-            guard let explicit = before[key], explicit != .null else { continue }
-            if let size = explicit.intValue, size < vocabularySize {
-                let extra = objective.extraToken.map { " and " + $0 } ?? ""
-                throw InputError(
-                    "\(file): \(JSONValue.quoted(key)): expected at least the \(tokenizer.vocabularySize) tokens of"
-                        + " --tokenizer \(tokenizer.kind.rawValue)\(extra), found \(size)")
-            }
-            return given
+        let explicit = after.keys.filter { before[$0] ?? .null != .null && before[$0] != after[$0] }
+        for key in explicit.sorted() where after[key] == .integer(vocabularySize) {
+            guard let size = before[key]?.intValue, size < vocabularySize else { continue }
+            let extra = objective.extraToken.map { " and " + $0 } ?? ""
+            throw InputError(
+                "\(file): \(JSONValue.quoted(key)): expected at least the \(tokenizer.vocabularySize) tokens of"
+                    + " --tokenizer \(tokenizer.kind.rawValue)\(extra), found \(size)")
         }
-        return fitted
+        return explicit.isEmpty ? fitted : given
     }
 }
