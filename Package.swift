@@ -23,11 +23,13 @@ let package = Package(
         .library(name: "FLASHTransformers", targets: ["FLASHTransformers"]),
         .library(name: "LocalTransformers", targets: ["LocalTransformers"]),
         .library(name: "Linformers", targets: ["Linformers"]),
+        .library(name: "Visualizing", targets: ["Visualizing"]),
         .library(name: "ModelZoo", targets: ["ModelZoo"]),
         .executable(name: "Train", targets: ["Train"]),
         .executable(name: "Generate", targets: ["Generate"]),
         .executable(name: "Evaluate", targets: ["Evaluate"]),
         .executable(name: "Report", targets: ["Report"]),
+        .executable(name: "Visualize", targets: ["Visualize"]),
         .executable(name: "Bench", targets: ["Bench"]),
     ],
     dependencies: [
@@ -48,6 +50,7 @@ let package = Package(
         .target(name: "NN", dependencies: ["Tensors", "CKernels"], swiftSettings: hotSwift),
         .target(name: "Plotting", swiftSettings: hotSwift),
         .target(name: "Trainer", dependencies: ["NN", "CKernels", "CZlib", "Plotting"], swiftSettings: hotSwift),
+        .target(name: "Visualizing", dependencies: ["NN", "CZlib", "Plotting"], swiftSettings: hotSwift),
 
         // MARK: Models
         .target(
@@ -59,7 +62,9 @@ let package = Package(
         .target(
             name: "Linformers", dependencies: ["NN", "CKernels"], path: "Models/Linformer", exclude: ["README.md"],
             swiftSettings: hotSwift),
-        .target(name: "ModelZoo", dependencies: ["Trainer", "FLASHTransformers", "LocalTransformers", "Linformers"]),
+        .target(
+            name: "ModelZoo",
+            dependencies: ["Trainer", "Visualizing", "FLASHTransformers", "LocalTransformers", "Linformers"]),
         .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
 
         // MARK: Executables
@@ -68,6 +73,7 @@ let package = Package(
         .executableTarget(name: "Generate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Evaluate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Report", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
+        .executableTarget(name: "Visualize", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Bench", dependencies: ["Benchmarking", "CommandSupport", argumentParser]),
 
         // MARK: Tests
@@ -76,6 +82,7 @@ let package = Package(
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(name: "NNTests", dependencies: ["NN"], resources: [.copy("Fixtures")]),
         .testTarget(name: "PlottingTests", dependencies: ["Plotting"]),
+        .testTarget(name: "VisualizingTests", dependencies: ["Visualizing", "CZlib"]),
         .testTarget(name: "TrainerTests", dependencies: ["Trainer"], resources: [.copy("Fixtures")]),
         .testTarget(
             name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer", "FixtureSupport"],

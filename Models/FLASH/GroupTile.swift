@@ -91,6 +91,21 @@ final class GroupTile {
         dropout(rows, keys, weights)
     }
 
+    /// `weights` of a block, from the heads.
+    private func weigh(_ rows: Range<Int>, _ keys: Int) {
+        scores(rows, keys, into: weights)
+        activate(rows, keys, weights)
+    }
+
+    /// The weights of the whole group into rows `stride` apart; where nothing is seen, `target` stays as it is.
+    func copyWeights(into target: UnsafeMutablePointer<Float>, stride: Int) {
+        blocks { rows, keys in
+            weigh(rows, keys)
+            az_copy_2d(
+                rows.count, keys, weights + rows.lowerBound * g, g, 1, target + rows.lowerBound * stride, stride, 1)
+        }
+    }
+
     /// The same dropout on weights in forward and on their gradients in backward.
     func dropout(_ rows: Range<Int>, _ keys: Int, _ matrix: UnsafeMutablePointer<Float>) {
         guard let key = attention.key, attention.dropout > 0 else { return }
@@ -124,8 +139,7 @@ final class GroupTile {
     /// A v + q₂ H into [count, e].
     func attend(context: UnsafePointer<Float>?, into output: UnsafeMutablePointer<Float>) {
         blocks { rows, keys in
-            scores(rows, keys, into: weights)
-            activate(rows, keys, weights)
+            weigh(rows, keys)
             BLAS.multiply(
                 rows.count, e, keys, .init(weights + rows.lowerBound * g, stride: g), .init(values, stride: e),
                 output + rows.lowerBound * e, stride: e)

@@ -142,12 +142,32 @@ struct MixedChunkAttention: Sendable {
     }
 }
 
+extension MixedChunkAttention {
+    /// A, what each query takes of each key of its group: [b, 1, n, n], 0 across groups. Its rows do not sum to 1.
+    func weights() -> Tensor {
+        let result = Tensor.zeros([b, 1, n, n])
+        let target = result.mutablePointer
+        parallelFor(units.count) { index in
+            let tile = GroupTile(self)
+            for group in units[index].groups {
+                tile.load(units[index].row, tokens(group))
+                let first = tile.tokens.lowerBound
+                tile.copyWeights(into: target + (units[index].row * n + first) * n + first, stride: n)
+            }
+        }
+        return result
+    }
+}
+
 /// The function of the quadratic scores.
 public enum AttentionFunction: String, Sendable {
     /// relu(x)² (Primer, 2109.08668)
     case reluSquared
     /// (1 + erf((x − √½)/(√(1/4π) √2)))/2 (Mega, 2209.10655)
     case laplace
+
+    /// What pictures call it.
+    var label: String { self == .laplace ? "Laplace" : "relu²" }
 
     var activation: Activation { self == .laplace ? .laplace : .reluSquared }
 

@@ -57,6 +57,7 @@ public struct LocalAttention: Module {
         var rules = self.rules(q.shape[3], window: w)
         (rules.mask, rules.bias) = (mask, bias)
         (rules.dropout, rules.key) = (Float(options.dropout), mode.key)
+        mode.recorder?.record(windowAttentionWeights(queries, keys, headsFirst: headsFirst, rules))
         return windowAttention(queries, keys, v, headsFirst: headsFirst, rules)
     }
 

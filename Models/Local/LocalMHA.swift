@@ -122,6 +122,10 @@ public struct LocalMHA: Module {
             var rules = attention.rules(options.headDimension, window: options.attention.windowSize)
             (rules.mask, rules.bias) = (mask, bias)
             (rules.dropout, rules.key) = (Float(options.attention.dropout), mode.key)
+            if let recorder = mode.recorder {
+                let (q, k, _) = heads(qkv)
+                recorder.record(windowAttentionWeights(q, k, rules))
+            }
             output = windowAttention(packed: qkv, heads: options.heads, rules)
         } else {
             let (q, k, v) = heads(qkv)

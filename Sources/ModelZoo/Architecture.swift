@@ -4,6 +4,7 @@
 @_exported import NN
 @_exported import Tensors
 @_exported import Trainer
+@_exported import Visualizing
 
 /// A named starting point: a configuration and how to train it.
 public struct Preset: Sendable {

@@ -49,12 +49,13 @@ struct Canvas {
     /// Text with its baseline so that `place` is at the middle of its digits' height.
     mutating func text(
         _ text: String, at place: Point, anchor: Anchor = .start, size: Double = Canvas.fontSize, opacity: Double = 1,
-        title: String = ""
+        colour: String? = nil, title: String = ""
     ) {
         elements +=
             "<text x=\"\(Self.number(place.x))\" y=\"\(Self.number(place.y + size * 0.36))\""
             + (anchor == .start ? "" : " text-anchor=\"\(anchor.rawValue)\"")
-            + (size == Self.fontSize ? "" : " font-size=\"\(Self.number(size))\"") + Self.opacity("fill", opacity) + ">"
+            + (size == Self.fontSize ? "" : " font-size=\"\(Self.number(size))\"")
+            + (colour.map { " fill=\"\($0)\"" } ?? "") + Self.opacity("fill", opacity) + ">"
             + (title.isEmpty ? "" : "<title>\(Markup.escape(title))</title>") + Markup.escape(text) + "</text>"
     }
 
@@ -76,10 +77,24 @@ struct Canvas {
     /// - Parameter title: what it shows, for those who cannot see it.
     func svg(width: Double, height: Double, title: String) -> String {
         "<svg viewBox=\"0 0 \(Self.number(width)) \(Self.number(height))\" role=\"img\""
-            + " aria-label=\"\(Markup.escape(title))\""
-            + " font-family=\"Helvetica, Arial, 'Liberation Sans', sans-serif\""
-            + " font-size=\"\(Self.number(Self.fontSize))\" fill=\"currentColor\">\(elements)</svg>"
+            + " aria-label=\"\(Markup.escape(title))\" \(Self.font)>\(elements)</svg>"
     }
+
+    /// The drawing as a file of its own, on white, with the title above.
+    func document(width: Double, height: Double, title: String) -> String {
+        let (margin, head) = (16.0, 44.0)
+        let size = [width + 2 * margin, height + margin + head].map(Self.number)
+        var above = Canvas()
+        above.text(title, at: Point(x: margin, y: margin + 6), size: 17)
+        return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"\(size[0])\" height=\"\(size[1])\""
+            + " viewBox=\"0 0 \(size[0]) \(size[1])\" role=\"img\" aria-label=\"\(Markup.escape(title))\" \(Self.font)>"
+            + "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\(above.elements)"
+            + "<g transform=\"translate(\(Self.number(margin)) \(Self.number(head)))\">\(elements)</g></svg>\n"
+    }
+
+    private static let font =
+        "font-family=\"Helvetica, Arial, 'Liberation Sans', sans-serif\" font-size=\"\(number(fontSize))\""
+        + " fill=\"currentColor\""
 
     private static func opacity(_ kind: String, _ opacity: Double) -> String {
         opacity < 1 ? " \(kind)-opacity=\"\(Int((opacity * 100).rounded()))%\"" : ""

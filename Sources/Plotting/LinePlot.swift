@@ -21,6 +21,17 @@ public struct LinePlot: Sendable {
 
     /// An `<svg>` element to put into a page.
     public var svg: String {
+        let (canvas, height) = drawing
+        return canvas.svg(width: width, height: height, title: title)
+    }
+
+    /// The same as a file of its own, on white.
+    public var svgDocument: String {
+        let (canvas, height) = drawing
+        return canvas.document(width: width, height: height, title: title)
+    }
+
+    private var drawing: (canvas: Canvas, height: Double) {
         let ends = endLabels
         let room = ends.map { EndLabel.keyRoom + TextWidth.of($0.text, size: Canvas.fontSize) + 4 }.max() ?? 0
         let top = PlotFrame.top(y)
@@ -53,7 +64,7 @@ public struct LinePlot: Sendable {
         }
         drawLabels(ends, scales, on: &canvas)
         if !values.contains(where: y.accepts) { frame.drawEmpty(on: &canvas) }
-        return canvas.svg(width: width, height: height, title: title)
+        return (canvas, height)
     }
 
     private static let referenceDash = "2 3"

@@ -77,7 +77,7 @@ import Testing
         try workspace.write(text.dropLast() + "!", "changed.txt")
         let error = #expect(throws: InputError.self) { try evaluation.run(print: { _ in }) }
         #expect(error?.message.contains("(the last 10 %): differs from what the run in") ?? false)
-        #expect(error?.message.hasSuffix("; expected --data with a text to evaluate on") ?? false)
+        #expect(error?.message.hasSuffix("; expected --data with another text") ?? false)
     }
 
     @Test func aMaskedModelTrainsAndIsEvaluated() throws {

@@ -68,6 +68,33 @@ import Testing
         }
     }
 
+    /// The weights that are shown are those that are used, also without keeping a gradient.
+    @Test(arguments: cases, [false, true]) func showsItsWeights(_ test: Case, headsFirst: Bool) {
+        if test.n > 500 { return }  // n² weights; longer ones are cut into the same tiles
+        let dense = DenseAttention(test)
+        let (q, k) = (dense.inputs[0].requiringGradient(), dense.inputs[1])  // [b, h, n, d]
+        let identity = Tensor.lowerTriangle(test.n, test.n) * Tensor.upperTriangle(test.n, test.n)
+        let values = identity.expanded(to: [test.b, test.h, test.n, test.n])
+        let expected = dense.attend([q, k, values] + dense.inputs.dropFirst(3))
+        var options = dense.options(bias: dense.inputs.count > 3 ? dense.inputs[3] : nil)
+        (options.dropout, options.key) = (0.5, RandomKey(seed: 1))
+        let parts = headsFirst ? [q, k] : [q, k].map { $0.transposed(1, 2).contiguous() }
+        let weights = windowAttentionWeights(parts[0], parts[1], headsFirst: headsFirst, options)
+        #expect(!weights.requiresGradient)
+        expectClose(weights, expected, 3e-6, "weights")  // exponentials of sums of a few products in float32
+    }
+
+    @Test func weightsOfAQueryThatSeesNothing() {
+        var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
+        options.mask = Tensor([0, 1, 0, 0, 0], shape: [1, 5])
+        let q = Tensor.ones([1, 5, 1, 1])
+        let weights = windowAttentionWeights(q, q, options)
+        // Token 0 averages over the places −2 … 1, token 4 over 2 … 5.
+        let (sees, half): ([Float], Float) = ([0, 1, 0, 0, 0], 0.25)
+        #expect(weights.shape == [1, 1, 5, 5])
+        #expect(weights.values == [half, half, 0, 0, 0] + sees + sees + sees + [0, 0, half, half, half])
+    }
+
     @Test func packedEqualsSeparate() throws {
         let (b, n, h, d) = (2, 37, 3, 4)
         let options = WindowAttentionOptions(WindowPattern(window: 5, isCausal: true, isExact: true), scale: 0.5)

@@ -80,18 +80,8 @@ public struct EvaluateCommand: Sendable {
             let tokens = try loaded.tokenizer.tokens(of: given)
             return (tokens.separated(by: loaded.run?.origin.documents ?? .nothing), nil)
         }
-        let run = loaded.run!  // there is no other source without a text
-        let split = try run.origin.makeSplit(loaded.tokenizer, sequenceLength: run.training.sequenceLength)
-        guard let text = split.validation else {
-            throw InputError("--data is missing; expected a text, as the run in \(source.run!) held none back")
-        }
-        let found = text.fingerprint()
-        guard found == run.validationChecksum else {
-            throw InputError(
-                "\(text.name): differs from what the run in \(source.run!) held back (checksum \(found), expected"
-                    + " \(run.validationChecksum ?? "none")); expected --data with a text to evaluate on")
-        }
-        return (text, split.knowledge)
+        return try loaded.run!.heldBackText(  // there is no other source without a text
+            of: source.run!, loaded.tokenizer, insteadOf: "--data")
     }
 }
 

@@ -26,3 +26,26 @@ extension RunOrigin {
             sequenceLength: sequenceLength)
     }
 }
+
+extension RunConfiguration {
+    /// What a run has held back, and what is known of it.
+    /// - Parameters:
+    ///   - folder: the run's.
+    ///   - option: what names another text.
+    /// - Throws: `InputError` where it held nothing back, or that has changed since.
+    func heldBackText(
+        of folder: String, _ tokenizer: any Tokenizer, insteadOf option: String
+    ) throws -> (text: TokenSource, knowledge: TextKnowledge?) {
+        let split = try origin.makeSplit(tokenizer, sequenceLength: training.sequenceLength)
+        guard let text = split.validation else {
+            throw InputError("\(option) is missing; expected a text, as the run in \(folder) held none back")
+        }
+        let found = text.fingerprint()
+        guard found == validationChecksum else {
+            throw InputError(
+                "\(text.name): differs from what the run in \(folder) held back (checksum \(found), expected"
+                    + " \(validationChecksum ?? "none")); expected \(option) with another text")
+        }
+        return (text, split.knowledge)
+    }
+}

@@ -1,0 +1,135 @@
+import Foundation
+import Visualizing
+
+/// `Visualize`: draws the weights of attention, and the spectrum of their matrices.
+public struct VisualizeCommand: Sendable {
+    public var source: ModelSource
+    /// A text, of which the model reads the beginning; nil for what the run has held back.
+    public var text: String?
+    /// The number of tokens it reads.
+    public var length: Int?
+    public var nLimit: Int?
+    /// The layers and heads that are drawn, from 1; empty for all.
+    public var layers: [Int]
+    public var heads: [Int]
+    public var title: String?
+    public var sharesScale: Bool
+    /// The PNG file of the pictures.
+    public var out: String?
+    /// The SVG or HTML file of the spectrum.
+    public var spectrum: String?
+    public var threads: Int?
+
+    public init(
+        source: ModelSource, text: String? = nil, length: Int? = nil, nLimit: Int? = nil, layers: [Int] = [],
+        heads: [Int] = [], title: String? = nil, sharesScale: Bool = false, out: String? = nil,
+        spectrum: String? = nil, threads: Int? = nil
+    ) {
+        self.source = source
+        self.text = text
+        self.length = length
+        self.nLimit = nLimit
+        self.layers = layers
+        self.heads = heads
+        self.title = title
+        self.sharesScale = sharesScale
+        self.out = out
+        self.spectrum = spectrum
+        self.threads = threads
+    }
+
+    /// As many tokens as the paper of Linformer analyses.
+    private static let usualLength = 512
+    /// Of each head a matrix of that many rows is kept.
+    private static let greatestLength = 8192
+
+    /// - Parameter print: is given the path of each file that was written.
+    /// - Throws: `InputError` in one line.
+    public func run(print: (String) -> Void) throws {
+        try checkOptions()
+        try useThreads(threads)
+        if text == nil, source.run == nil {
+            throw InputError("--text is missing; expected --text FILE, or --run FOLDER")
+        }
+        // A text that cannot be read is found out before a model is loaded.
+        let given = try text.map { try TextSource(path: $0) }
+        let loaded = try source.load()
+        let tokens = try tokens(given, loaded)
+        let recorded = attention(of: tokens, loaded.model)
+        let shown = try selected(recorded)
+        if let picture = out ?? (spectrum == nil ? "heads.png" : nil) {
+            try draw(shown, note: "\(modelName), \(tokens.count) tokens", to: picture)
+            print(picture)
+        }
+        if let spectrum {
+            try AttentionSpectrum(shown).write(
+                to: spectrum, title: title ?? "Spectrum of the attention matrices",
+                subtitle: "\(modelName), \(tokens.count) tokens")
+            print(spectrum)
+        }
+    }
+
+    private func checkOptions() throws {
+        for (name, number) in [("--length", length), ("--n-limit", nLimit)] {
+            guard let number, !(1...Self.greatestLength).contains(number) else { continue }
+            throw InputError("\(name): expected a whole number from 1 to \(Self.greatestLength), found \(number)")
+        }
+        for (name, path, kinds) in [("--out", out, ["png"]), ("--spectrum", spectrum, ["svg", "html"])] {
+            guard let path, !kinds.contains((path as NSString).pathExtension.lowercased()) else { continue }
+            let endings = kinds.map { "." + $0 }.joined(separator: " or ")
+            throw InputError("\(name): expected a name that ends in \(endings), found \"\(path)\"")
+        }
+    }
+
+    private var modelName: String { source.run ?? source.weights ?? "the model" }
+
+    /// What the model reads: the beginning of the text.
+    private func tokens(_ given: TextSource?, _ loaded: ModelSource.Loaded) throws -> TokenTensor {
+        let text: TokenSource
+        if let given {
+            text = try loaded.tokenizer.tokens(of: given)
+        } else {
+            text = try loaded.run!.heldBackText(  // there is no other source without a text
+                of: source.run!, loaded.tokenizer, insteadOf: "--text"
+            ).text
+        }
+        if let length, let most = loaded.model.maximumLength, length > most {
+            throw InputError("--length: the model reads at most \(most) tokens, found \(length)")
+        }
+        let usual = min(loaded.run?.training.sequenceLength ?? Self.usualLength, Self.usualLength)
+        let count = length ?? min(usual, loaded.model.maximumLength ?? usual, text.count)
+        guard text.count >= max(count, 1) else {
+            throw InputError("\(text.name): has \(text.count) tokens; expected at least \(max(count, 1))")
+        }
+        return TokenTensor(text[0..<count], shape: [1, count])
+    }
+
+    private func attention(of tokens: TokenTensor, _ model: some LanguageModel) -> [AttentionRecorder.Layer] {
+        Visualizer(model).attention(of: tokens)
+    }
+
+    /// The layers that are wanted of those that show something.
+    private func selected(_ recorded: [AttentionRecorder.Layer]) throws -> [AttentionRecorder.Layer] {
+        if layers.isEmpty || recorded.isEmpty { return recorded }
+        return try layers.map { layer in
+            guard (1...recorded.count).contains(layer) else {
+                throw InputError("--layers: expected 1 to \(recorded.count), found \(layer)")
+            }
+            return recorded[layer - 1]
+        }
+    }
+
+    private func draw(_ shown: [AttentionRecorder.Layer], note: String, to path: String) throws {
+        let most = shown.map { $0.weights.shape[1] }.max() ?? 0
+        if most > 0, let wrong = heads.first(where: { !(1...most).contains($0) }) {
+            throw InputError("--heads: expected 1 to \(most), found \(wrong)")
+        }
+        var grid = AttentionGrid(shown)
+        if let title { grid.title = title }
+        grid.note = note
+        grid.nLimit = nLimit
+        grid.sharesScale = sharesScale
+        grid.heads = heads.isEmpty ? nil : heads.map { $0 - 1 }
+        try grid.write(to: path)
+    }
+}

@@ -1,0 +1,60 @@
+/// A colour of the screen (sRGB).
+public struct Colour: Sendable, Hashable {
+    public var red: UInt8
+    public var green: UInt8
+    public var blue: UInt8
+
+    public init(_ red: UInt8, _ green: UInt8, _ blue: UInt8) { (self.red, self.green, self.blue) = (red, green, blue) }
+
+    public static let white = Colour(255, 255, 255)
+    public static let black = Colour(0, 0, 0)
+
+    /// As SVG and HTML write it, such as "#0072b2".
+    var hex: String {
+        let digits = Array("0123456789abcdef")
+        return [red, green, blue].reduce(into: "#") { text, part in
+            text.append(digits[Int(part / 16)])
+            text.append(digits[Int(part % 16)])
+        }
+    }
+
+    /// How light it looks, 0 to 1: the weights of red, green and blue are those of Rec. 709.
+    var lightness: Double { (0.2126 * Double(red) + 0.7152 * Double(green) + 0.0722 * Double(blue)) / 255 }
+}
+
+/// Colours for numbers.
+public struct ColourMap: Sendable {
+    /// From 0 to 1 in even steps.
+    private let colours: [Colour]
+    /// Of what is no number.
+    public let missing: Colour
+
+    /// - Parameters:
+    ///   - stops: at even distances; between two of them colours are mixed.
+    ///   - missing: of what is no number.
+    public init(_ stops: [Colour], missing: Colour) {
+        self.missing = missing
+        let last = Double(stops.count - 1)
+        colours = (0...255).map { index in
+            let place = Double(index) / 255 * last
+            let (from, to) = (stops[Int(place)], stops[min(Int(place) + 1, stops.count - 1)])
+            func mix(_ part: KeyPath<Colour, UInt8>) -> UInt8 {
+                let (a, b) = (Double(from[keyPath: part]), Double(to[keyPath: part]))
+                return UInt8((a + (b - a) * (place - place.rounded(.down))).rounded())
+            }
+            return Colour(mix(\.red), mix(\.green), mix(\.blue))
+        }
+    }
+
+    /// White over red to a dark red: the more, the darker, in black and white too.
+    public static let reds = ColourMap(
+        [
+            .white, Colour(254, 220, 203), Colour(250, 165, 135), Colour(237, 100, 75), Colour(205, 45, 42),
+            Colour(160, 15, 30), Colour(95, 0, 18),
+        ], missing: Colour(150, 150, 150))
+
+    /// The colour of a number; below 0 that of 0, above 1 that of 1.
+    public func callAsFunction(_ value: Double) -> Colour {
+        value.isFinite ? colours[Int((min(max(value, 0), 1) * 255).rounded())] : missing
+    }
+}

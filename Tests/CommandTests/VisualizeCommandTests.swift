@@ -1,0 +1,118 @@
+import Foundation
+import ModelZoo
+import Testing
+
+@Suite struct VisualizeCommandTests {
+    let workspace = try! Workspace()
+
+    private func run(_ command: VisualizeCommand) throws -> [String] {
+        var printed: [String] = []
+        try command.run { printed.append($0) }
+        return printed
+    }
+
+    /// Width and height of a PNG file, which stand behind the signature and the name of the first chunk.
+    private func size(_ name: String) throws -> [Int] {
+        let bytes = [UInt8](try workspace.read(name))
+        #expect(bytes.prefix(8) == [137, 80, 78, 71, 13, 10, 26, 10])
+        return [16, 20].map { bytes[$0..<$0 + 4].reduce(0) { $0 << 8 | Int($1) } }
+    }
+
+    @Test func picturesOfARun() throws {
+        try workspace.tinyTraining("flash").lines()
+        var local = try workspace.tinyTraining("local")
+        local.model = "local"
+        local.config = try workspace.write(
+            "{\"num_tokens\": 256, \"dim\": 8, \"depth\": 2, \"heads\": 3, \"dim_head\": 4, \"causal\": true,"
+                + " \"local_attn_window_size\": 8, \"max_seq_len\": 32}", "local.json")
+        try local.lines()
+
+        // One layer of one head reads 16 tokens: 20 dots each.
+        var command = VisualizeCommand(
+            source: ModelSource(run: workspace.path("flash")), out: workspace.path("flash.png"))
+        #expect(try run(command) == [workspace.path("flash.png")])
+        let flash = try size("flash.png")
+        #expect(flash[0] == 476 && (320...500).contains(flash[1]))
+        // Two layers of three heads; both files; the first twenty tokens of another text, 16 dots each.
+        command = VisualizeCommand(
+            source: ModelSource(run: workspace.path("local")), text: try workspace.text("other.txt"), length: 20,
+            title: "Windows", out: workspace.path("local.png"), spectrum: workspace.path("local.html"))
+        #expect(try run(command) == [workspace.path("local.png"), workspace.path("local.html")])
+        let picture = try size("local.png")
+        #expect(picture[0] == 2 * 28 + 24 + 3 * 320 + 2 * 12 && picture[1] > 640)
+        let page = String(decoding: try workspace.read("local.html"), as: UTF8.self)
+        for text in [">Windows<", "20 tokens", "up to 5 of 20", ">Head 3<"] { #expect(page.contains(text), "\(text)") }
+        // A layer and two heads of it.
+        (command.layers, command.heads, command.spectrum) = ([2], [3, 1], nil)
+        #expect(try run(command) == [workspace.path("local.png")])
+        #expect(try size("local.png")[0] == 2 * 28 + 24 + 2 * 320 + 12)
+        // The spectrum alone.
+        command.out = nil
+        command.spectrum = workspace.path("local.svg")
+        #expect(try run(command) == [workspace.path("local.svg")])
+        let svg = String(decoding: try workspace.read("local.svg"), as: UTF8.self)
+        #expect(svg.contains(">Layer 2<") && !svg.contains(">Layer 1<"))
+    }
+
+    @Test func picturesOfWeightsFromElsewhere() throws {
+        let command = VisualizeCommand(
+            source: try workspace.foreign(), text: try workspace.text(), nLimit: 10, sharesScale: true,
+            out: workspace.path("heads.PNG"))
+        #expect(try run(command) == [workspace.path("heads.PNG")])
+        // 480 tokens and more of them: 512 at most, averaged to 320 dots.
+        #expect(try size("heads.PNG")[0] == 476)
+    }
+
+    @Test func badInput() throws {
+        try workspace.tinyTraining("run").lines()
+        let (run, text) = (workspace.path("run"), try workspace.text())
+        func refusal(
+            _ message: String, location: SourceLocation = #_sourceLocation,
+            _ change: (inout VisualizeCommand) throws -> Void
+        ) throws {
+            var command = VisualizeCommand(source: ModelSource(run: run), out: workspace.path("refused.png"))
+            try change(&command)
+            expectError(message, sourceLocation: location) { try command.run { _ in } }
+            #expect(!FileManager.default.fileExists(atPath: workspace.path("refused.png")), sourceLocation: location)
+        }
+        try refusal("--length: expected a whole number from 1 to 8192, found 0") { $0.length = 0 }
+        try refusal("--length: expected a whole number from 1 to 8192, found 100000") { $0.length = 100_000 }
+        try refusal("--n-limit: expected a whole number from 1 to 8192, found -1") { $0.nLimit = -1 }
+        try refusal("--threads: expected a whole number of at least 1, found 0") { $0.threads = 0 }
+        try refusal("--layers: expected 1 to 1, found 2") { $0.layers = [1, 2] }
+        try refusal("--heads: expected 1 to 1, found 0") { $0.heads = [0] }
+        try refusal("--out: expected a name that ends in .png, found \"heads.jpg\"") { $0.out = "heads.jpg" }
+        try refusal("--spectrum: expected a name that ends in .svg or .html, found \"x.png\"") { $0.spectrum = "x.png" }
+        let nowhere = workspace.path("none/heads.png")
+        try refusal("\(nowhere): cannot be written: No such file or directory") { $0.out = nowhere }
+        let none = workspace.path("none.txt")
+        try refusal("\(none): cannot be read: No such file or directory") { $0.text = none }
+        let short = try workspace.write("twelve bytes", "short.txt")
+        try refusal("\(short): has 12 tokens; expected at least 13") { ($0.text, $0.length) = (short, 13) }
+        try refusal("--text is missing; expected --text FILE, or --run FOLDER") { $0.source = try workspace.foreign() }
+        try refusal("--model: cannot be combined with --run, whose folder says it already") {
+            $0.source.model = "flash"
+        }
+        // The text of the run has changed.
+        try workspace.write(String(decoding: try workspace.read("text.txt"), as: UTF8.self).uppercased(), "text.txt")
+        var command = VisualizeCommand(source: ModelSource(run: run))
+        command.out = workspace.path("refused.png")
+        let error = #expect(throws: InputError.self) { try command.run { _ in } }
+        #expect(error?.message.contains("differs from what the run in \(run) held back") ?? false)
+        #expect(error?.message.hasSuffix("; expected --text with another text") ?? false)
+        _ = text
+    }
+}
+
+extension ExecutableTests {
+    @Test func visualizeARun() throws {
+        try workspace.tinyTraining("x").lines()
+        let outcome = try run(
+            "Visualize", "--run", "x", "--length", "9", "--layers", "1", "--heads", "1", "--common-scale")
+        #expect(outcome.code == 0 && outcome.error == "" && outcome.output == "heads.png\n")
+        #expect(try workspace.read("heads.png").count > 500)
+        let failure = try run("Visualize", "--run", "none")
+        #expect(failure.code == 1)
+        #expect(failure.error == "error: none: is no run folder: expected it to hold config.json\n")
+    }
+}

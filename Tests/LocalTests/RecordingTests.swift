@@ -1,0 +1,65 @@
+import Tensors
+import Testing
+
+@testable import LocalTransformers
+@testable import NN
+
+/// The weights of attention that the layers show.
+@Suite struct RecordingTests {
+    @Test(arguments: Variant.some, [true, false])
+    func modelsShowTheirWeights(_ variant: Variant, causal: Bool) {
+        let (n, window) = (23, 4)
+        let model = makeModel(variant, causal: causal, window: window)
+        let tokens = randomTokens([2, n])
+        let recorder = AttentionRecorder()
+        #expect(model(tokens, mode: .recording(recorder)).values == model(tokens).values)
+        #expect(recorder.layers.map(\.name) == ["Layer 1", "Layer 2"])
+        let pattern = model.configuration.pattern
+        for layer in recorder.layers {
+            #expect(layer.weights.shape == [2, 2, n, n])
+            // 23 positive numbers, each rounded to 6e-8 of at most 1.
+            #expect(layer.weights.sum(axes: [3]).values.allSatisfy { abs($0 - 1) < 2e-6 })
+            let weights = layer.weights.values
+            #expect(weights.allSatisfy { $0 >= 0 })
+            for place in weights.indices where !pattern.keys(place / n % n, of: n).contains(place % n) {
+                #expect(weights[place] == 0, "query \(place / n % n), key \(place % n)")
+            }
+        }
+        #expect(recorder.layers[0].weights.values != recorder.layers[1].weights.values)
+    }
+
+    /// With them the layer's output can be made by hand.
+    @Test(arguments: Variant.some, [true, false])
+    func weightsTimesValuesAreTheOutput(_ variant: Variant, masked: Bool) {
+        let (n, window) = (19, 4)
+        let model = makeModel(variant, causal: false, window: window)
+        let layer = model.stack.layers[0].attention.branch
+        let x = Tensor.normal([2, n, 12], key: RandomKey(seed: 1))
+        var mask: Tensor?
+        if masked { mask = Tensor((0..<2 * n).map { $0 % 3 == 1 ? 0 : 1 }, shape: [2, n]) }
+        let bias = model.stack.dynamicBias.map { $0(model.configuration.pattern, tokens: n) }
+        let recorder = AttentionRecorder()
+        let output = layer(x, mask: mask, bias: bias, mode: .recording(recorder))
+        #expect(output.values == layer(x, mask: mask, bias: bias).values)
+        let (qkv, gates) = layer.project(x)
+        let values = layer.heads(qkv).2.transposed(1, 2)  // [2, h, n, d]
+        var attended = matrixProduct(recorder.layers[0].weights, values).transposed(1, 2).reshaped([2, n, 12])
+        if let gates { attended = layer.gated(attended, gates) }
+        expectClose(layer.toOut(attended), output, 5e-6, "output")  // sums of 23 and 12 products in another order
+    }
+
+    /// Both layouts of the layer without projections.
+    @Test(arguments: [3, 4]) func attentionAloneShowsItsWeights(rank: Int) {
+        var options = LocalAttentionOptions(windowSize: 5)
+        (options.isCausal, options.autopads, options.dimension) = (true, true, 6)
+        let layer = LocalAttention(options)
+        let shape = rank == 3 ? [4, 13, 6] : [2, 2, 13, 6]
+        let parts = (0..<3).map { Tensor.normal(shape, key: RandomKey(seed: UInt64($0))) }
+        let recorder = AttentionRecorder()
+        let output = layer(parts[0], parts[1], parts[2], mode: .recording(recorder))
+        let weights = recorder.layers[0].weights
+        #expect(weights.shape == (rank == 3 ? [4, 1, 13, 13] : [2, 2, 13, 13]))
+        let product = matrixProduct(weights.reshaped(Array(shape.dropLast()) + [13]), parts[2])
+        expectClose(product, output, 3e-6, "output")  // sums of up to 10 products in another order
+    }
+}

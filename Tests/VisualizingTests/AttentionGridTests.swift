@@ -1,0 +1,204 @@
+import Foundation
+import NN
+import Plotting
+import Tensors
+import Testing
+
+@testable import Visualizing
+
+/// Layers as a model shows them.
+func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorder.Layer] {
+    let recorder = AttentionRecorder()
+    for (index, tensor) in weights.enumerated() { recorder.record(tensor, name: names?[index]) }
+    return recorder.layers
+}
+
+@Suite struct AttentionPanelTests {
+    @Test func fewWeightsBecomeSquaresOfDots() {
+        let panel = AttentionPanel(Tensor([0, 1, 2, 3, 4, 5], shape: [2, 3]), size: 20)
+        #expect((panel.width, panel.height) == (18, 20))
+        #expect(panel.range == 0...5)
+        var raster = Raster(width: 20, height: 22)
+        panel.draw(on: &raster, x: 1, y: 2, range: panel.range, .reds)
+        for y in 0..<20 {
+            for x in 0..<18 {
+                let value = Double(y / 10 * 3 + x / 6)
+                #expect(raster[x + 1, y + 2] == ColourMap.reds(value / 5), "\(x), \(y)")
+            }
+        }
+        #expect(raster[1, 2] == .white && raster[18, 21] == ColourMap.reds(1))
+        #expect(raster[0, 5] == .white && raster[19, 5] == .white)
+    }
+
+    /// Means over areas: nothing is left out, also where the numbers do not divide.
+    @Test(arguments: [(12, 4), (10, 4), (7, 5), (5, 5), (1000, 96)]) func manyWeightsAreAveraged(n: Int, count: Int) {
+        let matrix = AttentionPanel.averages(n, count)
+        #expect(matrix.shape == [count, n])
+        // Rounded to 6e-8 of at most 1, up to 12 of them.
+        #expect(matrix.sum(axes: [1]).values.allSatisfy { abs($0 - 1) < 1e-6 })
+        let share = Float(count) / Float(n)
+        #expect(matrix.sum(axes: [0]).values.allSatisfy { abs($0 - share) < 1e-6 })
+    }
+
+    @Test func averagesOfBothAxes() {
+        let weights = Tensor((0..<24).map(Float.init), shape: [4, 6])
+        let panel = AttentionPanel(weights, size: 3)
+        #expect((panel.rows, panel.columns, panel.width, panel.height) == (3, 3, 3, 3))
+        // Rows 4 → 3: the first is of row 0 and a third of row 1, in columns 0 and 1: (0.5 + 6.5 / 3) · 3/4.
+        #expect(abs(panel.range!.lowerBound - 2) < 1e-5 && abs(panel.range!.upperBound - 21) < 1e-5)
+    }
+
+    @Test func constantAndMissingWeights() {
+        func colours(_ values: [Float]) -> [Colour] {
+            let panel = AttentionPanel(Tensor(values, shape: [1, values.count]), size: values.count)
+            var raster = Raster(width: values.count, height: values.count)
+            panel.draw(on: &raster, x: 0, y: 0, range: panel.range, .reds)
+            return values.indices.map { raster[$0, 0] }
+        }
+        #expect(colours([0.5, 0.5]) == [.white, .white])
+        #expect(
+            colours([0, .nan, 1, .infinity]) == [
+                .white, ColourMap.reds.missing, ColourMap.reds(1), ColourMap.reds.missing,
+            ])
+        #expect(colours([.nan, .nan]) == [ColourMap.reds.missing, ColourMap.reds.missing])
+    }
+}
+
+@Suite struct AttentionGridTests {
+    /// Squares of one colour that show where pictures are: each head of each layer of a value of its own.
+    private let twoByThree: [AttentionRecorder.Layer] = {
+        func weights(_ factor: Float) -> Tensor {
+            let values = (0..<2 * 3 * 16).map { place in factor * Float(place % 16) * Float(place / 16 + 1) }
+            return Tensor(values, shape: [2, 3, 4, 4])
+        }
+        return recorded([weights(1), weights(2)])
+    }()
+
+    private func dark(_ raster: Raster) -> Int {
+        let end = ColourMap.reds(1)
+        var count = 0
+        for y in 0..<raster.height {
+            for x in 0..<raster.width where raster[x, y] == end { count += 1 }
+        }
+        return count
+    }
+
+    @Test func aRowALayerAColumnAHead() {
+        let raster = AttentionGrid(twoByThree, title: "T").draw()
+        let width = 2 * 28 + 24 + 3 * 320 + 2 * 12
+        // Pictures of 4 × 80 dots, 12 between them; the darkest square of each is 80 × 80, and the key ends dark.
+        #expect(raster.width == width)
+        #expect(dark(raster) >= 6 * 80 * 80 && dark(raster) < 6 * 80 * 80 + 14 * 5)
+    }
+
+    @Test func titleAndLabelsAreDrawn() {
+        func rows(_ raster: Raster, _ x: Range<Int>) -> [Int] {
+            (0..<raster.height).filter { y in x.contains { raster[$0, y] == .black } }
+        }
+        var grid = AttentionGrid(twoByThree, title: "Title")
+        let raster = grid.draw()
+        // The names of two layers at the left, beside their pictures.
+        let names = rows(raster, 28..<52)
+        let length = PixelFont.width(of: "Layer 1") * 2
+        #expect(names.count == 2 * length || names.count == 2 * length - 2 * 2 * 5)
+        // Three heads below, as dark as black, the title above.
+        let all = rows(raster, 60..<raster.width)
+        #expect(all.first! < 28 + 27 && all.contains { $0 > names.last! + 50 })
+        grid.title = "Other"
+        #expect(grid.draw() != raster)
+        grid.title = "Title"
+        grid.note = "a note below"
+        #expect(grid.draw().height == raster.height + 24)
+        grid.note = ""
+        grid.heads = [2]
+        let one = grid.draw()
+        #expect(one.width == 28 * 2 + 420)
+        // The same picture as the last column's.
+        #expect(dark(one) >= 2 * 80 * 80 && dark(one) < 2 * 80 * 80 + 14 * 5)
+        #expect(
+            grid.draw()
+                != {
+                    grid.heads = [1]
+                    return grid.draw()
+                }())
+    }
+
+    @Test func nLimitIsHowManyRowsAreShown() {
+        var grid = AttentionGrid(twoByThree, title: "T")
+        let whole = grid.draw()
+        grid.nLimit = 2
+        let part = grid.draw()
+        // Rows are drawn twice as high, and the greatest of them is another: darkest again.
+        #expect(part.height == whole.height && part != whole)
+        #expect(dark(part) >= 6 * 80 * 160)
+        grid.nLimit = 99
+        #expect(grid.draw() == whole)
+    }
+
+    @Test func theBatchRowAndTheScaleCanBeChosen() {
+        var grid = AttentionGrid(twoByThree, title: "T")
+        let own = dark(grid.draw())
+        // On one scale only the second layer's third head reaches the end.
+        grid.sharesScale = true
+        let common = dark(grid.draw())
+        #expect(own >= 6 * 6400 && common >= 6400 && common < 2 * 6400)
+        let first = grid.draw()
+        grid.batchRow = 1
+        #expect(grid.draw() != first)
+    }
+
+    @Test func layersOfOneHeadStandSideBySide() {
+        let names = (1...5).map { "Layer \($0): relu² in groups" }
+        let layers = recorded((0..<5).map { _ in Tensor.ones([1, 1, 8, 8]) }, names: names)
+        let raster = AttentionGrid(layers).draw()
+        // Three in a row.
+        #expect(raster.width == 2 * 28 + 3 * 320 + 2 * 12)
+        #expect(raster.height < 3 * 320)
+        // A single layer has its name at the left and "Head 1" below.
+        let one = AttentionGrid(Array(layers.prefix(1))).draw()
+        #expect(one.width == 2 * 28 + 420)
+    }
+
+    @Test func layersOfDifferentSizes() {
+        let layers = recorded([.ones([1, 2, 500, 500]), .ones([1, 1, 500, 30]), .ones([1, 4, 3, 2])])
+        let raster = AttentionGrid(
+            layers, title: "a title that is much too long for one line " + String(repeating: "x", count: 300)
+        ).draw()
+        #expect(raster.width == 2 * 28 + 24 + 4 * 320 + 3 * 12)
+        #expect(throws: InputError("x.png: the model has no matrices of attention that could be drawn")) {
+            try AttentionGrid([]).write(to: "x.png")
+        }
+        #expect(throws: InputError("x.png: the model has no matrices of attention that could be drawn")) {
+            try AttentionGrid(recorded([.zeros([1, 2, 0, 0])])).write(to: "x.png")
+        }
+    }
+
+    @Test func wrongRowsStop() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            var grid = AttentionGrid(recorded([.ones([2, 1, 3, 3])]))
+            grid.batchRow = 2
+            _ = grid.draw()
+        }
+        let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(message.contains("AttentionGrid: row 2 of batches of [2], n_limit 1"))
+    }
+
+    /// Anything that passes its mode on can be shown.
+    @Test func theVisualizerRunsWhatItIsGiven() throws {
+        let visualizer = Visualizer { (x: Tensor, mode) in
+            mode.recorder?.record(softmax(x))
+            mode.child(1).recorder?.record(x, name: "raw")
+        }
+        let x = Tensor.normal([1, 2, 5, 3], key: RandomKey(seed: 1)).requiringGradient()
+        let layers = visualizer.attention(of: x)
+        #expect(layers.map(\.name) == ["Layer 1", "raw"])
+        #expect(layers.map { $0.weights.values } == [softmax(x).values, x.values])
+        let path = NSTemporaryDirectory() + "attention-zoo-\(UUID().uuidString).png"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try visualizer.plotAllHeads(x, title: "Heads", to: path, nLimit: 4)
+        let decoded = try DecodedPNG(Array(Data(contentsOf: URL(fileURLWithPath: path))))
+        var grid = AttentionGrid(layers, title: "Heads")
+        grid.nLimit = 4
+        #expect(decoded.bytes == grid.draw().bytes)
+    }
+}
