@@ -68,7 +68,10 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
     /// Squares of one colour that show where pictures are: each head of each layer of a value of its own.
     private let twoByThree: [AttentionRecorder.Layer] = {
         func weights(_ factor: Float) -> Tensor {
-            let values = (0..<2 * 3 * 16).map { place in factor * Float(place % 16) * Float(place / 16 + 1) }
+            let values: [Float] = (0..<2 * 3 * 16).map { (place: Int) -> Float in
+                let (matrix, element) = (Float(place / 16 + 1), Float(place % 16))
+                return factor * matrix * element
+            }
             return Tensor(values, shape: [2, 3, 4, 4])
         }
         return recorded([weights(1), weights(2)])
@@ -92,18 +95,28 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
     }
 
     @Test func titleAndLabelsAreDrawn() {
-        func rows(_ raster: Raster, _ x: Range<Int>) -> [Int] {
-            (0..<raster.height).filter { y in x.contains { raster[$0, y] == .black } }
-        }
         var grid = AttentionGrid(twoByThree, title: "Title")
         let raster = grid.draw()
-        // The names of two layers at the left, beside their pictures.
-        let names = rows(raster, 28..<52)
-        let length = PixelFont.width(of: "Layer 1") * 2
-        #expect(names.count == 2 * length || names.count == 2 * length - 2 * 2 * 5)
-        // Three heads below, as dark as black, the title above.
-        let all = rows(raster, 60..<raster.width)
-        #expect(all.first! < 28 + 27 && all.contains { $0 > names.last! + 50 })
+        // Below 28 dots of margin and 36 of title come 12 of nothing, then pictures of 320 dots, 12 between them.
+        var texts = Raster(width: raster.width, height: raster.height)
+        texts.write("Title", x: raster.width / 2 - PixelFont.width(of: "Title") * 3 / 2, y: 28, scale: 3)
+        for row in 0..<2 {
+            let (middle, label) = (76 + 332 * row + 160, "Layer \(row + 1)")
+            texts.write(label, x: 28, y: middle + PixelFont.width(of: label), scale: 2, upwards: true)
+        }
+        for column in 0..<3 {
+            let middle = 52 + 332 * column + 160
+            let label = "Head \(column + 1)"
+            texts.write(label, x: middle - PixelFont.width(of: label), y: 76 + 332 + 320 + 8, scale: 2)
+        }
+        var (dots, wrong) = (0, 0)
+        for y in 0..<raster.height {
+            for x in 0..<raster.width where texts[x, y] != .white || raster[x, y] == .black {
+                dots += 1
+                if raster[x, y] != texts[x, y] { wrong += 1 }
+            }
+        }
+        #expect(wrong == 0 && dots > 2000, "\(wrong) of \(dots) dots")
         grid.title = "Other"
         #expect(grid.draw() != raster)
         grid.title = "Title"

@@ -81,7 +81,8 @@ public struct VisualizeCommand: Sendable {
         }
     }
 
-    private var modelName: String { source.run ?? source.weights ?? "the model" }
+    /// The run's folder or the file of weights, without the path.
+    private var modelName: String { URL(fileURLWithPath: source.run ?? source.weights ?? "").lastPathComponent }
 
     /// What the model reads: the beginning of the text.
     private func tokens(_ given: TextSource?, _ loaded: ModelSource.Loaded) throws -> TokenTensor {
