@@ -71,10 +71,7 @@ public struct FLASH: Module {
             bias: relativeBias.byDistance(options.groupSize), mask: mask, rotary: table ?? rotary?.table(n),
             groupSize: options.groupSize, function: options.attentionFunction, context: context,
             divisors: divisors(mask), dropout: Float(options.dropout), key: mode.key)
-        if let recorder = mode.recorder {
-            let name = "Layer \(recorder.layers.count + 1): \(options.attentionFunction.label) in groups"
-            recorder.record(attention.weights(), name: name)
-        }
+        mode.recorder?.record(attention.weights(), note: "\(options.attentionFunction.label) in groups")
         return toOut(attention.record(), residual: x)  // [b, n, e] → [b, n, d]
     }
 

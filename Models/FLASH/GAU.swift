@@ -70,10 +70,7 @@ public struct GAU: Module {
         weights = dropout(weights, probability: Float(options.dropout), key: mode.key?.child(0))
         if let mask { weights = weights * mask.expanded(to: [b, n]).unsqueezed(1) }
         if options.isCausal { weights = weights.lowerTriangle() }
-        if let recorder = mode.recorder {
-            let name = "Layer \(recorder.layers.count + 1): \(options.attentionFunction.label)"
-            recorder.record(weights.unsqueezed(1), name: name)
-        }
+        mode.recorder?.record(weights.unsqueezed(1), note: options.attentionFunction.label)
         let output = dropout(
             toOut(matrixProduct(weights, v) * gate), probability: Float(options.dropout), key: mode.key?.child(1))
         return options.addsResidual ? output + x : output

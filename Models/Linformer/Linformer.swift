@@ -89,7 +89,7 @@ public struct Linformer: Module {
             x = attend(layer.attention, x, nil, inputMask, mode.child(0))
             x = feed(layer.feedForward, x, mode.child(1))
             guard let cross = layer.crossAttention else { continue }
-            x = attend(cross, x, embeddings, embeddingsMask, mode.child(2))
+            x = attend(cross, x, embeddings, embeddingsMask, mode.child(2).part("cross"))
             x = feed(layer.crossFeedForward, x, mode.child(3))
         }
         return x.value

@@ -25,10 +25,10 @@ public struct LinformerEncDec: Module {
         _ source: TokenTensor, _ target: TokenTensor? = nil, sourceMask: Tensor? = nil, targetMask: Tensor? = nil,
         mode: ForwardMode = .inference
     ) -> Tensor {
-        let embeddings = encoder(source, inputMask: sourceMask, mode: mode.child(0))  // [b, n', m']
+        let embeddings = encoder(source, inputMask: sourceMask, mode: mode.child(0).part("Encoder"))  // [b, n', m']
         return decoder(
             target ?? source, embeddings: embeddings, inputMask: targetMask, embeddingsMask: sourceMask,
-            mode: mode.child(1))
+            mode: mode.child(1).part("Decoder"))
     }
 
     public func collect(into state: inout StateCollector) {

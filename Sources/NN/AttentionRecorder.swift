@@ -16,19 +16,41 @@ public final class AttentionRecorder: Sendable {
         public let weights: Tensor
     }
 
-    private let collected = Mutex<[Layer]>([])
+    /// What all parts of a model record into: layers, and the parts they are of.
+    private final class Shelf: Sendable {
+        let layers = Mutex<[(part: String, layer: Layer)]>([])
+    }
 
-    public init() {}
+    private let shelf: Shelf
+    private let part: String
+
+    public convenience init() { self.init(Shelf(), part: "") }
+
+    private init(_ shelf: Shelf, part: String) {
+        self.shelf = shelf
+        self.part = part
+    }
 
     /// In the order in which the model computed them.
-    public var layers: [Layer] { collected.withLock { $0 } }
+    public var layers: [Layer] { shelf.layers.withLock { $0.map(\.layer) } }
 
     /// Adds a layer's weights, [b, h, n, m].
-    /// - Parameter name: nil: "Layer" with the number of this layer among those recorded, from 1.
-    public func record(_ weights: Tensor, name: String? = nil) {
+    /// - Parameters:
+    ///   - name: nil: "Layer" (or the part of the model) with the number of this layer among those recorded, from 1.
+    ///   - note: what is added to the name, if anything.
+    public func record(_ weights: Tensor, name: String? = nil, note: String? = nil) {
         require(weights.rank == 4, "AttentionRecorder.record: weights \(weights.shape), expected [b, h, n, m]")
-        collected.withLock {
-            $0.append(Layer(name: name ?? "Layer \($0.count + 1)", weights: weights.detached().contiguous()))
+        let dense = weights.detached().contiguous()
+        shelf.layers.withLock { layers in
+            let number = layers.count { $0.part == part } + 1
+            let base = name ?? "\(part.isEmpty ? "Layer" : part) \(number)"
+            layers.append((part, Layer(name: base + (note.map { ": " + $0 } ?? ""), weights: dense)))
         }
+    }
+
+    /// What a part of the model records with: its layers are among all others, but named after it and counted by
+    /// themselves, such as "Encoder 1".
+    func part(_ name: String) -> AttentionRecorder {
+        AttentionRecorder(shelf, part: part.isEmpty ? name : "\(part) \(name)")
     }
 }

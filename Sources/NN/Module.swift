@@ -70,6 +70,13 @@ public struct ForwardMode: Sendable {
         return mode
     }
 
+    /// The same for a part of the model whose layers are recorded under its name.
+    public func part(_ name: String) -> ForwardMode {
+        var mode = self
+        mode.recorder = recorder?.part(name)
+        return mode
+    }
+
     /// The mode for a part of the model: parts with different numbers draw independently.
     public func child(_ index: Int) -> ForwardMode {
         var mode = ForwardMode(key: key?.child(index))

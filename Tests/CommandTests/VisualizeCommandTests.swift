@@ -31,8 +31,8 @@ import Testing
         var command = VisualizeCommand(
             source: ModelSource(run: workspace.path("flash")), out: workspace.path("flash.png"))
         #expect(try run(command) == [workspace.path("flash.png")])
-        let flash = try size("flash.png")
-        #expect(flash[0] == 476 && (420...520).contains(flash[1]))
+        // Margins, two lines of title, a note, the picture with its label, the key.
+        #expect(try size("flash.png") == [476, 28 + 72 + 24 + 12 + 320 + 30 + 12 + 26 + 28])
         // Two layers of three heads; both files; the first twenty tokens of another text, 16 dots each.
         command = VisualizeCommand(
             source: ModelSource(run: workspace.path("local")), text: try workspace.text("other.txt"), length: 20,
@@ -61,6 +61,26 @@ import Testing
         #expect(try run(command) == [workspace.path("heads.PNG")])
         // 480 tokens and more of them: 512 at most, averaged to 320 dots.
         #expect(try size("heads.PNG")[0] == 476)
+    }
+
+    /// Encoder, decoder and what the decoder takes of the encoder: a window and, after the start token, its reversal.
+    @Test func picturesOfAnEncoderDecoder() throws {
+        var training = try workspace.tinyTraining("reversal")
+        (training.model, training.config, training.objective) = ("linformer", nil, "reverse")
+        (training.preset, training.sequenceLength) = ("tiny", 12)
+        try training.lines()
+        let command = VisualizeCommand(
+            source: ModelSource(run: workspace.path("reversal")), text: try workspace.text("other.txt"),
+            out: workspace.path("all.png"))
+        #expect(try run(command) == [workspace.path("all.png")])
+        let heads = VisualizeCommand(
+            source: command.source, text: command.text, layers: [1], out: workspace.path("one.png"))
+        #expect(try run(heads) == [workspace.path("one.png")])
+        #expect(try size("all.png")[1] > 2 * size("one.png")[1])
+        var projected = command
+        (projected.out, projected.spectrum) = (nil, workspace.path("x.svg"))
+        let error = #expect(throws: InputError.self) { try run(projected) }
+        #expect(error?.message.contains("expected square ones") ?? false)
     }
 
     @Test func badInput() throws {
@@ -93,6 +113,8 @@ import Testing
         try refusal("--model: cannot be combined with --run, whose folder says it already") {
             $0.source.model = "flash"
         }
+        let wide = VisualizeCommand(source: try narrow(), text: text, out: workspace.path("refused.png"))
+        expectError("\(text): has tokens outside the model's vocabulary; expected 0 to 99") { try self.run(wide) }
         // The text of the run has changed.
         try workspace.write(String(decoding: try workspace.read("text.txt"), as: UTF8.self).uppercased(), "text.txt")
         var command = VisualizeCommand(source: ModelSource(run: run))
@@ -100,7 +122,18 @@ import Testing
         let error = #expect(throws: InputError.self) { try command.run { _ in } }
         #expect(error?.message.contains("differs from what the run in \(run) held back") ?? false)
         #expect(error?.message.hasSuffix("; expected --text with another text") ?? false)
-        _ = text
+    }
+
+    /// A model of fewer tokens than there are bytes.
+    private func narrow() throws -> ModelSource {
+        let config = try workspace.write(
+            String(contentsOfFile: workspace.configuration(), encoding: .utf8).replacingOccurrences(
+                of: "256", with: "100"),
+            "narrow.json")
+        let model = try ModelZoo.architecture("flash").makeModel(
+            JSONValue(parsing: workspace.read("narrow.json"), file: config), file: config, key: RandomKey(seed: 1))
+        try model.save(to: workspace.path("narrow.safetensors"))
+        return ModelSource(model: "flash", config: config, weights: workspace.path("narrow.safetensors"))
     }
 }
 

@@ -94,15 +94,23 @@ public struct VisualizeCommand: Sendable {
                 of: source.run!, loaded.tokenizer, insteadOf: "--text"
             ).text
         }
-        if let length, let most = loaded.model.maximumLength, length > most {
+        let objective = loaded.objective
+        let most = loaded.model.maximumLength.map { objective.kind.windowLength(inRow: $0) }
+        if let length, let most, length > most {
             throw InputError("--length: the model reads at most \(most) tokens, found \(length)")
         }
         let usual = min(loaded.run?.training.sequenceLength ?? Self.usualLength, Self.usualLength)
-        let count = length ?? min(usual, loaded.model.maximumLength ?? usual, text.count)
+        let count = length ?? min(usual, most ?? usual, text.count)
         guard text.count >= max(count, 1) else {
             throw InputError("\(text.name): has \(text.count) tokens; expected at least \(max(count, 1))")
         }
-        return TokenTensor(text[0..<count], shape: [1, count])
+        let row = objective.row(of: text[0..<count])
+        guard row.allSatisfy({ (0..<Int32(loaded.model.vocabularySize)).contains($0) }) else {
+            throw InputError(
+                "\(text.name): has tokens outside the model's vocabulary; expected 0 to"
+                    + " \(loaded.model.vocabularySize - 1)")
+        }
+        return TokenTensor(row, shape: [1, row.count])
     }
 
     private func attention(of tokens: TokenTensor, _ model: some LanguageModel) -> [AttentionRecorder.Layer] {
@@ -132,5 +140,13 @@ public struct VisualizeCommand: Sendable {
         grid.sharesScale = sharesScale
         grid.heads = heads.isEmpty ? nil : heads.map { $0 - 1 }
         try grid.write(to: path)
+    }
+}
+
+extension Objective {
+    /// What a model reads of a window: all of it, and after a start token, where there is one, its answer.
+    fileprivate func row(of window: [Int32]) -> [Int32] {
+        guard let startToken else { return window }
+        return window + [startToken] + window.dropFirst().reversed()
     }
 }

@@ -20,15 +20,8 @@ public func windowAttentionWeights(
     }
     return withoutGradients {
         // P I = P: so these are the operation's own weights, whatever goes into them.
-        let weights = attend(identity(n))
+        let weights = attend(.identity(n))
         // A query that sees nothing takes −1 for places outside the sequence, which is the weight of no token.
         return options.mask == nil ? weights : weights - attend(.zeros([n, 1]))
     }
-}
-
-private func identity(_ n: Int) -> Tensor {
-    let matrix = Tensor.zeros([n, n])
-    let target = matrix.mutablePointer
-    for index in 0..<n { target[index * n + index] = 1 }
-    return matrix
 }
