@@ -1,4 +1,5 @@
-// A matrix times a vector, for decoding: every element of the matrix is used once, so memory sets the pace.
+// A matrix times a vector, for decoding: every element of the matrix is used once (or changed and used), so memory sets
+// the pace.
 #include "ckernels.h"
 #include "vector_math.h"
 
@@ -58,5 +59,37 @@ AZ_KERNEL void az_matrix_vector(long rows, long cols, float alpha, const float *
         az_two_dots(cols, w + r * w_row, w + other * w_row, x, &a, &b);
         az_put(alpha, a, beta, y + r);
         if (other != r) az_put(alpha, b, beta, y + other);
+    }
+}
+
+AZ_KERNEL void az_outer_matrix_vector(long rows, long cols, const float *u, long u_step, const float *v, float *w,
+                                      long w_row, float alpha, const float *x, float *y) {
+#pragma clang fp reassociate(on) contract(fast)
+    for (long r = 0; r < rows; r++, u += u_step, w += w_row) {
+        const float factor = *u;
+        float total = 0;
+        AZ_VECTORIZE
+        for (long j = 0; j < cols; j++) {
+            const float changed = w[j] + factor * v[j];
+            w[j] = changed;
+            total += changed * x[j];
+        }
+        y[r] = alpha * total;
+    }
+}
+
+AZ_KERNEL void az_outer_vector_matrix(long rows, long cols, const float *u, long u_step, const float *v, float *w,
+                                      long w_row, const float *x, float *y) {
+#pragma clang fp contract(fast)
+    AZ_VECTORIZE
+    for (long j = 0; j < cols; j++) y[j] = 0;
+    for (long r = 0; r < rows; r++, u += u_step, w += w_row) {
+        const float factor = *u, weight = x[r];
+        AZ_VECTORIZE
+        for (long j = 0; j < cols; j++) {
+            const float changed = w[j] + factor * v[j];
+            w[j] = changed;
+            y[j] += weight * changed;
+        }
     }
 }

@@ -47,6 +47,34 @@ import Testing
         }
     }
 
+    /// The outer product first, then the products with what the matrix has become.
+    @Test(arguments: rows, columns) func matrixThatGrows(_ rows: Int, _ cols: Int) {
+        let (stride, step) = (cols + 3, 5)
+        let (w, v, x) = (matrix(rows, cols), values(cols, seed: 2), values(cols, seed: 3))
+        let (u, weights) = (values(rows * step, seed: 4), values(rows, seed: 5))
+        let grown = (0..<rows * stride).map { place in
+            let column = place % stride
+            return column < cols
+                ? Double(w[place]) + Double(u[place / stride * step]) * Double(v[column]) : .nan
+        }
+        // As above: sums of up to 1365 terms.
+        let tolerance = 1e-6 * (1 + Double(cols).squareRoot())
+        var sums: [Float] = []
+        let first = output(rows * stride, initially: w) { w in
+            sums = output(rows) { az_outer_matrix_vector(rows, cols, u, step, v, w, stride, -0.5, x, $0) }
+        }
+        expectClose(first, grown, relative: 2e-7, absolute: 1e-6, "w")
+        let dots = (0..<rows).map { r in -0.5 * (0..<cols).reduce(0.0) { $0 + grown[r * stride + $1] * Double(x[$1]) } }
+        expectClose(sums, dots, relative: 2e-7, absolute: 4 * tolerance, "w x")
+        let second = output(rows * stride, initially: w) { w in
+            sums = output(cols) { az_outer_vector_matrix(rows, cols, u, step, v, w, stride, weights, $0) }
+        }
+        expectSame(second, first, "w")
+        let columns = (0..<cols).map { c in (0..<rows).reduce(0.0) { $0 + grown[$1 * stride + c] * Double(weights[$1]) }
+        }
+        expectClose(sums, columns, relative: 2e-7, absolute: 1e-5, "x w")
+    }
+
     @Test func specialValues() {
         var w = values(4 * 40)
         (w[3], w[40 + 38], w[80 + 20]) = (.nan, .infinity, -.infinity)

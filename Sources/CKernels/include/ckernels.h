@@ -107,6 +107,13 @@ void az_scatter_add_rows(long n, long d, const int32_t *indices, const float *x,
 // w_row, read once, as fast as memory gives it.
 void az_matrix_vector(long rows, long cols, float alpha, const float *w, long w_row, const float *x, float beta,
                       float *y);
+// A matrix that grows by an outer product and is multiplied at once, in one pass: w += u v^T, then y = alpha w x. w:
+// [rows, cols] with row stride w_row; elements of u u_step apart.
+void az_outer_matrix_vector(long rows, long cols, const float *u, long u_step, const float *v, float *w, long w_row,
+                            float alpha, const float *x, float *y);
+// w += u v^T, then y = w^T x.
+void az_outer_vector_matrix(long rows, long cols, const float *u, long u_step, const float *v, float *w, long w_row,
+                            const float *x, float *y);
 
 // MARK: Bias, activation and gate on a panel
 void az_add_bias(long rows, long cols, const float *bias, float *y, long y_row);                     // y[r, :] += bias

@@ -2,16 +2,16 @@ import Tensors
 
 /// Rows of d floats by batch, head and token, wherever they lie in a tensor: attention reads queries, keys and values in
 /// place.
-struct HeadRows: @unchecked Sendable {
+package struct HeadRows: @unchecked Sendable {
     private let owner: Tensor
     private let base: UnsafePointer<Float>
     private let batchStride: Int, headStride: Int
     /// The step from one token to the next.
-    let stride: Int
+    package let stride: Int
 
     /// A tensor [b, n, h, d], or [b, h, n, d] with `headsFirst`; copied only where a row is not dense or rows overlap,
     /// which products cannot read.
-    init(_ tensor: Tensor, headsFirst: Bool) {
+    package init(_ tensor: Tensor, headsFirst: Bool) {
         let (tokens, d) = (headsFirst ? 2 : 1, tensor.shape[3])
         let isReadable = (tensor.strides[3] == 1 || d == 1) && tensor.strides[tokens] >= max(d, 1)
         let dense = isReadable ? tensor : tensor.contiguous()
@@ -33,12 +33,12 @@ struct HeadRows: @unchecked Sendable {
     }
 
     /// The row of a token; the next token's is `stride` on.
-    func row(_ batch: Int, _ head: Int, _ token: Int) -> UnsafePointer<Float> {
+    package func row(_ batch: Int, _ head: Int, _ token: Int) -> UnsafePointer<Float> {
         base + batch * batchStride + head * headStride + token * stride
     }
 
     /// The same row for writing, in a tensor that was just made.
-    func target(_ batch: Int, _ head: Int, _ token: Int) -> UnsafeMutablePointer<Float> {
+    package func target(_ batch: Int, _ head: Int, _ token: Int) -> UnsafeMutablePointer<Float> {
         UnsafeMutablePointer(mutating: row(batch, head, token))
     }
 }

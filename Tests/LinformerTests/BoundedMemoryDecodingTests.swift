@@ -1,0 +1,104 @@
+import Foundation
+import Linformers
+import Tensors
+import Testing
+
+/// Token by token, attention with bounded memory is what it is over the whole sequence.
+@Suite struct BoundedMemoryDecodingTests {
+    typealias Case = BoundedMemoryCase
+
+    private func memory(_ test: Case, _ x: [Tensor]) -> BoundedMemory {
+        BoundedMemory(initialKeys: x[3], initialValues: x[4], heads: test.h)
+    }
+
+    /// The rows of one sequence of the batch.
+    private func rows(_ x: [Tensor], _ tokens: Range<Int>, sequence: Int = 0) -> [Tensor] {
+        x[..<3].map { $0.at(0, sequence).sliced(0, from: tokens.lowerBound, to: tokens.upperBound) }
+    }
+
+    private func append(_ memory: inout BoundedMemory, _ x: [Tensor], _ tokens: Range<Int>) -> Tensor {
+        let part = rows(x, tokens)
+        return memory.append(
+            part[0], part[1], part[2], position: tokens.lowerBound, e: x[5], f: x.count > 6 ? x[6] : nil,
+            scale: Case.scale)
+    }
+
+    private func expectSame(_ got: Tensor, _ expected: Tensor, _ what: String) {
+        // The same sums as in forward, cut in another way.
+        expectClose(got.values, expected.values.map(Double.init), 3e-6, what)
+    }
+
+    @Test(arguments: [
+        Case(n: 23, more: 4), Case(n: 9, h: 3, d: 2, perHead: true, isOne: true),
+        Case(n: 70, h: 1, d: 17, k: 33, isOne: true),
+    ]) func everyCutEqualsForward(_ test: Case) {
+        let x = test.inputs()
+        let expected = test.attend(x).at(0, 0)
+        for cut in 0...test.n {
+            var memory = memory(test, x)
+            let parts = [0..<cut, cut..<test.n].map { append(&memory, x, $0) }
+            expectSame(concatenate(parts), expected, "cut at \(cut)")
+        }
+    }
+
+    @Test(arguments: [Case(n: 130, more: 1), Case(n: 80, h: 3, perHead: true), Case(n: 70, h: 16, d: 64, k: 128)])
+    func tokenByTokenEqualsForward(_ test: Case) {
+        let x = test.inputs()
+        var memory = memory(test, x)
+        let bytes = memory.bytes
+        let steps = (0..<test.n).map { append(&memory, x, $0..<$0 + 1) }
+        expectSame(concatenate(steps), test.attend(x).at(0, 0), "single tokens")
+        #expect(memory.bytes <= max(bytes, 2 * test.h * test.k * test.d * 4))
+    }
+
+    /// Sequences of different lengths in one call, one of them with nothing new.
+    @Test func raggedSequences() {
+        let test = Case(b: 4, n: 20, h: 3)
+        let x = test.inputs()
+        let expected = test.attend(x)
+        var memories = (0..<4).map { _ in memory(test, x) }
+        var positions = [0, 0, 0, 0]
+        for counts in [[3, 1, 0, 1], [1, 1, 1, 1], [2, 1, 16, 1], [1, 0, 1, 12]] {
+            let parts = counts.indices.map { rows(x, positions[$0]..<positions[$0] + counts[$0], sequence: $0) }
+            let all = (0..<3).map { part in concatenate(parts.map { $0[part] }) }
+            var spans: [Range<Int>] = []
+            for count in counts { spans.append((spans.last?.upperBound ?? 0)..<(spans.last?.upperBound ?? 0) + count) }
+            let got = BoundedMemory.append(
+                all[0], all[1], all[2], spans, positions: positions, &memories, e: x[5], f: x[6], scale: Case.scale)
+            for (sequence, span) in spans.enumerated() where !span.isEmpty {
+                let place = positions[sequence]
+                expectSame(
+                    got.sliced(0, from: span.lowerBound, to: span.upperBound),
+                    expected.at(0, sequence).sliced(0, from: place, to: place + span.count), "sequence \(sequence)")
+            }
+            positions = zip(positions, counts).map { $0 + $1 }
+        }
+    }
+
+    /// A copy is a branch: what one appends the other does not see.
+    @Test(arguments: [1, 5]) func aCopyIsABranch(_ count: Int) {
+        let test = Case(n: 12)
+        let x = test.inputs()
+        var memory = memory(test, x)
+        _ = append(&memory, x, 0..<6)
+        var branch = memory
+        let other = x[..<3].map { $0 * 2 } + x[3...]
+        let strange = append(&branch, Array(other), 6..<6 + count)
+        let own = append(&memory, x, 6..<6 + count)
+        expectSame(own, test.attend(x).at(0, 0).sliced(0, from: 6, to: 6 + count), "own")
+        #expect(own.values != strange.values)
+        // What it started from is left alone too.
+        #expect(x[3].values == test.inputs()[3].values)
+    }
+
+    @Test func aPositionWithoutAColumnStops() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let slots = Tensor.zeros([5, 3])
+            var memory = BoundedMemory(initialKeys: slots, initialValues: slots, heads: 2)
+            let x = Tensor.zeros([2, 2, 3])
+            _ = memory.append(x, x, x, position: 7, e: .zeros([5, 8]), scale: 1)
+        }
+        let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(message.contains("BoundedMemory.append: positions 7 ..< 9"))
+    }
+}
