@@ -8,19 +8,14 @@ public struct BoundedMemory: Sendable {
     /// [h, k, d]
     private var keys: Tensor, values: Tensor
 
-    /// Before the first token.
     /// - Parameters:
-    ///   - initialKeys, initialValues: as `boundedMemoryAttention` takes them, [k, d] or [h, k, d].
-    ///   - heads: h.
-    public init(initialKeys: Tensor, initialValues: Tensor, heads h: Int) {
-        let shape = [h] + initialKeys.shape.suffix(2)
+    ///   - keys, values: the slots before the first token, [h, k, d].
+    public init(keys: Tensor, values: Tensor) {
         require(
-            initialKeys.rank >= 2 && [shape, Array(shape.dropFirst())].contains(initialKeys.shape)
-                && [shape, Array(shape.dropFirst())].contains(initialValues.shape),
-            "BoundedMemory: initialKeys \(initialKeys.shape), initialValues \(initialValues.shape) for \(h) heads; "
-                + "expected [k, d] or [h, k, d]")
-        keys = initialKeys.detached().expanded(to: shape).contiguous()
-        values = initialValues.detached().expanded(to: shape).contiguous()
+            keys.rank == 3 && keys.shape == values.shape,
+            "BoundedMemory: keys \(keys.shape), values \(values.shape); expected equal shapes [h, k, d]")
+        self.keys = keys.detached().contiguous()
+        self.values = values.detached().contiguous()
     }
 
     /// Memory held.
@@ -32,131 +27,83 @@ public struct BoundedMemory: Sendable {
         values.ensureUnique()
     }
 
-    /// Moves the memory out, so that it has one owner; what is left holds nothing.
-    public mutating func taken() -> BoundedMemory {
-        let memory = self
-        (keys, values) = (.zeros([0]), .zeros([0]))
-        return memory
-    }
-
     /// Appends m tokens of the sequence and attends.
     ///
     /// - Parameters:
     ///   - q, k, v: [m, h, d].
-    ///   - position: of the first of them in the sequence.
-    ///   - e, f: as in `boundedMemoryAttention`, the columns of all positions: [k, N] or [h, k, N]. f is nil where it is e.
-    /// - Returns: [m, h, d], what `boundedMemoryAttention` gives at these positions of the whole sequence.
+    ///   - position: the column of e and f that the first of them has.
+    ///   - e, f: as in `boundedMemoryAttention`, with a column for each of these tokens, maybe among others: [k, N] or
+    ///     [h, k, N]. f is nil where it is e.
+    /// - Returns: [m, h, d], what `boundedMemoryAttention` gives for these tokens of the whole sequence.
     public mutating func append(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, position: Int, e: Tensor, f: Tensor? = nil, scale: Float
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, position: Int = 0, e: Tensor, f: Tensor? = nil, scale: Float
     ) -> Tensor {
-        var memories = [taken()]
-        defer { self = memories[0] }
-        return Self.append(
-            q, k, v, [0..<q.shape[0]], positions: [position], &memories, e: e, f: f, scale: scale)
-    }
-
-    /// Appends tokens of several sequences, each to its memory, and attends.
-    ///
-    /// - Parameters:
-    ///   - q, k, v: [rows, h, d], the rows of sequence i in spans[i], which cover them.
-    ///   - positions: of the first row of each span in its sequence.
-    /// - Returns: [rows, h, d].
-    public static func append(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ spans: [Range<Int>], positions: [Int],
-        _ memories: inout [BoundedMemory], e: Tensor, f: Tensor? = nil, scale: Float
-    ) -> Tensor {
-        require(
-            q.rank == 3 && q.shape == k.shape && q.shape == v.shape && spans.count == memories.count
-                && positions.count == spans.count,
-            "BoundedMemory.append: q \(q.shape), k \(k.shape), v \(v.shape), \(spans.count) spans, "
-                + "\(memories.count) memories")
+        let f = f ?? e
+        check(q, k, v, position, e, f)
+        ensureUnique()
         return withoutGradients {
-            let writer = BoundedMemoryWriter(q, k, v, e, f ?? e, scale)
-            for (index, span) in spans.enumerated() {
-                writer.check(memories[index].keys, span, positions[index])
-                memories[index].ensureUnique()
+            let parts = [q, k, v].map { $0.unsqueezed(0) }
+            let output = Tensor(uninitialized: parts[0].shape)
+            if q.shape[0] == 1 {
+                step(parts, position, SlotWeights(e), SlotWeights(f), scale, output)
+            } else {
+                func columns(_ x: Tensor) -> Tensor { x.sliced(-1, from: position, to: position + q.shape[0]) }
+                let attention = BoundedMemoryAttention(
+                    parts[0], parts[1], parts[2], columns(e), columns(f), keys, values, scale: scale, dropout: 0,
+                    key: nil)
+                attention.forward(HeadRows(output), pointers, nil)
             }
-            let states = memories.map {
-                SlotPointers(keys: $0.keys.mutablePointer, values: $0.values.mutablePointer)
-            }
-            writer.step(spans.indices.filter { spans[$0].count == 1 }, spans, positions, states)
-            for index in spans.indices where spans[index].count > 1 {
-                let (keys, values) = (memories[index].keys, memories[index].values)
-                writer.extend(spans[index], positions[index], keys, values, states[index])
-            }
-            return writer.output.squeezed(0)
+            return output.squeezed(0)
         }
     }
-}
 
-/// Appends rows of sequences to their slots and writes what their queries read there.
-private struct BoundedMemoryWriter {
-    let q: Tensor, k: Tensor, v: Tensor
-    let e: Tensor, f: Tensor
-    let scale: Float
-    let h: Int, d: Int
-    /// [1, rows, h, d]
-    let output: Tensor
-
-    init(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ e: Tensor, _ f: Tensor, _ scale: Float) {
-        (self.q, self.k, self.v) = (q.unsqueezed(0), k.unsqueezed(0), v.unsqueezed(0))
-        (self.e, self.f, self.scale) = (e, f, scale)
-        (h, d) = (q.shape[1], q.shape[2])
-        output = Tensor(uninitialized: [1] + q.shape)
-    }
-
-    func check(_ keys: Tensor, _ span: Range<Int>, _ position: Int) {
+    private func check(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ position: Int, _ e: Tensor, _ f: Tensor) {
         let slots = keys.shape[1]
-        let end = position + span.count
+        let expected = [keys.shape[0], keys.shape[2]]
         func fits(_ weights: Tensor) -> Bool {
             let shape = Array(weights.shape.dropLast())
-            return (shape == [slots] || shape == [h, slots]) && weights.shape.last! >= end
+            return (shape == [slots] || shape == [expected[0], slots]) && weights.shape.last! >= position + q.shape[0]
         }
         require(
-            position >= 0 && keys.shape == [h, slots, d] && fits(e) && fits(f),
-            "BoundedMemory.append: positions \(position) ..< \(end), slots \(keys.shape), q \(q.squeezed(0).shape), e "
-                + "\(e.shape), f \(f.shape); expected e and f [k, N] or [h, k, N] with a column for each position")
+            q.rank == 3 && q.shape.suffix(2) == expected[...] && q.shape == k.shape && q.shape == v.shape,
+            "BoundedMemory.append: q \(q.shape), k \(k.shape), v \(v.shape); expected [m, \(expected[0]), \(expected[1])]"
+        )
+        require(
+            position >= 0 && fits(e) && fits(f),
+            "BoundedMemory.append: columns \(position) ..< \(position + q.shape[0]) of e \(e.shape), f \(f.shape) for "
+                + "slots \(keys.shape); expected [k, N] or [h, k, N] with these columns")
     }
+
+    private var pointers: SlotPointers { SlotPointers(keys: keys.mutablePointer, values: values.mutablePointer) }
 
     /// Multiply-adds that are not worth waking another thread for.
     private static let smallest = 1 << 17
 
-    /// One token of each of these sequences.
-    func step(_ sequences: [Int], _ spans: [Range<Int>], _ positions: [Int], _ states: [SlotPointers]) {
-        if sequences.isEmpty { return }
-        let slots = e.shape[e.rank - 2]
-        let (queries, keys, values) = (HeadRows(q), HeadRows(k), HeadRows(v))
-        let (e, f, target) = (SlotWeights(e), SlotWeights(f), HeadRows(output))
-        func run(_ index: Int) {
-            let (sequence, head) = (sequences[index / h], index % h)
-            let (row, position) = (spans[sequence].lowerBound, positions[sequence])
-            let state = states[sequence].advanced(head * slots * d)
+    /// One token: K̄ += e kᵀ and its scores in one pass, V̄ += f vᵀ and the output in another. parts: q, k, v, [1, 1, h, d]
+    private func step(
+        _ parts: [Tensor], _ position: Int, _ e: SlotWeights, _ f: SlotWeights, _ scale: Float, _ output: Tensor
+    ) {
+        let (h, slots, d) = (keys.shape[0], keys.shape[1], keys.shape[2])
+        let rows = parts.map { HeadRows($0) }
+        let (target, all) = (HeadRows(output), pointers)
+        func run(_ head: Int) {
+            let state = all.advanced(head * slots * d)
             withUnsafeTemporaryAllocation(of: Float.self, capacity: slots) { scratch in
-                let weights = scratch.baseAddress!
+                guard let weights = scratch.baseAddress else { return }
                 az_outer_matrix_vector(
-                    slots, d, e.column(head, position), e.stride, keys.row(0, head, row), state.keys, d, scale,
-                    queries.row(0, head, row), weights)
+                    slots, d, e.column(head, position), e.stride, rows[1].row(0, head, 0), state.keys, d, scale,
+                    rows[0].row(0, head, 0), weights)
                 az_softmax_forward(1, slots, weights, weights)
                 az_outer_vector_matrix(
-                    slots, d, f.column(head, position), f.stride, values.row(0, head, row), state.values, d, weights,
-                    target.target(0, head, row))
+                    slots, d, f.column(head, position), f.stride, rows[2].row(0, head, 0), state.values, d, weights,
+                    target.target(0, head, 0))
             }
         }
-        let count = sequences.count * h
-        if 4 * count * slots * d < Self.smallest {
-            for index in 0..<count { run(index) }
+        if 4 * h * slots * d < Self.smallest {
+            for head in 0..<h { run(head) }
         } else {
-            parallelFor(count, run)
+            parallelFor(h, run)
         }
-    }
-
-    /// Several tokens of one sequence, in chunks. keys, values: [h, k, d], where `state` points.
-    func extend(_ span: Range<Int>, _ position: Int, _ keys: Tensor, _ values: Tensor, _ state: SlotPointers) {
-        func rows(_ x: Tensor) -> Tensor { x.sliced(1, from: span.lowerBound, to: span.upperBound) }
-        func columns(_ x: Tensor) -> Tensor { x.sliced(-1, from: position, to: position + span.count) }
-        let attention = BoundedMemoryAttention(
-            rows(q), rows(k), rows(v), columns(e), columns(f), keys, values, scale: scale, dropout: 0, key: nil)
-        attention.forward(HeadRows(rows(output)), state, nil)
     }
 }
 

@@ -42,7 +42,7 @@ public func boundedMemoryAttention(
 }
 
 /// The weights P of `boundedMemoryAttention` before dropout, to look at: [b, h, n, k]. No gradient flows through them.
-public func boundedMemoryWeights(_ q: Tensor, _ k: Tensor, e: Tensor, initialKeys: Tensor, scale: Float) -> Tensor {
+public func boundedMemoryWeights(_ q: Tensor, _ k: Tensor, _ e: Tensor, initialKeys: Tensor, scale: Float) -> Tensor {
     require(
         q.rank == 4 && q.shape == k.shape,
         "boundedMemoryWeights: q \(q.shape), k \(k.shape); expected equal shapes [b, n, h, d]")

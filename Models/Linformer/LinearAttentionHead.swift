@@ -135,7 +135,7 @@ struct HeadGroup: Sendable {
         let positions = 0..<q.shape[1]
         let (keys, values) = (entering(k, keyProjections), entering(v, valueProjections))
         let e = steps(keyProjections, positions)
-        let f = isShared ? e : steps(valueProjections, positions)
+        let f = isShared ? nil : steps(valueProjections, positions)
         let initialKeys = initialSlots(keyProjections)
         if let recorder = mode.recorder {
             recorder.record(boundedMemoryWeights(q, keys, e, initialKeys: initialKeys, scale: options.scale))

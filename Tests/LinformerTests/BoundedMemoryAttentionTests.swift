@@ -148,7 +148,7 @@ import Testing
     func weightsAreThoseOfTheRecurrence(_ test: Case) {
         let inputs = test.inputs()
         let weights = boundedMemoryWeights(
-            inputs[0], inputs[1], e: inputs[5].sliced(-1, to: test.n), initialKeys: inputs[3], scale: Case.scale)
+            inputs[0], inputs[1], inputs[5].sliced(-1, to: test.n), initialKeys: inputs[3], scale: Case.scale)
         #expect(weights.shape == [test.b, test.h, test.n, test.k])
         expectClose(weights.values, BoundedMemoryReference(test, inputs).attend().weights, 3e-6, "weights")
     }

@@ -8,16 +8,12 @@ import Testing
     typealias Case = BoundedMemoryCase
 
     private func memory(_ test: Case, _ x: [Tensor]) -> BoundedMemory {
-        BoundedMemory(initialKeys: x[3], initialValues: x[4], heads: test.h)
-    }
-
-    /// The rows of one sequence of the batch.
-    private func rows(_ x: [Tensor], _ tokens: Range<Int>, sequence: Int = 0) -> [Tensor] {
-        x[..<3].map { $0.at(0, sequence).sliced(0, from: tokens.lowerBound, to: tokens.upperBound) }
+        let shape = [test.h, test.k, test.d]
+        return BoundedMemory(keys: x[3].expanded(to: shape), values: x[4].expanded(to: shape))
     }
 
     private func append(_ memory: inout BoundedMemory, _ x: [Tensor], _ tokens: Range<Int>) -> Tensor {
-        let part = rows(x, tokens)
+        let part = x[..<3].map { $0.at(0, 0).sliced(0, from: tokens.lowerBound, to: tokens.upperBound) }
         return memory.append(
             part[0], part[1], part[2], position: tokens.lowerBound, e: x[5], f: x.count > 6 ? x[6] : nil,
             scale: Case.scale)
@@ -51,30 +47,6 @@ import Testing
         #expect(memory.bytes <= max(bytes, 2 * test.h * test.k * test.d * 4))
     }
 
-    /// Sequences of different lengths in one call, one of them with nothing new.
-    @Test func raggedSequences() {
-        let test = Case(b: 4, n: 20, h: 3)
-        let x = test.inputs()
-        let expected = test.attend(x)
-        var memories = (0..<4).map { _ in memory(test, x) }
-        var positions = [0, 0, 0, 0]
-        for counts in [[3, 1, 0, 1], [1, 1, 1, 1], [2, 1, 16, 1], [1, 0, 1, 12]] {
-            let parts = counts.indices.map { rows(x, positions[$0]..<positions[$0] + counts[$0], sequence: $0) }
-            let all = (0..<3).map { part in concatenate(parts.map { $0[part] }) }
-            var spans: [Range<Int>] = []
-            for count in counts { spans.append((spans.last?.upperBound ?? 0)..<(spans.last?.upperBound ?? 0) + count) }
-            let got = BoundedMemory.append(
-                all[0], all[1], all[2], spans, positions: positions, &memories, e: x[5], f: x[6], scale: Case.scale)
-            for (sequence, span) in spans.enumerated() where !span.isEmpty {
-                let place = positions[sequence]
-                expectSame(
-                    got.sliced(0, from: span.lowerBound, to: span.upperBound),
-                    expected.at(0, sequence).sliced(0, from: place, to: place + span.count), "sequence \(sequence)")
-            }
-            positions = zip(positions, counts).map { $0 + $1 }
-        }
-    }
-
     /// A copy is a branch: what one appends the other does not see.
     @Test(arguments: [1, 5]) func aCopyIsABranch(_ count: Int) {
         let test = Case(n: 12)
@@ -93,12 +65,12 @@ import Testing
 
     @Test func aPositionWithoutAColumnStops() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            let slots = Tensor.zeros([5, 3])
-            var memory = BoundedMemory(initialKeys: slots, initialValues: slots, heads: 2)
+            let slots = Tensor.zeros([2, 5, 3])
+            var memory = BoundedMemory(keys: slots, values: slots)
             let x = Tensor.zeros([2, 2, 3])
             _ = memory.append(x, x, x, position: 7, e: .zeros([5, 8]), scale: 1)
         }
         let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-        #expect(message.contains("BoundedMemory.append: positions 7 ..< 9"))
+        #expect(message.contains("BoundedMemory.append: columns 7 ..< 9 of e [5, 8]"))
     }
 }
