@@ -7,7 +7,7 @@ import Tensors
 ///
 /// of a language model, and of anything else that passes its mode on to layers of attention
 ///
-///     let visualizer = Visualizer { (x: Tensor, mode) in _ = linformer(x, mode: mode) }
+///     let visualizer = Visualizer { (x: Tensor, mode) in _ = layer(x, mode: mode) }
 public struct Visualizer<Input>: Sendable {
     private let forward: @Sendable (Input, ForwardMode) -> Void
 

@@ -63,6 +63,19 @@ import Testing
         #expect(try size("heads.PNG")[0] == 476)
     }
 
+    /// What linformer-pytorch's Visualizer takes.
+    @Test func picturesOfLayersOnVectors() throws {
+        var configuration = LinformerConfiguration(inputSize: 16, channels: 8, slots: 4)
+        (configuration.heads, configuration.depth) = (2, 3)
+        let x = Tensor.normal([1, 16, 8], key: RandomKey(seed: 1))
+        let model = Visualizer(Linformer(configuration, key: RandomKey(seed: 2)))
+        #expect(model.attention(of: x).map { $0.weights.shape } == [[1, 2, 16, 4], [1, 2, 16, 4], [1, 2, 16, 4]])
+        try model.plotAllHeads(x, title: "All 3 layers", to: workspace.path("layers.png"), nLimit: 8)
+        #expect(try size("layers.png")[0] == 2 * 28 + 24 + 2 * 320 + 12)
+        let layer = Visualizer(MHAttention(configuration, key: RandomKey(seed: 2)))
+        #expect(layer.attention(of: x).count == 1)
+    }
+
     /// Encoder, decoder and what the decoder takes of the encoder: a window and, after the start token, its reversal.
     @Test func picturesOfAnEncoderDecoder() throws {
         var training = try workspace.tinyTraining("reversal")

@@ -82,7 +82,9 @@ public struct VisualizeCommand: Sendable {
     }
 
     /// The run's folder or the file of weights, without the path.
-    private var modelName: String { URL(fileURLWithPath: source.run ?? source.weights ?? "").lastPathComponent }
+    private var modelName: String {
+        URL(fileURLWithPath: source.run ?? source.weights ?? "").standardizedFileURL.lastPathComponent
+    }
 
     /// What the model reads: the beginning of the text.
     private func tokens(_ given: TextSource?, _ loaded: ModelSource.Loaded) throws -> TokenTensor {
