@@ -28,8 +28,8 @@ public struct AttentionSpectrum: Sendable {
             let shape = layer.weights.shape
             guard shape[2] == shape[3] else {
                 throw InputError(
-                    "\(layer.name): the matrices of attention are \(shape[2]) × \(shape[3]); expected square ones, as"
-                        + " their singular values show how well they can be projected")
+                    "\(layer.name): the matrices of attention are \(shape[2]) × \(shape[3]); expected the"
+                        + " square ones of attention to all tokens")
             }
             do {
                 return Layer(name: layer.name, heads: try Self.spectra(layer.weights))

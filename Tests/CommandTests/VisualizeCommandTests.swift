@@ -93,7 +93,7 @@ import Testing
         var projected = command
         (projected.out, projected.spectrum) = (nil, workspace.path("x.svg"))
         let error = #expect(throws: InputError.self) { try run(projected) }
-        #expect(error?.message.contains("expected square ones") ?? false)
+        #expect(error?.message.contains("expected the square ones of attention to all tokens") ?? false)
     }
 
     @Test func badInput() throws {

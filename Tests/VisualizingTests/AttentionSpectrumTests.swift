@@ -50,8 +50,8 @@ import Testing
     @Test func matricesThatHaveNoSpectrumAreNamed() {
         #expect(
             throws: InputError(
-                "cross: the matrices of attention are 6 × 4; expected square ones, as their singular values show how"
-                    + " well they can be projected")
+                "cross: the matrices of attention are 6 × 4; expected the square ones of attention to all"
+                    + " tokens")
         ) { try AttentionSpectrum(recorded([.ones([1, 1, 4, 4]), .ones([1, 1, 6, 4])], names: [nil, "cross"])) }
         var values = [Float](repeating: 1, count: 9)
         values[5] = .nan
