@@ -7,7 +7,7 @@ import ModelZoo
 struct Bench: Command {
     static let configuration = CommandConfiguration(
         abstract: "Measure kernels against naive loops, training steps, and generation.",
-        subcommands: [Kernels.self, TrainingSteps.self, Generation.self])
+        subcommands: [Kernels.self, TrainingSteps.self, Generation.self, Projections.self])
 }
 
 /// What every benchmark takes.
@@ -61,6 +61,28 @@ struct Kernels: ParsableCommand {
         let report = KernelBenchmarks.run()
         print(common.json ? try report.json() : report.table())
         if !report.allAgree { throw ExitCode.failure }
+    }
+}
+
+struct Projections: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "projections",
+        abstract: "Linformer's attention against full attention over growing lengths (the paper's Table 3).")
+
+    @OptionGroup var common: CommonOptions
+
+    @Option(help: "The longest sequence, at least 512; each is twice the one before.")
+    var longest = 65536
+
+    func validate() throws {
+        if longest < 512 { throw ValidationError("--longest: expected at least 512, found \(longest)") }
+    }
+
+    func run() throws {
+        common.apply()
+        let lengths = (9...).lazy.map { 1 << $0 }.prefix { $0 <= longest }
+        let report = ProjectionLengths.run(lengths: Array(lengths))
+        print(common.json ? try report.json() : report.table())
     }
 }
 
