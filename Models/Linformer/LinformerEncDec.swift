@@ -44,8 +44,12 @@ extension LinformerEncDec: LanguageModel {
     public var isCausal: Bool { configuration.decoder.stack.isCausal }
     public var startToken: Int32? { configuration.startToken.map { Int32($0) } }
     public var causalityProblem: String? { configuration.decoder.stack.causalityProblem }
+    /// The longest row whose halves, source and target, both fit.
+    public var maximumLength: Int? { 2 * min(configuration.encoder.stack.inputSize, configuration.decoder.stack.inputSize) }
     /// The longest source and the longest target together.
-    public var maximumLength: Int? { configuration.encoder.stack.inputSize + configuration.decoder.stack.inputSize }
+    public var maximumDecodingLength: Int? {
+        configuration.encoder.stack.inputSize + configuration.decoder.stack.inputSize
+    }
 
     /// Logits of what the target's tokens predict. tokens: [b, n], in each row the source, the start token and the target →
     /// [b, n, vocabulary], zeros for the source, which predicts nothing.
