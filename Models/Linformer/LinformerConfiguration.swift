@@ -41,7 +41,7 @@ public enum CheckpointLevel: String, CaseIterable, Sendable {
     case none = "C0"
     /// Each attention and each feed-forward.
     case layers = "C1"
-    /// These, and each attention's heads in themselves.
+    /// The same. linformer-pytorch's C2 computes each head again too, so as not to keep its weights; ours keep none.
     case heads = "C2"
 }
 

@@ -45,7 +45,9 @@ extension LinformerEncDec: LanguageModel {
     public var startToken: Int32? { configuration.startToken.map { Int32($0) } }
     public var causalityProblem: String? { configuration.decoder.stack.causalityProblem }
     /// The longest row whose halves, source and target, both fit.
-    public var maximumLength: Int? { 2 * min(configuration.encoder.stack.inputSize, configuration.decoder.stack.inputSize) }
+    public var maximumLength: Int? {
+        2 * min(configuration.encoder.stack.inputSize, configuration.decoder.stack.inputSize)
+    }
     /// The longest source and the longest target together.
     public var maximumDecodingLength: Int? {
         configuration.encoder.stack.inputSize + configuration.decoder.stack.inputSize

@@ -21,7 +21,6 @@ public struct MHAttention: Module {
     public let isDecoder: Bool
     /// Of the output.
     public let dropout: Double
-    let checkpointLevel: CheckpointLevel
     let group: HeadGroup
     private let channels: Int
     /// The longest sequence.
@@ -59,7 +58,6 @@ public struct MHAttention: Module {
         toOut = zip(widths, widths.dropFirst()).enumerated().map { Linear($1.0, $1.1, key: key.child(4).child($0)) }
         self.isDecoder = isDecoder
         dropout = configuration.dropout
-        checkpointLevel = configuration.checkpointLevel
         self.channels = m
         inputSize = isDecoder ? configuration.contextSize ?? configuration.inputSize : configuration.inputSize
     }
@@ -82,13 +80,7 @@ public struct MHAttention: Module {
         let context = embeddings ?? x
         let mask = isDecoder ? embeddingsMask : inputMask
         checkLengths(x, context, mask)
-        let weights = mode.child(0)
-        var y: Tensor
-        if checkpointLevel == .heads {
-            y = checkpointed(isDecoder ? [x, context] : [x]) { attend($0[0], $0.last!, mask, weights) }
-        } else {
-            y = attend(x, context, mask, weights)
-        }
+        var y = attend(x, context, mask, mode.child(0))
         if toOut.count == 2 { y = toOut[0](y) }
         return output(y, residual: residual, mode.child(1))
     }

@@ -14,7 +14,8 @@ import Testing
         return command
     }
 
-    static let sizes = "\"num_tokens\": 256, \"input_size\": 16, \"channels\": 8, \"dim_k\": 4, \"dim_ff\": 8, \"nhead\": 2"
+    static let sizes =
+        "\"num_tokens\": 256, \"input_size\": 16, \"channels\": 8, \"dim_k\": 4, \"dim_ff\": 8, \"nhead\": 2"
 
     @Test func theLeakyMaskIsRefusedForLanguageModels() throws {
         let command = try training("{\(Self.sizes), \"causal\": \"compatible\"}")

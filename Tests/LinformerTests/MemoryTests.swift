@@ -47,8 +47,8 @@ import Testing
                 return MemoryTests.peak(configuration, gradients: true)
             }
             let (all, layers, heads) = (peak(.none), peak(.layers), peak(.heads))
-            require(layers < 0.6 * all, "C0 \(all), C1 \(layers) n × m floats")
-            require(heads <= layers, "C1 \(layers), C2 \(heads) n × m floats")
+            require(layers < 0.5 * all, "C0 \(all), C1 \(layers) n × m floats")
+            require(heads == layers, "C1 \(layers), C2 \(heads) n × m floats")
         }
     }
 }
