@@ -108,7 +108,7 @@ struct BoundedMemoryAttention: Sendable {
         let kept = Tensor.records(inputs) ? makeKept() : nil
         withoutGradients {
             let slots = startSlots()
-            forward(HeadRows(output), slots.pointers, kept)
+            withExtendedLifetime(slots) { forward(HeadRows(output), slots.pointers, kept) }
         }
         return .record("boundedMemoryAttention", output, inputs: inputs) { gradient, slots in
             BoundedMemoryBackward(self, kept, HeadRows(gradient)).run(slots)

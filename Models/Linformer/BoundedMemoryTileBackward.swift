@@ -27,13 +27,13 @@ final class BoundedMemoryTileBackward {
     private let memory: Tensor
     /// dP̃, dP and dA, [c, k]
     private let dWeights: UnsafeMutablePointer<Float>
-    /// dR and dT of a block, [block, c]
+    /// dR and dT, [c, c]
     private let dMixed: UnsafeMutablePointer<Float>
 
     init(_ attention: BoundedMemoryAttention) {
         tile = BoundedMemoryTile(attention)
         (c, k, d) = (tile.c, tile.k, tile.d)
-        memory = Tensor(uninitialized: [c * k + min(c, BoundedMemoryTile.block) * c])
+        memory = Tensor(uninitialized: [c * k + c * c])
         dWeights = memory.mutablePointer
         dMixed = dWeights + c * k
     }
@@ -44,67 +44,58 @@ final class BoundedMemoryTileBackward {
         _ chunk: BoundedMemoryChunk, _ state: SlotPointers, _ gradients: BoundedMemoryChunkGradients,
         later: SlotPointers
     ) {
+        tile.weigh(chunk, state.keys)
+        values(chunk, state.values, gradients, later.values)
+        tile.drop(chunk, dWeights, into: dWeights)
+        az_softmax_backward(chunk.count, k, tile.weights, dWeights, dWeights)
+        scores(chunk, state.keys, gradients, later.keys)
+    }
+
+    /// dP̃, and what comes by way of R: dV, dF and H.
+    private func values(
+        _ chunk: BoundedMemoryChunk, _ slots: UnsafePointer<Float>, _ gradients: BoundedMemoryChunkGradients,
+        _ later: UnsafeMutablePointer<Float>
+    ) {
         let count = chunk.count
         let dOutput = BLAS.Operand(gradients.output, stride: gradients.outputStride)
-        tile.weigh(chunk, state.keys)
+        let weights = BLAS.Operand(tile.dropped, stride: k, transposed: true)
+        tile.triangle(count, k, .init(tile.dropped, stride: k), tile.f(chunk), into: tile.mixed)
         BLAS.multiply(
-            count, k, d, dOutput, .init(state.values, stride: d, transposed: true), dWeights, stride: k)
-        tile.blocks(chunk) { addValues(chunk, $0, gradients) }
-        BLAS.multiply(
-            k, d, count, .init(tile.dropped, stride: k, transposed: true), dOutput, beta: 1, later.values, stride: d)
-        tile.drop(chunk, dWeights, into: dWeights)
-        az_softmax_backward(count, k, tile.weights, dWeights, dWeights)
-        let scale = tile.attention.scale
-        BLAS.multiply(
-            count, d, k, alpha: scale, .init(dWeights, stride: k), .init(state.keys, stride: d), gradients.q,
+            count, d, count, .init(tile.mixed, stride: c, transposed: true), dOutput, beta: 1, gradients.v,
             stride: gradients.stride)
-        tile.blocks(chunk) { addScores(chunk, $0, gradients) }
+        tile.triangle(count, d, dOutput, tile.values(chunk, transposed: true), into: dMixed)
+        BLAS.multiply(count, k, count, .init(dMixed, stride: c), tile.f(chunk, transposed: true), dWeights, stride: k)
         BLAS.multiply(
-            k, d, count, alpha: scale, .init(dWeights, stride: k, transposed: true), tile.queries(chunk), beta: 1,
-            later.keys, stride: d)
-    }
-
-    /// dP̃, dV and dF of a block of rows, by way of R and dR.
-    private func addValues(
-        _ chunk: BoundedMemoryChunk, _ rows: Range<Int>, _ gradients: BoundedMemoryChunkGradients
-    ) {
-        let (first, seen) = (rows.lowerBound, rows.upperBound)
-        let dropped = tile.dropped + first * k
-        let dOutput = gradients.output + first * gradients.outputStride
-        tile.triangle(rows, k, .init(dropped, stride: k), tile.f(chunk), into: tile.mixed)
-        BLAS.multiply(
-            seen, d, rows.count, .init(tile.mixed, stride: c, transposed: true),
-            .init(dOutput, stride: gradients.outputStride), beta: 1, gradients.v, stride: gradients.stride)
-        tile.triangle(
-            rows, d, .init(dOutput, stride: gradients.outputStride), tile.values(chunk, transposed: true), into: dMixed)
-        BLAS.multiply(
-            rows.count, k, seen, .init(dMixed, stride: c), tile.f(chunk, transposed: true), beta: 1,
-            dWeights + first * k, stride: k)
+            count, k, d, dOutput, .init(slots, stride: d, transposed: true), beta: 1, dWeights, stride: k)
         if let f = gradients.f {
-            BLAS.multiply(
-                k, seen, rows.count, .init(dropped, stride: k, transposed: true), .init(dMixed, stride: c), beta: 1, f,
-                stride: gradients.fStride)
+            BLAS.multiply(k, count, count, weights, .init(dMixed, stride: c), beta: 1, f, stride: gradients.fStride)
         }
+        BLAS.multiply(k, d, count, weights, dOutput, beta: 1, later, stride: d)
     }
 
-    /// dQ, dK and dE of a block of rows, by way of dT.
-    private func addScores(
-        _ chunk: BoundedMemoryChunk, _ rows: Range<Int>, _ gradients: BoundedMemoryChunkGradients
+    /// What comes by way of dA: dQ, dK, dE and G.
+    private func scores(
+        _ chunk: BoundedMemoryChunk, _ slots: UnsafePointer<Float>, _ gradients: BoundedMemoryChunkGradients,
+        _ later: UnsafeMutablePointer<Float>
     ) {
-        let (first, seen, scale) = (rows.lowerBound, rows.upperBound, tile.attention.scale)
-        let dScores = BLAS.Operand(dWeights + first * k, stride: k)
-        tile.triangle(rows, k, alpha: scale, dScores, tile.e(chunk), into: dMixed)
+        let (count, scale) = (chunk.count, tile.attention.scale)
+        let (slopes, bySlot) = (
+            BLAS.Operand(dWeights, stride: k), BLAS.Operand(dWeights, stride: k, transposed: true)
+        )
+        tile.triangle(count, k, alpha: scale, slopes, tile.e(chunk), into: dMixed)
         BLAS.multiply(
-            rows.count, d, seen, .init(dMixed, stride: c), tile.keys(chunk), beta: 1,
-            gradients.q + first * gradients.stride, stride: gradients.stride)
+            count, d, count, .init(dMixed, stride: c), tile.keys(chunk), gradients.q, stride: gradients.stride)
         BLAS.multiply(
-            seen, d, rows.count, .init(dMixed, stride: c, transposed: true), tile.queries(chunk, from: first), beta: 1,
-            gradients.k, stride: gradients.stride)
+            count, d, k, alpha: scale, slopes, .init(slots, stride: d), beta: 1, gradients.q, stride: gradients.stride)
+        BLAS.multiply(
+            count, d, count, .init(dMixed, stride: c, transposed: true), tile.queries(chunk), beta: 1, gradients.k,
+            stride: gradients.stride)
         if let e = gradients.e {
             BLAS.multiply(
-                k, seen, rows.count, alpha: scale, .init(dWeights + first * k, stride: k, transposed: true),
-                .init(tile.scores + first * c, stride: c), beta: 1, e, stride: gradients.eStride)
+                k, count, count, alpha: scale, bySlot, .init(tile.scores, stride: c), beta: 1, e,
+                stride: gradients.eStride)
         }
+        BLAS.multiply(k, d, count, alpha: scale, bySlot, tile.queries(chunk), beta: 1, later, stride: d)
     }
 
     /// What later tokens give to keys, values, E and F. With beta 0, dK and dV are overwritten.

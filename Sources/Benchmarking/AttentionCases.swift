@@ -5,7 +5,9 @@ import Tensors
 
 /// Attention against loops over the pairs of tokens.
 enum AttentionCases {
-    static var all: [KernelCase] { [1024, 2048, 4096].map(mixedChunk) + [1024, 4096].map(window) }
+    static var all: [KernelCase] {
+        [1024, 2048, 4096].map(mixedChunk) + [1024, 4096].map(window) + BoundedMemoryCases.all
+    }
 
     // MARK: Sliding windows
 
