@@ -4,11 +4,14 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Callable
 
 import torch
 from fixtures.common import move_off_initial_values
 from flash_pytorch import FLASHTransformer
+from linformer_pytorch import LinformerEncDec, LinformerLM
+from linformer_pytorch.linformer_pytorch import LinearAttentionHead
 from local_attention import LocalTransformer
 from safetensors.torch import load_file, save_file
 
@@ -29,6 +32,26 @@ class Peer:
     inferred: set  # keywords that shapes and keys say
     defaults: str  # said of good.pt, whose keywords are `small`
     small: dict
+    model: str | None = None  # the id here, where it is not the name in PEERS
+    train: list | None = field(default_factory=list)  # further options of the run made here; None for no run
+    length: Callable = lambda config: 37  # of the tokens
+    ours: Callable = lambda config: {}  # keywords that differ here from the peer's, and our own
+    tokens: Callable = lambda config, shape: torch.randint(0, config["num_tokens"], shape)
+    logits: Callable = lambda model, tokens: model(tokens)
+
+
+def source_and_target(config, shape):
+    """As many tokens, the first of which in the target begins it: the last of the vocabulary."""
+    tokens = torch.randint(0, config["dec_num_tokens"] - 1, shape)
+    tokens[:, shape[1] // 2] = config["dec_num_tokens"] - 1
+    return tokens
+
+
+def target_logits(model, tokens):
+    """Of a source zeros."""
+    source, target = tokens.chunk(2, dim=1)
+    logits = model(source, target)
+    return torch.cat([torch.zeros_like(logits), logits], dim=1)
 
 
 PEERS = {
@@ -43,6 +66,44 @@ PEERS = {
         {"num_tokens", "dim", "depth", "query_key_dim", "expansion_factor", "norm_type"},
         "group_size=256 causal=false attn_dropout=0.0 shift_tokens=true laplace_attn_fn=false",
         dict(num_tokens=9, dim=10, depth=1)),
+    "linformer": Peer(
+        LinformerLM,
+        [("state_dict", "", dict(num_tokens=11, input_size=37, channels=12, dim_k=7)),
+         ("model", "module.", dict(num_tokens=9, input_size=30, channels=10, dim_k=8, dim_ff=14, dim_d=3, dropout_ff=0.2,
+          dropout_tokens=0.3, nhead=3, depth=3, ff_intermediate=6, dropout=0.25, activation="relu",
+          parameter_sharing="headwise", k_reduce_by_layer=2, w_o_intermediate_dim=5, emb_dim=8)),
+         ("model_state_dict", "module.", dict(num_tokens=8, input_size=24, channels=8, dim_k=8, method="convolution",
+          parameter_sharing="none", causal=True, include_ff=False, checkpoint_level="C1")),
+         (None, "_orig_mod.", dict(num_tokens=30, input_size=16, channels=16, dim_k=5, dim_ff=9, parameter_sharing="kv",
+          full_attention=True, causal=True, nhead=2)),
+         ("model", "", dict(num_tokens=12, input_size=20, channels=6, dim_k=20, nhead=2, causal=True))],
+        {"num_tokens", "input_size", "channels", "dim_k", "dim_ff", "dim_d", "nhead", "depth", "ff_intermediate",
+         "include_ff", "parameter_sharing", "k_reduce_by_layer", "w_o_intermediate_dim", "emb_dim"},
+        "dropout_ff=0.1 dropout=0.05 k_reduce_by_layer=0 full_attention=false activation=\"gelu\" checkpoint_level=\"C0\"",
+        dict(num_tokens=9, input_size=8, channels=8, dim_k=3), train=["--objective", "masked"],
+        length=lambda config: config["input_size"],
+        ours=lambda config: ({"causal": "compatible"} if config.get("causal") and not config.get("full_attention") else {})
+        | ({key: config[key] for key in ("input_size", "dim_k")} if config.get("method") == "convolution" else {})),
+    "linformer, encoder and decoder": Peer(
+        LinformerEncDec,
+        [("state_dict", "", dict(enc_num_tokens=11, enc_input_size=9, enc_channels=8, dec_num_tokens=11, dec_input_size=9,
+          dec_channels=8, enc_dim_k=5, dec_dim_k=4)),
+         ("model", "module.", dict(enc_num_tokens=13, enc_input_size=14, enc_channels=10, dec_num_tokens=13,
+          dec_input_size=14, dec_channels=12, enc_dim_k=5, enc_dim_ff=6, enc_dim_d=3, enc_ff_intermediate=8, enc_nhead=2,
+          enc_depth=3, enc_parameter_sharing="none", enc_emb_dim=12, dec_dim_k=7, dec_dim_ff=9, dec_dim_d=5, dec_nhead=3,
+          dec_depth=2, dec_parameter_sharing="kv", dec_w_o_intermediate_dim=4, dec_emb_dim=6, dec_method="convolution",
+          enc_full_attention=True, dec_dropout=0.2, enc_dropout_ff=0.3, activation="relu"))],
+        {prefix + key for prefix in ("enc_", "dec_") for key in (
+            "num_tokens", "input_size", "channels", "dim_k", "dim_ff", "dim_d", "nhead", "depth", "ff_intermediate",
+            "parameter_sharing", "w_o_intermediate_dim", "emb_dim")},
+        "enc_dropout_ff=0.1 enc_dropout=0.05 enc_k_reduce_by_layer=0 enc_full_attention=false dec_dropout_ff=0.1",
+        dict(enc_num_tokens=9, enc_input_size=8, enc_channels=8, enc_dim_k=3, dec_num_tokens=9, dec_input_size=8,
+             dec_channels=8, dec_dim_k=3),
+        model="linformer", train=None, length=lambda config: 2 * config["enc_input_size"],
+        ours=lambda config: dict(start_token=config["dec_num_tokens"] - 1)
+        | ({"dec_" + key: config["dec_" + key] for key in ("input_size", "dim_k")}
+           if config.get("dec_method") == "convolution" else {}),
+        tokens=source_and_target, logits=target_logits),
     "local": Peer(
         LocalTransformer,
         [("state_dict", "", dict(num_tokens=11, max_seq_len=40, dim=12, depth=2)),
@@ -87,9 +148,9 @@ def refuses(message, *arguments, folder, model="flash"):
         fail(f"{' '.join(map(str, arguments))} ended with {code} and said: {errors}; expected: {message}")
 
 
-def peer_logits(model, tokens):
+def peer_logits(peer, model, tokens):
     with torch.no_grad():
-        return model.eval()(tokens)
+        return peer.logits(model.eval(), tokens)
 
 
 def our_logits(tokens, *source, folder):
@@ -122,17 +183,18 @@ def same_bits(name, got, expected):
 
 def from_here(name, folder):
     """A run made here, to the peer and back."""
+    peer = PEERS[name]
     (folder / "text.txt").write_text("".join(f"{i} swans on the river, {i % 7} herons\n" for i in range(400)))
     succeed(EXECUTABLES / "Train", "--model", name, "--preset", "tiny", "--data", "text.txt", "--steps", "5",
-            "--sample-every", "0", "--out", "run", folder=folder)
+            "--sample-every", "0", "--out", "run", *peer.train, folder=folder)
     (folder / "there").mkdir()
     (folder / "back").mkdir()
     convert(name, "run", "there/model.pt", folder=folder)
     config = json.loads((folder / "there" / "config.json").read_text())
-    model = PEERS[name].kind(**config)
+    model = peer.kind(**config)
     model.load_state_dict(torch.load(folder / "there" / "model.pt", weights_only=True), strict=True)
-    tokens = torch.randint(0, config["num_tokens"], (2, min(150, config.get("max_seq_len", 150))))
-    compare("a run in the peer", our_logits(tokens, "--run", "run", folder=folder), peer_logits(model, tokens))
+    tokens = peer.tokens(config, (2, peer.length(config)))
+    compare("a run in the peer", our_logits(tokens, "--run", "run", folder=folder), peer_logits(peer, model, tokens))
     convert(name, "there/model.pt", "back/weights.safetensors", "--config", "there/config.json", folder=folder)
     same_bits("the run there and back", load_file(folder / "back" / "weights.safetensors"),
               load_file(folder / "run" / "weights.safetensors"))
@@ -152,16 +214,18 @@ def from_the_peer(name, number, folder):
     move_off_initial_values(model)
     state = {prefix + key: value for key, value in model.state_dict().items()}
     torch.save({wrapping: state, "epoch": 3} if wrapping else state, folder / "model.pt")
-    said = [f"--set={key}={json.dumps(value)}" for key, value in config.items() if key not in peer.inferred]
+    said = {key: value for key, value in config.items() if key not in peer.inferred} | peer.ours(config)
+    said = [f"--set={key}={json.dumps(value)}" for key, value in said.items()]
     here = folder / f"here-{number}"
     here.mkdir()
-    convert(name, "model.pt", here / "weights.safetensors", *said, folder=folder)
-    tokens = torch.randint(0, config["num_tokens"], (3, 37))
-    source = ["--model", name, "--config", here / "config.json", "--weights", here / "weights.safetensors"]
-    compare(f"peer {number + 1} here", our_logits(tokens, *source, folder=folder), peer_logits(model, tokens))
+    model_id = peer.model or name
+    convert(model_id, "model.pt", here / "weights.safetensors", *said, folder=folder)
+    tokens = peer.tokens(config, (3, peer.length(config)))
+    source = ["--model", model_id, "--config", here / "config.json", "--weights", here / "weights.safetensors"]
+    compare(f"peer {number + 1} here", our_logits(tokens, *source, folder=folder), peer_logits(peer, model, tokens))
     back = folder / f"back-{number}"
     back.mkdir()
-    convert(name, here / "weights.safetensors", back / "model.pt", folder=folder)
+    convert(model_id, here / "weights.safetensors", back / "model.pt", folder=folder)
     same_bits(f"peer {number + 1} here and back", torch.load(back / "model.pt", weights_only=True), model.state_dict())
     peer.kind(**json.loads((back / "config.json").read_text())).load_state_dict(
         torch.load(back / "model.pt", weights_only=True))
@@ -178,7 +242,7 @@ def bad_input(folder):
         return name
 
     good = save("good.pt", state)
-    refuses('unknown model "flsh"; expected one of flash, local', good, out, folder=folder, model="flsh")
+    refuses('unknown model "flsh"; expected one of flash, linformer, local', good, out, folder=folder, model="flsh")
     refuses("none.pt: cannot be read: No such file or directory", "none.pt", out, folder=folder)
     refuses("bad/model.pt: expected a destination that ends in .safetensors", good, "bad/model.pt", folder=folder)
     refuses("bad/x.bin: expected a destination that ends in .pt, as the source is a run folder or safetensors", "run",
@@ -227,9 +291,72 @@ def bad_input(folder):
 def tells_defaults(name, folder):
     """What the weights do not say is printed."""
     torch.save(PEERS[name].kind(**PEERS[name].small).state_dict(), folder / "good.pt")
-    said = convert(name, "good.pt", "bad/weights.safetensors", folder=folder)
+    said = convert(PEERS[name].model or name, "good.pt", "bad/weights.safetensors", folder=folder)
     if PEERS[name].defaults not in said:
         fail(f"the defaults are not told: {said}")
+
+
+def bad_linformers(folder):
+    """What only Linformer's checkpoints can be."""
+    def save(name, kind, config, change=lambda state: state):
+        torch.save(change(kind(**config).state_dict()), folder / name)
+        return name
+
+    out, small = "bad/weights.safetensors", PEERS["linformer"].small
+    both = PEERS["linformer, encoder and decoder"].small
+    refuse = lambda message, *arguments: refuses(message, *arguments, folder=folder, model="linformer")
+    lost = save("lost.pt", LinformerLM, small | dict(method="no_params"))
+    refuse("lost.pt: lacks the projections linformer.seq.0.fn.heads.0.E …: with method no_params linformer-pytorch does not"
+           " save them, and without them it is another model; expected E and F [input_size, dim_k]", lost, out)
+    kernels = save("kernels.pt", LinformerLM, small | dict(method="convolution"))
+    refuse("kernels.pt: the kernels of a convolution do not say input_size and dim_k; expected --set input_size=… --set"
+           " dim_k=…", kernels, out)
+    refuse('kernels.pt: "linformer.seq.0.fn.heads.0.E.weight": expected the shape [2, 2, 4], found [2, 2, 2]', kernels, out,
+           "--set", "input_size=8", "--set", "dim_k=2")
+    good = save("shared.pt", LinformerLM, small | dict(parameter_sharing="kv"))
+    refuse('"parameter_sharing" is "layerwise", but the projections are not equal as with it, only as with "kv"', good, out,
+           "--set", "parameter_sharing=layerwise")
+    refuse('"causal": true is the leak-free form, which linformer-pytorch has not; expected false or "compatible", its'
+           " causal=True", good, out, "--set", "causal=true")
+    refuse('"decoder_mode": true is no language model; expected false', good, out, "--set", "decoder_mode=true")
+    refuse('--set: "causal": expected true or false, found "strict"', good, out, "--set", "causal=strict")
+    save("flash.pt", FLASHTransformer, PEERS["flash"].small)
+    refuse('flash.pt: no key begins with "linformer.seq."; expected the state dict of a LinformerLM or LinformerEncDec',
+           "flash.pt", out)
+    pair = save("pair.pt", LinformerEncDec, both)
+    refuse('"dec_causal": true hides the target\'s future, which linformer-pytorch\'s mask does not; expected "compatible"',
+           pair, out, "--set", "dec_causal=true")
+    random = save("random.pt", LinformerEncDec, both | dict(dec_method="no_params"))
+    refuse("random.pt: decoder: lacks the projections linformer.seq.0.fn.heads.0.E …: with method no_params linformer-pytorch"
+           " does not save them, and without them it is another model; expected E and F [input_size, dim_k]", random, out)
+    if list((folder / "bad").iterdir()):
+        fail(f"a refused conversion has left {list((folder / 'bad').iterdir())}")
+    print("bad checkpoints: one line each, and nothing written")
+
+
+def random_projections(folder):
+    """A model here whose projections the peer does not save: they are in the file, and put into its heads."""
+    config = dict(num_tokens=9, input_size=12, channels=8, dim_k=5, nhead=2, method="no_params", parameter_sharing="none")
+    model = LinformerLM(**config)
+    heads = {name: m for name, m in model.named_modules() if isinstance(m, LinearAttentionHead)}
+    state = {**model.state_dict(), **{f"{name}.{key}": getattr(m, key) for name, m in heads.items() for key in "EF"}}
+    for name in ("given", "random", "taken"):
+        (folder / name).mkdir()
+    torch.save(state, folder / "given" / "model.pt")
+    convert("linformer", "given/model.pt", "random/weights.safetensors", folder=folder)
+    tokens = torch.randint(0, 9, (3, 12))
+    source = ["--model", "linformer", "--config", "random/config.json", "--weights", "random/weights.safetensors"]
+    compare("random projections here", our_logits(tokens, *source, folder=folder), model.eval()(tokens))
+    said = convert("linformer", "random/weights.safetensors", "taken/model.pt", folder=folder)
+    if "it loads this one with strict=False only" not in said:
+        fail(f"nothing is said of random projections: {said}")
+    again = LinformerLM(**json.loads((folder / "taken" / "config.json").read_text())).eval()
+    saved = torch.load(folder / "taken" / "model.pt", weights_only=True)
+    again.load_state_dict(saved, strict=False)
+    for name, head in again.named_modules():
+        if isinstance(head, LinearAttentionHead):
+            head.E, head.F = saved[name + ".E"], saved[name + ".F"]
+    compare("random projections there", again(tokens), model(tokens))
 
 
 def main():
@@ -241,11 +368,15 @@ def main():
         with tempfile.TemporaryDirectory() as scratch:
             folder = pathlib.Path(scratch)
             (folder / "bad").mkdir()
-            from_here(name, folder)
+            if peer.train is not None:
+                from_here(name, folder)
             for number in range(len(peer.checkpoints)):
                 from_the_peer(name, number, folder)
             if name == "flash":
                 bad_input(folder)
+            if name == "linformer":
+                bad_linformers(folder)
+                random_projections(folder)
             tells_defaults(name, folder)
 
 

@@ -1,28 +1,9 @@
 """What convert_checkpoint.py knows of each architecture: the peer's keywords, and how the shapes of a state dict and a
 configuration follow from each other."""
 import re
-from dataclasses import dataclass, field
-from typing import Callable
 
-
-class InputError(Exception):
-    """What is wrong with a file, a key or an option, in one line."""
-
-
-# MARK: Architectures
-
-
-@dataclass(frozen=True)
-class Architecture:
-    peer: str
-    defaults: dict  # the peer's keywords and their defaults; a type where there is none
-    own: dict  # options of ours that the peer has not, and the values at which both compute the same
-    own_matters: str  # where other values of them compute something else
-    choices: dict  # the values of keywords that are strings
-    limits: dict  # the least value of a number, and the first that is too large
-    infer: Callable  # state dict → the part of the configuration that shapes and keys say
-    shapes: Callable  # configuration → the shape of every key
-    optional: dict = field(default_factory=dict)  # the types of keywords whose default is None
+from checkpoint_base import Architecture, InputError, shape
+from checkpoint_linformer import LINFORMER
 
 
 def layer_count(state, kind):
@@ -32,7 +13,7 @@ def layer_count(state, kind):
     return count
 
 
-def infer_flash(state):
+def infer_flash(state, given):
     num_tokens, dim = shape(state, "token_emb.weight", 2)
     return dict(num_tokens=num_tokens, dim=dim, depth=layer_count(state, "FLASHTransformer"),
                 query_key_dim=shape(state, "layers.0.to_qk.0.weight", 2)[0],
@@ -59,7 +40,7 @@ def flash_shapes(c):
             "to_logits.0.weight": (d,), "to_logits.0.bias": (d,), "to_logits.1.weight": (v, d), "to_logits.1.bias": (v,)}
 
 
-def infer_local(state):
+def infer_local(state, given):
     num_tokens, dim = shape(state, "token_emb.weight", 2)
     depth = layer_count(state, "LocalTransformer")
     attention, feed_forward = "layers.0.0.branch.", "layers.0.1.branch."
@@ -113,6 +94,7 @@ ARCHITECTURES = {
              reduce_group_non_causal_attn=True),
         dict(mask_token_shift=False, divide_by_valid_count=False), "for masked batches", dict(norm_type=("scalenorm", "layernorm")),
         dict(group_size=(1, 1 << 31), attn_dropout=(0, 1), expansion_factor=(0, 1025)), infer_flash, flash_shapes),
+    "linformer": LINFORMER,
     "local": Architecture(
         "LocalTransformer of local-attention",
         dict(num_tokens=int, max_seq_len=int, dim=int, depth=int, causal=True, local_attn_window_size=512, dim_head=64,
@@ -124,20 +106,3 @@ ARCHITECTURES = {
         dict(local_attn_window_size=(1, 1 << 31), attn_dropout=(0, 1), ff_dropout=(0, 1), look_backward=(0, 1 << 31)),
         infer_local, local_shapes, dict(xpos_scale_base=float, exact_windowsize=bool, look_forward=int, layers_insert_global_attn=list)),
 }
-
-
-def shape(state, key, dimensions):
-    if key not in state:
-        raise InputError(f'"{key}" is missing; found {some(state)}')
-    if state[key].dim() != dimensions:
-        raise InputError(f'"{key}": expected {dimensions} dimensions, found the shape {list(state[key].shape)}')
-    return tuple(state[key].shape)
-
-
-def some(names):
-    """The first names of many."""
-    names = sorted(map(str, names))
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "nothing"
-
-
-# MARK: Configuration

@@ -19,7 +19,8 @@ import pathlib
 import sys
 
 sys.dont_write_bytecode = True
-from checkpoint_architectures import ARCHITECTURES, InputError, some
+from checkpoint_architectures import ARCHITECTURES
+from checkpoint_base import InputError, some
 
 try:
     import torch
@@ -34,8 +35,9 @@ def checked(architecture, key, value, where):
     known = {**architecture.defaults, **architecture.own}
     if key not in known:
         raise InputError(f'{where}: unknown key "{key}"; expected some of {", ".join(known)}')
-    if key in architecture.optional and value is None:
-        return None
+    is_word = any(type(value) is type(word) and value == word for word in architecture.words.get(key, ()))
+    if is_word or key in architecture.optional and value is None:
+        return value
     kind = architecture.optional.get(key) or (known[key] if isinstance(known[key], type) else type(known[key]))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -91,22 +93,30 @@ def settings(words):
 
 
 def configure(architecture, state, given, where):
-    """The whole configuration. `given`: (where from, values), the last wins; a contradiction to the shapes is an error."""
-    inferred = architecture.infer(state)
+    """The whole configuration, what the weights do not say of it, and what they do. `given`: (where from, values), the last
+    wins; a contradiction to the shapes is an error."""
+    given = [(source, key, checked(architecture, key, value, source)) for source, values in given
+             for key, value in values.items()]
+    try:
+        inferred = architecture.infer(state, {key: value for _, key, value in given})
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
     expected = architecture.shapes(inferred)
     check_shapes(state, expected, where)
     config = dict(inferred)
-    for source, values in given:
-        for key, value in values.items():
-            config[key] = checked(architecture, key, value, source)
-            if key not in inferred or config[key] == inferred[key]:
-                continue
-            # Several factors give the same sizes.
-            if not isinstance(value, float) or architecture.shapes(inferred | {key: value}) != expected:
-                raise InputError(f'{source}: "{key}" is {json.dumps(value)}, but the weights of {where} have'
-                                 f" {json.dumps(inferred[key])}")
+    for source, key, value in given:
+        config[key] = value
+        if key not in inferred or value == inferred[key]:
+            continue
+        # Several values give the same sizes.
+        is_open = isinstance(value, float) or key in architecture.ambiguous
+        if not is_open or architecture.shapes(inferred | {key: value}) != expected:
+            raise InputError(f'{source}: "{key}" is {json.dumps(value)}, but the weights of {where} have'
+                             f" {json.dumps(inferred[key])}")
     absent = {k: v for k, v in architecture.defaults.items() if k not in config}
-    return architecture.own | absent | config, absent
+    config = architecture.own | absent | config
+    check_shapes(state, architecture.shapes(config), where)
+    return config, absent, inferred
 
 
 def check_shapes(state, expected, where):
@@ -200,12 +210,16 @@ def write_both(destination, save, config, force):
 
 def to_safetensors(a, architecture):
     state = read_checkpoint(a.source)
+    architecture = architecture.variant(architecture, state)
     given = [(a.config, read_configuration(a.config, a.model))] if a.config else []
-    config, absent = configure(architecture, state, given + [("--set", settings(a.set))], a.source)
+    config, absent, inferred = configure(architecture, state, given + [("--set", settings(a.set))], a.source)
+    config, lines = architecture.from_peer(config, inferred)
     metadata = {"model": a.model, "configuration": json.dumps(config, sort_keys=True)}
     # Tensors that share memory are refused by safetensors: each gets its own.
     own = {key: value.clone().contiguous() for key, value in state.items()}
     write_both(a.destination, lambda path: save_file(own, path, metadata), config, a.force)
+    for line in lines:
+        print(line)
     if absent:
         values = " ".join(f"{key}={json.dumps(value)}" for key, value in absent.items())
         print(f"The weights do not say these, which have the peer's defaults (else: --set or --config): {values}")
@@ -216,6 +230,7 @@ def to_pytorch(a, architecture):
     source = a.source / "weights.safetensors" if folder else a.source
     state, metadata = read_weights(source)
     require_model(metadata.get("model"), a.model, source)
+    architecture = architecture.variant(architecture, state)
     given = []
     if folder:
         given = [(str(a.source / "config.json"), read_configuration(a.source / "config.json", a.model))]
@@ -225,15 +240,22 @@ def to_pytorch(a, architecture):
         given = [(str(source.parent / "config.json"), read_configuration(source.parent / "config.json", a.model))]
     if a.config:
         given.append((a.config, read_configuration(a.config, a.model)))
-    config, absent = configure(architecture, state, given + [("--set", settings(a.set))], str(source))
-    peers = {key: value for key, value in config.items() if key not in architecture.own}
+    config, absent, inferred = configure(architecture, state, given + [("--set", settings(a.set))], str(source))
+    peers, lines = (architecture.to_peer or without_own(architecture))(config, inferred)
     write_both(a.destination, lambda path: torch.save(state, path), peers, a.force)
-    for key, value in architecture.own.items():
-        if config[key] != value:
-            print(f"{architecture.peer} has no {key}, which is {json.dumps(config[key])} here: it computes something else"
-                  f" {architecture.own_matters}")
+    for line in lines:
+        print(line)
     if absent:
         print(f"Nothing says {', '.join(absent)}: config.json has the peer's defaults (else: --set or --config)")
+
+
+def without_own(architecture):
+    """Leaves out our own options, and says which matter."""
+    def convert(config, _):
+        lines = [f"{architecture.peer} has no {key}, which is {json.dumps(config[key])} here: it computes something else"
+                 f" {architecture.own_matters}" for key, value in architecture.own.items() if config[key] != value]
+        return {key: value for key, value in config.items() if key not in architecture.own}, lines
+    return convert
 
 
 def convert(a):

@@ -1,0 +1,41 @@
+"""What all architectures of convert_checkpoint.py are made of."""
+from dataclasses import dataclass, field
+from typing import Callable
+
+
+class InputError(Exception):
+    """What is wrong with a file, a key or an option, in one line."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    peer: str
+    defaults: dict  # the peer's keywords and their defaults; a type where there is none
+    own: dict  # options of ours that the peer has not, and the values at which both compute the same
+    own_matters: str  # where other values of them compute something else
+    choices: dict  # the values of keywords that are strings
+    limits: dict  # the least value of a number, and the first that is too large
+    infer: Callable  # state dict, keywords given → the part of the configuration that shapes and keys say
+    shapes: Callable  # configuration → the shape of every key
+    optional: dict = field(default_factory=dict)  # the types of keywords whose default is None
+    words: dict = field(default_factory=dict)  # words that keywords of another type take too
+    ambiguous: frozenset = frozenset()  # keywords whose other values may have the same shapes
+    # Configuration, what is inferred of it → configuration, lines to print: for what keywords and shapes do not say.
+    from_peer: Callable = lambda config, inferred: (config, [])
+    # The same → the peer's keywords, lines to print; an error for what the peer cannot be.
+    to_peer: Callable | None = None
+    variant: Callable = lambda architecture, state: architecture  # which of several kinds a state dict is of
+
+
+def shape(state, key, dimensions):
+    if key not in state:
+        raise InputError(f'"{key}" is missing; found {some(state)}')
+    if state[key].dim() != dimensions:
+        raise InputError(f'"{key}": expected {dimensions} dimensions, found the shape {list(state[key].shape)}')
+    return tuple(state[key].shape)
+
+
+def some(names):
+    """The first names of many."""
+    names = sorted(map(str, names))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "nothing"
