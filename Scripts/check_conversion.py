@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import warnings
 from dataclasses import dataclass, field
 from typing import Callable
 
@@ -363,6 +364,7 @@ def main():
     if not (EXECUTABLES / "Evaluate").exists() or not (EXECUTABLES / "Train").exists():
         fail(f"{EXECUTABLES} has no Train and Evaluate; build them with swift build -c release")
     torch.manual_seed(0)
+    warnings.filterwarnings("ignore", module="torch")  # of the way linformer-pytorch makes its checkpoints
     for name, peer in PEERS.items():
         print(f"{name}:")
         with tempfile.TemporaryDirectory() as scratch:
