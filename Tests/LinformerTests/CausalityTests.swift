@@ -87,7 +87,7 @@ import Testing
     @Test(arguments: Variant.some)
     func encoderDecodersSeeTheSourceAndThePast(_ variant: Variant) {
         let model = makeEncoderDecoder(variant)
-        #expect(model.isCausal && model.maximumLength == 26 && model.maximumDecodingLength == 30)
+        #expect(model.isCausal)
         var tokens = randomTokens([2, 28])
         for row in 0..<2 { tokens.values[row * 28 + 12] = Int32(vocabulary - 1) }
         let before = model(tokens)

@@ -48,6 +48,12 @@ private var mistakes: [Mistake] {
         },
         Mistake("LinformerLM.decode: the model is not causal") { makeModel(Variant(), .compatible).startDecoding() },
         Mistake("LinformerLM: a decoder starts with embeddings") { makeDecoder().startDecoding() },
+        Mistake("LinformerLM.decode: 5 tokens after 20, but input_size is 24") {
+            let model = makeModel()
+            var states = [model.startDecoding()]
+            _ = model.decode([randomTokens([20]).values], states: &states)
+            return model.decode([randomTokens([5]).values], states: &states)
+        },
         Mistake("LinformerLM.decode: 2 sequences for 1 states, each of at least one token") {
             let model = makeModel()
             var states = [model.startDecoding()]

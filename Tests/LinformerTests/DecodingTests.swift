@@ -1,0 +1,143 @@
+import FixtureSupport
+import NN
+import Tensors
+import Testing
+
+@testable import Linformers
+
+/// Token by token equals the whole sequence, at every position, however the tokens are cut into calls.
+@Suite struct DecodingTests {
+    private func tokens(_ n: Int, seed: UInt64 = 2) -> [Int32] { randomTokens([n], seed: seed).values }
+
+    /// Rounding of some hundred terms in another order, of logits of about 1.
+    private func expectSame(_ got: Tensor, _ expected: Tensor, _ what: String) {
+        let (difference, largest) = Fixture.difference(got, expected)
+        #expect(difference <= 1e-5 * max(largest, 1), "\(what): off by \(difference)")
+    }
+
+    @Test(arguments: Variant.some, [Array(1...24), [24], [3, 4, 11, 24]])
+    func equalsTheForward(_ variant: Variant, cuts: [Int]) {
+        let model = makeModel(variant)
+        let text = tokens(24)
+        let all = model(TokenTensor(text, shape: [1, 24]))
+        var states = [model.startDecoding()]
+        var start = 0
+        for cut in cuts {
+            let logits = model.decode([Array(text[start..<cut])], states: &states)
+            expectSame(logits.at(0, 0), all.at(0, 0).at(0, cut - 1), "position \(cut - 1)")
+            start = cut
+        }
+        #expect(states[0].position == 24)
+    }
+
+    /// Of more tokens than are worked on together.
+    @Test(arguments: [Variant(), Variant(sharing: .none), Variant(full: true)])
+    func equalsTheForwardOfManyTokens(_ variant: Variant) {
+        let n = 700
+        let model = makeModel(variant, inputSize: n)
+        let text = tokens(n)
+        let all = model(TokenTensor(text, shape: [1, n]))
+        var states = [model.startDecoding()]
+        var start = 0
+        for cut in [300, 301, 302, 640, n] {
+            let logits = model.decode([Array(text[start..<cut])], states: &states)
+            expectSame(logits.at(0, 0), all.at(0, 0).at(0, cut - 1), "position \(cut - 1)")
+            start = cut
+        }
+    }
+
+    /// Sequences of unequal length in one call, each at its own place.
+    @Test(arguments: Variant.some)
+    func decodesRaggedBatches(_ variant: Variant) {
+        let model = makeModel(variant)
+        let texts = [tokens(9, seed: 3), tokens(15, seed: 4), tokens(1, seed: 5)]
+        let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
+        var states = texts.map { _ in model.startDecoding() }
+        _ = model.decode(texts, states: &states)
+        let logits = model.decode(next, states: &states)
+        for row in texts.indices {
+            let text = texts[row] + next[row]
+            let all = model(TokenTensor(text, shape: [1, text.count]))
+            expectSame(logits.at(0, row), all.at(0, 0).at(0, text.count - 1), "row \(row)")
+        }
+        #expect(states.map(\.position) == [14, 16, 13])
+    }
+
+    /// A copy of a state is a branch: what one reads the other does not see.
+    @Test(arguments: Variant.some)
+    func copiesAreBranches(_ variant: Variant) {
+        let model = makeModel(variant)
+        var states = [model.startDecoding()]
+        _ = model.decode([tokens(10)], states: &states)
+        var branch = states
+        let first = model.decode([[1, 2, 3]], states: &states)
+        let other = model.decode([[4, 5, 6]], states: &branch)
+        var again = [model.startDecoding()]
+        _ = model.decode([tokens(10)], states: &again)
+        #expect(model.decode([[4, 5, 6]], states: &again).values == other.values)
+        #expect(first.values != other.values)
+    }
+
+    @Test(arguments: Variant.some)
+    func encoderDecodersEqualTheForward(_ variant: Variant) {
+        let model = makeEncoderDecoder(variant)
+        let text = tokens(11) + [Int32(vocabulary - 1)] + tokens(16, seed: 4)
+        let all = model(TokenTensor(text, shape: [1, text.count]))
+        for cuts in [Array(1...text.count), [text.count], [5, 11, 13, text.count], [12, 20, text.count]] {
+            var states = [model.startDecoding()]
+            var start = 0
+            for cut in cuts {
+                let logits = model.decode([Array(text[start..<cut])], states: &states)
+                expectSame(logits.at(0, 0), all.at(0, 0).at(0, cut - 1), "position \(cut - 1)")
+                start = cut
+            }
+        }
+    }
+
+    /// Sources of unequal length, one of which has not come to its end.
+    @Test func encoderDecodersDecodeRaggedBatches() {
+        let model = makeEncoderDecoder()
+        let start = Int32(vocabulary - 1)
+        let texts = [tokens(9, seed: 3) + [start], tokens(4, seed: 4) + [start] + tokens(3), tokens(2, seed: 5)]
+        var states = texts.map { _ in model.startDecoding() }
+        let logits = model.decode(texts, states: &states)
+        for row in 0..<2 {
+            let all = model(TokenTensor(texts[row], shape: [1, texts[row].count]))
+            expectSame(logits.at(0, row), all.at(0, 0).at(0, texts[row].count - 1), "row \(row)")
+        }
+        #expect(logits.at(0, 2).values.allSatisfy { $0 == 0 })
+        let whole = texts[2] + tokens(3, seed: 6) + [start, 4]
+        let next = model.decode([[1], [2], tokens(3, seed: 6) + [start, 4]], states: &states)
+        let all = model(TokenTensor(whole, shape: [1, whole.count]))
+        expectSame(next.at(0, 2), all.at(0, 0).at(0, whole.count - 1), "row 2")
+    }
+
+    /// Rows of a batch may have their start token at different places.
+    @Test func encoderDecodersTakeSourcesOfUnequalLength() {
+        let model = makeEncoderDecoder()
+        var tokens = randomTokens([3, 16])
+        for (row, place) in [9, 2, 9].enumerated() { tokens.values[row * 16 + place] = Int32(vocabulary - 1) }
+        let together = model(tokens)
+        for row in 0..<3 {
+            let alone = model(TokenTensor(Array(tokens.values[row * 16..<row * 16 + 16]), shape: [1, 16]))
+            expectSame(together.at(0, row), alone.at(0, 0), "row \(row)")
+        }
+    }
+
+    /// What is generated is what the logits of the whole sequence say.
+    @Test func generationIsTheLikeliest() {
+        let model = makeEncoderDecoder(Variant(sharing: .kv))
+        let sources = [tokens(11), tokens(5, seed: 4)]
+        let written = model.generate(sources, length: 9)
+        for (source, target) in zip(sources, written) {
+            #expect(target.count == 9)
+            let row = source + [Int32(vocabulary - 1)] + target
+            let logits = model(TokenTensor(row, shape: [1, row.count]))
+            let likeliest = logits.sliced(1, from: source.count, to: row.count - 1).argmax().values
+            #expect(likeliest == target)
+        }
+        let end = written[0][3]
+        let ended = model.generate(sources, length: 9, endToken: end)
+        #expect(ended[0] == Array(written[0].prefix { $0 != end }))
+    }
+}
