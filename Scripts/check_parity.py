@@ -101,14 +101,14 @@ def draw_linformer_enc_dec(r):
     config = dict(enc_num_tokens=tokens, dec_num_tokens=tokens, start_token=tokens - 1, **shared,
                   dec_causal=r.choice([True, True, "compatible"]), **{"enc_" + k: v for k, v in encoder.items()},
                   **{"dec_" + k: v for k, v in decoder.items()})
-    return config, r.randint(1, 3), r.randint(2, encoder["input_size"] + decoder["input_size"])
+    return config, r.randint(1, 3), r.randint(2, 2 * min(encoder["input_size"], decoder["input_size"]))
 
 
 def linformer_layers(r, is_decoder=False):
-    """Widths begin at 2: the norm of one column is constant, and gradients before it are rounding."""
+    """Widths begin at 3: the norm of two columns is ±1, and gradients before it are rounding."""
     heads, n = r.randint(1, 4), r.randint(1, 30)
     config = dict(
-        input_size=n, channels=heads * r.randint(1 + (heads == 1), 8), dim_k=r.randint(1, n + 4), dim_ff=r.randint(1, 40), nhead=heads,
+        input_size=n, channels=heads * r.randint({1: 3, 2: 2}.get(heads, 1), 8), dim_k=r.randint(1, n + 4), dim_ff=r.randint(1, 40), nhead=heads,
         depth=r.randint(1, 3), activation=r.choice(["gelu", "relu"]), checkpoint_level=r.choice(["C0", "C1", "C2"]),
         parameter_sharing=r.choice(["none", "headwise", "kv", "layerwise"]), full_attention=r.random() < 0.25,
         include_ff=r.random() < 0.85, method=r.choice(["learnable", "learnable", "convolution", "no_params"]),
@@ -119,7 +119,7 @@ def linformer_layers(r, is_decoder=False):
     if config["method"] != "convolution" or config["parameter_sharing"] != "layerwise":
         config["k_reduce_by_layer"] = r.choice([0, 0, r.randint(1, 4)])
     if config["include_ff"] and not is_decoder:
-        config["ff_intermediate"] = r.choice([None, None, r.randint(2, 24)])
+        config["ff_intermediate"] = r.choice([None, None, r.randint(3, 24)])
     return config
 
 

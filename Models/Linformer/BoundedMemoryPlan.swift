@@ -96,7 +96,7 @@ struct SlotWeights: @unchecked Sendable {
         let dense = isReadable ? tensor : tensor.contiguous()
         owner = dense
         base = dense.basePointer
-        stride = dense.strides[slots]
+        stride = max(dense.strides[slots], n)  // of a single slot it may be anything
         isPerHead = slots > 0
         heads = slots == 0 ? 1 : dense.shape[0]
         headStride = slots == 0 ? 0 : dense.strides[0]
