@@ -80,6 +80,28 @@ import Testing
         #expect(try #require(got[packed]).values == stack(parts, axis: 2).values)
     }
 
+    /// One token, or one slot, whose axis may have any stride: products refuse rows that overlap.
+    @Test func axesOfOneElement() throws {
+        let test = Case(b: 2, n: 1, h: 3, d: 4, k: 1)
+        let inputs = test.inputs()
+        let leaves = inputs.map { $0.requiringGradient() }
+        let tokens = leaves[..<3].map { $0.reshaped([2, 3, 4, 1]).permuted([0, 3, 1, 2]) }
+        #expect(tokens[0].strides[1] == 1)
+        let weights = leaves[5...].map { $0.reshaped([1]).expanded(to: [1, 1]) }
+        let views = tokens + leaves[3..<5] + weights
+        let reference = BoundedMemoryReference(test, inputs)
+        let output = test.attend(views)
+        // As everywhere here.
+        expectClose(output.values, reference.attend().output, 3e-6, "output")
+        let seed = Tensor.normal(output.shape, key: RandomKey(seed: 9))
+        let (got, expected) = (
+            gradients(of: output, seed: seed), reference.gradients(seed.values.map(Double.init))
+        )
+        for (index, leaf) in leaves.enumerated() {
+            expectClose(try #require(got[leaf]).values, expected[index], 1e-5, "input \(index)")
+        }
+    }
+
     /// F given as E itself has the same gradient in two parts.
     @Test func theSameTensorTwiceIsOne() throws {
         let test = Case(b: 2, n: 90, isOne: true)

@@ -19,7 +19,7 @@ package struct HeadRows: @unchecked Sendable {
         base = dense.basePointer
         batchStride = dense.strides[0]
         headStride = dense.strides[headsFirst ? 1 : 2]
-        stride = dense.strides[tokens]
+        stride = max(dense.strides[tokens], d)  // of a single token it may be anything
     }
 
     /// Part `part` of `parts` (queries, keys, values) of a dense tensor [b, n, parts · h · d].
