@@ -52,6 +52,7 @@ extension LinformerEncDec: LanguageModel {
     public var maximumDecodingLength: Int? {
         configuration.encoder.stack.inputSize + configuration.decoder.stack.inputSize
     }
+    public var maximumSourceLength: Int? { configuration.encoder.stack.inputSize }
 
     /// Logits of what the target's tokens predict. tokens: [b, n], in each row the source, the start token and the target →
     /// [b, n, vocabulary], zeros for the source, which predicts nothing.

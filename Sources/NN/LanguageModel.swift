@@ -31,6 +31,9 @@ public protocol LanguageModel: Module {
     /// what a forward pass takes.
     var maximumDecodingLength: Int? { get }
 
+    /// Of these, the most that can stand before the start token; nil where nothing but their sum is limited.
+    var maximumSourceLength: Int? { get }
+
     /// Targets of this value do not count in the loss, beside those that are `ignoredTarget`, which it is by default.
     var ignoreIndex: Int32 { get }
 
@@ -100,6 +103,7 @@ extension LanguageModel {
     public var startToken: Int32? { nil }
     public var maximumLength: Int? { nil }
     public var maximumDecodingLength: Int? { Carry.self == NoCarry.self ? maximumLength : nil }
+    public var maximumSourceLength: Int? { nil }
     public var ignoreIndex: Int32 { ignoredTarget }
     public func callAsFunction(_ tokens: TokenTensor) -> Tensor { self(tokens, mode: .inference) }
 

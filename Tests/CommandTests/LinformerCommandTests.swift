@@ -73,4 +73,29 @@ import Testing
         let model = try make("{\(parts), \"start_token\": 256}")
         #expect(model.startToken == 256 && model.maximumLength == 32 && model.vocabularySize == 257)
     }
+
+    /// Source and answer have a limit each, whatever room the other leaves.
+    @Test func anEncoderDecodersPromptAndAnswerAreNoLongerThanItReads() throws {
+        let members = ["enc_", "dec_"].flatMap { part in
+            ["num_tokens\": 257", "input_size\": 16", "channels\": 8"].map { "\"\(part)\($0)" }
+        }
+        var command = try training("{\(members.joined(separator: ", ")), \"start_token\": 256}", steps: 1)
+        (command.objective, command.sequenceLength) = ("reverse", 16)
+        try command.lines()
+        let source = ModelSource(run: workspace.path("run"))
+        func generate(_ prompt: String, _ length: Int?) throws {
+            try GenerateCommand(source: source, prompt: prompt, length: length).run { _ in }
+        }
+        let sixteen = "the longest word"
+        try generate(sixteen, nil)
+        try generate("z", 16)
+        for length in [nil, 1] {
+            expectError(
+                "the prompt of 17 tokens: expected at most 16, the longest the model's configuration allows"
+            ) { try generate(sixteen + "s", length) }
+        }
+        expectError(
+            "--length: expected at most 16, the longest the model's configuration allows for an answer, found 17"
+        ) { try generate("zoo", 17) }
+    }
 }

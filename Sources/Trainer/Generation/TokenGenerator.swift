@@ -49,11 +49,7 @@ public struct TokenGenerator<Model: LanguageModel> {
                     "\(name): token \(token) is outside the model's vocabulary; expected 0 to \(model.vocabularySize - 1)"
                 )
             }
-            if let most = model.maximumDecodingLength, prompt.count + length > most {
-                throw InputError(
-                    "\(name) of \(prompt.count) tokens and --length \(length): expected at most \(most) together,"
-                        + " the longest the model's configuration allows")
-            }
+            try Self.requireLength(of: model, name, prompt.count, answer: length)
         }
         self.model = model
         self.sampling = sampling
@@ -65,6 +61,24 @@ public struct TokenGenerator<Model: LanguageModel> {
         rows = Array(prompts.indices)
         states = prompts.map { _ in model.startDecoding() }
         unread = prompts.map { prompt in prompt + (startToken.map { [$0] } ?? []) }
+    }
+
+    /// - Throws: `InputError` when the prompt, its answer or both together are longer than the model can decode.
+    private static func requireLength(of model: Model, _ name: String, _ prompt: Int, answer length: Int) throws {
+        guard let most = model.maximumDecodingLength else { return }
+        let reason = "the longest the model's configuration allows"
+        if let source = model.maximumSourceLength {
+            guard prompt <= source else {
+                throw InputError("\(name) of \(prompt) tokens: expected at most \(source), \(reason)")
+            }
+            guard length <= most - source else {
+                throw InputError("--length: expected at most \(most - source), \(reason) for an answer, found \(length)")
+            }
+        }
+        guard prompt + length <= most else {
+            throw InputError(
+                "\(name) of \(prompt) tokens and --length \(length): expected at most \(most) together, \(reason)")
+        }
     }
 
     /// - Throws: `InputError` when a model cannot answer for want of its start token, or does not have this one.
