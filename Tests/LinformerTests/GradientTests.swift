@@ -94,4 +94,29 @@ import Testing
         let with = model.loss(tokens, targets, mode: .training(RandomKey(seed: 6))).item
         #expect(with != model.loss(tokens, targets, mode: .inference).item)
     }
+
+    /// Two dropouts of a half after one another leave a quarter: both act, and not in the same places. The layers pass on
+    /// what they are given: weights are the identity, attention takes an equal share of the rows of an identity.
+    @Test func dropoutsOfALayerAreIndependent() {
+        let d = 64
+        let identity = Tensor.identity(d)
+        func passOn(_ module: any Module) {
+            for (key, parameter) in module.state {
+                let isMatrix = key.hasSuffix(".weight") && !key.contains("to_q")
+                parameter.assign(isMatrix ? identity : .zeros(parameter.shape))
+            }
+        }
+        var configuration = LinformerConfiguration(inputSize: d, channels: d, slots: d)
+        (configuration.heads, configuration.dropout) = (1, 0.5)
+        let attention = MHAttention(configuration, key: RandomKey(seed: 1))
+        let feedForward = FeedForward(d, d, hidden: d, activation: .relu, dropout: 0.5, key: RandomKey(seed: 1))
+        passOn(attention)
+        passOn(feedForward)
+        let mode = ForwardMode.training(RandomKey(seed: 2))
+        for y in [attention(identity.unsqueezed(0), mode: mode), feedForward(.ones([1, d, d]), mode: mode)] {
+            let kept = y.values.count { $0 != 0 }
+            // Of 4096 a quarter: five deviations of the binomial are 139.
+            #expect(abs(kept - 1024) < 139, "\(kept)")
+        }
+    }
 }

@@ -48,7 +48,8 @@ import Testing
             }
             let (all, layers, heads) = (peak(.none), peak(.layers), peak(.heads))
             require(layers < 0.5 * all, "C0 \(all), C1 \(layers) n × m floats")
-            require(heads == layers, "C1 \(layers), C2 \(heads) n × m floats")
+            // Tiles of the threads, some tenths of n × m floats, are held together or one after another.
+            require(abs(heads - layers) < 0.05 * layers, "C1 \(layers), C2 \(heads) n × m floats")
         }
     }
 }
