@@ -72,7 +72,8 @@ public struct TokenGenerator<Model: LanguageModel> {
                 throw InputError("\(name) of \(prompt) tokens: expected at most \(source), \(reason)")
             }
             guard length <= most - source else {
-                throw InputError("--length: expected at most \(most - source), \(reason) for an answer, found \(length)")
+                throw InputError(
+                    "--length: expected at most \(most - source), \(reason) for an answer, found \(length)")
             }
         }
         guard prompt + length <= most else {
