@@ -47,8 +47,8 @@ struct LinformerArchitecture: Architecture {
         // of 256 a masked model knows no more than the frequencies of bytes when one of 64 finds most that are hidden.
         if training.objective == .masked && ["quick", "small"].contains(name) {
             let window = name == "quick" ? 64 : 128
-            training.batchSize *= training.sequenceLength / window
-            training.sequenceLength = window
+            (training.sequenceLength, training.batchSize) = (window, 32)
+            (configuration.stack.inputSize, configuration.stack.slots) = (window, window / 2)
         }
         configuration.stack.causality = training.objective == .masked ? .bidirectional : .causal
         configuration.setDropout(0)
