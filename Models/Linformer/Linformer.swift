@@ -57,6 +57,13 @@ public struct Linformer: Module {
 
     /// - Parameter key: what the initial parameters are drawn from.
     public init(_ configuration: LinformerConfiguration, key: RandomKey) {
+        require(
+            configuration.headDimension != nil || configuration.channels % configuration.heads == 0,
+            "Linformer: \(configuration.channels) channels for \(configuration.heads) heads; expected a multiple, or dim_d")
+        require(
+            configuration.intermediateChannels == nil
+                || (configuration.includesFeedForward && !configuration.isDecoder),
+            "Linformer: ff_intermediate needs feed-forward layers, and no decoder")
         var shared: (own: SequenceProjection, cross: SequenceProjection)?
         if configuration.sharing == .layerwise {
             let own = configuration.makeProjection(slots: configuration.slots, isDecoder: false, key: key.child(0))

@@ -14,11 +14,12 @@ public struct LinformerEncDecConfiguration: Sendable {
 
     /// - Parameters:
     ///   - encoder: its output has `embeddingWidth` columns.
-    ///   - decoder: `isDecoder` and what depends on the encoder are set.
+    ///   - decoder: `isDecoder` and what depends on the encoder are set, and where it is bidirectional, that it is causal.
     public init(encoder: LinformerLMConfiguration, decoder: LinformerLMConfiguration, startToken: Int? = nil) {
         (self.encoder, self.decoder, self.startToken) = (encoder, decoder, startToken)
         self.encoder.returnsEmbeddings = true
         self.decoder.stack.isDecoder = true
+        if decoder.stack.causality == .bidirectional { self.decoder.stack.causality = .causal }
         self.decoder.stack.contextSize = encoder.stack.inputSize
         self.decoder.stack.contextChannels = encoder.embeddingWidth
     }

@@ -100,7 +100,9 @@ struct LinformerArchitecture: Architecture {
 
 extension JSONValue {
     /// Whether this configures a `LinformerEncDec`.
-    fileprivate var isEncoderDecoder: Bool { objectValue?["enc_num_tokens"] != nil }
+    fileprivate var isEncoderDecoder: Bool {
+        objectValue?.keys.contains { $0.hasPrefix("enc_") || $0.hasPrefix("dec_") } ?? false
+    }
 }
 
 extension LinformerLMConfiguration {
