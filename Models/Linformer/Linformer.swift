@@ -59,7 +59,8 @@ public struct Linformer: Module {
     public init(_ configuration: LinformerConfiguration, key: RandomKey) {
         require(
             configuration.headDimension != nil || configuration.channels % configuration.heads == 0,
-            "Linformer: \(configuration.channels) channels for \(configuration.heads) heads; expected a multiple, or dim_d")
+            "Linformer: \(configuration.channels) channels for \(configuration.heads) heads; expected a multiple, or dim_d"
+        )
         require(
             configuration.intermediateChannels == nil
                 || (configuration.includesFeedForward && !configuration.isDecoder),

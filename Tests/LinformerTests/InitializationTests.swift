@@ -61,6 +61,8 @@ import Testing
     /// A decoder that nothing is said of is causal.
     @Test func aDecoderIsCausal() {
         let part = LinformerLMConfiguration(tokens: 5, inputSize: 8, channels: 8)
-        #expect(LinformerEncDec(LinformerEncDecConfiguration(encoder: part, decoder: part), key: RandomKey(seed: 1)).isCausal)
+        #expect(
+            LinformerEncDec(LinformerEncDecConfiguration(encoder: part, decoder: part), key: RandomKey(seed: 1))
+                .isCausal)
     }
 }
