@@ -77,7 +77,9 @@ let package = Package(
         .executableTarget(name: "Bench", dependencies: ["Benchmarking", "CommandSupport", argumentParser]),
 
         // MARK: Tests
-        .target(name: "FixtureSupport", dependencies: ["NN"], path: "Tests/FixtureSupport", swiftSettings: hotSwift),
+        .target(
+            name: "FixtureSupport", dependencies: ["NN", "Trainer"], path: "Tests/FixtureSupport",
+            swiftSettings: hotSwift),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(name: "NNTests", dependencies: ["NN"], resources: [.copy("Fixtures")]),

@@ -40,16 +40,13 @@ extension Fixture {
     /// The bias of a convolution adds the same to all scores, which changes no weight: of its gradient, 0, only rounding is
     /// left, some 1e-7 of the file's largest gradient.
     private var gradientNoise: Float {
-        get throws {
-            let keys = file.names.filter { $0.hasPrefix("gradients/") }
-            let largest = try keys.map { try tensor($0).values.reduce(0) { max($0, abs($1)) } }.max() ?? 0
-            return 5e-7 * largest
-        }
+        get throws { try 5e-7 * largestGradient }
     }
 }
 
-/// Expects agreement relative to the largest element of what is expected, or within `floor` where that is more. The peer's own float32 noise against float64 is
-/// up to 3e-6 for outputs and 3e-6 for gradients; ours adds as much, gradients of long sums somewhat more.
+/// Expects agreement relative to the largest element of what is expected, or within `floor` where that is more. The
+/// peer's own float32 noise against float64 is up to 3e-6 for outputs and 3e-6 for gradients; ours adds as much, gradients
+/// of long sums somewhat more.
 func expectClose(
     _ got: Tensor, _ expected: Tensor, _ tolerance: Float, floor: Float = 0, _ what: String,
     sourceLocation: SourceLocation = #_sourceLocation

@@ -24,11 +24,7 @@ extension Fixture {
     /// gradient off its float64 (the scales of dynamic weights; the last bias of a dynamic position bias, whose gradient
     /// is 0). Ours adds as much.
     private var gradientNoise: Float {
-        get throws {
-            let keys = file.names.filter { $0.hasPrefix("gradients/") }
-            let largest = try keys.map { try tensor($0).values.reduce(0) { max($0, abs($1)) } }.max() ?? 0
-            return 3e-6 * largest
-        }
+        get throws { try 3e-6 * largestGradient }
     }
 }
 
