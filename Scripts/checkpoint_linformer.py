@@ -274,9 +274,9 @@ PART = dict(num_tokens=int, input_size=int, channels=int, dim_k=64, dim_ff=1024,
             depth=2, ff_intermediate=None, dropout=0.05, parameter_sharing="layerwise", k_reduce_by_layer=0,
             full_attention=False, include_ff=True, w_o_intermediate_dim=None, emb_dim=None, method="learnable")
 SHARED = dict(activation="gelu", checkpoint_level="C0")
-OWN = dict(use_pos_emb=True, hide_masked_keys=False, context_size=None, context_channels=None)
+OWN = dict(use_pos_emb=True, hide_masked_keys=False, projection_start="xavier", context_size=None, context_channels=None)
 ENC_DEC_OWN = dict(enc_use_pos_emb=True, dec_use_pos_emb=True, enc_dropout_tokens=0.1, dec_dropout_tokens=0.1,
-                   hide_masked_keys=False, dec_causal="compatible", start_token=None)
+                   hide_masked_keys=False, projection_start="xavier", dec_causal="compatible", start_token=None)
 CHOICES = dict(parameter_sharing=SHARINGS, method=["learnable", "convolution", "no_params"])
 SHARED_CHOICES = dict(activation=["gelu", "relu"], checkpoint_level=["C0", "C1", "C2"])
 SIZES = ["num_tokens", "input_size", "channels", "dim_k", "dim_ff", "nhead", "depth"]

@@ -35,6 +35,7 @@ extension LinformerConfiguration {
         activation = try reader.option("activation", default: activation)
         checkpointLevel = try reader.option("checkpoint_level", default: checkpointLevel)
         hidesMaskedKeys = try reader.bool("hide_masked_keys", default: false)
+        projectionStart = try reader.option("projection_start", default: projectionStart)
         intermediateChannels = try reader.optionalSize(keys.own("ff_intermediate"))
         if keys.prefix.isEmpty {
             isDecoder = try reader.bool("decoder_mode", default: false)
@@ -116,7 +117,7 @@ extension LinformerConfiguration {
         ]
         let shared: [String: JSONValue] = [
             "activation": .string(activation.rawValue), "checkpoint_level": .string(checkpointLevel.rawValue),
-            "hide_masked_keys": .bool(hidesMaskedKeys),
+            "hide_masked_keys": .bool(hidesMaskedKeys), "projection_start": .string(projectionStart.rawValue),
         ]
         return Dictionary(uniqueKeysWithValues: own.map { (keys.own($0), $1) }).merging(shared) { $1 }
     }

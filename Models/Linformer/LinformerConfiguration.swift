@@ -24,6 +24,16 @@ public enum ProjectionMethod: String, CaseIterable, Sendable {
     case noParameters = "no_params"
 }
 
+/// Where learnable projections begin.
+public enum ProjectionStart: String, CaseIterable, Sendable {
+    /// Xavier's normal numbers, as in linformer-pytorch.
+    case xavier
+    /// Tokens are written to slots in turn: E[j, t] = 1 where t mod k = j, and a tenth of Xavier's numbers. Sums over all
+    /// tokens do not tell which token is the nearest, and as long as they say nothing, E learns nothing: long windows of
+    /// text stay at what single bytes say for thousands of steps.
+    case turns
+}
+
 /// Which tokens a position sees.
 public enum LinformerCausality: Sendable, Hashable {
     /// All.
@@ -92,6 +102,8 @@ public struct LinformerConfiguration: Sendable {
     public var causality = LinformerCausality.bidirectional
     /// method: learnable, convolution or no_params.
     public var method = ProjectionMethod.learnable
+    /// projection_start (ours): where learnable projections of a layer's own input begin.
+    public var projectionStart = ProjectionStart.xavier
     /// ff_intermediate: the width between layers, where it is not that of the model.
     public var intermediateChannels: Int?
     /// hide_masked_keys (ours): with full attention, hides masked keys; else they keep the score 0, as in

@@ -1,7 +1,7 @@
 import NN
 
 /// The options of `LinformerEncDec`. In JSON they have linformer-pytorch's names and defaults; `dec_causal`, the
-/// `dropout_tokens` and `use_pos_emb` of both, `hide_masked_keys` and `start_token` are ours.
+/// `dropout_tokens` and `use_pos_emb` of both, `hide_masked_keys`, `projection_start` and `start_token` are ours.
 public struct LinformerEncDecConfiguration: Sendable {
     /// enc_*: returns embeddings, and sees all of its tokens.
     public var encoder: LinformerLMConfiguration

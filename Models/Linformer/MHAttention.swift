@@ -204,8 +204,9 @@ extension LinformerConfiguration {
 
     /// An E or F of the length of the input, or for a decoder's cross-attention of the embeddings.
     func makeProjection(slots: Int, isDecoder: Bool, key: RandomKey) -> SequenceProjection {
-        getEF(
+        let projection = getEF(
             inputSize: isDecoder ? contextSize ?? inputSize : inputSize, slots: slots, method: method,
             headDimension: headWidth, key: key)
+        return projectionStart == .turns && !isDecoder ? projection.startingInTurns() : projection
     }
 }

@@ -55,6 +55,15 @@ public struct SequenceProjection: Sendable {
         return SequenceProjection(method, slots: slots, weight, bias)
     }
 
+    /// `ProjectionStart.turns`, made of Xavier's numbers; what is not learnable stays as it is.
+    func startingInTurns() -> SequenceProjection {
+        guard method == .learnable else { return self }
+        let (k, n) = (weight.shape[0], weight.shape[1])
+        let turns = (0..<k * n).map { Float($0 % n % k == $0 / n ? 1 : 0) }
+        weight.assign(weight.value * 0.1 + Tensor(turns, shape: [k, n]))
+        return self
+    }
+
     /// Tokens of a convolution's slot; those after the last whole one belong to none.
     var step: Int { weight.shape[2] }
 

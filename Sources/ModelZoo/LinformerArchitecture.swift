@@ -29,10 +29,12 @@ struct LinformerArchitecture: Architecture {
                 warmupSteps: 20, learningRateFloor: 0.1, validateEvery: 500, validationShare: 0.125, sampleEvery: 1500,
                 saveEvery: 500)
         case "small":  // Minutes: learns a text of a megabyte on two cores.
-            configuration = LinformerLMConfiguration(tokens: 256, inputSize: 512, channels: 256)
+            configuration = LinformerLMConfiguration(tokens: 256, inputSize: 256, channels: 256)
             (configuration.stack.slots, configuration.stack.feedForwardDimension) = (128, 1024)
             (configuration.stack.heads, configuration.stack.depth) = (4, 4)
-            training = TrainingDefaults(sequenceLength: 512, batchSize: 8, length: .steps(1000), learningRate: 1e-3)
+            training = TrainingDefaults(
+                sequenceLength: 256, batchSize: 8, length: .steps(2000), learningRate: 1e-3, schedule: .cosine,
+                warmupSteps: 100, learningRateFloor: 0.1)
         case "reference":  // linformer-pytorch's own defaults of an encoder, at the size its users train.
             configuration = LinformerLMConfiguration(tokens: 256, inputSize: 1024, channels: 512)
             (configuration.stack.slots, configuration.stack.feedForwardDimension) = (128, 2048)
@@ -43,8 +45,8 @@ struct LinformerArchitecture: Architecture {
             throw unknown("preset", name, presetNames)
         }
         training = training.teaching(objective ?? training.objective)
-        // Slots of all tokens do not tell neighbours apart until E does, which takes long where there are many: with windows
-        // of 256 a masked model knows no more than the frequencies of bytes when one of 64 finds most that are hidden.
+        if name != "reference" { configuration.stack.projectionStart = .turns }
+        // What is hidden is found by attending to its neighbours, which takes longer to learn in longer windows.
         if training.objective == .masked && ["quick", "small"].contains(name) {
             let window = name == "quick" ? 64 : 128
             (training.sequenceLength, training.batchSize) = (window, 32)

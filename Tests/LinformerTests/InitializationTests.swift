@@ -25,6 +25,28 @@ import Testing
         #expect(getEF(inputSize: 600, slots: 80, bias: false, key: RandomKey(seed: 1)).bias == nil)
     }
 
+    /// `turns`: 1 where the token's turn is the slot's, beside a tenth of Xavier's numbers; in the layers' own attention
+    /// only, as what a decoder attends to has no order that the decoder must follow.
+    @Test func tokensAreWrittenInTurns() throws {
+        var configuration = LinformerConfiguration(inputSize: 50, channels: 8, slots: 20)
+        (configuration.heads, configuration.isDecoder) = (2, true)
+        let plain = Linformer(configuration, key: RandomKey(seed: 6)).state
+        configuration.projectionStart = .turns
+        let turns = Linformer(configuration, key: RandomKey(seed: 6)).state
+        var compared = 0
+        for ((key, before), (_, after)) in zip(plain, turns) {
+            let isOwn = key == plain.first { $0.key.hasSuffix("E.weight") }?.key
+            compared += isOwn ? 1 : 0
+            if isOwn {
+                let expected = (0..<20 * 50).map { before.value.values[$0] * 0.1 + ($0 % 50 % 20 == $0 / 50 ? 1 : 0) }
+                #expect(after.value.values == expected, "\(key)")
+            } else if !key.hasSuffix("E.weight") && !key.hasSuffix("F.weight") {
+                #expect(after.value.values == before.value.values, "\(key)")
+            }
+        }
+        #expect(compared == 1)
+    }
+
     /// Uniform within 1/√(d · step), weight and bias.
     @Test func convolutions() throws {
         let projection = getEF(

@@ -35,6 +35,7 @@ import Testing
     ]
     private static let shared: [String: JSONValue] = [
         "activation": .string("gelu"), "checkpoint_level": .string("C0"), "hide_masked_keys": .bool(false),
+        "projection_start": .string("xavier"),
     ]
 
     @Test func defaultsArePeers() throws {
@@ -78,6 +79,7 @@ import Testing
     @Test func everyOptionSurvivesItsJSON() throws {
         let others: [String: JSONValue] = [
             "activation": .string("relu"), "checkpoint_level": .string("C2"), "hide_masked_keys": .bool(true),
+            "projection_start": .string("turns"),
             "return_emb": .bool(true), "decoder_mode": .bool(true), "causal": .string("compatible"),
             "context_size": .integer(13), "context_channels": .integer(14), "ff_intermediate": .null,
         ]
@@ -90,6 +92,7 @@ import Testing
     @Test func everyOptionOfBothSurvivesItsJSON() throws {
         var all: [String: JSONValue] = [
             "activation": .string("relu"), "checkpoint_level": .string("C1"), "hide_masked_keys": .bool(true),
+            "projection_start": .string("turns"),
             "dec_causal": .string("compatible"), "start_token": .integer(4),
         ]
         for prefix in ["enc_", "dec_"] { for (key, value) in Self.changes { all[prefix + key] = value } }
