@@ -23,6 +23,7 @@ let package = Package(
         .library(name: "FLASHTransformers", targets: ["FLASHTransformers"]),
         .library(name: "LocalTransformers", targets: ["LocalTransformers"]),
         .library(name: "Linformers", targets: ["Linformers"]),
+        .library(name: "FastWeightTransformers", targets: ["FastWeightTransformers"]),
         .library(name: "Visualizing", targets: ["Visualizing"]),
         .library(name: "ModelZoo", targets: ["ModelZoo"]),
         .executable(name: "Train", targets: ["Train"]),
@@ -63,8 +64,13 @@ let package = Package(
             name: "Linformers", dependencies: ["NN", "CKernels"], path: "Models/Linformer", exclude: ["README.md"],
             swiftSettings: hotSwift),
         .target(
+            name: "FastWeightTransformers", dependencies: ["NN", "CKernels"], path: "Models/FastWeights",
+            exclude: ["README.md"], swiftSettings: hotSwift),
+        .target(
             name: "ModelZoo",
-            dependencies: ["Trainer", "Visualizing", "FLASHTransformers", "LocalTransformers", "Linformers"]),
+            dependencies: [
+                "Trainer", "Visualizing", "FLASHTransformers", "LocalTransformers", "Linformers", "FastWeightTransformers",
+            ]),
         .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
 
         // MARK: Executables
@@ -94,6 +100,9 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "LinformerTests", dependencies: ["Linformers", "Trainer", "FixtureSupport"],
+            resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "FastWeightsTests", dependencies: ["FastWeightTransformers", "Trainer", "FixtureSupport"],
             resources: [.copy("Fixtures")]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),

@@ -1,4 +1,5 @@
 @_exported import FLASHTransformers
+@_exported import FastWeightTransformers
 @_exported import Linformers
 @_exported import LocalTransformers
 @_exported import NN
@@ -66,7 +67,7 @@ extension TrainingDefaults {
 /// The architectures by id.
 public enum ModelZoo {
     private static let architectures: [any Architecture] = [
-        FLASHArchitecture(), LocalArchitecture(), LinformerArchitecture(),
+        FLASHArchitecture(), LocalArchitecture(), LinformerArchitecture(), FastWeightsArchitecture(),
     ]
 
     public static let identifiers = architectures.map(\.id)

@@ -115,6 +115,24 @@ void az_outer_matrix_vector(long rows, long cols, const float *u, long u_step, c
 void az_outer_vector_matrix(long rows, long cols, const float *u, long u_step, const float *v, float *w, long w_row,
                             const float *x, float *y);
 
+// MARK: Deterministic parameter-free projection (2102.11174, section 5.3). With r = [relu(x), relu(-x)], block j = 1 ... nu
+// of y is r[i] r[i - j] (i - j modulo 2 d); with eps >= 0 then y /= sum(y) + eps. x: [rows, d]; y, dy: [rows, 2 d nu],
+// dense; nu < 2 d; scratch: 2 d + nu floats, twice as many in backward. dx may not be x.
+void az_dpfp_forward(long rows, long d, long nu, float eps, const float *x, long x_row, float *y, float *scratch);
+void az_dpfp_backward(long rows, long d, long nu, float eps, const float *x, long x_row, const float *dy, float *dx,
+                      long dx_row, float *scratch);
+
+// MARK: Rows that are written less what is there already. Row i in turn: e[i] += sum over j < i of n[i, j] u[j];
+// u[i] = beta[i] v[i] - gamma[i] e[i]. e, u: [rows, cols], dense; n: [rows, rows], of which the part below the diagonal
+// is read.
+void az_erasing_substitution_forward(long rows, long cols, const float *n, long n_row, const float *beta,
+                                     long beta_step, const float *gamma, long gamma_step, const float *v, long v_row,
+                                     float *e, float *u);
+// r: du, and afterwards the gradient of beta v - gamma e, from the last row to the first: r[i] += sum over j > i of
+// n[j, i] x[j]; x[i] = -gamma[i] r[i], the gradient of e.
+void az_erasing_substitution_backward(long rows, long cols, const float *n, long n_row, const float *gamma,
+                                      long gamma_step, float *r, float *x);
+
 // MARK: Bias, activation and gate on a panel
 void az_add_bias(long rows, long cols, const float *bias, float *y, long y_row);                     // y[r, :] += bias
 void az_sum_rows(long rows, long cols, const float *x, long x_row, float *y);   // y[:] += sum of rows
