@@ -235,6 +235,22 @@ void az_rotate_pairs(long rows, long d, long rotated, float sign, const float *c
 void az_rotate_halves(long rows, long d, float sign, const float *cosines, const float *sines, const float *x,
                       long x_row, float *y, long y_row);
 
+// MARK: Exponentials in pairs: with h = |x_r|^2 / 2, y_r = scale * [exp(u_r - h), exp(-u_r - h)]. x: [rows, d], u:
+// [rows, m], y: [rows, 2 m].
+void az_exponential_pairs_forward(long rows, long d, long m, float scale, const float *x, const float *u, float *y);
+// dx = (its gradient through h) + beta * dx (with beta 0 it is not read); du is overwritten. Either may be null.
+void az_exponential_pairs_backward(long rows, long d, long m, const float *x, const float *y, const float *dy,
+                                   float beta, float *dx, float *du);
+
+// MARK: What a query reads from each of n writes of the delta rule, S += beta_t k_t^T (v_t - k_t S), t = 0 ... n - 1:
+// q S_n = sum of a_t v_t, where S is 0 at first. From the last write back: a_t = beta_t (p . k_t), p -= a_t k_t.
+// k: [n, d]; beta, a: [n]; p: [d] holds q, and then what is left of it.
+void az_delta_read_forward(long n, long d, const float *k, const float *beta, float *p, float *a);
+// p: what forward left; gets q again, but for rounding. dp: [d] holds the gradient of what is left (0, usually), and
+// then that of q. dk and dbeta are added to.
+void az_delta_read_backward(long n, long d, const float *k, const float *beta, const float *a, const float *da,
+                            float *p, float *dp, float *dk, float *dbeta);
+
 // MARK: Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011). Element i of the stream of `key` depends on
 // (key, first + i) alone, so any part can be recomputed, in any order and on any thread.
 void az_random_uniform(long n, uint64_t key, uint64_t first, float *y);                              // [0, 1), 24 bits
