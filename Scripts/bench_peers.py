@@ -68,7 +68,15 @@ def linformer(length, settings):
                 next_logits=None, vocabulary=256, batch=4, sequence=sequence)
 
 
-PEERS = {"flash": flash, "linformer": linformer, "local": local}
+def fast_weights(length, settings):
+    from fixtures.fast_weights import LanguageModel
+
+    model = LanguageModel(**dict(n_vocab=65) | settings)
+    return Peer("labml-nn", model, loss=lambda tokens, targets: cross_entropy(model(tokens), targets),
+                next_logits=lambda tokens: model(tokens)[:, -1], vocabulary=65, batch=16, sequence=128)
+
+
+PEERS = {"fast-weights": fast_weights, "flash": flash, "linformer": linformer, "local": local}
 
 # MARK: Measuring
 

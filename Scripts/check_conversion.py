@@ -10,6 +10,7 @@ from typing import Callable
 
 import torch
 from fixtures.common import move_off_initial_values, seed
+from fixtures.fast_weights import LanguageModel
 from flash_pytorch import FLASHTransformer
 from linformer_pytorch import LinformerEncDec, LinformerLM
 from linformer_pytorch.linformer_pytorch import LinearAttentionHead
@@ -56,6 +57,15 @@ def target_logits(model, tokens):
 
 
 PEERS = {
+    "fast-weights": Peer(
+        LanguageModel,
+        [("state_dict", "", dict(n_vocab=11, d_model=12, heads=3, d_ff=14, n_layers=2)),
+         ("model", "module.", dict(n_vocab=9, d_model=10, heads=2, d_ff=7, n_layers=3, nu=2, dropout=0.1)),
+         (None, "_orig_mod.", dict(n_vocab=30, d_model=15, heads=5, d_ff=16, n_layers=1, nu=3,
+          gated_feed_forward=True))],
+        {"n_vocab", "d_model", "heads", "d_ff", "n_layers", "gated_feed_forward"},
+        "nu=1 dropout=0.0", dict(n_vocab=9, d_model=10, heads=2, d_ff=7, n_layers=1),
+        tokens=lambda config, shape: torch.randint(0, config["n_vocab"], shape)),
     "flash": Peer(
         FLASHTransformer,
         [("state_dict", "", dict(num_tokens=11, dim=12, depth=2)),
@@ -245,7 +255,8 @@ def bad_input(folder):
         return name
 
     good = save("good.pt", state)
-    refuses('unknown model "flsh"; expected one of flash, linformer, local', good, out, folder=folder, model="flsh")
+    refuses('unknown model "flsh"; expected one of fast-weights, flash, linformer, local', good, out, folder=folder,
+            model="flsh")
     refuses("none.pt: cannot be read: No such file or directory", "none.pt", out, folder=folder)
     refuses("bad/model.pt: expected a destination that ends in .safetensors", good, "bad/model.pt", folder=folder)
     refuses("bad/x.bin: expected a destination that ends in .pt, as the source is a run folder or safetensors", "run",
@@ -362,6 +373,48 @@ def random_projections(folder):
     compare("random projections there", again(tokens), model(tokens))
 
 
+def bad_fast_weights(folder):
+    """What only checkpoints of fast weights can be."""
+    def save(name, state):
+        torch.save(state, folder / name)
+        return name
+
+    out, config = "bad/weights.safetensors", PEERS["fast-weights"].small
+    refuse = lambda message, *arguments: refuses(message, *arguments, folder=folder, model="fast-weights")
+    state = LanguageModel(**config).state_dict()
+    good = save("fast.pt", state)
+    weight = "transformer.layers.0.attn.interpolation_weight.0.linear.weight"
+    refuse(f"lacking.pt: lacks {weight}: a β that is fixed is nothing that labml-nn has", save(
+        "lacking.pt", {key: value for key, value in state.items() if key != weight}), out)
+    refuse('"beta" is 0.5, but the weights have a β that follows from the input; expected "input"', good, out, "--set",
+           "beta=0.5")
+    refuse('--set: "heads" is 5, but the weights of fast.pt have 2', good, out, "--set", "heads=5")
+    refuse("flash.pt: no key begins with \"transformer.layers.\"; expected the state dict of an AutoregressiveModel of"
+           " labml-nn's fast_weights", save("flash.pt", FLASHTransformer(**PEERS["flash"].small).state_dict()), out)
+    if list((folder / "bad").iterdir()):
+        fail(f"a refused conversion has left {list((folder / 'bad').iterdir())}")
+    print("bad checkpoints: one line each, and nothing written")
+
+
+def token_wise(folder):
+    """The peer's other form, whose keys differ: here, and back in the first form."""
+    config = dict(n_vocab=9, d_model=10, heads=2, d_ff=7, n_layers=2, nu=2)
+    model = LanguageModel(**config, is_token_wise=True)
+    move_off_initial_values(model)
+    for name in ("wise", "parallel"):
+        (folder / name).mkdir()
+    torch.save(model.state_dict(), folder / "wise.pt")
+    convert("fast-weights", "wise.pt", "wise/weights.safetensors", "--set", "nu=2", folder=folder)
+    tokens = torch.randint(0, 9, (3, 37))
+    expected = peer_logits(PEERS["fast-weights"], model, tokens)
+    source = ["--model", "fast-weights", "--config", "wise/config.json", "--weights", "wise/weights.safetensors"]
+    compare("the token-wise form here", our_logits(tokens, *source, folder=folder), expected)
+    convert("fast-weights", "wise/weights.safetensors", "parallel/model.pt", folder=folder)
+    again = LanguageModel(**json.loads((folder / "parallel" / "config.json").read_text()))
+    again.load_state_dict(torch.load(folder / "parallel" / "model.pt", weights_only=True))
+    compare("and there in the other form", peer_logits(PEERS["fast-weights"], again, tokens), expected)
+
+
 def main():
     if not (EXECUTABLES / "Evaluate").exists() or not (EXECUTABLES / "Train").exists():
         fail(f"{EXECUTABLES} has no Train and Evaluate; build them with swift build -c release")
@@ -376,6 +429,9 @@ def main():
                 from_here(name, folder)
             for number in range(len(peer.checkpoints)):
                 from_the_peer(name, number, folder)
+            if name == "fast-weights":
+                bad_fast_weights(folder)
+                token_wise(folder)
             if name == "flash":
                 bad_input(folder)
             if name == "linformer":

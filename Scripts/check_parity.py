@@ -21,20 +21,21 @@ import tempfile
 
 try:
     import torch
-    from fixtures import flash, linformer, local
+    from fixtures import fast_weights, flash, linformer, local
     from fixtures.common import cross_entropy
     from safetensors.torch import load_file, save_file
 except ImportError as error:
     sys.exit(f"check_parity.py: {error}; run it with the Python that Scripts/setup-peers prints")
 
 EVALUATE = pathlib.Path(__file__).resolve().parent.parent / ".build" / "release" / "Evaluate"
-PEERS = {"flash": flash.FLASHTransformer, "linformer": linformer.LinformerLM, "local": local.LocalTransformer}
-MODULES = {"flash": flash, "linformer": linformer, "local": local}
-OWN_OPTIONS = {"flash": ["mask_token_shift", "divide_by_valid_count"], "linformer": [],
+PEERS = {"fast-weights": fast_weights.LanguageModel, "flash": flash.FLASHTransformer,
+         "linformer": linformer.LinformerLM, "local": local.LocalTransformer}
+MODULES = {"fast-weights": fast_weights, "flash": flash, "linformer": linformer, "local": local}
+OWN_OPTIONS = {"fast-weights": [], "flash": ["mask_token_shift", "divide_by_valid_count"], "linformer": [],
                "local": ["true_positions", "use_rotary_pos_emb"]}
 # Where the peer is not simply made with its keywords, called with tokens, and given any tokens: Linformer's takes one
-# length only, and is corrected.
-MADE = {"linformer": linformer.made}
+# length only, and is corrected; fast weights have options of their own, with references of their own.
+MADE = {"fast-weights": fast_weights.made, "linformer": linformer.made}
 LOGITS = {"linformer": linformer.logits}
 TOKENS = {"linformer": linformer.draw_tokens}
 
@@ -123,7 +124,19 @@ def linformer_layers(r, is_decoder=False):
     return config
 
 
-DRAW = {"flash": draw_flash, "linformer": draw_linformer, "local": draw_local}
+def draw_fast_weights(r):
+    """A configuration of labml-nn's model, wider than it is used, a batch size and a length; in a third of the cases with
+    options of ours, which loops over tokens in double precision are the reference of."""
+    heads = r.randint(1, 5)
+    config = dict(n_vocab=r.randint(2, 80), d_model=heads * r.randint(1 if heads > 2 else 3, 11), heads=heads,
+                  nu=r.randint(1, 4), d_ff=r.randint(1, 50), n_layers=r.randint(1, 3), dropout=r.choice([0.0, 0.3]),
+                  gated_feed_forward=r.random() < 0.3)
+    if r.random() < 1 / 3:
+        config |= fast_weights.draw_own(r)
+    return config, r.randint(1, 4), r.choice([r.randint(1, 40), r.randint(1, 150), r.randint(150, 400)])
+
+
+DRAW = {"fast-weights": draw_fast_weights, "flash": draw_flash, "linformer": draw_linformer, "local": draw_local}
 
 
 def evaluate(model, folder, *more):
@@ -183,7 +196,7 @@ def random_case(name, seed, folder):
 
 
 def vocabulary(config):
-    return config["num_tokens"] if "num_tokens" in config else config["dec_num_tokens"]
+    return next(config[key] for key in ("num_tokens", "n_vocab", "dec_num_tokens") if key in config)
 
 
 def draw_batch(name, config, batch, length):

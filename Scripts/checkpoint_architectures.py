@@ -3,6 +3,7 @@ configuration follow from each other."""
 import re
 
 from checkpoint_base import Architecture, InputError, shape
+from checkpoint_fast_weights import FAST_WEIGHTS
 from checkpoint_linformer import LINFORMER
 
 
@@ -87,6 +88,7 @@ def local_shapes(c):
 
 
 ARCHITECTURES = {
+    "fast-weights": FAST_WEIGHTS,
     "flash": Architecture(
         "FLASHTransformer of flash-pytorch",
         dict(num_tokens=int, dim=int, depth=int, group_size=256, query_key_dim=128, expansion_factor=2.0, causal=False,

@@ -25,6 +25,7 @@ class Architecture:
     # The same → the peer's keywords, lines to print; an error for what the peer cannot be.
     to_peer: Callable | None = None
     variant: Callable = lambda architecture, state: architecture  # which of several kinds a state dict is of
+    rename: Callable = lambda state: state  # other keys that a state dict may have, as those of `shapes`
 
 
 def shape(state, key, dimensions):

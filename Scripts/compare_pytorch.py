@@ -4,14 +4,14 @@
 usage: Scripts/compare-pytorch MODEL [options]
 
 Sets up the packages (Scripts/setup-peers), builds Bench in release, then runs the two in turn, each in a process of its
-own, with the same number of threads: training on the reference configuration (fastest step of each run after a warm-up)
-and greedy generation after a prompt, which is not counted (flash 512 tokens, local 1024; the reference of linformer is
-bidirectional on both sides and generates nothing). Each run of one is paired with the run of the other beside it, so
+own, with the same number of threads: training on the reference configuration (fastest step of each run after a warm-up;
+fast-weights also in rows of 1024 tokens) and greedy generation after a prompt, which is not counted (fast-weights and flash
+512 tokens, local 1024; the reference of linformer is bidirectional on both sides and generates nothing). Each run of one is paired with the run of the other beside it, so
 that a machine that slows down slows both: the ratio is the median over the pairs, with the smallest and the largest.
 The table says so where other processes were busy meanwhile. --set changes a key of the configuration on both sides,
 such as --set num_residual_streams=1 for local.
-With --lengths also how the zoo's own time per token grows with the sequence (flash and linformer 1024 against 16384 in
-training, local 2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in
+With --lengths also how the zoo's own time per token grows with the sequence (fast-weights, flash and linformer 1024 against
+16384 in training, local 2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in
 generation).
 """
 import argparse
@@ -39,9 +39,11 @@ class Lengths:
     prompt: int | None  # against the peer; None where the reference does not generate
     training: tuple  # short and long
     generation: tuple = (512, 8192)
+    sizes: tuple = ((None, None),)  # of training against the peer: sequence and batch, None for the reference's
 
 
-LENGTHS = {"flash": Lengths(512, (1024, 16384)), "linformer": Lengths(None, (1024, 16384)),
+LENGTHS = {"fast-weights": Lengths(512, (1024, 16384), sizes=((128, 16), (1024, 2))),
+           "flash": Lengths(512, (1024, 16384)), "linformer": Lengths(None, (1024, 16384)),
            "local": Lengths(1024, (2048, 32768))}
 
 
@@ -193,7 +195,9 @@ def compare(runner, python, bench, options):
     """Rows of peer against zoo; every ratio is zoo / peer."""
     peer = lambda mode, *more: [python, os.path.join(SCRIPTS, "bench_peers.py"), mode, options.model,
                                 "--threads", str(options.threads), *changed(options), *more]
-    measures = [("training", "train", TRAINING, ["--steps", str(options.steps)])]
+    measures = [("training", "train", TRAINING, ["--steps", str(options.steps)]) if n is None else
+                (f"training, {batch} × {n}", "train", TRAINING, ["--steps", str(options.steps), *size(n, batch)])
+                for n, batch in LENGTHS[options.model].sizes]
     if prompt := LENGTHS[options.model].prompt:
         after_prompt = ["--prompt-length", str(prompt), "--length", str(LENGTH)]
         measures.append((f"generation after {prompt}", "generate", GENERATION, after_prompt))
@@ -208,8 +212,7 @@ def compare_lengths(runner, bench, options):
     """Rows of the zoo at a short length against itself at a long one; every ratio is long / short."""
     lengths = LENGTHS[options.model]
     # As many tokens in a step of the short sequences as in one of the long: the optimizer's share must not differ.
-    train = lambda n: zoo(bench, "train", options, "--steps", str(options.steps), "--sequence-length", str(n),
-                          "--batch-size", str(lengths.training[1] // n))
+    train = lambda n: zoo(bench, "train", options, "--steps", str(options.steps), *size(n, lengths.training[1] // n))
     generate = lambda n: zoo(bench, "generate", options, "--prompt-length", str(n), "--length", str(LENGTH))
     measures = [("training", train, lengths.training)]
     if lengths.prompt:
@@ -220,6 +223,10 @@ def compare_lengths(runner, bench, options):
         commands = {str(short): command(short), str(long): command(long)}
         result += rows(label, PER_TOKEN, runner.in_turn(label, commands, PER_TOKEN), "long / short")
     return result
+
+
+def size(sequence, batch):
+    return ["--sequence-length", str(sequence), "--batch-size", str(batch)]
 
 
 def changed(options):

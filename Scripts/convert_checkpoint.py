@@ -211,6 +211,7 @@ def write_both(destination, save, config, force):
 def to_safetensors(a, architecture):
     state = read_checkpoint(a.source)
     architecture = architecture.variant(architecture, state)
+    state = architecture.rename(state)
     given = [(a.config, read_configuration(a.config, a.model))] if a.config else []
     config, absent, inferred = configure(architecture, state, given + [("--set", settings(a.set))], a.source)
     config, lines = architecture.from_peer(config, inferred)
@@ -231,6 +232,7 @@ def to_pytorch(a, architecture):
     state, metadata = read_weights(source)
     require_model(metadata.get("model"), a.model, source)
     architecture = architecture.variant(architecture, state)
+    state = architecture.rename(state)
     given = []
     if folder:
         given = [(str(a.source / "config.json"), read_configuration(a.source / "config.json", a.model))]

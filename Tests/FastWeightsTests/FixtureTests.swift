@@ -1,0 +1,97 @@
+import FixtureSupport
+import NN
+import Tensors
+import Testing
+
+@testable import FastWeightTransformers
+
+/// Agreement with labml-nn 0.5.1, both of its forms, and for the options it has not with loops over tokens in double
+/// precision (Scripts/fixtures): outputs, loss and all gradients, every option at least once.
+@Suite struct FixtureTests {
+    @Test(arguments: Fixture.names("fast-weights-lm-") + Fixture.names("fast-weights-variant-"))
+    func languageModel(_ name: String) throws {
+        let fixture = try Fixture(name)
+        let model = FastWeightsLM(try configuration(fixture), key: RandomKey(seed: 1))
+        let tokens = try fixture.file.tokens("tokens")
+        try expectModel(fixture, model, inputs: []) { _ in model(tokens) }
+        let loss = model.loss(tokens, try fixture.file.tokens("targets"))
+        try expectClose(loss, fixture.tensor("loss"), 5e-6, "\(name): the model's own loss")
+    }
+
+    @Test(arguments: Fixture.names("fast-weights-stack-"))
+    func stack(_ name: String) throws {
+        let fixture = try Fixture(name)
+        let model = FastWeightsTransformer(try configuration(fixture), key: RandomKey(seed: 1))
+        try expectModel(fixture, model, inputs: ["x"]) { model($0[0]).output }
+    }
+
+    @Test(arguments: Fixture.names("fast-weights-layer-"))
+    func layer(_ name: String) throws {
+        let fixture = try Fixture(name)
+        let layer = FastWeightsTransformerLayer(try configuration(fixture), key: RandomKey(seed: 1))
+        try expectModel(fixture, layer, inputs: ["x"]) { layer($0[0]).output }
+    }
+
+    @Test(arguments: Fixture.names("fast-weights-attention-"))
+    func attention(_ name: String) throws {
+        let fixture = try Fixture(name)
+        let layer = FastWeightsAttention(try configuration(fixture), key: RandomKey(seed: 1))
+        try expectModel(fixture, layer, inputs: ["x"]) { layer($0[0]).output }
+    }
+
+    /// The token-wise form, which is given a state and leaves one: at once, and in two parts.
+    @Test(arguments: Fixture.names("fast-weights-steps-"))
+    func tokenWise(_ name: String) throws {
+        let fixture = try Fixture(name)
+        let layer = FastWeightsAttention(try configuration(fixture), key: RandomKey(seed: 1))
+        try layer.load(fixture.file, prefix: "weights/")
+        let (x, state) = (try fixture.tensor("x").requiringGradient(), try fixture.tensor("state").requiringGradient())
+        let n = x.shape[1]
+        for cut in Set([0, 1, n / 2, n - 1]).sorted() {
+            let first = layer(x.sliced(1, from: 0, to: cut), state: FastWeights(memory: state))
+            let second = layer(x.sliced(1, from: cut), state: first.state)
+            let output = concatenate([first.output, second.output], axis: 1)
+            let memory = try #require(second.state).memory
+            try expectClose(output, fixture.tensor("output"), 5e-6, "\(name), cut at \(cut): output")
+            try expectClose(memory, fixture.tensor("final_state"), 5e-6, "\(name), cut at \(cut): state")
+            let loss = try (output * fixture.tensor("probe")).sum() + (memory * fixture.tensor("state_probe")).sum()
+            try fixture.expectGradients(gradients(of: loss), layer, inputs: ["x": x, "state": state])
+        }
+    }
+
+    @Test(arguments: Fixture.names("fast-weights-dpfp-"))
+    func dpfp(_ name: String) throws {
+        let fixture = try Fixture(name)
+        var reader = try ConfigurationReader(fixture.configuration, file: name)
+        let map = DPFP(nu: try reader.int("nu"), epsilon: Float(try reader.double("eps")))
+        try expectModel(fixture, Nothing(), inputs: ["x"]) { map($0[0]) }
+    }
+
+    private struct Nothing: Module {
+        func collect(into state: inout StateCollector) {}
+    }
+
+    private func configuration(_ fixture: Fixture) throws -> FastWeightsConfiguration {
+        try FastWeightsConfiguration(fixture.configuration, file: fixture.name)
+    }
+
+    /// Loads the weights, then compares output, loss and gradients, those of the inputs included.
+    private func expectModel(
+        _ fixture: Fixture, _ module: any Module, inputs: [String], _ forward: ([Tensor]) -> Tensor
+    ) throws {
+        try module.load(fixture.file, prefix: "weights/")
+        let leaves = try inputs.map { try fixture.tensor($0).requiringGradient() }
+        let output = forward(leaves)
+        #expect(output.shape == (try fixture.tensor("output").shape))
+        try expectClose(output, fixture.tensor("output"), 5e-6, "\(fixture.name): output")
+        let loss: Tensor
+        if let probe = try fixture.optional("probe") {
+            loss = (output * probe).sum()  // of terms that cancel: not compared
+        } else {
+            loss = crossEntropy(output, try fixture.file.tokens("targets"))
+            try expectClose(loss, fixture.tensor("loss"), 5e-6, "\(fixture.name): loss")
+        }
+        let leavesByName = Dictionary(uniqueKeysWithValues: zip(inputs, leaves))
+        try fixture.expectGradients(gradients(of: loss), module, inputs: leavesByName)
+    }
+}
