@@ -181,8 +181,11 @@ public struct FastWeightsAttention: Module {
     }
 
     public func collect(into state: inout StateCollector) {
-        let names = ["query.linear.weight", "key.linear.weight", "value.linear.weight", "interpolation_weight.0.linear.weight"]
-        for (name, part) in zip(names, projections.parts) { state.add(name, part) }
+        let names = ["query", "key", "value", "interpolation_weight.0"].map { $0 + ".linear.weight" }
+        for (name, part) in zip(names, projections.parts) {
+            // labml-nn's token-wise form has another name for the last.
+            state.add(name, part, alias: name == names[3] ? "gate.0.linear.weight" : nil)
+        }
         if let directions { state.add("phi.projection", directions) }
         state.add("output", output)
     }

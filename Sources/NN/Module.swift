@@ -12,11 +12,17 @@ public protocol Module: Sendable {
 /// Gathers the parameters of a module under dotted names.
 public struct StateCollector {
     public private(set) var entries: [(key: String, parameter: Parameter)] = []
+    /// Other names by which files may have a key's parameter.
+    public private(set) var aliases: [String: String] = [:]
     private var prefix = ""
 
     public init() {}
 
-    public mutating func add(_ name: String, _ parameter: Parameter) { entries.append((prefix + name, parameter)) }
+    /// - Parameter alias: another name, by which the parameter is read where a file has it not by the first.
+    public mutating func add(_ name: String, _ parameter: Parameter, alias: String? = nil) {
+        entries.append((prefix + name, parameter))
+        aliases[prefix + name] = alias.map { prefix + $0 }
+    }
 
     public mutating func add(_ name: String, _ module: any Module) {
         let outer = prefix

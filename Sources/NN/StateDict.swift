@@ -25,12 +25,11 @@ extension Module {
     /// - Parameter prefix: what stands before the keys of this module; the file's other tensors are then left alone.
     public func load(_ file: SafetensorsFile, prefix: String = "") throws {
         var misfits = Misfits()
-        let state = state
-        let keys = Set(state.map { prefix + $0.key })
+        let state = entries(in: file, prefix)
+        let keys = Set(state.map(\.key))
         misfits.unused = file.names.filter { $0.hasPrefix(prefix) && !keys.contains($0) }
         var firstKeys: [ObjectIdentifier: String] = [:]
-        for (name, parameter) in state {
-            let key = prefix + name
+        for (key, parameter) in state {
             guard let entry = file.entries[key] else {
                 misfits.missing.append(key)
                 continue
@@ -50,8 +49,20 @@ extension Module {
             if try file.bits(key) != file.bits(first) { misfits.unequal.append("\(first) and \(key)") }
         }
         if let problems = misfits.description { throw InputError("\(file.path): does not fit the model: \(problems)") }
-        for (name, parameter) in state where parameter.kind != .computed {
-            try file.copyFloats(of: prefix + name, into: parameter.value.mutablePointer)
+        for (key, parameter) in state where parameter.kind != .computed {
+            try file.copyFloats(of: key, into: parameter.value.mutablePointer)
+        }
+    }
+
+    /// Every parameter and buffer with the key that the file has it by.
+    private func entries(in file: SafetensorsFile, _ prefix: String) -> [(key: String, parameter: Parameter)] {
+        var collector = StateCollector()
+        collect(into: &collector)
+        return collector.entries.map { key, parameter in
+            if file.entries[prefix + key] == nil, let alias = collector.aliases[key], file.entries[prefix + alias] != nil {
+                return (prefix + alias, parameter)
+            }
+            return (prefix + key, parameter)
         }
     }
 }

@@ -1,0 +1,175 @@
+import FixtureSupport
+import NN
+import Tensors
+import Testing
+
+@testable import FastWeightTransformers
+
+/// Sizes and variants of the memory.
+struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
+    var b = 2, n: Int, h = 2, d = 3, dv = 5
+    var chunk = 32, segment = 4
+    var rule = UpdateRule.delta
+    var hasErase = false, hasState = false, readsState = false
+    var nu = 0
+
+    var testDescription: String {
+        "b \(b) n \(n) h \(h) d \(d) dv \(dv) \(rule) nu \(nu) chunks \(chunk) × \(segment)"
+            + "\(hasErase ? " erase" : "")\(hasState ? " state" : "")\(readsState ? " reads state" : "")"
+    }
+
+    var features: RowFeatures { nu == 0 ? .identity : .dpfp(nu: nu, epsilon: 1e-6) }
+
+    /// q, k, v, beta, and where there are any erase and state.
+    func inputs() -> [Tensor] {
+        func random(_ shape: [Int], _ seed: UInt64) -> Tensor { .normal(shape, key: RandomKey(seed: seed)) }
+        // Keys about as long as 1: longer ones would be erased more than once over, and the memory would grow.
+        let scale = nu == 0 ? 0.7 / Float(d).squareRoot() : 1
+        var inputs = [random([b, n, h, d], 1), random([b, n, h, d], 2) * scale, random([b, n, h, dv], 3)]
+        inputs.append(sigmoid(random([b, n, h], 4)))
+        if hasErase { inputs.append(sigmoid(random([b, n, h], 5))) }
+        if hasState { inputs.append(random([b, h, features.width(d), dv], 6)) }
+        return inputs
+    }
+
+    private func parts(_ x: [Tensor]) -> (erase: Tensor?, state: Tensor?) {
+        (hasErase ? x[4] : nil, hasState ? x[x.count - 1] : nil)
+    }
+
+    func run(_ x: [Tensor]) -> (output: Tensor, state: Tensor) {
+        let (erase, state) = parts(x)
+        return deltaRule(
+            x[0], x[1], x[2], beta: x[3], erase: erase, rule: rule, features: features, state: state, chunk: chunk,
+            segment: segment)
+    }
+
+    /// Token by token, of the tensors' primitives: equations 24 and 25 of 2102.11174 as they stand there.
+    func loop(_ x: [Tensor]) -> (output: Tensor, state: Tensor) {
+        let (erase, initial) = parts(x)
+        func map(_ x: Tensor) -> Tensor { nu == 0 ? x : DPFP(nu: nu)(x) }
+        let (q, k) = (map(x[0]), map(x[1]))
+        var state = initial ?? .zeros([b, h, q.shape[3], dv])
+        var outputs: [Tensor] = []
+        for t in 0..<n {
+            func column(_ x: Tensor) -> Tensor { x.at(1, t).unsqueezed(-1) }
+            let (key, share) = (column(k), column(x[3]))
+            let there = (key * state).sum(axes: [2])
+            var written = share * x[2].at(1, t)
+            if rule == .delta { written = written - column(erase ?? x[3]) * there }
+            state = state + key * written.unsqueezed(2)
+            outputs.append((column(q) * state).sum(axes: [2]))
+        }
+        return (n == 0 ? .zeros([b, 0, h, dv]) : stack(outputs, axis: 1), state)
+    }
+}
+
+@Suite struct DeltaRuleTests {
+    typealias Case = DeltaRuleCase
+
+    static let cases: [Case] = {
+        var all: [Case] = []
+        for n in [1, 2, 31, 32, 33, 75, 150] {
+            all.append(Case(n: n))
+            all.append(Case(n: n, hasErase: true, hasState: true, readsState: true))
+            all.append(Case(n: n, rule: .sum, hasState: n % 2 == 0, readsState: n % 3 == 0))
+            all.append(Case(b: 1, n: n, h: 3, d: 4, dv: 1, hasState: true, nu: 2))
+        }
+        // Chunks and segments of any size, the last ones not full.
+        for (chunk, segment) in [(1, 1), (1, 5), (3, 2), (7, 1), (16, 3), (64, 4)] {
+            all.append(Case(n: 50, chunk: chunk, segment: segment, hasState: true, readsState: true))
+            all.append(Case(b: 1, n: 40, chunk: chunk, segment: segment, rule: .sum, nu: 1))
+            all.append(Case(n: 33, chunk: chunk, segment: segment, hasErase: true))
+        }
+        all.append(Case(b: 1, n: 5, h: 1, d: 1, dv: 1, hasState: true, readsState: true))
+        all.append(Case(b: 3, n: 130, h: 1, d: 5, dv: 4, hasState: true, nu: 3))
+        return all
+    }()
+
+    /// Output, state and all gradients: through the output alone, and through the state as well.
+    @Test(arguments: cases) func equalsTheLoop(_ test: Case) throws {
+        let inputs = test.inputs()
+        let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
+        let (got, expected) = (test.run(leaves), test.loop(references))
+        // Sums of up to 150 products of numbers about 1, of which each is the result of those before.
+        expectClose(got.output, expected.output, 1e-5, "output")
+        expectClose(got.state, expected.state, 1e-5, "state")
+        let seeds = [got.output, got.state].enumerated().map {
+            Tensor.normal($1.shape, key: RandomKey(seed: 9 + UInt64($0)))
+        }
+        func loss(_ result: (output: Tensor, state: Tensor)) -> Tensor {
+            let sum = (result.output * seeds[0]).sum()
+            return test.readsState ? sum + (result.state * seeds[1]).sum() : sum
+        }
+        let (gradients, others) = (gradients(of: loss(got)), gradients(of: loss(expected)))
+        let largest = references.compactMap { others[$0]?.values.map(abs).max() }.max() ?? 0
+        for (index, name) in (["q", "k", "v", "beta"] + (test.hasErase ? ["erase"] : []) + ["state"]).enumerated()
+        where index < leaves.count {
+            expectClose(
+                try #require(gradients[leaves[index]]), try #require(others[references[index]]), 2e-5,
+                floor: 1e-6 * largest, "gradient of \(name)")
+        }
+    }
+
+    /// The gradient of a loss that reads the last state alone.
+    @Test func theStateAloneHasGradients() throws {
+        let test = Case(n: 40, hasState: true)
+        let inputs = test.inputs()
+        let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
+        let gradients = gradients(of: (test.run(leaves).state * 0.5).sum())
+        let others = Tensors.gradients(of: (test.loop(references).state * 0.5).sum())
+        for (leaf, reference) in zip(leaves.dropFirst(), references.dropFirst()) {
+            expectClose(try #require(gradients[leaf]), try #require(others[reference]), 2e-5, "state alone")
+        }
+        #expect(try #require(gradients[leaves[0]]).values.allSatisfy { $0 == 0 })
+    }
+
+    /// Views, expanded ones too, are read in place, and gradients may be expanded.
+    @Test func viewsAreInputsLikeOthers() throws {
+        let test = Case(n: 70, h: 3, d: 4, dv: 4)
+        let inputs = test.inputs()
+        let packed = stack(Array(inputs[..<3]), axis: 2).requiringGradient()  // [b, n, 3, h, d]
+        let beta = Tensor([0.5]).requiringGradient()
+        let views = (0..<3).map { packed.at(2, $0) } + [beta.expanded(to: [2, 70, 3])]
+        let dense = inputs[..<3].map { $0.requiringGradient() } + [Tensor(repeating: 0.5, shape: [2, 70, 3])
+            .requiringGradient()]
+        let seed = Tensor.normal([1, 1, 1, 4], key: RandomKey(seed: 9)).expanded(to: inputs[2].shape)
+        let (output, expected) = (test.run(views).output, test.run(dense).output)
+        #expect(output.values == expected.values)
+        let (got, others) = (gradients(of: output, seed: seed), gradients(of: expected, seed: seed.contiguous()))
+        let parts = try (0..<3).map { try #require(others[dense[$0]]) }
+        #expect(try #require(got[packed]).values == stack(parts, axis: 2).values)
+        let sum = try #require(others[dense[3]]).sum()
+        expectClose(try #require(got[beta]).reshaped([]), sum, 1e-5, "beta")
+    }
+
+    /// A sequence in parts, the state handed on, is the sequence: values and gradients.
+    @Test(arguments: [1, 20, 32, 69]) func splitsAnywhere(_ cut: Int) throws {
+        let test = Case(n: 70, hasState: true, nu: 2)
+        let inputs = test.inputs()
+        let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
+        func part(_ range: Range<Int>, _ state: Tensor) -> (output: Tensor, state: Tensor) {
+            let x = leaves[..<4].map { $0.sliced(1, from: range.lowerBound, to: range.upperBound) }
+            return deltaRule(x[0], x[1], x[2], beta: x[3], features: test.features, state: state)
+        }
+        let first = part(0..<cut, leaves[4])
+        let second = part(cut..<70, first.state)
+        let output = concatenate([first.output, second.output], axis: 1)
+        let whole = test.run(references)
+        expectClose(output, whole.output, 1e-5, "output")
+        expectClose(second.state, whole.state, 1e-5, "state")
+        let seed = Tensor.normal(output.shape, key: RandomKey(seed: 9))
+        let (got, expected) = (gradients(of: output, seed: seed), gradients(of: whole.output, seed: seed))
+        for (leaf, reference) in zip(leaves, references) {
+            expectClose(try #require(got[leaf]), try #require(expected[reference]), 2e-5, "gradient")
+        }
+    }
+
+    @Test func nothingIsNothing() {
+        for state in [nil, Tensor.normal([2, 2, 3, 5], key: RandomKey(seed: 1))] {
+            let empty = Case(n: 0).inputs()
+            let (output, after) = deltaRule(empty[0], empty[1], empty[2], beta: empty[3], state: state)
+            #expect(output.shape == [2, 0, 2, 5])
+            #expect(after.values == (state ?? .zeros([2, 2, 3, 5])).values)
+        }
+    }
+}

@@ -1,0 +1,47 @@
+import FastWeightTransformers
+import NN
+import Tensors
+import Testing
+
+/// In a process of its own: the memory of tensors is everybody's.
+@Suite struct MemoryTests {
+    /// The most floats a token that are held at once by a pass, beyond what is there before.
+    private static func peak(_ n: Int, segment: Int, features: RowFeatures = .identity, gradients: Bool) -> Double {
+        let (h, d, dv) = (2, 16, 16)
+        func random(_ width: Int, _ seed: UInt64) -> Tensor {
+            Tensor.normal([1, n, h, width], key: RandomKey(seed: seed)).requiringGradient()
+        }
+        let (q, k, v) = (random(d, 1), random(d, 2), random(dv, 3))
+        let beta = Tensor(repeating: 0.5, shape: [1, n, h])
+        let before = MemoryPool.shared.statistics.current
+        MemoryPool.shared.resetPeak()
+        func run() -> Tensor { deltaRule(q, k, v, beta: beta, features: features, segment: segment).output }
+        if gradients {
+            _ = Tensors.gradients(of: run().sum())
+        } else {
+            withoutGradients { _ = run() }
+        }
+        return Double(MemoryPool.shared.statistics.peak - before) / Double(4 * n)
+    }
+
+    /// Without gradients there is the output, 32 floats a token; with them four gradients of as many, the shares' and a
+    /// state once a segment. The features, 4 times the keys, are in no pass; a state for each token would be 2048 floats.
+    @Test func nothingByTokenAndFeatureIsStored() async {
+        await #expect(processExitsWith: .success) {
+            let map = RowFeatures.dpfp(nu: 2, epsilon: 1e-6)
+            let without = MemoryTests.peak(16384, segment: 4, features: map, gradients: false)
+            require(without < 38, "\(without) floats a token without gradients")
+            let with = MemoryTests.peak(16384, segment: 4, features: map, gradients: true)
+            require(with < 5 * 32 + 2048 / 128 + 12, "\(with) floats a token with gradients")
+        }
+    }
+
+    /// What segments save: states of 512 floats once in 128 tokens instead of 32.
+    @Test func segmentsSaveStates() async {
+        await #expect(processExitsWith: .success) {
+            let every = MemoryTests.peak(16384, segment: 1, gradients: true)
+            let fourth = MemoryTests.peak(16384, segment: 4, gradients: true)
+            require(abs(every - fourth - (512.0 / 32 - 512.0 / 128)) < 2, "\(every) and \(fourth) floats a token")
+        }
+    }
+}

@@ -1,0 +1,115 @@
+import Foundation
+import NN
+import Tensors
+import Testing
+
+@testable import FastWeightTransformers
+
+@Suite struct PropertyTests {
+    private func changed(_ tokens: TokenTensor, at t: Int) -> TokenTensor {
+        var values = tokens.values
+        values[t] = (values[t] + 1) % Int32(vocabulary)
+        return TokenTensor(values, shape: tokens.shape)
+    }
+
+    /// Exactly nothing of the future: not a bit.
+    @Test(arguments: Variant.some) func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
+        let model = makeModel(variant)
+        let tokens = randomTokens([1, 40])
+        let before = model(tokens)
+        for t in [0, 1, 31, 32, 39] {
+            let after = model(changed(tokens, at: t))
+            #expect(after.sliced(1, to: t).values == before.sliced(1, to: t).values, "token \(t)")
+            #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)")
+        }
+    }
+
+    /// The last token sees the first one.
+    @Test(arguments: Variant.some) func earlierTokensAreRemembered(_ variant: Variant) {
+        let model = makeModel(variant)
+        let tokens = randomTokens([1, 40])
+        #expect(model(changed(tokens, at: 0)).at(1, 39).values != model(tokens).at(1, 39).values)
+    }
+
+    /// The same seed, the same bits; another one, others.
+    @Test(arguments: Variant.some) func seedsDecide(_ variant: Variant) throws {
+        let tokens = randomTokens([2, 40])
+        func step(_ seed: UInt64) throws -> [Float] {
+            let model = makeModel(variant, seed: seed) { $0.dropout = 0.2 }
+            let gradients = gradients(
+                of: model.loss(tokens, randomTokens([2, 40], seed: 5), mode: .training(RandomKey(seed: seed))))
+            return model.trainable.flatMap { gradients[$0.parameter]?.values ?? [] }
+        }
+        #expect(try step(1) == step(1))
+        #expect(try step(1) != step(2))
+    }
+
+    /// Layers begin each for itself, or with identical_layers as labml-nn's copies of one.
+    @Test func layersBeginOnTheirOwn() {
+        func weights(_ isIdentical: Bool) -> [[Float]] {
+            makeModel { $0.startsIdentical = isIdentical }.transformer.layers.map { layer in
+                layer.state.flatMap(\.parameter.value.values)
+            }
+        }
+        let (own, copied) = (weights(false), weights(true))
+        #expect(own[0] != own[1] && copied[0] == copied[1] && own[0] == copied[0])
+    }
+
+    /// pre_norm uses the norm that is otherwise without effect.
+    @Test(arguments: [false, true]) func theFirstNormWorksWhereItIsWanted(_ isWanted: Bool) {
+        let model = makeModel(Variant(preNorm: isWanted))
+        let tokens = randomTokens([1, 9])
+        let before = model(tokens).values
+        let gradients = gradients(of: model.loss(tokens, randomTokens([1, 9], seed: 4)))
+        for layer in model.transformer.layers {
+            #expect((gradients[layer.attentionNorm.weight] != nil) == isWanted)
+            let bias = layer.attentionNorm.bias
+            bias.assign(bias.value + 0.5)
+        }
+        #expect((model(tokens).values != before) == isWanted)
+    }
+
+    /// Directions of FAVOR+ are drawn again for each step where that is wanted, and never for inference.
+    @Test func directionsAreDrawnAgain() {
+        let tokens = randomTokens([1, 9])
+        for isWanted in [false, true] {
+            let model = makeModel(Variant(map: .favor)) { $0.redrawsFavor = isWanted }
+            func logits(_ seed: UInt64) -> [Float] { model(tokens, mode: .training(RandomKey(seed: seed))).values }
+            #expect((logits(1) != logits(2)) == isWanted && logits(1) == logits(1))
+            #expect((model(tokens).values == logits(1)) == !isWanted)
+        }
+    }
+
+    /// The share of zeros in what dropout is applied to: heads' outputs, the branch's output, inside the feed-forward and
+    /// after it. Each place draws for itself, each layer as well.
+    @Test func dropoutIsEverywhere() {
+        let x = Tensor.ones([1, 8, 12])
+        let layer = FastWeightsTransformerLayer(makeConfiguration { $0.dropout = 0.5 }, key: RandomKey(seed: 1))
+        let mode = ForwardMode.training(RandomKey(seed: 2))
+        let branch = layer.attention.finish(x, residual: nil, mode)
+        #expect(abs(branch.values.count { $0 == 0 } - 48) < 25)  // of 96, five deviations
+        // With the outer dropout's zeros aside, dropped inputs of the projection leave unequal rows.
+        let kept = (0..<8).map { branch.at(0, 0).at(0, $0).values.map { $0 == 0 ? 0 : $0 } }
+        #expect(Set(kept.map { $0.filter { $0 != 0 } }).count > 1)
+        let fed = layer.feed(x, mode) - x
+        #expect(abs(fed.values.count { $0 == 0 } - 48) < 25)
+        let stack = FastWeightsTransformer(
+            makeConfiguration { ($0.dropout, $0.startsIdentical) = (0.5, true) }, key: RandomKey(seed: 1))
+        let (first, second) = (stack.layers[0](x, mode: mode.child(0)).output, stack.layers[1](x, mode: mode.child(1)))
+        #expect(first.values != second.output.values)
+        #expect(stack.run(x, nil, mode).output.values == stack.layers[1](first, mode: mode.child(1)).output.values)
+    }
+
+    /// A run saved and loaded again has the same bits.
+    @Test(arguments: Variant.some) func savesAndLoads(_ variant: Variant) throws {
+        let path = NSTemporaryDirectory() + "fast-weights-\(variant.testDescription.hashValue).safetensors"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let model = makeModel(variant)
+        try model.save(to: path)
+        let other = makeModel(variant, seed: 8)
+        let tokens = randomTokens([1, 20])
+        #expect(other(tokens).values != model(tokens).values)
+        try other.load(from: path)
+        #expect(other(tokens).values == model(tokens).values)
+    }
+}

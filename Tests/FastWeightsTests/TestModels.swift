@@ -1,0 +1,75 @@
+import FixtureSupport
+import NN
+import Tensors
+import Testing
+
+@testable import FastWeightTransformers
+
+let vocabulary = 11
+
+/// What a test's model differs in.
+struct Variant: CustomTestStringConvertible, Sendable {
+    var map = FeatureMap.dpfp
+    var rule = UpdateRule.delta
+    var nu = 1
+    var beta: Double?
+    var normalizesSums = true
+    var normalizesAttention = false
+    var positions = false
+    var preNorm = false
+    var gated = false
+    var heads = 2
+
+    var testDescription: String {
+        let flags = [
+            (!normalizesSums, "sums as they are"), (normalizesAttention, "attention normalised"), (positions, "positions"),
+            (preNorm, "pre-norm"), (gated, "gated"),
+        ]
+        return "\(map) \(rule) nu \(nu) beta \(beta.map { "\($0)" } ?? "input") \(heads) heads "
+            + flags.filter(\.0).map(\.1).joined(separator: ", ")
+    }
+
+    /// Every value of every option at least twice, beside different others.
+    static let some = [
+        Variant(), Variant(nu: 3, preNorm: true, gated: true, heads: 3), Variant(beta: 0.6, positions: true),
+        Variant(rule: .sum, normalizesAttention: true, preNorm: true),
+        Variant(normalizesSums: false, normalizesAttention: true, heads: 1), Variant(map: .elu, gated: true),
+        Variant(map: .elu, rule: .sum, beta: 1, normalizesSums: false, normalizesAttention: true),
+        Variant(map: .favor, positions: true), Variant(map: .favor, rule: .sum, nu: 2, normalizesAttention: true),
+        Variant(map: .softmax, gated: true), Variant(map: .softmax, positions: true, preNorm: true, heads: 3),
+    ]
+    static let remembering = some.filter { $0.map != .softmax }
+}
+
+func makeConfiguration(
+    _ variant: Variant = Variant(), change: (inout FastWeightsConfiguration) -> Void = { _ in }
+) -> FastWeightsConfiguration {
+    var configuration = FastWeightsConfiguration(tokens: vocabulary, width: 12)
+    (configuration.layers, configuration.feedForwardDimension, configuration.favorFeatures) = (2, 10, 7)
+    (configuration.featureMap, configuration.rule, configuration.nu) = (variant.map, variant.rule, variant.nu)
+    (configuration.beta, configuration.heads) = (variant.beta, variant.heads)
+    configuration.normalizesSums = variant.normalizesSums
+    configuration.normalizesAttention = variant.normalizesAttention
+    (configuration.usesPositions, configuration.normsAttention) = (variant.positions, variant.preNorm)
+    configuration.gatesFeedForward = variant.gated
+    change(&configuration)
+    return configuration
+}
+
+func makeModel(
+    _ variant: Variant = Variant(), seed: UInt64 = 3, change: (inout FastWeightsConfiguration) -> Void = { _ in }
+) -> FastWeightsLM {
+    FastWeightsLM(makeConfiguration(variant, change: change), key: RandomKey(seed: seed))
+}
+
+/// Tokens of the small vocabulary.
+func randomTokens(_ shape: [Int], seed: UInt64 = 2) -> TokenTensor {
+    let values = Tensor.uniform(shape, low: 0, high: Float(vocabulary), key: RandomKey(seed: seed)).values
+    return TokenTensor(values.map { min(Int32($0), Int32(vocabulary - 1)) }, shape: shape)
+}
+
+/// Rounding of some hundred terms in another order, of logits of about 1.
+func expectSame(_ got: Tensor, _ expected: Tensor, _ what: String, sourceLocation: SourceLocation = #_sourceLocation) {
+    let (difference, largest) = Fixture.difference(got, expected)
+    #expect(difference <= 2e-5 * max(largest, 1), "\(what): off by \(difference)", sourceLocation: sourceLocation)
+}
