@@ -31,6 +31,7 @@ let package = Package(
         .executable(name: "Evaluate", targets: ["Evaluate"]),
         .executable(name: "Report", targets: ["Report"]),
         .executable(name: "Visualize", targets: ["Visualize"]),
+        .executable(name: "Retrieval", targets: ["Retrieval"]),
         .executable(name: "Bench", targets: ["Bench"]),
     ],
     dependencies: [
@@ -69,8 +70,12 @@ let package = Package(
         .target(
             name: "ModelZoo",
             dependencies: [
-                "Trainer", "Visualizing", "FLASHTransformers", "LocalTransformers", "Linformers", "FastWeightTransformers",
+                "Trainer", "Visualizing", "FLASHTransformers", "LocalTransformers", "Linformers",
+                "FastWeightTransformers",
             ]),
+        .target(
+            name: "RetrievalTasks", dependencies: ["FastWeightTransformers", "Trainer", "Plotting", "CKernels"],
+            swiftSettings: hotSwift),
         .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
 
         // MARK: Executables
@@ -80,6 +85,7 @@ let package = Package(
         .executableTarget(name: "Evaluate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Report", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Visualize", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
+        .executableTarget(name: "Retrieval", dependencies: ["RetrievalTasks", "CommandSupport", argumentParser]),
         .executableTarget(name: "Bench", dependencies: ["Benchmarking", "CommandSupport", argumentParser]),
 
         // MARK: Tests
@@ -104,6 +110,7 @@ let package = Package(
         .testTarget(
             name: "FastWeightsTests", dependencies: ["FastWeightTransformers", "Trainer", "FixtureSupport"],
             resources: [.copy("Fixtures")]),
+        .testTarget(name: "RetrievalTests", dependencies: ["RetrievalTasks", "FastWeightTransformers", "Trainer"]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),
     ],

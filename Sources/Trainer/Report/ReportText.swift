@@ -4,14 +4,14 @@ import Plotting
 
 // How reports write numbers, durations, keys and commands.
 
-enum ReportText {
+package enum ReportText {
     /// 1.5321 bits; a dash for what is missing.
     static func bits(_ value: Double?) -> String { value.map { Numbers.text($0, decimals: 4) } ?? "–" }
 
     static func percent(_ share: Double) -> String { Numbers.text(share * 100, decimals: 1) + "%" }
 
     /// 0.8 s, 45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h.
-    static func duration(_ seconds: Double) -> String {
+    package static func duration(_ seconds: Double) -> String {
         guard seconds.isFinite, seconds < 1e12 else { return "–" }
         if seconds < 9.95 { return Numbers.text(seconds, decimals: 1) + " s" }
         let whole = Int(seconds.rounded())

@@ -3,13 +3,13 @@ import Tensors
 
 /// The right to train in a folder, of which there is one: an flock(2) on its file `.lock`, which also holds the number of
 /// the process. It goes with the object, or with the process however that ends; the file stays.
-final class RunLock: Sendable {
+package final class RunLock: Sendable {
     private let descriptor: Int32
 
     static func path(in folder: String) -> String { folder + "/.lock" }
 
     /// - Throws: `TrainingFault` when somebody else has it, `InputError` when the file cannot be written.
-    init(folder: String) throws {
+    package init(folder: String) throws {
         let path = Self.path(in: folder)
         // Closed on exec, or a child would keep the lock.
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)

@@ -1,0 +1,96 @@
+import FastWeightTransformers
+import Foundation
+import NN
+import Tensors
+import Trainer
+
+/// `Retrieval`: the options as they are given, lists with commas.
+public struct RetrievalCommand: Sendable {
+    public var setting = "2"
+    /// Values of S.
+    public var pairs = "20,60,100"
+    public var maps = "elu,dpfp1,dpfp2"
+    public var rules = "sum,delta"
+    public var options = RetrievalOptions()
+    public var minutes: Double?
+    public var threads: Int?
+    public var out = "retrieval"
+
+    public init() {}
+
+    /// What the options ask for, the smallest tasks first.
+    /// - Throws: `InputError` that names the option and what was expected.
+    public var cells: [RetrievalCell] {
+        get throws {
+            let settings = try Self.list("--setting", setting) { text in
+                guard let setting = Int(text).flatMap(RetrievalSetting.init) else {
+                    throw InputError("--setting: expected 1 or 2, found \(JSONValue.quoted(text))")
+                }
+                return setting
+            }
+            let sizes = try Self.list("--pairs", pairs) { text in
+                guard let size = Int(text), (1...Self.mostPairs).contains(size) else {
+                    throw InputError(
+                        "--pairs: expected whole numbers from 1 to \(Self.mostPairs), found \(JSONValue.quoted(text))")
+                }
+                return size
+            }
+            let rules = try Self.list("--rules", rules) { text in
+                guard let rule = UpdateRule(rawValue: text) else {
+                    throw InputError("--rules: expected sum or delta, found \(JSONValue.quoted(text))")
+                }
+                return rule
+            }
+            let memories = try RetrievalMemory.all(Self.list("--maps", maps) { try RetrievalMap($0) }, rules)
+            return settings.flatMap { setting in
+                sizes.sorted().flatMap { keys in
+                    memories.map { RetrievalCell(RetrievalTask(setting, keys: keys), $0) }
+                }
+            }
+        }
+    }
+
+    /// S² numbers make a table of the embeddings; with more it would not fit into the memory of most machines.
+    private static let mostPairs = 10_000
+
+    /// The parts between commas, each once.
+    private static func list<Value: Hashable>(_ name: String, _ text: String, _ value: (String) throws -> Value) throws
+        -> [Value]
+    {
+        var seen = Set<Value>()
+        return try text.split(separator: ",", omittingEmptySubsequences: false)
+            .map { try value($0.trimmingCharacters(in: .whitespaces)) }.filter { seen.insert($0).inserted }
+    }
+
+    private func check() throws {
+        func expect(_ name: String, _ isValid: Bool, _ expected: String, _ found: some Any) throws {
+            if !isValid { throw InputError("\(name): expected \(expected), found \(found)") }
+        }
+        let whole = "a whole number of at least 1"
+        try expect("--steps", options.steps >= 1, whole, options.steps)
+        try expect("--batch-size", options.batchSize >= 1, whole, options.batchSize)
+        try expect(
+            "--learning-rate", options.learningRate > 0 && options.learningRate.isFinite, "a number above 0",
+            options.learningRate)
+        if let minutes { try expect("--minutes", minutes > 0, "a number above 0", minutes) }
+        if let threads { try expect("--threads", threads >= 1, whole, threads) }
+    }
+
+    /// Trains what is not finished yet.
+    /// - Parameters:
+    ///   - report: is told how it goes.
+    ///   - prepared: called when nothing is wrong with the options and the folder.
+    ///   - stop: asked before each step.
+    /// - Returns: all that is finished in the folder, and whether that is all that was asked for.
+    /// - Throws: `InputError` or `TrainingFault`, in one line.
+    public func run(
+        report: (RetrievalRun.Event) -> Void = { _ in }, prepared: () -> Void = {}, stop: () -> Bool = { false }
+    ) throws -> (results: RetrievalResults, isComplete: Bool) {
+        try check()
+        var run = try RetrievalRun(cells, options, folder: out)
+        if let threads { Threads.count = threads }
+        prepared()
+        let isComplete = try run.run(minutes: minutes, report: report, stop: stop)
+        return (run.results, isComplete)
+    }
+}

@@ -1,0 +1,127 @@
+import FastWeightTransformers
+import NN
+import Tensors
+
+/// What keys and queries become before the memory: a feature map φ with its size, or softmax.
+public enum RetrievalMap: Hashable, Sendable {
+    /// ELU(x) + 1: d features.
+    case elu
+    /// DPFP-ν: 2 d ν features.
+    case dpfp(nu: Int)
+    /// FAVOR+ with m random directions, drawn again for every batch as the authors do: 2 m features.
+    case favor(directions: Int)
+    /// No memory of fixed size: softmax attention to all pairs.
+    case softmax
+
+    /// elu, dpfpN, favorM or softmax.
+    /// - Throws: `InputError` for anything else.
+    public init(_ name: String) throws {
+        func number(after prefix: String, in range: ClosedRange<Int>) -> Int? {
+            guard name.hasPrefix(prefix) else { return nil }
+            return Int(name.dropFirst(prefix.count)).flatMap { range.contains($0) ? $0 : nil }
+        }
+        if name == "elu" {
+            self = .elu
+        } else if name == "softmax" {
+            self = .softmax
+        } else if let nu = number(after: "dpfp", in: 1...(2 * RetrievalModel.width - 1)) {
+            self = .dpfp(nu: nu)
+        } else if let directions = number(after: "favor", in: 1...65536) {
+            self = .favor(directions: directions)
+        } else {
+            throw InputError(
+                "--maps: expected elu, dpfp1 to dpfp\(2 * RetrievalModel.width - 1), favor1 to favor65536 or softmax,"
+                    + " found \(JSONValue.quoted(name))")
+        }
+    }
+
+    public var name: String {
+        switch self {
+        case .elu: "elu"
+        case .dpfp(let nu): "dpfp\(nu)"
+        case .favor(let directions): "favor\(directions)"
+        case .softmax: "softmax"
+        }
+    }
+
+    /// As the paper writes it.
+    public var title: String {
+        switch self {
+        case .elu: "ELU + 1"
+        case .dpfp(let nu): "DPFP-\(nu)"
+        case .favor(let directions): "FAVOR+ (\(directions))"
+        case .softmax: "softmax"
+        }
+    }
+
+    /// Features of a key of d columns.
+    func features(_ d: Int) -> Int {
+        switch self {
+        case .elu, .softmax: d
+        case .dpfp(let nu): 2 * d * nu
+        case .favor(let directions): 2 * directions
+        }
+    }
+
+    /// φ of rows [..., d] → [..., features], not divided by their sums.
+    /// - Parameter directions: of FAVOR+, [d, m].
+    func callAsFunction(_ x: Tensor, directions: Tensor?) -> Tensor {
+        switch self {
+        case .elu: return eluPlusOne(x)
+        case .dpfp(let nu): return DPFP(nu: nu, epsilon: nil)(x)
+        case .favor: return favorFeatures(x, projection: directions!)
+        case .softmax: return x
+        }
+    }
+}
+
+/// A memory: a feature map and the rule by which pairs are written.
+public struct RetrievalMemory: Hashable, Sendable {
+    public let map: RetrievalMap
+    /// nil with softmax, which writes nothing.
+    public let rule: UpdateRule?
+
+    public init(_ map: RetrievalMap, _ rule: UpdateRule) {
+        self.map = map
+        self.rule = map == .softmax ? nil : rule
+    }
+
+    /// Such as dpfp2 delta.
+    public var name: String { [map.name, rule?.rawValue].compactMap { $0 }.joined(separator: " ") }
+
+    /// Such as DPFP-2, delta.
+    public var title: String { [map.title, rule?.rawValue].compactMap { $0 }.joined(separator: ", ") }
+
+    /// Every map with every rule, softmax once; in the order given.
+    public static func all(_ maps: [RetrievalMap], _ rules: [UpdateRule]) -> [RetrievalMemory] {
+        var seen = Set<RetrievalMemory>()
+        return maps.flatMap { map in rules.map { RetrievalMemory(map, $0) } }.filter { seen.insert($0).inserted }
+    }
+
+    /// How much each query takes of the value of each pair, after all pairs have been written.
+    ///
+    /// - Parameters:
+    ///   - q: queries before φ, [b, m, d].
+    ///   - k: keys before φ, [b, n, d].
+    ///   - beta: the share of each pair, [b, n]; of the delta rule alone.
+    ///   - directions: of FAVOR+, [d, m].
+    /// - Returns: [b, m, n].
+    func weights(_ q: Tensor, _ k: Tensor, beta: @autoclosure () -> Tensor, directions: Tensor? = nil) -> Tensor {
+        let (queries, keys) = (map(q, directions: directions), map(k, directions: directions))
+        switch rule {
+        case nil:
+            let scale = 1 / Float(q.shape[2]).squareRoot()
+            return softmax(matrixProduct(queries, keys, transposeB: true, alpha: scale))
+        case .sum:
+            // Attention normalisation (equation 15): φ(q)·φ(k) over its sum for all pairs.
+            let products = matrixProduct(queries, keys, transposeB: true)
+            return products / (products.sum(axes: [-1], keepAxes: true) + Self.epsilon)
+        case .delta:
+            // Sum normalisation (section 4.2).
+            return deltaRead(
+                sumNormalized(queries, epsilon: Self.epsilon), sumNormalized(keys, epsilon: Self.epsilon), beta: beta())
+        }
+    }
+
+    private static let epsilon: Float = 1e-6
+}

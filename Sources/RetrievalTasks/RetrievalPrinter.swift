@@ -1,0 +1,67 @@
+import Foundation
+import Trainer
+
+/// Turns the events of a run into what is written for those who watch it: a value that knows no terminal and no clock.
+public struct RetrievalPrinter: Sendable {
+    /// Whether there is a line that is written over and over, for terminals that know `\r` and the escape code that
+    /// erases the rest of a line.
+    private let isTerminal: Bool
+    private var isLineShown = false
+
+    public init(isTerminal: Bool) { self.isTerminal = isTerminal }
+
+    /// What to write for an event, with all line ends; empty where there is nothing to write.
+    /// - Parameter width: the columns of the terminal.
+    public mutating func output(for event: RetrievalRun.Event, width: Int = 80) -> String {
+        switch event {
+        case .started(let finished, let total):
+            finished > 0 ? "\(finished) of \(total) cells are finished already\n" : "\(total) cells\n"
+        case .evaluated(let cell, let evaluations, let progress):
+            line(Self.status(cell, evaluations, progress), width)
+        case .finished(let outcome, _): end() + Self.summary(of: outcome) + "\n"
+        }
+    }
+
+    /// What to write when nothing more will come, as before an error.
+    public mutating func end() -> String {
+        defer { isLineShown = false }
+        return isLineShown ? Self.erase : ""
+    }
+
+    private static let erase = "\r\u{1B}[K"
+
+    private mutating func line(_ text: String, _ width: Int) -> String {
+        guard isTerminal else { return "" }
+        let before = end()
+        isLineShown = true
+        // One column stays free: in the last one some terminals go on to the next line.
+        return before + text.prefix(max(width - 1, 1))
+    }
+
+    private static func status(
+        _ cell: RetrievalCell, _ evaluations: [RetrievalOutcome.Evaluation], _ progress: RetrievalRun.Event.Progress
+    ) -> String {
+        let last = evaluations.last
+        let best = evaluations.map(\.loss).filter(\.isFinite).min() ?? .nan
+        let left = progress.secondsLeft.map { "  about \(ReportText.duration($0)) left" } ?? ""
+        return "\(progress.number)/\(progress.total)  \(cell.title)  step \(last?.step ?? 0)  loss "
+            + String(format: "%.4f  best %.4f", last?.loss ?? .nan, best) + left
+    }
+
+    private static func summary(of outcome: RetrievalOutcome) -> String {
+        let end =
+            switch outcome.end {
+            case .solved: "solved"
+            case .stalled: "no more progress"
+            case .steps: "all steps made"
+            case .diverged: "diverged"
+            }
+        return "\(outcome.cell.title): \(outcome.lossText) (\(end) after \(outcome.steps) steps, "
+            + "\(ReportText.duration(outcome.seconds)))"
+    }
+}
+
+extension RetrievalCell {
+    /// Such as: setting 2, S 100, DPFP-2, delta.
+    var title: String { "setting \(task.setting.rawValue), S \(task.keys), \(memory.title)" }
+}

@@ -1,0 +1,137 @@
+import Tensors
+import Trainer
+
+/// How cells are trained and judged; the defaults are those of the authors' code.
+public struct RetrievalOptions: Sendable, Hashable {
+    /// Steps to make at most.
+    public var steps = 100_000
+    public var batchSize = 32
+    /// Of Adam.
+    public var learningRate = 1e-3
+    /// What parameters and sequences are drawn from.
+    public var seed: UInt64 = 0
+    /// Whether the second setting is judged on sequences as long as those of training, 2 S pairs. The authors' code takes S
+    /// pairs there, drawn with replacement as well.
+    public var judgesFullLength = false
+
+    /// Steps from one evaluation to the next.
+    static let evaluationInterval = 100
+    /// Sequences in an evaluation.
+    static let evaluationSequences = 20
+    /// The loss at which a task counts as solved.
+    public static let target = 1e-3
+    /// Evaluations in a row without progress that are put up with.
+    static let patience = 10
+
+    public init() {}
+}
+
+/// One task for one memory: a point of a curve.
+public struct RetrievalCell: Sendable, Hashable {
+    public let task: RetrievalTask
+    public let memory: RetrievalMemory
+
+    public init(_ task: RetrievalTask, _ memory: RetrievalMemory) { (self.task, self.memory) = (task, memory) }
+}
+
+/// What became of a cell.
+public struct RetrievalOutcome: Sendable, Hashable {
+    /// Why its training ended.
+    public enum End: String, CaseIterable, Sendable {
+        /// The loss is 1e-3 or less.
+        case solved
+        /// More than 10 evaluations in a row have brought no progress.
+        case stalled
+        /// All steps have been made.
+        case steps
+        /// The loss is no number any more.
+        case diverged
+    }
+
+    public let cell: RetrievalCell
+    /// The evaluations: the step after which each was made, and its loss.
+    public let evaluations: [Evaluation]
+    public let end: End
+    /// How long it took.
+    public let seconds: Double
+
+    public struct Evaluation: Sendable, Hashable {
+        public let step: Int
+        public let loss: Double
+
+        public init(step: Int, loss: Double) { (self.step, self.loss) = (step, loss) }
+    }
+
+    public init(_ cell: RetrievalCell, _ evaluations: [Evaluation], _ end: End, seconds: Double) {
+        (self.cell, self.evaluations, self.end, self.seconds) = (cell, evaluations, end, seconds)
+    }
+
+    /// The least loss of all evaluations; nil where it has never been a number.
+    public var loss: Double? { evaluations.map(\.loss).filter(\.isFinite).min() }
+    public var steps: Int { evaluations.last?.step ?? 0 }
+}
+
+extension RetrievalCell {
+    /// Trains the memory for the task: Adam, fresh sequences every step. The same options and thread count give the same
+    /// outcome but for the time; the sequences are the same for every memory.
+    /// - Parameters:
+    ///   - report: is told of every evaluation.
+    ///   - stop: asked before each step.
+    /// - Returns: nil where it was stopped.
+    public func train(
+        _ options: RetrievalOptions, report: ([RetrievalOutcome.Evaluation]) -> Void = { _ in },
+        stop: () -> Bool = { false }
+    ) -> RetrievalOutcome? {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let key = RandomKey(seed: options.seed).child(task.setting.rawValue).child(task.keys)
+        let model = RetrievalModel(task, memory, key: key.child(0))
+        let optimizer = Optimizer(model.trainable, .adam())
+        var evaluations: [RetrievalOutcome.Evaluation] = []
+        var progress = Progress()
+        func outcome(_ end: RetrievalOutcome.End) -> RetrievalOutcome {
+            RetrievalOutcome(self, evaluations, end, seconds: (clock.now - start) / .seconds(1))
+        }
+        for step in 1...max(options.steps, 1) {
+            if stop() { return nil }
+            let batch = task.trainingBatch(options.batchSize, key: key.child(1).child(step))
+            let loss = model.loss(batch, key: key.child(2).child(step))
+            optimizer.update(gradients(of: loss), learningRate: options.learningRate)
+            guard step % RetrievalOptions.evaluationInterval == 0 || step == options.steps else { continue }
+            evaluations.append(.init(step: step, loss: evaluate(model, options, key: key.child(3).child(step))))
+            report(evaluations)
+            if let end = progress.end(after: evaluations.last!.loss) { return outcome(end) }
+        }
+        return outcome(.steps)
+    }
+
+    /// The mean loss over all queries of some new sequences.
+    func evaluate(_ model: RetrievalModel, _ options: RetrievalOptions, key: RandomKey) -> Double {
+        let length = options.judgesFullLength ? task.pairs : task.keys
+        var (sum, count) = (0.0, 0)
+        for index in 0..<RetrievalOptions.evaluationSequences {
+            let batch = task.evaluationSequence(of: length, key: key.child(index).child(0))
+            let loss = withoutGradients { model.loss(batch, key: key.child(index).child(1)).item }
+            sum += Double(loss) * Double(batch.targets.count)
+            count += batch.targets.count
+        }
+        return sum / Double(count)
+    }
+}
+
+/// Whether losses still fall.
+private struct Progress {
+    private var best = Double.infinity
+    private var strikes = 0
+
+    /// Why to end after an evaluation; nil for going on.
+    mutating func end(after loss: Double) -> RetrievalOutcome.End? {
+        if !loss.isFinite { return .diverged }
+        if loss < best {
+            (best, strikes) = (loss, 0)
+        } else {
+            strikes += 1
+        }
+        return loss <= RetrievalOptions.target ? .solved : strikes > RetrievalOptions.patience ? .stalled : nil
+    }
+}
