@@ -120,13 +120,17 @@ public struct RetrievalReport: Sendable {
     /// The losses as text in columns, for a terminal; empty where nothing is finished.
     public var text: String {
         settings.map { setting in
-            let rows = rows(setting) { $0.lossText + ($0.end == .solved ? " " : "*") }
+            let rows = rows(setting) { $0.lossText + ($0.end == .solved ? "" : "*") }.map { row in
+                // Numbers stand below each other, with and without a mark.
+                row[..<1] + row[1...].map { $0.hasSuffix("*") ? $0 : $0 + " " }
+            }
             let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
             let lines = rows.map { row in
-                row.enumerated().map { column, text in
+                let cells = row.enumerated().map { column, text in
                     let space = String(repeating: " ", count: widths[column] - text.count)
                     return column == 0 ? text + space : space + text
-                }.joined(separator: "  ")
+                }
+                return cells.joined(separator: "  ").trimmingCharacters(in: .whitespaces)
             }
             return Self.title(setting) + "\n" + lines.joined(separator: "\n") + "\n"
         }.joined(separator: "\n")

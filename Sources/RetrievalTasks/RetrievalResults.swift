@@ -83,7 +83,7 @@ extension RetrievalOutcome {
         .object([
             "setting": .integer(cell.task.setting.rawValue), "keys": .integer(cell.task.keys),
             "map": .string(cell.memory.map.name), "rule": cell.memory.rule.map { .string($0.rawValue) } ?? .null,
-            "end": .string(end.rawValue), "seconds": .number((seconds * 1000).rounded() / 1000),
+            "end": .string(end.rawValue), "seconds": .number(seconds),
             "loss": loss.map { .number($0) } ?? .null,
             "evaluations": .array(
                 evaluations.map { .array([.integer($0.step), $0.loss.isFinite ? .number($0.loss) : .null]) }),

@@ -74,7 +74,7 @@ public struct RetrievalRun {
         let limit = minutes.map { $0 * 60 }
         func seconds() -> Double { (clock.now - begin) / .seconds(1) }
         var estimate = RetrievalEstimate(cells)
-        results.outcomes.forEach { estimate.add($0) }
+        for outcome in results.outcomes { estimate.add(outcome) }
         report(.started(finished: cells.count { results.outcome(of: $0) != nil }, of: cells.count))
         for (index, cell) in cells.enumerated() where results.outcome(of: cell) == nil {
             let start = seconds()

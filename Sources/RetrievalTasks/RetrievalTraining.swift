@@ -52,7 +52,7 @@ public struct RetrievalOutcome: Sendable, Hashable {
     /// The evaluations: the step after which each was made, and its loss.
     public let evaluations: [Evaluation]
     public let end: End
-    /// How long it took.
+    /// How long it took, to a thousandth.
     public let seconds: Double
 
     public struct Evaluation: Sendable, Hashable {
@@ -63,7 +63,8 @@ public struct RetrievalOutcome: Sendable, Hashable {
     }
 
     public init(_ cell: RetrievalCell, _ evaluations: [Evaluation], _ end: End, seconds: Double) {
-        (self.cell, self.evaluations, self.end, self.seconds) = (cell, evaluations, end, seconds)
+        (self.cell, self.evaluations, self.end) = (cell, evaluations, end)
+        self.seconds = (seconds * 1000).rounded() / 1000
     }
 
     /// The least loss of all evaluations; nil where it has never been a number.

@@ -174,10 +174,10 @@ import Testing
         #expect(
             report.text == """
                 Setting 2: the last value of a key counts
-                S                   20     100
-                ELU + 1, sum    0.1250*      –
-                DPFP-2, sum          –*      –
-                DPFP-2, delta   0.0005   3e-05\u{20}
+                S                  20     100
+                ELU + 1, sum   0.1250*      –
+                DPFP-2, sum         –*      –
+                DPFP-2, delta  0.0005   3e-05
 
                 """)
         let page = report.html
