@@ -7,8 +7,11 @@ import Testing
         stride(from: 0, to: x.count, by: d).flatMap { first -> [Double] in
             let row = x[first..<first + d]
             let r = row.map { max($0, 0) } + row.map { max(-$0, 0) }
-            let y = (1...nu).flatMap { j in r.indices.map { r[$0] * r[($0 - j + r.count) % r.count] } }
-            return eps < 0 ? y : y.map { $0 / (y.reduce(0, +) + eps) }
+            let y = (1...nu).flatMap { (j: Int) -> [Double] in
+                r.indices.map { (i: Int) -> Double in r[i] * r[(i - j + r.count) % r.count] }
+            }
+            let total = y.reduce(0, +) + eps
+            return eps < 0 ? y : y.map { $0 / total }
         }
     }
 
@@ -52,8 +55,12 @@ import Testing
         var (sums, u) = (e, [Double](repeating: 0, count: e.count))
         for i in 0..<rows {
             for c in 0..<cols {
-                for j in 0..<i { sums[i * cols + c] += n[i * rows + j] * u[j * cols + c] }
-                u[i * cols + c] = beta[i] * v[i * cols + c] - gamma[i] * sums[i * cols + c]
+                let place = i * cols + c
+                for j in 0..<i {
+                    let factor: Double = n[i * rows + j]
+                    sums[place] += factor * u[j * cols + c]
+                }
+                u[place] = beta[i] * v[place] - gamma[i] * sums[place]
             }
         }
         return (sums, u)
@@ -69,7 +76,8 @@ import Testing
         let gamma = values(rows * step, seed: 3, scale: 0.5, offset: 0.5)
         let (v, e) = (values(rows * (cols + 1), seed: 4), values(rows * cols, seed: 5))
         func every(_ x: [Float], _ step: Int) -> [Double] { (0..<rows).map { Double(x[$0 * step]) } }
-        let dense = (0..<rows).flatMap { v[$0 * (cols + 1)..<$0 * (cols + 1) + cols] }.map(Double.init)
+        let inside = (0..<rows).flatMap { (row: Int) -> ArraySlice<Float> in v.dropFirst(row * (cols + 1)).prefix(cols) }
+        let dense = inside.map(Double.init)
         let expected = substitute(
             small.map(Double.init), every(beta, step), every(gamma, step), dense, e.map(Double.init), cols)
         var sums = e
@@ -89,9 +97,8 @@ import Testing
             at: e.map(Double.init), dy: du.map(Double.init))
         let largest = gradient.reduce(1) { max($0, abs($1)) }
         expectClose(x, gradient, relative: 1e-5, absolute: 1e-5 * largest, "gradient of e")
-        let negated = zip(r, every(gamma, step).flatMap { [Double](repeating: $0, count: cols) }).map {
-            -Double($0.0) * $0.1
-        }
+        let shares = every(gamma, step)
+        let negated = r.indices.map { -Double(r[$0]) * shares[$0 / cols] }
         expectClose(x, negated, relative: 1e-6, absolute: 1e-7, "x = −gamma r")
     }
 }

@@ -7,7 +7,9 @@ import Testing
 
 /// Sizes and variants of the memory.
 struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
-    var b = 2, n: Int, h = 2, d = 3, dv = 5
+    var b = 2
+    var n: Int
+    var h = 2, d = 3, dv = 5
     var chunk = 32, segment = 4
     var rule = UpdateRule.delta
     var hasErase = false, hasState = false, readsState = false

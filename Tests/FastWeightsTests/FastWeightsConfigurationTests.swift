@@ -65,7 +65,7 @@ import Testing
             (["dropout": .integer(1)], "\"dropout\": expected a number of at least 0.0 and below 1.0, found 1"),
             (["d_ff": .integer(0)], "\"d_ff\": expected a whole number of at least 1, found 0"),
             (["n_layers": .integer(0)], "\"n_layers\": expected a whole number of at least 1, found 0"),
-            (["eps": .integer(0)], "\"eps\": expected a number of at least 1e-30 and up to 1.0, found 0"),
+            (["eps": .integer(0)], "\"eps\": expected a number from 1e-30 to 1.0, found 0"),
             (
                 ["feature_map": .string("relu")],
                 "\"feature_map\": expected one of \"dpfp\", \"elu\", \"favor\", \"softmax\", found \"relu\"; did you mean"
@@ -80,15 +80,19 @@ import Testing
             (["sum_normalization": .integer(1)], "\"sum_normalization\": expected true or false, found 1"),
             (["attention_normalization": .integer(1)], "\"attention_normalization\": expected true or false, found 1"),
             (["beta": .integer(0)], "\"beta\": expected \"input\" or a number above 0, up to 1, found 0"),
-            (["beta": .string("x")], "\"beta\": expected \"input\" or a number above 0, up to 1, found the string \"x\""),
+            (["beta": .string("x")], "\"beta\": expected \"input\" or a number above 0, up to 1, found \"x\""),
             (["positions": .integer(1)], "\"positions\": expected true or false, found 1"),
             (["pre_norm": .integer(1)], "\"pre_norm\": expected true or false, found 1"),
             (["gated_feed_forward": .integer(1)], "\"gated_feed_forward\": expected true or false, found 1"),
             (["identical_layers": .integer(1)], "\"identical_layers\": expected true or false, found 1"),
-            (["d_modl": .integer(8)], "\"d_modl\": unknown key; did you mean \"d_model\"?"),
         ] as [([String: JSONValue?], String)])
     func mistakesAreNamed(_ changes: [String: JSONValue?], message: String) {
         let error = #expect(throws: InputError.self) { try read(changes) }
         #expect(error?.description == "config.json: " + message)
+    }
+
+    @Test func unknownKeysAreNamed() {
+        let error = #expect(throws: InputError.self) { try read(["d_modl": .integer(8)]) }
+        #expect(error?.description.hasPrefix("config.json: unknown key \"d_modl\" (did you mean \"d_model\"?)") == true)
     }
 }
