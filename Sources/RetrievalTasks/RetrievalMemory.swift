@@ -63,15 +63,20 @@ public enum RetrievalMap: Hashable, Sendable {
         }
     }
 
-    /// φ of rows [..., d] → [..., features], not divided by their sums.
-    /// - Parameter directions: of FAVOR+, [d, m].
-    func callAsFunction(_ x: Tensor, directions: Tensor?) -> Tensor {
+    /// φ of rows [..., d] → [..., features].
+    /// - Parameters:
+    ///   - normalized: whether rows are divided by their sum + ε (section 4.2).
+    ///   - directions: of FAVOR+, [d, m].
+    func callAsFunction(_ x: Tensor, normalized: Bool, directions: Tensor?) -> Tensor {
+        let epsilon = RetrievalMemory.epsilon
+        let features: Tensor
         switch self {
-        case .elu: return eluPlusOne(x)
-        case .dpfp(let nu): return DPFP(nu: nu, epsilon: nil)(x)
-        case .favor: return favorFeatures(x, projection: directions!)
-        case .softmax: return x
+        case .dpfp(let nu): return DPFP(nu: nu, epsilon: normalized ? epsilon : nil)(x)
+        case .elu: features = eluPlusOne(x)
+        case .favor: features = favorFeatures(x, projection: directions!)
+        case .softmax: features = x
         }
+        return normalized ? sumNormalized(features, epsilon: epsilon) : features
     }
 }
 
@@ -107,7 +112,8 @@ public struct RetrievalMemory: Hashable, Sendable {
     ///   - directions: of FAVOR+, [d, m].
     /// - Returns: [b, m, n].
     func weights(_ q: Tensor, _ k: Tensor, beta: @autoclosure () -> Tensor, directions: Tensor? = nil) -> Tensor {
-        let (queries, keys) = (map(q, directions: directions), map(k, directions: directions))
+        func features(_ x: Tensor) -> Tensor { map(x, normalized: rule == .delta, directions: directions) }
+        let (queries, keys) = (features(q), features(k))
         switch rule {
         case nil:
             let scale = 1 / Float(q.shape[2]).squareRoot()
@@ -117,11 +123,10 @@ public struct RetrievalMemory: Hashable, Sendable {
             let products = matrixProduct(queries, keys, transposeB: true)
             return products / (products.sum(axes: [-1], keepAxes: true) + Self.epsilon)
         case .delta:
-            // Sum normalisation (section 4.2).
-            return deltaRead(
-                sumNormalized(queries, epsilon: Self.epsilon), sumNormalized(keys, epsilon: Self.epsilon), beta: beta())
+            return deltaRead(queries, keys, beta: beta())
         }
     }
 
-    private static let epsilon: Float = 1e-6
+    /// What sums are kept from 0 by.
+    static let epsilon: Float = 1e-6
 }
