@@ -6,9 +6,9 @@ import Trainer
 
 /// `Retrieval`: the options as they are given, lists with commas.
 public struct RetrievalCommand: Sendable {
-    public var setting = "2"
+    public var setting = "1,2"
     /// Values of S.
-    public var pairs = "20,60,100"
+    public var pairs = "20,60,120,200,260"
     public var maps = "elu,dpfp1,dpfp2"
     public var rules = "sum,delta"
     public var options = RetrievalOptions()

@@ -15,7 +15,8 @@ public struct RetrievalPrinter: Sendable {
     public mutating func output(for event: RetrievalRun.Event, width: Int = 80) -> String {
         switch event {
         case .started(let finished, let total):
-            finished > 0 ? "\(finished) of \(total) cells are finished already\n" : "\(total) cells\n"
+            (finished > 0 ? "\(finished) of " : "") + "\(total) cell\(total == 1 ? "" : "s")"
+                + (finished > 0 ? " finished already\n" : "\n")
         case .evaluated(let cell, let evaluations, let progress):
             line(Self.status(cell, evaluations, progress), width)
         case .finished(let outcome, _): end() + Self.summary(of: outcome) + "\n"

@@ -133,6 +133,6 @@ struct RetrievalEstimate {
     /// In proportion to the time of a step: by pairs and their features, and what any step takes.
     private static func work(_ cell: RetrievalCell) -> Double {
         let features = Double(cell.memory.map.features(RetrievalModel.width))
-        return Double(cell.task.pairs) * (features + 100) + 2000
+        return Double(cell.task.pairs) * (features + 200) + 2000
     }
 }

@@ -208,6 +208,8 @@ import Testing
         let line = "setting 2, S 20, DPFP-1, delta: 0.0005 (solved after 1200 steps, 1 min 15 s)\n"
         var plain = RetrievalPrinter(isTerminal: false)
         #expect(events.map { plain.output(for: $0) } == ["9 cells\n", "", line])
+        #expect(plain.output(for: .started(finished: 2, of: 9)) == "2 of 9 cells finished already\n")
+        #expect(plain.output(for: .started(finished: 0, of: 1)) == "1 cell\n")
         var terminal = RetrievalPrinter(isTerminal: true)
         let status = "3/9  setting 2, S 20, DPFP-1, delta  step 200  loss 0.5000  best 0.2500  about 1 min 2 s left"
         #expect(events.map { terminal.output(for: $0, width: 200) } == ["9 cells\n", status, "\r\u{1B}[K" + line])
