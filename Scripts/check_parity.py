@@ -128,8 +128,9 @@ def draw_fast_weights(r):
     """A configuration of labml-nn's model, wider than it is used, a batch size and a length; in a third of the cases with
     options of ours, which loops over tokens in double precision are the reference of."""
     heads = r.randint(1, 5)
-    config = dict(n_vocab=r.randint(2, 80), d_model=heads * r.randint(1 if heads > 2 else 3, 11), heads=heads,
-                  nu=r.randint(1, 4), d_ff=r.randint(1, 50), n_layers=r.randint(1, 3), dropout=r.choice([0.0, 0.3]),
+    columns = r.randint({1: 3, 2: 2}.get(heads, 1), 11)  # widths begin at 3: the norm of two columns is ±1
+    config = dict(n_vocab=r.randint(2, 80), d_model=heads * columns, heads=heads, nu=r.randint(1, min(4, 2 * columns - 1)),
+                  d_ff=r.randint(1, 50), n_layers=r.randint(1, 3), dropout=r.choice([0.0, 0.3]),
                   gated_feed_forward=r.random() < 0.3)
     if r.random() < 1 / 3:
         config |= fast_weights.draw_own(r)

@@ -6,10 +6,10 @@ usage: Scripts/compare-pytorch MODEL [options]
 Sets up the packages (Scripts/setup-peers), builds Bench in release, then runs the two in turn, each in a process of its
 own, with the same number of threads: training on the reference configuration (fastest step of each run after a warm-up;
 fast-weights also in rows of 1024 tokens) and greedy generation after a prompt, which is not counted (fast-weights and flash
-512 tokens, local 1024; the reference of linformer is bidirectional on both sides and generates nothing). Each run of one is paired with the run of the other beside it, so
-that a machine that slows down slows both: the ratio is the median over the pairs, with the smallest and the largest.
-The table says so where other processes were busy meanwhile. --set changes a key of the configuration on both sides,
-such as --set num_residual_streams=1 for local.
+512 tokens, local 1024; the reference of linformer is bidirectional on both sides and generates nothing). Each run of one is
+paired with the run of the other beside it, so that a machine that slows down slows both: the ratio is the median over the
+pairs, with the smallest and the largest. The table says so where other processes were busy meanwhile. --set changes a key
+of the configuration on both sides, such as --set num_residual_streams=1 for local.
 With --lengths also how the zoo's own time per token grows with the sequence (fast-weights, flash and linformer 1024 against
 16384 in training, local 2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in
 generation).
