@@ -7,6 +7,7 @@ import Tensors
 enum AttentionCases {
     static var all: [KernelCase] {
         [1024, 2048, 4096].map(mixedChunk) + [1024, 4096].map(window) + BoundedMemoryCases.all
+            + DeltaRuleCases.all
     }
 
     // MARK: Sliding windows
