@@ -29,6 +29,11 @@ struct Evaluate: Command {
     @Option(help: "Windows read at once; has no influence on the result.")
     var batchSize: Int?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Let what the model remembers pass from window to window, or not; as in the training unless given.")
+    var carry: Bool?
+
     @Option(help: "A safetensors file with tokens [b, n] and targets [b, n].")
     var batch: String?
 
@@ -46,8 +51,8 @@ struct Evaluate: Command {
 
     func run() throws {
         let command = EvaluateCommand(
-            source: options.source, data: data, sequenceLength: sequenceLength, batchSize: batchSize, batch: batch,
-            output: output, gradients: gradients, threads: threads, json: json)
+            source: options.source, data: data, sequenceLength: sequenceLength, batchSize: batchSize, carries: carry,
+            batch: batch, output: output, gradients: gradients, threads: threads, json: json)
         try command.run(print: { show($0) }, progress: showProgress)
     }
 }

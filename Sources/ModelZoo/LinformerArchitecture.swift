@@ -48,9 +48,8 @@ struct LinformerArchitecture: Architecture {
         if name != "reference" { configuration.stack.projectionStart = .turns }
         // What is hidden is found by attending to its neighbours, which takes longer to learn in longer windows.
         if training.objective == .masked && ["quick", "small"].contains(name) {
-            let window = name == "quick" ? 64 : 128
-            (training.sequenceLength, training.batchSize) = (window, 32)
-            (configuration.stack.inputSize, configuration.stack.slots) = (window, window / 2)
+            (training.sequenceLength, training.batchSize) = (64, 32)
+            (configuration.stack.inputSize, configuration.stack.slots) = (64, 32)
         }
         configuration.stack.causality = training.objective == .masked ? .bidirectional : .causal
         configuration.setDropout(0)

@@ -6,6 +6,8 @@ public struct EvaluateCommand: Sendable {
     public var data: [String]
     public var sequenceLength: Int?
     public var batchSize: Int?
+    /// Whether the model's memory passes from window to window; nil: as in the training.
+    public var carries: Bool?
     public var batch: String?
     public var output: String?
     public var gradients: Bool
@@ -14,12 +16,13 @@ public struct EvaluateCommand: Sendable {
 
     public init(
         source: ModelSource, data: [String] = [], sequenceLength: Int? = nil, batchSize: Int? = nil,
-        batch: String? = nil, output: String? = nil, gradients: Bool = false, threads: Int? = nil, json: Bool = false
+        carries: Bool? = nil, batch: String? = nil, output: String? = nil, gradients: Bool = false, threads: Int? = nil, json: Bool = false
     ) {
         self.source = source
         self.data = data
         self.sequenceLength = sequenceLength
         self.batchSize = batchSize
+        self.carries = carries
         self.batch = batch
         self.output = output
         self.gradients = gradients
@@ -39,7 +42,8 @@ public struct EvaluateCommand: Sendable {
         try refuse(
             [
                 ("--data", !data.isEmpty), ("--sequence-length", sequenceLength != nil),
-                ("--batch-size", batchSize != nil), ("--json", json),
+                ("--batch-size", batchSize != nil), ("--json", json), ("--carry", carries == true),
+                ("--no-carry", carries == false),
             ], "cannot be combined with --batch")
         guard let output else { throw InputError("--output is missing; expected a file for what --batch gives") }
         try source.load().model.evaluateBatch(batch, output: output, gradients: gradients)
@@ -62,14 +66,23 @@ public struct EvaluateCommand: Sendable {
             sequenceLength ?? loaded.run?.training.sequenceLength ?? longest ?? Self.sequenceLengthUnlessKnown
         let (text, known) = try text(given, loaded, sequenceLength: length)
         let knowledge = objective == .nextToken ? known : nil  // what is known is how well the text can be foreseen
+        let streams = try streams(loaded)
         let result = try loaded.model.evaluate(
-            text, sequenceLength: length, batchSize: batchSize ?? 4, objective: objective,
+            text, sequenceLength: length, batchSize: batchSize ?? 4, objective: objective, carries: streams,
             questions: knowledge?.questions ?? []
         ) { progress(Double($0) / Double(text.count - 1)) }
         let findings = EvaluationFindings(
-            result: result, sequenceLength: length, floor: knowledge?.bitsPerByte(0..<text.count, nil),
-            windowFloor: loaded.model.carriesState ? nil : knowledge?.bitsPerByte(0..<text.count, length))
+            result: result, sequenceLength: length, streams: streams, floor: knowledge?.bitsPerByte(0..<text.count, nil),
+            windowFloor: streams ? nil : knowledge?.bitsPerByte(0..<text.count, length))
         print(json ? findings.json : findings.lines)
+    }
+
+    /// Whether each window goes on from the one before: as asked for, or as in the training.
+    private func streams(_ loaded: ModelSource.Loaded) throws -> Bool {
+        if carries == true && !loaded.model.carriesState {
+            throw InputError("--carry: the model carries nothing from window to window")
+        }
+        return loaded.model.carriesState && carries ?? (loaded.run?.training.order != .random)
     }
 
     /// The text that is given, or what the run held back.
@@ -89,6 +102,8 @@ public struct EvaluateCommand: Sendable {
 private struct EvaluationFindings {
     let result: EvaluationResult
     let sequenceLength: Int
+    /// Whether each window goes on from the one before.
+    let streams: Bool
     let floor: Double?
     let windowFloor: Double?
 
@@ -97,7 +112,7 @@ private struct EvaluationFindings {
         var members: [String: JSONValue] = [
             "bits_per_byte": .number(result.bitsPerByte), "perplexity": .number(result.perplexity),
             "loss": .number(result.loss), "tokens": .integer(result.tokens), "bytes": .integer(result.bytes),
-            "sequence_length": .integer(sequenceLength),
+            "sequence_length": .integer(sequenceLength), "carry": .bool(streams),
         ]
         if let name = result.objective.accuracyName { members[name] = result.accuracy.map { .number($0) } }
         members["floor"] = floor.map { .number($0) }
@@ -110,7 +125,8 @@ private struct EvaluationFindings {
         var lines = [
             String(format: "bits per byte %.4f", result.bitsPerByte),
             String(format: "perplexity %.4f a token, loss %.4f nats", result.perplexity, result.loss),
-            "\(result.tokens) tokens (\(result.bytes) bytes) predicted, in consecutive windows of \(sequenceLength)",
+            "\(result.tokens) tokens (\(result.bytes) bytes) predicted, in consecutive windows of \(sequenceLength)"
+                + (streams ? ", each going on from the one before" : ""),
         ]
         if let share = result.accuracy {
             let isMasked = result.objective == .masked

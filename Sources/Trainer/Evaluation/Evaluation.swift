@@ -42,26 +42,29 @@ extension LanguageModel {
     /// it along. (With a masked objective a share of the tokens, always the same, is predicted from all others of the window.
     /// Where windows are reversed, every token but the very last of a document is predicted once, from the whole window.)
     /// - Parameters:
-    ///   - sequenceLength: tokens in a window; of a model that carries something, in a segment.
-    ///   - batchSize: windows that are read at once; has no influence on the result. A model that carries something reads
-    ///     one after another.
+    ///   - sequenceLength: tokens in a window.
+    ///   - batchSize: windows that are read at once; has no influence on the result. Where each goes on from the one before,
+    ///     they are read one after another.
+    ///   - carries: whether a model that carries something lets it pass from window to window; else each window begins with
+    ///     nothing, as random windows do in training.
     ///   - questions: what the text asks and the model may answer; counted in the result.
     ///   - progress: is told how many tokens have been read, after each batch; may throw to give up.
     /// - Throws: `InputError` when the text is too short, has tokens outside the vocabulary, or the model cannot be asked.
     public func evaluate(
         _ text: TokenSource, sequenceLength: Int, batchSize: Int = 1, objective: Objective = .nextToken,
-        questions: [Question] = [], progress: (Int) throws -> Void = { _ in }
+        carries: Bool = true, questions: [Question] = [], progress: (Int) throws -> Void = { _ in }
     ) throws -> EvaluationResult {
+        let streams = carriesState && carries
         try requireFitness(for: objective)
         try requireLength(sequenceLength, for: objective.kind)
         let windows = try SequentialWindows(
-            text, sequenceLength: sequenceLength, batchSize: carriesState ? 1 : batchSize)
+            text, sequenceLength: sequenceLength, batchSize: streams ? 1 : batchSize)
         // Only who predicts the next token foresees anything.
         var answers = AnswerCount(objective == .nextToken ? questions : [])
         let sums = try measure(
-            EvaluationExamples(windows, objective), of: text.name, countsFound: objective.kind.accuracyName != nil,
-            answers: &answers, progress: progress)
-        if !carriesState {
+            EvaluationExamples(windows, objective), of: text.name, streams: streams,
+            countsFound: objective.kind.accuracyName != nil, answers: &answers, progress: progress)
+        if !streams {
             try answer(&answers, in: text, sequenceLength: sequenceLength, batchSize: batchSize) {
                 try progress(sums.read)
             }
@@ -69,24 +72,25 @@ extension LanguageModel {
         return sums.result(of: text, objective.kind, answers: answers.byDistance)
     }
 
-    /// Predicts the targets of examples, wherever they come from; each batch goes on where the one before ended, unless it
-    /// says that it begins.
-    /// - Parameter name: what messages call the data.
+    /// Predicts the targets of examples, wherever they come from.
+    /// - Parameters:
+    ///   - name: what messages call the data.
+    ///   - streams: each batch goes on where the one before ended, unless it says that it begins.
     private func measure(
-        _ examples: some Sequence<TokenBatch>, of name: String, countsFound: Bool, answers: inout AnswerCount,
-        progress: (Int) throws -> Void
+        _ examples: some Sequence<TokenBatch>, of name: String, streams: Bool, countsFound: Bool,
+        answers: inout AnswerCount, progress: (Int) throws -> Void
     ) throws -> EvaluationSums {
         var sums = EvaluationSums()
         var carries: [Carry?] = []
         for batch in examples {
             try requireVocabulary(of: batch, in: name)
-            if !carriesState || batch.startsDocument == [true] { carries = batch.rowsWithoutCarry() }
+            if !streams || batch.startsDocument == [true] { carries = batch.rowsWithoutCarry() }
             withoutGradients {
                 for segment in segments(of: batch.shape[1]) {
                     let (inputs, targets) = batch.columns(segment)
                     let (logits, next) = self.logits(inputs, carries: carries, mode: .inference)
                     sums.add(logits, targets, countsFound: countsFound)
-                    if carriesState { answers.read(logits, targets) }
+                    if streams { answers.read(logits, targets) }
                     carries = next
                 }
             }

@@ -14,6 +14,17 @@ extension LanguageModel {
         return stride(from: 0, to: length, by: most).map { $0..<min($0 + most, length) }
     }
 
+    /// Logits of a window that nothing comes before, segment after segment: [b, n, vocabulary].
+    func logits(ofWindow batch: TokenBatch) -> Tensor {
+        var carries = batch.rowsWithoutCarry() as [Carry?]
+        return concatenate(
+            segments(of: batch.shape[1]).map { segment in
+                let (logits, next) = logits(batch.columns(segment).inputs, carries: carries, mode: .inference)
+                carries = next
+                return logits
+            }, axis: 1)
+    }
+
     /// - Throws: `InputError` when a position sees the very token it is to predict.
     func requireCausality() throws {
         guard !isCausal else { return }

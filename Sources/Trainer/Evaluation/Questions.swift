@@ -90,8 +90,8 @@ struct AnswerCount {
 }
 
 extension LanguageModel {
-    /// Asks each question with as much of the text before it as a window holds. For models that carry nothing: where the
-    /// windows of an evaluation begin would decide what they can know.
+    /// Asks each question with as much of the text before it as a window holds, as where the windows of an evaluation begin
+    /// would decide what can be known. For models that carry nothing from window to window.
     func answer(
         _ count: inout AnswerCount, in text: TokenSource, sequenceLength: Int, batchSize: Int,
         progress: () throws -> Void
@@ -106,8 +106,8 @@ extension LanguageModel {
             let length = min(sequenceLength, ends.min()! - 1)
             let batch = TokenBatch(text, starts: ends.map { $0 - 1 - length }, length: length)
             try requireVocabulary(of: batch, in: text.name)
-            let (inputs, targets) = batch.columns(0..<length)
-            let predicted = withoutGradients { self(inputs, mode: .inference).argmax() }.values
+            let targets = batch.columns(0..<length).targets
+            let predicted = withoutGradients { logits(ofWindow: batch).argmax() }.values
             for (row, index) in rows.enumerated() {
                 let last = (row + 1) * length
                 let places = max(last - count.places[index].count, row * length)..<last

@@ -14,7 +14,7 @@ extension TrainingRun {
         do {
             return try model.evaluate(
                 text, sequenceLength: options.sequenceLength, batchSize: options.batchSize, objective: objective,
-                questions: questions
+                carries: options.order == .sequential, questions: questions
             ) { _ in if stop() { throw Stopped() } }
         } catch is Stopped {
             return nil
@@ -41,7 +41,7 @@ extension TrainingRun {
         var floors: [String: Double] = [:]
         floors["answered_by_chance"] = questions.isEmpty ? nil : knowledge.chance
         floors["validation_floor"] = knowledge.bitsPerByte(0..<text.count, nil)
-        if !model.carriesState {
+        if !(model.carriesState && options.order == .sequential) {
             floors["validation_window_floor"] = knowledge.bitsPerByte(0..<text.count, options.sequenceLength)
         }
         return floors
