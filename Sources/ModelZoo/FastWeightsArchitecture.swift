@@ -34,7 +34,7 @@ struct FastWeightsArchitecture: Architecture {
         }
         // Without a norm before the attention the built-in corpus is learned more slowly, and its questions not at all.
         configuration.normsAttention = name != "reference"
-        training.clip = 0.5
+        training.clip = name == "reference" ? 1 : 0.5
         return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
 
