@@ -248,7 +248,7 @@ def random_cases(name, cases, seed):
 def run_length(config):
     """Some tokens; whole windows where the peer would attend its padding."""
     longest = [config[key] for key in ("max_seq_len", "input_size", "dec_input_size") if key in config]
-    length = min(300, *longest)
+    length = min([300, *longest])
     window = config.get("local_attn_window_size", 1)
     return length if config.get("causal", True) else max(length // window, 1) * window
 
