@@ -156,7 +156,8 @@ struct DeltaRule: Sendable {
                     tile.load(chunk)
                     tile.write(chunk, state)
                     tile.read(
-                        chunk, into: output.target(sequence / h, sequence % h, tokens.lowerBound), stride: output.stride)
+                        chunk, into: output.target(sequence / h, sequence % h, tokens.lowerBound), stride: output.stride
+                    )
                     tile.extend(chunk, state)
                 }
             }

@@ -92,7 +92,8 @@ struct DeltaRuleBackward: @unchecked Sendable {
         let row = (batch * rule.n + first) * rule.h + head
         return DeltaRuleChunkGradients(
             output: output?.row(batch, head, first), outputStride: output?.stride ?? 0,
-            q: dq.mutablePointer + row * rule.d, k: dk.mutablePointer + row * rule.d, v: dv.mutablePointer + row * rule.dv,
+            q: dq.mutablePointer + row * rule.d, k: dk.mutablePointer + row * rule.d,
+            v: dv.mutablePointer + row * rule.dv,
             beta: dBeta.mutablePointer + row, gamma: dGamma.map { $0.mutablePointer + row })
     }
 }
@@ -144,7 +145,8 @@ final class DeltaRuleTileBackward {
     ///   - after: G, of S after the chunk; becomes that of S before it.
     ///   - isLast: G is zero, and need not be read.
     func run(
-        _ chunk: DeltaRuleChunk, _ tile: DeltaRuleTile, _ state: UnsafePointer<Float>, _ target: DeltaRuleChunkGradients,
+        _ chunk: DeltaRuleChunk, _ tile: DeltaRuleTile, _ state: UnsafePointer<Float>,
+        _ target: DeltaRuleChunkGradients,
         _ after: UnsafeMutablePointer<Float>, isLast: Bool
     ) {
         let (m, low) = (chunk.count, tile.first(chunk))

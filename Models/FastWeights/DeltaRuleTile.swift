@@ -74,7 +74,8 @@ final class DeltaRuleTile {
         }
         if let gamma = chunk.gamma {
             az_erasing_substitution_forward(
-                m, dv, grams, c, chunk.beta, rule.beta.step, gamma, rule.gamma!.step, chunk.v, rule.values.stride, reads,
+                m, dv, grams, c, chunk.beta, rule.beta.step, gamma, rule.gamma!.step, chunk.v, rule.values.stride,
+                reads,
                 updates)
         } else {
             for row in 0..<m {

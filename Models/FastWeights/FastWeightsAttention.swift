@@ -38,7 +38,8 @@ public struct FastWeightsAttention: Module {
         directions =
             configuration.featureMap == .favor
             ? Parameter(
-                favorProjection(configuration.headWidth, features: configuration.favorFeatures, key: key.child(5)), .frozen)
+                favorProjection(configuration.headWidth, features: configuration.favorFeatures, key: key.child(5)),
+                .frozen)
             : nil
     }
 
@@ -80,13 +81,15 @@ public struct FastWeightsAttention: Module {
     /// x: [..., m]
     func project(_ x: Tensor, _ norm: LayerNorm?) -> Inputs {
         let (m, h) = (configuration.width, configuration.heads)
-        let all = norm.map { normLinear(x, norm: $0.norm, weight: projections.value) }
+        let all =
+            norm.map { normLinear(x, norm: $0.norm, weight: projections.value) }
             ?? linear(x, weight: projections.value)
         let outer = Array(x.shape.dropLast())
         func part(_ index: Int) -> Tensor {
             all.sliced(-1, from: index * m, to: (index + 1) * m).reshaped(outer + [h, m / h])
         }
-        let beta = configuration.learnsBeta
+        let beta =
+            configuration.learnsBeta
             ? sigmoid(all.sliced(-1, from: 3 * m))
             : configuration.beta.map { Tensor(repeating: Float($0), shape: [1]).expanded(to: outer + [h]) }
         return Inputs(q: part(0), k: part(1), v: part(2), beta: beta)

@@ -4,6 +4,11 @@ struct FastWeightsArchitecture: Architecture {
     let presetNames = ["tiny", "quick", "small", "reference"]
 
     func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+        guard objective != .masked else {
+            throw InputError(
+                "--objective masked: fast weights read from the left, and do not see what stands after a hidden token; expected"
+                    + " next-token or reverse")
+        }
         var configuration: FastWeightsConfiguration
         var training: TrainingDefaults
         switch name {
@@ -26,7 +31,8 @@ struct FastWeightsArchitecture: Architecture {
             configuration = FastWeightsConfiguration(tokens: 65)
             configuration.startsIdentical = true
             training = TrainingDefaults(
-                sequenceLength: 128, batchSize: 16, length: .epochs(128), learningRate: LearningRateSchedule.noamPeak(modelDimension: 512, warmupSteps: 2000),
+                sequenceLength: 128, batchSize: 16, length: .epochs(128),
+                learningRate: LearningRateSchedule.noamPeak(modelDimension: 512, warmupSteps: 2000),
                 schedule: .noam,
                 warmupSteps: 2000)
         default:

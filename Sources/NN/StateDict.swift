@@ -59,7 +59,9 @@ extension Module {
         var collector = StateCollector()
         collect(into: &collector)
         return collector.entries.map { key, parameter in
-            if file.entries[prefix + key] == nil, let alias = collector.aliases[key], file.entries[prefix + alias] != nil {
+            if file.entries[prefix + key] == nil, let alias = collector.aliases[key],
+                file.entries[prefix + alias] != nil
+            {
                 return (prefix + alias, parameter)
             }
             return (prefix + key, parameter)

@@ -76,7 +76,8 @@ import Testing
         let gamma = values(rows * step, seed: 3, scale: 0.5, offset: 0.5)
         let (v, e) = (values(rows * (cols + 1), seed: 4), values(rows * cols, seed: 5))
         func every(_ x: [Float], _ step: Int) -> [Double] { (0..<rows).map { Double(x[$0 * step]) } }
-        let inside = (0..<rows).flatMap { (row: Int) -> ArraySlice<Float> in v.dropFirst(row * (cols + 1)).prefix(cols) }
+        let inside = (0..<rows).flatMap { (row: Int) -> ArraySlice<Float> in v.dropFirst(row * (cols + 1)).prefix(cols)
+        }
         let dense = inside.map(Double.init)
         let expected = substitute(
             small.map(Double.init), every(beta, step), every(gamma, step), dense, e.map(Double.init), cols)

@@ -132,8 +132,11 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         let packed = stack(Array(inputs[..<3]), axis: 2).requiringGradient()  // [b, n, 3, h, d]
         let beta = Tensor([0.5]).requiringGradient()
         let views = (0..<3).map { packed.at(2, $0) } + [beta.expanded(to: [2, 70, 3])]
-        let dense = inputs[..<3].map { $0.requiringGradient() } + [Tensor(repeating: 0.5, shape: [2, 70, 3])
-            .requiringGradient()]
+        let dense =
+            inputs[..<3].map { $0.requiringGradient() } + [
+                Tensor(repeating: 0.5, shape: [2, 70, 3])
+                    .requiringGradient()
+            ]
         let seed = Tensor.normal([1, 1, 1, 4], key: RandomKey(seed: 9)).expanded(to: inputs[2].shape)
         let (output, expected) = (test.run(views).output, test.run(dense).output)
         #expect(output.values == expected.values)

@@ -22,7 +22,8 @@ struct Variant: CustomTestStringConvertible, Sendable {
 
     var testDescription: String {
         let flags = [
-            (!normalizesSums, "sums as they are"), (normalizesAttention, "attention normalised"), (positions, "positions"),
+            (!normalizesSums, "sums as they are"), (normalizesAttention, "attention normalised"),
+            (positions, "positions"),
             (preNorm, "pre-norm"), (gated, "gated"),
         ]
         return "\(map) \(rule) nu \(nu) beta \(beta.map { "\($0)" } ?? "input") \(heads) heads "

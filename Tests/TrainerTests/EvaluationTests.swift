@@ -45,6 +45,23 @@ import Testing
         }
     }
 
+    /// Nothing passes from window to window, but from segment to segment inside one; however many are read at once.
+    @Test func windowsBeginWithNothingWhereThatIsWanted() throws {
+        let text = try TextSource(someText(40), name: "text")
+        let source = ByteTokenizer().tokens(of: text)
+        let all = source[0..<source.count]
+        let starts = stride(from: 0, to: all.count - 1, by: 7)
+        let sum = starts.reduce(0.0) { $0 + nats(Trigram(), Array(all[$1..<min($1 + 8, all.count)])) }
+        let expected = sum / Double(all.count - 1)
+        for (most, batch) in [(nil, 1), (nil, 5), (3, 1), (3, 4)] as [(Int?, Int)] {
+            let result = try Trigram(maximumLength: most).evaluate(
+                source, sequenceLength: 7, batchSize: batch, carries: false)
+            #expect(abs(result.loss - expected) <= 1e-5 * expected)  // float32 losses against float64
+        }
+        let carried = try Trigram().evaluate(source, sequenceLength: 7)
+        #expect(abs(carried.loss - expected) > 1e-3 * expected)
+    }
+
     @Test func bitsAreCountedByByteWhateverTheTokens() throws {
         let text = try TextSource("añb€" + String(repeating: "ñ€", count: 30), name: "text")
         let tokenizer = try CharacterTokenizer(learningFrom: [text])

@@ -92,11 +92,15 @@ import Testing
         let text = TokenSource(name: "digits", tokens: [1, 7, 5, 8, 1, 6, 5, 9, 1, 7, 5, 8, 1, 6, 5, 8])
         var questions = [3, 7, 11, 15].map { Question(answer: $0..<$0 + 1, distance: 10) }
         questions.append(Question(answer: 11..<13, distance: 200))  // the 1 behind the 8 is not foreseen
-        let result = try model.evaluate(text, sequenceLength: 5, questions: questions)
-        #expect(
-            result.answers == [
-                AnsweredQuestions(distance: 100, asked: 4, answered: 3),
-                AnsweredQuestions(distance: 300, asked: 1, answered: 0),
-            ])
+        // Each window beginning with nothing, a question has a window of its own, which is enough here.
+        for carries in [true, false] {
+            let result = try model.evaluate(
+                text, sequenceLength: 5, batchSize: 2, carries: carries, questions: questions)
+            #expect(
+                result.answers == [
+                    AnsweredQuestions(distance: 100, asked: 4, answered: 3),
+                    AnsweredQuestions(distance: 300, asked: 1, answered: 0),
+                ])
+        }
     }
 }

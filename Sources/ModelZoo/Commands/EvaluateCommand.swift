@@ -16,7 +16,8 @@ public struct EvaluateCommand: Sendable {
 
     public init(
         source: ModelSource, data: [String] = [], sequenceLength: Int? = nil, batchSize: Int? = nil,
-        carries: Bool? = nil, batch: String? = nil, output: String? = nil, gradients: Bool = false, threads: Int? = nil, json: Bool = false
+        carries: Bool? = nil, batch: String? = nil, output: String? = nil, gradients: Bool = false, threads: Int? = nil,
+        json: Bool = false
     ) {
         self.source = source
         self.data = data
@@ -72,7 +73,8 @@ public struct EvaluateCommand: Sendable {
             questions: knowledge?.questions ?? []
         ) { progress(Double($0) / Double(text.count - 1)) }
         let findings = EvaluationFindings(
-            result: result, sequenceLength: length, streams: streams, floor: knowledge?.bitsPerByte(0..<text.count, nil),
+            result: result, sequenceLength: length, streams: streams,
+            floor: knowledge?.bitsPerByte(0..<text.count, nil),
             windowFloor: streams ? nil : knowledge?.bitsPerByte(0..<text.count, length))
         print(json ? findings.json : findings.lines)
     }
