@@ -8,7 +8,7 @@ import Trainer
 public struct RetrievalCommand: Sendable {
     public var setting = "1,2"
     /// Values of S.
-    public var pairs = "20,60,120,200,260"
+    public var pairs = "20,60,120,200"
     public var maps = "elu,dpfp1,dpfp2"
     public var rules = "sum,delta"
     public var options = RetrievalOptions()
