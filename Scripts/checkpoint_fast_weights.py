@@ -68,9 +68,9 @@ def from_peer(config, inferred):
 
 OWN = dict(eps=1e-6, feature_map="dpfp", favor_features=128, favor_redraw=True, update_rule="delta",
            sum_normalization=True, attention_normalization=False, beta="input", positions=False, pre_norm=False,
-           identical_layers=False)
+           recompute_states=True, identical_layers=False)
 # Of another feature map; of the initial weights.
-HARMLESS = {"favor_features", "favor_redraw", "identical_layers"}
+HARMLESS = {"favor_features", "favor_redraw", "recompute_states", "identical_layers"}
 SIZES = ["n_vocab", "d_model", "heads", "d_ff", "n_layers", "nu", "favor_features"]
 
 FAST_WEIGHTS = Architecture(

@@ -10,8 +10,8 @@ import Tensors
 //
 //     u_t = β_t v_t − γ_t k_t S      S ← S + k_tᵀ u_t      o_t = q_t S                        S: [dk, dv]
 //
-// γ = β is the delta rule (equations 24 and 25): what the memory has under the key is moved towards the value by the share β. γ = 0 adds
-// up outer products: linear attention (2006.16236). For a chunk of c tokens, S at its start:
+// γ = β is the delta rule (section 4.2): what the memory has under the key is moved towards the value by the share β. γ = 0
+// adds up outer products: linear attention (2006.16236). For a chunk of c tokens, S at its start:
 //
 //     N = stril(K Kᵀ)      P = tril(Q Kᵀ)      U = diag(β) V − diag(γ) (K S + N U), row after row
 //     O = Q S + P U        S ← S + Kᵀ U

@@ -108,7 +108,8 @@ public struct FastWeightsAttention: Module {
         if configuration.normalizesAttention { return normalized(inputs, beta, state, mode) }
         let (q, k, features) = mapped(inputs, mode)
         let (y, memory) = deltaRule(
-            q, k, inputs.v, beta: beta, rule: configuration.rule, features: features, state: state?.memory)
+            q, k, inputs.v, beta: beta, rule: configuration.rule, features: features, state: state?.memory,
+            segment: segment)
         return (y, FastWeights(memory: memory))
     }
 
@@ -121,6 +122,9 @@ public struct FastWeightsAttention: Module {
         recorder.record(
             attention(inputs.q, inputs.k, identity, scale: scale, isCausal: true).permuted([0, 2, 1, 3]))
     }
+
+    /// Chunks from one state that is kept for backward to the next.
+    private var segment: Int { configuration.recomputesStates ? 4 : 1 }
 
     // MARK: Features
 
@@ -158,7 +162,7 @@ public struct FastWeightsAttention: Module {
 
     // MARK: Attention normalisation
 
-    /// With z_t the sum of the keys up to t, reads are divided by what z gives (2102.11174, equations 15 and 28): what is
+    /// With z_t the sum of the keys up to t, reads are divided by what z gives (2102.11174, sections 3.2 and 4.2): what is
     /// there under a key by z_{t−1} k_t, the output by z_t q_t.
     func normalized(
         _ inputs: Inputs, _ beta: Tensor, _ state: FastWeights?, _ mode: ForwardMode
@@ -169,7 +173,7 @@ public struct FastWeightsAttention: Module {
         let shares = ones.squeezed(-1)
         /// z q of every token, [b, n, h], and z after the last.
         func total(_ q: Tensor, _ k: Tensor) -> (Tensor, Tensor) {
-            let (y, sum) = deltaRule(q, k, ones, beta: shares, rule: .sum, state: state?.keySum)
+            let (y, sum) = deltaRule(q, k, ones, beta: shares, rule: .sum, state: state?.keySum, segment: segment)
             return (y.squeezed(-1) + configuration.epsilon, sum)
         }
         var erase: Tensor?
@@ -178,7 +182,7 @@ public struct FastWeightsAttention: Module {
             erase = beta / total(k, before).0
         }
         let (y, memory) = deltaRule(
-            q, k, inputs.v, beta: beta, erase: erase, rule: configuration.rule, state: state?.memory)
+            q, k, inputs.v, beta: beta, erase: erase, rule: configuration.rule, state: state?.memory, segment: segment)
         let (divisor, sum) = total(q, k)
         return (y / divisor.unsqueezed(-1), FastWeights(memory: memory, keySum: sum))
     }

@@ -39,6 +39,8 @@ public struct FastWeightsConfiguration: Sendable {
     public var normsAttention = false
     /// gated_feed_forward: relu(W₁ x) ⊙ V x instead of relu(W₁ x).
     public var gatesFeedForward = false
+    /// recompute_states: backward has the memory once in 128 tokens and computes it again between; else at every chunk of 32.
+    public var recomputesStates = true
     /// identical_layers: all layers begin equal, as in labml-nn, which copies one.
     public var startsIdentical = false
 
@@ -83,6 +85,7 @@ public struct FastWeightsConfiguration: Sendable {
         usesPositions = try reader.bool("positions", default: false)
         normsAttention = try reader.bool("pre_norm", default: false)
         gatesFeedForward = try reader.bool("gated_feed_forward", default: false)
+        recomputesStates = try reader.bool("recompute_states", default: true)
         startsIdentical = try reader.bool("identical_layers", default: false)
         try check(reader)
         try reader.finish()
@@ -118,7 +121,7 @@ public struct FastWeightsConfiguration: Sendable {
             "attention_normalization": .bool(normalizesAttention),
             "beta": beta.map { .number($0) } ?? .string("input"), "positions": .bool(usesPositions),
             "pre_norm": .bool(normsAttention), "gated_feed_forward": .bool(gatesFeedForward),
-            "identical_layers": .bool(startsIdentical),
+            "recompute_states": .bool(recomputesStates), "identical_layers": .bool(startsIdentical),
         ])
     }
 }

@@ -13,7 +13,7 @@ public enum FeatureMap: String, CaseIterable, Sendable {
     case softmax
 }
 
-/// DPFP-ν (2102.11174, equation 37): with r = [relu(x), relu(−x)], block j = 1 … ν of φ is r_i r_{i−j}, counted around. Then
+/// DPFP-ν (2102.11174, section 5.3): with r = [relu(x), relu(−x)], block j = 1 … ν of φ is r_i r_{i−j}, counted around. Then
 /// φ / (Σ φ + ε), as keys and queries are to have the sum 1 (section 4.2).
 public struct DPFP: Sendable, Hashable {
     /// ν, at least 1 and less than 2 d.
@@ -71,7 +71,7 @@ private func rowsInParallel(
     }
 }
 
-/// ELU(x) + 1: x + 1 where x is positive, else exp(x) (2006.16236, equation 7). x: [...] → [...]
+/// ELU(x) + 1: x + 1 where x is positive, else exp(x) (2006.16236, section 3.2). x: [...] → [...]
 public func eluPlusOne(_ x: Tensor) -> Tensor { relu(x) + exp(-relu(-x)) }
 
 /// Rows divided by their sum + ε (2102.11174, section 4.2). x: [..., d] → [..., d]

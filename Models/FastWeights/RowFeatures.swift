@@ -5,7 +5,7 @@ import CKernels
 public enum RowFeatures: Sendable, Hashable {
     /// What they are.
     case identity
-    /// DPFP-ν (2102.11174, equation 37), divided by its sum + ε unless ε is nil.
+    /// DPFP-ν (2102.11174, section 5.3), divided by its sum + ε unless ε is nil.
     case dpfp(nu: Int, epsilon: Float?)
 
     /// Columns of rows that had d.

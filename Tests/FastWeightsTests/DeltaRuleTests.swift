@@ -45,7 +45,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
             segment: segment)
     }
 
-    /// Token by token, of the tensors' primitives: equations 24 and 25 of 2102.11174 as they stand there.
+    /// Token by token, of the tensors' primitives: the rules of 2102.11174, section 4.2, as they stand there.
     func loop(_ x: [Tensor]) -> (output: Tensor, state: Tensor) {
         let (erase, initial) = parts(x)
         func map(_ x: Tensor) -> Tensor { nu == 0 ? x : DPFP(nu: nu)(x) }

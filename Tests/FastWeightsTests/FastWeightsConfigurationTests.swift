@@ -17,7 +17,7 @@ import Testing
         "feature_map": .string("dpfp"), "favor_features": .integer(128), "favor_redraw": .bool(true),
         "update_rule": .string("delta"), "sum_normalization": .bool(true), "attention_normalization": .bool(false),
         "beta": .string("input"), "positions": .bool(false), "pre_norm": .bool(false),
-        "gated_feed_forward": .bool(false), "identical_layers": .bool(false),
+        "gated_feed_forward": .bool(false), "recompute_states": .bool(true), "identical_layers": .bool(false),
     ]
 
     @Test func defaultsArePeers() throws {
@@ -32,7 +32,7 @@ import Testing
             "feature_map": .string("favor"), "favor_features": .integer(9), "favor_redraw": .bool(false),
             "update_rule": .string("sum"), "sum_normalization": .bool(false), "attention_normalization": .bool(true),
             "beta": .number(0.5), "positions": .bool(true), "pre_norm": .bool(true), "gated_feed_forward": .bool(true),
-            "identical_layers": .bool(true),
+            "recompute_states": .bool(false), "identical_layers": .bool(true),
         ]
         #expect(all.keys.sorted() == Self.defaults.keys.sorted())
         let json = try read(all.mapValues { $0 }).json
@@ -84,6 +84,7 @@ import Testing
             (["positions": .integer(1)], "\"positions\": expected true or false, found 1"),
             (["pre_norm": .integer(1)], "\"pre_norm\": expected true or false, found 1"),
             (["gated_feed_forward": .integer(1)], "\"gated_feed_forward\": expected true or false, found 1"),
+            (["recompute_states": .integer(1)], "\"recompute_states\": expected true or false, found 1"),
             (["identical_layers": .integer(1)], "\"identical_layers\": expected true or false, found 1"),
         ] as [([String: JSONValue?], String)])
     func mistakesAreNamed(_ changes: [String: JSONValue?], message: String) {

@@ -69,6 +69,18 @@ import Testing
         #expect((model(tokens).values != before) == isWanted)
     }
 
+    /// Keeping states or computing them again gives the same gradients, to the bit, and other amounts of memory
+    /// (MemoryTests).
+    @Test(arguments: Variant.remembering) func statesAreKeptOrComputedAgain(_ variant: Variant) {
+        let (tokens, targets) = (randomTokens([2, 150]), randomTokens([2, 150], seed: 4))
+        func step(_ recomputes: Bool) -> [Float] {
+            let model = makeModel(variant) { $0.recomputesStates = recomputes }
+            let gradients = gradients(of: model.loss(tokens, targets))
+            return model.trainable.flatMap { gradients[$0.parameter]?.values ?? [] }
+        }
+        #expect(step(true) == step(false))
+    }
+
     /// Directions of FAVOR+ are drawn again for each step where that is wanted, and never for inference.
     @Test func directionsAreDrawnAgain() {
         let tokens = randomTokens([1, 9])
