@@ -387,10 +387,12 @@ def bad_fast_weights(folder):
     state = LanguageModel(**config).state_dict()
     good = save("fast.pt", state)
     weight = "transformer.layers.0.attn.interpolation_weight.0.linear.weight"
-    refuse(f"lacking.pt: lacks {weight}: a β that is fixed is nothing that labml-nn has", save(
+    refuse(f"lacking.pt: lacks {weight}: neither a β that is fixed nor softmax attention is anything that labml-nn has", save(
         "lacking.pt", {key: value for key, value in state.items() if key != weight}), out)
     refuse('"beta" is 0.5, but the weights have a β that follows from the input; expected "input"', good, out, "--set",
            "beta=0.5")
+    refuse('"feature_map" is "softmax", but the weights are those of labml-nn\'s DPFP; expected "dpfp" or "elu"', good, out,
+           "--set", "feature_map=softmax")
     refuse('--set: "heads" is 5, but the weights of fast.pt have 2', good, out, "--set", "heads=5")
     refuse("flash.pt: no key begins with \"transformer.layers.\"; expected the state dict of an AutoregressiveModel of"
            " labml-nn's fast_weights", save("flash.pt", FLASHTransformer(**PEERS["flash"].small).state_dict()), out)

@@ -23,7 +23,7 @@ def infer(state, given):
     first = LAYER + "0."
     weight = first + "attn.interpolation_weight.0.linear.weight"
     if weight not in state:
-        raise InputError(f"lacks {weight}: a β that is fixed is nothing that labml-nn has")
+        raise InputError(f"lacks {weight}: neither a β that is fixed nor softmax attention is anything that labml-nn has")
     return dict(n_vocab=n_vocab, d_model=d_model, heads=shape(state, weight, 2)[0],
                 d_ff=shape(state, first + "feed_forward.layer1.weight", 2)[0],
                 n_layers=1 + max(int(m[1]) for key in state if (m := re.match(re.escape(LAYER) + r"(\d+)\.", key))),
@@ -63,6 +63,9 @@ def from_peer(config, inferred):
     if config["beta"] != "input":
         raise InputError(f'"beta" is {json.dumps(config["beta"])}, but the weights have a β that follows from the input;'
                          ' expected "input"')
+    if config["feature_map"] in ("favor", "softmax"):
+        raise InputError(f'"feature_map" is {json.dumps(config["feature_map"])}, but the weights are those of labml-nn\'s DPFP;'
+                         ' expected "dpfp" or "elu"')
     return config, []
 
 

@@ -94,6 +94,7 @@ struct DeltaRule: Sendable {
         chunk: Int, segment: Int
     ) {
         (b, n, h, d) = (q.shape[0], q.shape[1], q.shape[2], q.shape[3])
+        features.check(d)
         (dk, dv) = (features.width(d), v.shape[3])
         require(
             state == nil || state!.shape == [b, h, dk, dv],

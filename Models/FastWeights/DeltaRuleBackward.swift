@@ -135,10 +135,6 @@ final class DeltaRuleTileBackward {
         scratch = dots + c
     }
 
-    private func operand(_ matrix: UnsafePointer<Float>, _ stride: Int, transposed: Bool = false) -> BLAS.Operand {
-        .init(matrix, stride: stride, transposed: transposed)
-    }
-
     /// - Parameters:
     ///   - tile: of the forward pass, with U and the features.
     ///   - state: S at the start of the chunk.
@@ -157,8 +153,8 @@ final class DeltaRuleTileBackward {
         // The gradient of a zero state that nobody asked for.
         if !chunk.startsEmpty {
             BLAS.multiply(
-                dk, dv, 2 * m - low, operand(tile.features + low * dk, dk, transposed: true),
-                operand(errors + low * dv, dv), beta: isLast ? 0 : 1, after, stride: dv)
+                dk, dv, 2 * m - low, .init(tile.features + low * dk, stride: dk, transposed: true),
+                .init(errors + low * dv, stride: dv), beta: isLast ? 0 : 1, after, stride: dv)
         }
         let map = rule.features
         map.backward(
@@ -182,11 +178,12 @@ final class DeltaRuleTileBackward {
     ) {
         let m = chunk.count
         BLAS.multiply(
-            m, dv, m, operand(tile.grams + m * c, c, transposed: true), operand(errors + m * dv, dv), written,
+            m, dv, m, .init(tile.grams + m * c, stride: c, transposed: true), .init(errors + m * dv, stride: dv),
+            written,
             stride: dv)
         if !isLast {
             BLAS.multiply(
-                m, dv, dk, operand(tile.features, dk), operand(after, dv), beta: 1, written, stride: dv)
+                m, dv, dk, .init(tile.features, stride: dk), .init(after, stride: dv), beta: 1, written, stride: dv)
         }
         guard let gamma = chunk.gamma else { return }
         az_erasing_substitution_backward(m, dv, tile.grams, c, gamma, rule.gamma!.step, written, errors)
@@ -213,23 +210,27 @@ final class DeltaRuleTileBackward {
     ) {
         let (rows, updates) = (2 * m - low, tile.updates)
         BLAS.multiply(
-            rows, m, dv, operand(errors + low * dv, dv), operand(updates, dv, transposed: true), grams + low * c,
+            rows, m, dv, .init(errors + low * dv, stride: dv), .init(updates, stride: dv, transposed: true),
+            grams + low * c,
             stride: c)
         if low == 0 { tile.zeroAbove(m, grams, diagonal: 0) }
         tile.zeroAbove(m, grams + m * c, diagonal: 1)
         BLAS.multiply(
-            rows, dk, m, operand(grams + low * c, c), operand(tile.features, dk), features + low * dk, stride: dk)
+            rows, dk, m, .init(grams + low * c, stride: c), .init(tile.features, stride: dk), features + low * dk,
+            stride: dk)
         if let state {
             BLAS.multiply(
-                rows, dk, dv, operand(errors + low * dv, dv), operand(state, dv, transposed: true), beta: 1,
+                rows, dk, dv, .init(errors + low * dv, stride: dv), .init(state, stride: dv, transposed: true), beta: 1,
                 features + low * dk, stride: dk)
         }
         BLAS.multiply(
-            m, dk, rows, operand(grams + low * c, c, transposed: true), operand(tile.features + low * dk, dk),
+            m, dk, rows, .init(grams + low * c, stride: c, transposed: true),
+            .init(tile.features + low * dk, stride: dk),
             beta: low == 0 ? 1 : 0, features, stride: dk)
         if let after {
             BLAS.multiply(
-                m, dk, dv, operand(updates, dv), operand(after, dv, transposed: true), beta: 1, features, stride: dk)
+                m, dk, dv, .init(updates, stride: dv), .init(after, stride: dv, transposed: true), beta: 1, features,
+                stride: dk)
         }
     }
 }

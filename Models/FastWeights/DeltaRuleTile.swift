@@ -42,10 +42,6 @@ final class DeltaRuleTile {
     /// The first row of [K; Q] that products take.
     func first(_ chunk: DeltaRuleChunk) -> Int { rule.gamma == nil ? chunk.count : 0 }
 
-    func operand(_ matrix: UnsafePointer<Float>, _ stride: Int, transposed: Bool = false) -> BLAS.Operand {
-        .init(matrix, stride: stride, transposed: transposed)
-    }
-
     /// The features of keys and queries, N and P.
     func load(_ chunk: DeltaRuleChunk) {
         let (m, map) = (chunk.count, rule.features)
@@ -53,7 +49,7 @@ final class DeltaRuleTile {
         map.forward(m, rule.d, chunk.q, stride: rule.queries.stride, features + m * dk, scratch: scratch)
         let low = first(chunk)
         BLAS.multiply(
-            2 * m - low, m, dk, operand(features + low * dk, dk), operand(features, dk, transposed: true),
+            2 * m - low, m, dk, .init(features + low * dk, stride: dk), .init(features, stride: dk, transposed: true),
             grams + low * c, stride: c)
         zeroAbove(m, grams + m * c, diagonal: 1)
     }
@@ -70,7 +66,8 @@ final class DeltaRuleTile {
             az_fill((2 * m - low) * dv, 0, reads + low * dv)
         } else {
             BLAS.multiply(
-                2 * m - low, dv, dk, operand(features + low * dk, dk), operand(state, dv), reads + low * dv, stride: dv)
+                2 * m - low, dv, dk, .init(features + low * dk, stride: dk), .init(state, stride: dv), reads + low * dv,
+                stride: dv)
         }
         if let gamma = chunk.gamma {
             az_erasing_substitution_forward(
@@ -88,14 +85,15 @@ final class DeltaRuleTile {
     func read(_ chunk: DeltaRuleChunk, into output: UnsafeMutablePointer<Float>, stride: Int) {
         let m = chunk.count
         let result = reads + m * dv
-        BLAS.multiply(m, dv, m, operand(grams + m * c, c), operand(updates, dv), beta: 1, result, stride: dv)
+        BLAS.multiply(
+            m, dv, m, .init(grams + m * c, stride: c), .init(updates, stride: dv), beta: 1, result, stride: dv)
         az_copy_2d(m, dv, result, dv, 1, output, stride, 1)
     }
 
     /// S += Kᵀ U
     func extend(_ chunk: DeltaRuleChunk, _ state: UnsafeMutablePointer<Float>) {
         BLAS.multiply(
-            dk, dv, chunk.count, operand(features, dk, transposed: true), operand(updates, dv),
+            dk, dv, chunk.count, .init(features, stride: dk, transposed: true), .init(updates, stride: dv),
             beta: chunk.startsEmpty ? 0 : 1, state, stride: dv)
     }
 }

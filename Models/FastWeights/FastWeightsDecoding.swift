@@ -2,8 +2,9 @@ import CKernels
 import NN
 import Tensors
 
-// Reading a sequence token by token. A layer remembers its fast weights, h dk d floats whatever the position, and reads and
-// writes them once a token; with softmax the keys and values so far.
+// Reading a sequence token by token. A layer remembers its fast weights, h dk d floats whatever the position, which come from
+// memory and go back once a token (with attention normalisation they are copied as well); with softmax the keys and values
+// so far.
 
 /// What a layer remembers of one sequence.
 enum FastWeightsLayerState: Sendable {
@@ -90,8 +91,8 @@ extension FastWeightsAttention {
             return y.squeezed(0)
         }
         let (q, k, features) = mapped(inputs, .inference)
-        weights.memory.ensureUnique()
         if q.shape[1] == 1 {
+            weights.memory.ensureUnique()
             return FastWeightStep(q, k, inputs.v, inputs.beta!, features, configuration.rule).run(&weights.memory)
         }
         let (y, memory) = deltaRule(

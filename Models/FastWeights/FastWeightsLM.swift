@@ -70,13 +70,23 @@ public struct FastWeightsCarry: SegmentCarry {
         guard let place = tensors["position"], place.shape == [2] else {
             throw InputError("position \(tensors["position"]?.shape ?? []); expected [2]")
         }
-        position = Int(place.values[0]) << 16 + Int(place.values[1])
+        let parts = place.values
+        guard parts.allSatisfy({ $0 >= 0 && $0 <= 0x1p40 }) else {
+            throw InputError("position \(parts); expected two numbers of at least 0")
+        }
+        position = Int(parts[0]) << 16 + Int(parts[1])
         var layers: [FastWeights] = []
         while let memory = tensors["layers.\(layers.count).memory"] {
             guard memory.rank == 4, memory.shape[0] == 1 else {
                 throw InputError("layers.\(layers.count).memory \(memory.shape); expected [1, h, dk, d]")
             }
             layers.append(FastWeights(memory: memory, keySum: tensors["layers.\(layers.count).key_sum"]))
+        }
+        let sums = layers.compactMap(\.keySum)
+        let fit = zip(layers, sums).allSatisfy { $1.shape == Array($0.memory.shape.dropLast()) + [1] }
+        guard sums.isEmpty || (sums.count == layers.count && fit) else {
+            throw InputError(
+                "key_sum \(sums.map(\.shape)); expected [1, h, dk, 1] in all \(layers.count) layers or none")
         }
         guard !layers.isEmpty else { throw InputError("layers.0.memory is missing") }
         self.layers = layers
@@ -88,6 +98,7 @@ extension FastWeightsLM: LanguageModel {
 
     public var vocabularySize: Int { configuration.tokens }
     public var isCausal: Bool { true }
+    public var carriesState: Bool { configuration.featureMap != .softmax }
 
     public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
         logits(tokens, carries: [FastWeightsCarry?](repeating: nil, count: tokens.shape[0]), mode: mode).logits

@@ -22,7 +22,6 @@ public struct DPFP: Sendable, Hashable {
     public let epsilon: Float?
 
     public init(nu: Int = 1, epsilon: Float? = 1e-6) {
-        require(nu > 0, "DPFP: nu \(nu); expected at least 1")
         (self.nu, self.epsilon) = (nu, epsilon)
     }
 
@@ -55,8 +54,9 @@ public struct DPFP: Sendable, Hashable {
 
     /// The same inside `deltaRule`, of rows of d columns.
     public func features(_ d: Int) -> RowFeatures {
-        require(nu < 2 * d, "DPFP: nu \(nu) for rows of \(d) columns; expected less than \(2 * d)")
-        return .dpfp(nu: nu, epsilon: epsilon)
+        let features = RowFeatures.dpfp(nu: nu, epsilon: epsilon)
+        features.check(d)
+        return features
     }
 }
 

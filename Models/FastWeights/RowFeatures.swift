@@ -1,4 +1,5 @@
 import CKernels
+import Tensors
 
 /// What the rows of keys and queries become before a fast weight memory sees them, d columns → features, chunk by chunk
 /// inside `deltaRule`: maps that cost less to compute again than to store.
@@ -14,6 +15,15 @@ public enum RowFeatures: Sendable, Hashable {
         case .identity: d
         case .dpfp(let nu, _): 2 * d * nu
         }
+    }
+
+    /// Stops where rows of d columns cannot be mapped.
+    func check(_ d: Int) {
+        guard case .dpfp(let nu, let epsilon) = self else { return }
+        require(
+            nu > 0 && nu < 2 * d,
+            "DPFP: nu \(nu) for rows of \(d) columns; expected at least 1 and less than \(2 * d)")
+        require(epsilon == nil || epsilon! >= 0, "DPFP: epsilon \(epsilon!); expected at least 0")
     }
 
     /// Floats that `forward` and `backward` work in.

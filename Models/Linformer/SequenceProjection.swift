@@ -59,8 +59,8 @@ public struct SequenceProjection: Sendable {
     func startingInTurns() -> SequenceProjection {
         guard method == .learnable else { return self }
         let (k, n) = (weight.shape[0], weight.shape[1])
-        let turns = (0..<k * n).map { Float($0 % n % k == $0 / n ? 1 : 0) }
-        weight.assign(weight.value * 0.1 + Tensor(turns, shape: [k, n]))
+        let turns = concatenate([Tensor](repeating: .identity(k), count: (n + k - 1) / k), axis: 1).sliced(1, to: n)
+        weight.assign(weight.value * 0.1 + turns)
         return self
     }
 

@@ -23,6 +23,9 @@ public protocol LanguageModel: Module {
     /// models that read any sequence. Logits before it are zeros and predict nothing.
     var startToken: Int32? { get }
 
+    /// Whether something passes from one segment of a text to the next; by default where there is a type for it.
+    var carriesState: Bool { get }
+
     /// The longest sequence a forward pass takes (of a model that carries something: the longest segment); nil where any
     /// length will do.
     var maximumLength: Int? { get }
@@ -100,9 +103,10 @@ public struct SegmentLoss<Carry: SegmentCarry>: Sendable {
 
 extension LanguageModel {
     public var causalityProblem: String? { nil }
+    public var carriesState: Bool { Carry.self != NoCarry.self }
     public var startToken: Int32? { nil }
     public var maximumLength: Int? { nil }
-    public var maximumDecodingLength: Int? { Carry.self == NoCarry.self ? maximumLength : nil }
+    public var maximumDecodingLength: Int? { carriesState ? nil : maximumLength }
     public var maximumSourceLength: Int? { nil }
     public var ignoreIndex: Int32 { ignoredTarget }
     public func callAsFunction(_ tokens: TokenTensor) -> Tensor { self(tokens, mode: .inference) }

@@ -31,12 +31,28 @@ import Testing
         #expect(carried["bits_per_byte"] != fresh["bits_per_byte"] && carried["tokens"] == fresh["tokens"])
     }
 
-    @Test func onlyWhatCarriesCanCarry() throws {
+    @Test(arguments: ["flash", "softmax"]) func onlyWhatCarriesCanCarry(_ model: String) throws {
         var command = try training("random")
-        (command.model, command.config) = ("flash", nil)
+        if model == "flash" {
+            (command.model, command.config) = (model, nil)
+        } else {
+            command.config = try workspace.write(
+                "{\"n_vocab\": 256, \"d_model\": 8, \"heads\": 2, \"feature_map\": \"softmax\"}", "softmax.json")
+        }
         try command.lines()
         expectError("--carry: the model carries nothing from window to window") { try evaluate(true) }
         #expect(try evaluate() == evaluate(false))
+    }
+
+    /// Of weights from elsewhere nothing is known: windows begin with nothing.
+    @Test func weightsAreEvaluatedInWindows() throws {
+        try training("random").lines()
+        let source = ModelSource(
+            model: "fast-weights", config: workspace.path("fast-weights.json"),
+            weights: workspace.path("run") + "/weights.safetensors")
+        var printed = ""
+        try EvaluateCommand(source: source, data: [workspace.text()], json: true).run(print: { printed = $0 })
+        #expect(printed.contains("\"carry\": false"))
     }
 
     /// A run on streams that is stopped and goes on is the run that was not: what the memory holds is saved with it.

@@ -14,13 +14,14 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
     var rule = UpdateRule.delta
     var hasErase = false, hasState = false, readsState = false
     var nu = 0
+    var epsilon: Float? = 1e-6
 
     var testDescription: String {
         "b \(b) n \(n) h \(h) d \(d) dv \(dv) \(rule) nu \(nu) chunks \(chunk) × \(segment)"
             + "\(hasErase ? " erase" : "")\(hasState ? " state" : "")\(readsState ? " reads state" : "")"
     }
 
-    var features: RowFeatures { nu == 0 ? .identity : .dpfp(nu: nu, epsilon: 1e-6) }
+    var features: RowFeatures { nu == 0 ? .identity : .dpfp(nu: nu, epsilon: epsilon) }
 
     /// q, k, v, beta, and where there are any erase and state.
     func inputs() -> [Tensor] {
@@ -48,7 +49,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
     /// Token by token, of the tensors' primitives: the rules of 2102.11174, section 4.2, as they stand there.
     func loop(_ x: [Tensor]) -> (output: Tensor, state: Tensor) {
         let (erase, initial) = parts(x)
-        func map(_ x: Tensor) -> Tensor { nu == 0 ? x : DPFP(nu: nu)(x) }
+        func map(_ x: Tensor) -> Tensor { nu == 0 ? x : DPFP(nu: nu, epsilon: epsilon)(x) }
         let (q, k) = (map(x[0]), map(x[1]))
         var state = initial ?? .zeros([b, h, q.shape[3], dv])
         var outputs: [Tensor] = []
@@ -84,6 +85,8 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         }
         all.append(Case(b: 1, n: 5, h: 1, d: 1, dv: 1, hasState: true, readsState: true))
         all.append(Case(b: 3, n: 130, h: 1, d: 5, dv: 4, hasState: true, nu: 3))
+        // Features whose sums are not 1; so long ones would be erased more than once over.
+        all.append(Case(n: 70, rule: .sum, nu: 2, epsilon: nil))
         return all
     }()
 
@@ -145,6 +148,35 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         #expect(try #require(got[packed]).values == stack(parts, axis: 2).values)
         let sum = try #require(others[dense[3]]).sum()
         expectClose(try #require(got[beta]).reshaped([]), sum, 1e-5, "beta")
+    }
+
+    /// Keys, values, a state and its gradient that are the same at all places, and lie in memory once.
+    @Test func expandedInputs() throws {
+        let key = Tensor.normal([1, 1, 1, 3], key: RandomKey(seed: 2)) * 0.4
+        let value = Tensor.normal([1, 1, 2, 5], key: RandomKey(seed: 3))
+        let state = Tensor.normal([1, 1, 3, 5], key: RandomKey(seed: 6))
+        let dense = Case(n: 40, hasState: true).inputs()
+        let shapes = [dense[1].shape, dense[2].shape, dense[4].shape]
+        func run(_ isView: Bool) throws -> (values: [Float], gradients: [[Float]]) {
+            let leaves = zip([key, value, state], shapes).map { tensor, shape in
+                (isView ? tensor : tensor.expanded(to: shape).contiguous()).requiringGradient()
+            }
+            let inputs = zip(leaves, shapes).map { $0.expanded(to: $1) }
+            let result = deltaRule(dense[0], inputs[0], inputs[1], beta: dense[3], state: inputs[2])
+            // A sum's gradient is one number, expanded.
+            let all = gradients(of: result.output.sum() + result.state.sum())
+            let sums = try zip(leaves, [key, value, state]).map { leaf, tensor -> [Float] in
+                let gradient = try #require(all[leaf])
+                let axes = (0..<4).filter { tensor.shape[$0] != gradient.shape[$0] }
+                return (axes.isEmpty ? gradient : gradient.sum(axes: axes)).values
+            }
+            return (result.output.values + result.state.values, sums)
+        }
+        let (views, copies) = (try run(true), try run(false))
+        #expect(views.values == copies.values)
+        for (got, expected) in zip(views.gradients, copies.gradients) {
+            expectClose(Tensor(got), Tensor(expected), 1e-5, "gradient")
+        }
     }
 
     /// A sequence in parts, the state handed on, is the sequence: values and gradients.

@@ -84,7 +84,7 @@ public struct EvaluateCommand: Sendable {
         if carries == true && !loaded.model.carriesState {
             throw InputError("--carry: the model carries nothing from window to window")
         }
-        return loaded.model.carriesState && carries ?? (loaded.run?.training.order != .random)
+        return loaded.model.carriesState && carries ?? (loaded.run?.training.order == .sequential)
     }
 
     /// The text that is given, or what the run held back.

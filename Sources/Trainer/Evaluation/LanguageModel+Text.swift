@@ -4,9 +4,6 @@ import Tensors
 // What stands between a model and a text: which lengths, which tokens, and the cutting of windows into segments.
 
 extension LanguageModel {
-    /// Whether something passes from one segment of a text to the next.
-    package var carriesState: Bool { Carry.self != NoCarry.self }
-
     /// The parts of a window that are read one after another: the whole, unless the model carries something from segment
     /// to segment and a segment has a maximum.
     func segments(of length: Int) -> [Range<Int>] {
