@@ -39,7 +39,7 @@ struct FastWeightsArchitecture: Architecture {
             throw unknown("preset", name, presetNames)
         }
         // Without a norm before the attention the built-in corpus is learned more slowly, and its questions not at all.
-        configuration.normsAttention = name != "reference"
+        configuration.normsAttention = ["quick", "small"].contains(name)
         training.clip = name == "reference" ? 1 : 0.5
         return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
