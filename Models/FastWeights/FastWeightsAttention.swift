@@ -131,15 +131,15 @@ public struct FastWeightsAttention: Module {
     /// Queries and keys, and what they become inside the memory's operation: DPFP there, other maps before it.
     func mapped(_ inputs: Inputs, _ mode: ForwardMode) -> (q: Tensor, k: Tensor, features: RowFeatures) {
         if configuration.featureMap == .dpfp {
+            let map = DPFP(nu: configuration.nu, epsilon: sumEpsilon)
             return (inputs.q, inputs.k, map.features(configuration.headWidth))
         }
         let directions = directions(mode)
         return (phi(inputs.q, directions), phi(inputs.k, directions), .identity)
     }
 
-    private var map: DPFP {
-        DPFP(nu: configuration.nu, epsilon: configuration.normalizesSums ? configuration.epsilon : nil)
-    }
+    /// What the sums of keys and queries are kept from 0 by; nil where they are not divided by them.
+    private var sumEpsilon: Float? { configuration.normalizesSums ? configuration.epsilon : nil }
 
     /// The directions of FAVOR+: drawn again for every training step, if that is wanted.
     private func directions(_ mode: ForwardMode) -> Tensor? {
@@ -150,14 +150,7 @@ public struct FastWeightsAttention: Module {
 
     /// φ of rows [..., d] → [..., dk].
     private func phi(_ x: Tensor, _ directions: Tensor?) -> Tensor {
-        let y: Tensor
-        switch configuration.featureMap {
-        case .dpfp: return map(x)
-        case .elu: y = eluPlusOne(x)
-        case .favor: y = FastWeightTransformers.favorFeatures(x, projection: directions!)
-        case .softmax: fatalError("FastWeightsAttention: softmax attention has no features")
-        }
-        return configuration.normalizesSums ? sumNormalized(y, epsilon: configuration.epsilon) : y
+        configuration.featureMap(x, nu: configuration.nu, directions: directions, epsilon: sumEpsilon)
     }
 
     // MARK: Attention normalisation

@@ -52,12 +52,7 @@ public struct FastWeightsConfiguration: Sendable {
 
     /// Features of keys and queries, dk; 0 with softmax.
     public var features: Int {
-        switch featureMap {
-        case .dpfp: 2 * headWidth * nu
-        case .elu: headWidth
-        case .favor: 2 * favorFeatures
-        case .softmax: 0
-        }
+        featureMap == .softmax ? 0 : featureMap.width(headWidth, nu: nu, directions: favorFeatures)
     }
 
     /// Whether β is computed from the input.

@@ -11,6 +11,36 @@ public enum FeatureMap: String, CaseIterable, Sendable {
     case favor
     /// None: softmax attention to all keys, which a memory of fixed size stands for.
     case softmax
+
+    /// Columns of φ of rows of d columns.
+    /// - Parameters:
+    ///   - nu: ν of DPFP.
+    ///   - directions: m of FAVOR+.
+    public func width(_ d: Int, nu: Int, directions m: Int) -> Int {
+        switch self {
+        case .dpfp: RowFeatures.dpfp(nu: nu, epsilon: nil).width(d)
+        case .elu, .softmax: d
+        case .favor: 2 * m
+        }
+    }
+
+    /// φ of rows, which with `softmax` stay as they are: [..., d] → [..., width].
+    /// - Parameters:
+    ///   - nu: ν of DPFP.
+    ///   - directions: of FAVOR+, [d, m].
+    ///   - epsilon: rows are divided by their sum + ε (section 4.2); nil: they are not.
+    public func callAsFunction(_ x: Tensor, nu: Int, directions: Tensor?, epsilon: Float?) -> Tensor {
+        let features: Tensor
+        switch self {
+        case .dpfp: return DPFP(nu: nu, epsilon: epsilon)(x)
+        case .elu: features = eluPlusOne(x)
+        case .softmax: features = x
+        case .favor:
+            guard let directions else { fatalError("FeatureMap: favor without directions, expected [d, m]") }
+            features = favorFeatures(x, projection: directions)
+        }
+        return epsilon.map { sumNormalized(features, epsilon: $0) } ?? features
+    }
 }
 
 /// DPFP-ν (2102.11174, section 5.3): with r = [relu(x), relu(−x)], block j = 1 … ν of φ is r_i r_{i−j}, counted around. Then

@@ -54,29 +54,26 @@ public enum RetrievalMap: Hashable, Sendable {
         }
     }
 
-    /// Features of a key of d columns.
-    func features(_ d: Int) -> Int {
+    /// The map without its size, and the sizes.
+    private var parts: (map: FeatureMap, nu: Int, directions: Int) {
         switch self {
-        case .elu, .softmax: d
-        case .dpfp(let nu): 2 * d * nu
-        case .favor(let directions): 2 * directions
+        case .elu: (.elu, 1, 0)
+        case .dpfp(let nu): (.dpfp, nu, 0)
+        case .favor(let directions): (.favor, 1, directions)
+        case .softmax: (.softmax, 1, 0)
         }
     }
+
+    /// Features of a key of d columns.
+    func features(_ d: Int) -> Int { parts.map.width(d, nu: parts.nu, directions: parts.directions) }
 
     /// φ of rows [..., d] → [..., features].
     /// - Parameters:
     ///   - normalized: whether rows are divided by their sum + ε (section 4.2).
     ///   - directions: of FAVOR+, [d, m].
     func callAsFunction(_ x: Tensor, normalized: Bool, directions: Tensor?) -> Tensor {
-        let epsilon = RetrievalMemory.epsilon
-        let features: Tensor
-        switch self {
-        case .dpfp(let nu): return DPFP(nu: nu, epsilon: normalized ? epsilon : nil)(x)
-        case .elu: features = eluPlusOne(x)
-        case .favor: features = favorFeatures(x, projection: directions!)
-        case .softmax: features = x
-        }
-        return normalized ? sumNormalized(features, epsilon: epsilon) : features
+        parts.map(
+            x, nu: parts.nu, directions: directions, epsilon: normalized ? RetrievalMemory.epsilon : nil)
     }
 }
 
