@@ -24,6 +24,7 @@ let package = Package(
         .library(name: "LocalTransformers", targets: ["LocalTransformers"]),
         .library(name: "Linformers", targets: ["Linformers"]),
         .library(name: "FastWeightTransformers", targets: ["FastWeightTransformers"]),
+        .library(name: "BlockRecurrentTransformers", targets: ["BlockRecurrentTransformers"]),
         .library(name: "Visualizing", targets: ["Visualizing"]),
         .library(name: "ModelZoo", targets: ["ModelZoo"]),
         .executable(name: "Train", targets: ["Train"]),
@@ -68,10 +69,13 @@ let package = Package(
             name: "FastWeightTransformers", dependencies: ["NN", "CKernels"], path: "Models/FastWeights",
             exclude: ["README.md"], swiftSettings: hotSwift),
         .target(
+            name: "BlockRecurrentTransformers", dependencies: ["NN"], path: "Models/BlockRecurrent",
+            exclude: ["README.md"], swiftSettings: hotSwift),
+        .target(
             name: "ModelZoo",
             dependencies: [
                 "Trainer", "Visualizing", "FLASHTransformers", "LocalTransformers", "Linformers",
-                "FastWeightTransformers",
+                "FastWeightTransformers", "BlockRecurrentTransformers",
             ]),
         .target(
             name: "RetrievalTasks", dependencies: ["FastWeightTransformers", "Trainer", "Plotting", "CKernels"],
@@ -109,6 +113,9 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "FastWeightsTests", dependencies: ["FastWeightTransformers", "Trainer", "FixtureSupport"],
+            resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "BlockRecurrentTests", dependencies: ["BlockRecurrentTransformers", "Trainer", "FixtureSupport"],
             resources: [.copy("Fixtures")]),
         .testTarget(name: "RetrievalTests", dependencies: ["RetrievalTasks", "FastWeightTransformers", "Trainer"]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),

@@ -1,3 +1,4 @@
+@_exported import BlockRecurrentTransformers
 @_exported import FLASHTransformers
 @_exported import FastWeightTransformers
 @_exported import Linformers
@@ -68,6 +69,7 @@ extension TrainingDefaults {
 public enum ModelZoo {
     private static let architectures: [any Architecture] = [
         FLASHArchitecture(), LocalArchitecture(), LinformerArchitecture(), FastWeightsArchitecture(),
+        BlockRecurrentArchitecture(),
     ]
 
     public static let identifiers = architectures.map(\.id)

@@ -38,8 +38,13 @@ struct DenseAttention: Sendable {
     let units: [WindowAttention.Unit]
     /// Of a tile.
     let rows: Int, columns: Int
+    /// Rows of queries at one position, and the key at which the first stands.
+    let group: Int, offset: Int
 
-    init(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ options: WindowAttentionOptions) {
+    init(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ options: WindowAttentionOptions, group: Int = 1, offset: Int = 0
+    ) {
+        (self.group, self.offset) = (group, offset)
         (self.q, self.k, self.v) = (q, k, v)
         (queries, keys, values) = (
             HeadRows(q, headsFirst: false), HeadRows(k, headsFirst: false), HeadRows(v, headsFirst: false)
@@ -86,7 +91,7 @@ struct DenseAttention: Sendable {
             let tile = makeTile()
             forEachTile(unit) { queries in
                 tile.attend(
-                    queries, [segment(unit, queries)],
+                    queries, [segment(tile, unit, queries)],
                     into: output.target(unit.batch, unit.head, queries.tokens.lowerBound),
                     stride: output.stride, logSums: logSums + queries.sequence * n + queries.tokens.lowerBound)
             }
@@ -94,7 +99,9 @@ struct DenseAttention: Sendable {
     }
 
     func makeTile() -> AttentionTile {
-        AttentionTile(options, tokens: n, keys: m, sequences: b * h, d, dv, rows: rows, columns: columns)
+        AttentionTile(
+            options, tokens: n, keys: m, sequences: b * h, d, dv, rows: rows, columns: columns, group: group,
+            offset: offset)
     }
 
     func forEachTile(_ unit: WindowAttention.Unit, _ body: (QueryRows) -> Void) {
@@ -108,10 +115,13 @@ struct DenseAttention: Sendable {
     }
 
     /// The keys that any query of a tile sees.
-    func segment(_ unit: WindowAttention.Unit, _ queries: QueryRows) -> KeySegment {
-        KeySegment(
-            keys: keys.row(unit.batch, unit.head, 0), values: values.row(unit.batch, unit.head, 0),
-            keyStride: keys.stride, valueStride: values.stride, tokens: options.pattern.keys(queries.tokens, of: m))
+    func segment(_ tile: AttentionTile, _ unit: WindowAttention.Unit, _ queries: QueryRows) -> KeySegment {
+        let positions = tile.position(queries.tokens.lowerBound)..<tile.position(queries.tokens.upperBound - 1) + 1
+        let seen = options.pattern.keys(positions, of: m)
+        return KeySegment(
+            keys: keys.row(unit.batch, unit.head, seen.lowerBound),
+            values: values.row(unit.batch, unit.head, seen.lowerBound), keyStride: keys.stride,
+            valueStride: values.stride, tokens: seen)
     }
 }
 
@@ -179,7 +189,8 @@ private struct DenseAttentionBackward: @unchecked Sendable {
                 count, dv, dOutput.pointer, dOutput.stride, output.row(unit.batch, unit.head, first), output.stride,
                 means)
             var beta: Float = 0
-            tile.forEachChunk([attention.segment(unit, queries)], queries) { keys, keyRows, valueRows, queryRows in
+            tile.forEachChunk([attention.segment(tile, unit, queries)], queries) {
+                keys, keyRows, valueRows, queryRows in
                 tile.score(queries, keys, keyRows, queryRows)
                 BLAS.multiply(
                     count, keys.count, dv, dOutput,

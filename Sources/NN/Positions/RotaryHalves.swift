@@ -83,6 +83,13 @@ public struct HalvesTable: Sendable {
         return turned(x, headsFirst, sign: 1)
     }
 
+    /// The rotation of some of the rows.
+    public func rows(_ rows: Range<Int>) -> HalvesTable {
+        HalvesTable(
+            cosines: cosines.sliced(0, from: rows.lowerBound, to: rows.upperBound),
+            sines: sines.sliced(0, from: rows.lowerBound, to: rows.upperBound))
+    }
+
     private func turned(_ x: Tensor, _ headsFirst: Bool, sign: Float) -> Tensor {
         let result = Tensor(uninitialized: x.shape)
         let (source, target) = (HeadRows(x, headsFirst: headsFirst), HeadRows(result, headsFirst: headsFirst))

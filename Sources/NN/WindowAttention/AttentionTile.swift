@@ -31,6 +31,8 @@ final class AttentionTile {
     /// Queries and keys of a sequence, and the number of sequences, batch × heads.
     let n: Int, keyCount: Int, sequences: Int
     let d: Int, dv: Int
+    /// Rows of queries that stand at one position, one a head that shares the keys, and the position of the first.
+    let group: Int, offset: Int
     private let memory: Tensor
     let scores: UnsafeMutablePointer<Float>
     private let scaled: UnsafeMutablePointer<Float>
@@ -41,11 +43,12 @@ final class AttentionTile {
 
     init(
         _ options: WindowAttentionOptions, tokens n: Int, keys: Int? = nil, sequences: Int, _ d: Int, _ dv: Int,
-        rows: Int = AttentionTile.rows, columns: Int = AttentionTile.columns
+        rows: Int = AttentionTile.rows, columns: Int = AttentionTile.columns, group: Int = 1, offset: Int = 0
     ) {
         (self.options, self.n, keyCount, self.sequences) = (options, n, keys ?? n, sequences)
         (self.d, self.dv) = (d, dv)
         (self.rows, self.columns) = (rows, columns)
+        (self.group, self.offset) = (group, offset)
         memory = Tensor(uninitialized: [rows * (columns + d + 3)])
         scores = memory.mutablePointer
         scaled = scores + rows * columns
@@ -124,7 +127,7 @@ final class AttentionTile {
             count, tokens.count, d, alpha: options.scale, rows,
             .init(keys.pointer, stride: keys.stride, transposed: true), scores, stride: columns)
         for (row, token) in queries.tokens.enumerated() {
-            let seen = options.pattern.keys(token, of: keyCount).clamped(to: tokens)
+            let seen = options.pattern.keys(position(token), of: keyCount).clamped(to: tokens)
             first[row] = Int32(seen.lowerBound - tokens.lowerBound)
             last[row] = Int32(seen.upperBound - tokens.lowerBound)
             if options.attendsSelfLast && tokens.contains(token) {
@@ -132,6 +135,9 @@ final class AttentionTile {
             }
         }
     }
+
+    /// Where among the keys a row of queries stands.
+    func position(_ row: Int) -> Int { offset + row / group }
 
     /// The score of a token with itself where others come first: as in local-attention and Reformer's code.
     private static let lastScore: Float = -5e4

@@ -1,0 +1,121 @@
+import NN
+import Tensors
+
+// The model as the trainer, evaluation and generation see it: a segment after another, each row with memories and states of
+// its own.
+
+extension BlockRecurrentTransformer {
+    /// What is remembered before anything was read.
+    var nothing: RecurrentMemory {
+        RecurrentMemory(
+            layers: layers.map { _ in LayerMemory() }, states: [Tensor?](repeating: nil, count: writers.count))
+    }
+
+    /// A segment as block-recurrent-transformer-pytorch's model takes it.
+    ///
+    /// - Parameters:
+    ///   - tokens: [b, n], n up to max_seq_len.
+    ///   - xlMemories: of every layer, [2, b, n, d]; empty for none.
+    ///   - states: of every recurrent layer, from the lowest, [b, s, m] or the same for all rows, [s, m]; empty for the
+    ///     initial ones.
+    /// - Returns: logits [b, n, vocabulary], and memories and states after the last block that is complete, without gradients.
+    public func callAsFunction(
+        _ tokens: TokenTensor, xlMemories: [Tensor], states: [Tensor], mode: ForwardMode = .inference
+    ) -> (logits: Tensor, xlMemories: [Tensor], states: [Tensor]) {
+        let (logits, memory) = self(tokens, memory(xlMemories, states, rows: tokens.shape.first ?? 0), mode: mode)
+        return (logits, memory.xlMemories, memory.recurrentStates)
+    }
+
+    private func memory(_ memories: [Tensor], _ states: [Tensor], rows b: Int) -> RecurrentMemory {
+        let (d, s, m) = (configuration.headDimension, configuration.states, configuration.dimension)
+        let w = configuration.blockWidth
+        require(
+            (memories.isEmpty || memories.count == layers.count)
+                && memories.allSatisfy {
+                    $0.rank == 4 && $0.shape == [2, b, $0.shape[2], d]
+                        && (w...w + configuration.compressedLength).contains($0.shape[2])
+                },
+            "BlockRecurrentTransformer: memories \(memories.map(\.shape)), expected none or \(layers.count) of [2, \(b), "
+                + "\(w)…\(w + configuration.compressedLength), \(d)]")
+        require(
+            (states.isEmpty || states.count == writers.count)
+                && states.allSatisfy { $0.shape == [b, s, m] || $0.shape == [s, m] },
+            "BlockRecurrentTransformer: states \(states.map(\.shape)), expected none or \(writers.count) of [\(b), \(s), "
+                + "\(m)]")
+        var memory = nothing
+        for (index, tensor) in memories.enumerated() { memory.layers[index].before = packed(tensor) }
+        for (index, tensor) in states.enumerated() { memory.states[index] = tensor.expanded(to: [b, s, m]) }
+        return memory
+    }
+
+    /// A segment of rows that have read equally much. tokens: [b, n] → [b, n, vocabulary]
+    func callAsFunction(
+        _ tokens: TokenTensor, _ memory: RecurrentMemory?, mode: ForwardMode
+    ) -> (logits: Tensor, memory: RecurrentMemory) {
+        require(tokens.shape.count == 2, "BlockRecurrentTransformer: tokens \(tokens.shape), expected [b, n]")
+        require(
+            tokens.shape[1] <= configuration.maximumLength,
+            "BlockRecurrentTransformer: \(tokens.shape[1]) tokens, but max_seq_len is \(configuration.maximumLength)")
+        var pass = SegmentPass(self, memory, n: tokens.shape[1])
+        let x = pass.run(tokenEmbedding(tokens))  // [b, n, m]
+        return (logits(x), pass.memory)
+    }
+}
+
+extension BlockRecurrentTransformer: LanguageModel {
+    public typealias Carry = RecurrentMemory
+
+    public var vocabularySize: Int { configuration.tokens }
+    public var isCausal: Bool { true }
+    public var maximumLength: Int? { configuration.maximumLength }
+    public var ignoreIndex: Int32 { configuration.ignoreIndex }
+
+    public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
+        self(tokens, nil, mode: mode).logits
+    }
+
+    /// Rows that have read unequally much, such as one that begins beside one that goes on, are read in groups.
+    public func logits(
+        _ tokens: TokenTensor, carries: [RecurrentMemory?], mode: ForwardMode
+    ) -> (logits: Tensor, carries: [RecurrentMemory?]) {
+        require(
+            tokens.shape.count == 2 && carries.count == tokens.shape[0],
+            "BlockRecurrentTransformer: tokens \(tokens.shape), \(carries.count) carries; expected [b, n], b carries")
+        let given = forgetful(carries.map { $0 ?? nothing }, mode)
+        let groups = Dictionary(grouping: given.indices) { given[$0].form }.values.sorted { $0[0] < $1[0] }
+        var (logits, next) = ([Tensor](), carries)
+        for rows in groups {
+            let (output, memory) = self(
+                tokens.rows(rows), RecurrentMemory(joining: rows.map { given[$0] }), mode: mode)
+            logits.append(output)
+            for (place, row) in rows.enumerated() { next[row] = memory.row(place) }
+        }
+        if groups.count == 1 { return (logits[0], next) }
+        let places = groups.joined().enumerated().sorted { $0.element < $1.element }.map { Int32($0.offset) }
+        return (concatenate(logits).taking(TokenTensor(places)), next)
+    }
+
+    /// In training, a whole batch sometimes begins a segment without memories or states, as in the peer's
+    /// `RecurrentTrainerWrapper`. The keys and values of a block that is not complete stay.
+    private func forgetful(_ rows: [RecurrentMemory], _ mode: ForwardMode) -> [RecurrentMemory] {
+        guard let key = mode.key else { return rows }
+        func drops(_ probability: Double, _ index: Int) -> Bool {
+            probability > 0 && Double(Tensor.uniform([1], key: key.child(index)).item) < probability
+        }
+        let (memories, states) = (drops(configuration.memoriesDropout, 0), drops(configuration.stateDropout, 1))
+        return rows.map { row in
+            var row = row
+            if memories { for index in row.layers.indices { row.layers[index].before = nil } }
+            if states { row.states = nothing.states }
+            return row
+        }
+    }
+}
+
+extension TokenTensor {
+    /// Some rows of [b, n].
+    fileprivate func rows(_ rows: [Int]) -> TokenTensor {
+        let n = shape[1]
+        return TokenTensor(rows.flatMap { values[$0 * n..<($0 + 1) * n] }, shape: [rows.count, n])
+    }
+}

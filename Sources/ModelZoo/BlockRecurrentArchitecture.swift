@@ -1,0 +1,69 @@
+/// Block-recurrent transformers in the zoo.
+struct BlockRecurrentArchitecture: Architecture {
+    let id = "block-recurrent"
+    let presetNames = ["tiny", "quick", "small", "reference"]
+
+    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+        guard objective != .masked else {
+            throw InputError(
+                "--objective masked: block-recurrent transformers read from the left, and do not see what stands after a"
+                    + " hidden token; expected next-token or reverse")
+        }
+        var configuration: BlockRecurrentConfiguration
+        var training: TrainingDefaults
+        switch name {
+        case "tiny":  // Seconds: for tests and for trying the commands.
+            configuration = BlockRecurrentConfiguration(tokens: 256, dimension: 64, depth: 2)
+            configuration.set(heads: 2, of: 32, block: 32, segment: 64, states: 16)
+            training = TrainingDefaults(sequenceLength: 128, batchSize: 8, length: .steps(200), learningRate: 3e-3)
+        case "quick":  // Less than a minute: learns the built-in corpus.
+            configuration = BlockRecurrentConfiguration(tokens: 256, dimension: 64, depth: 3)
+            configuration.set(heads: 2, of: 32, block: 64, segment: 128, states: 32)
+            configuration.normalizedScale = 8
+            training = TrainingDefaults(
+                sequenceLength: 256, batchSize: 4, length: .steps(3000), learningRate: 4e-3, schedule: .cosine,
+                warmupSteps: 20, learningRateFloor: 0.1, validateEvery: 500, validationShare: 0.125, sampleEvery: 1500,
+                saveEvery: 500)
+        case "small":  // Minutes: learns a text of a megabyte on two cores.
+            configuration = BlockRecurrentConfiguration(tokens: 256, dimension: 256, depth: 4)
+            configuration.set(heads: 4, of: 64, block: 128, segment: 512, states: 64)
+            configuration.normalizedScale = 8
+            training = TrainingDefaults(sequenceLength: 512, batchSize: 8, length: .steps(1000), learningRate: 1e-3)
+        case "reference":  // The peer's train.py.
+            configuration = BlockRecurrentConfiguration(tokens: 256, dimension: 512, depth: 6)
+            configuration.recurrentLayers = [4]
+            (configuration.memoriesDropout, configuration.stateDropout) = (0.1, 0.1)
+            training = TrainingDefaults(
+                sequenceLength: 2048, batchSize: 4, accumulate: 4, length: .steps(100_000), learningRate: 1e-4)
+        default:
+            throw unknown("preset", name, presetNames)
+        }
+        training.clip = 0.5
+        return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
+    }
+
+    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
+        BlockRecurrentTransformer(try BlockRecurrentConfiguration(configuration, file: file), key: key)
+    }
+
+    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
+        configuration.setting(["num_tokens": .integer(vocabularySize)])
+    }
+
+    /// Windows of any length are read in segments.
+    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) throws -> JSONValue {
+        guard dropout == nil else {
+            throw InputError(
+                "--dropout: block-recurrent transformers have none (their configuration has xl_memories_dropout and"
+                    + " state_dropout)")
+        }
+        return configuration
+    }
+}
+
+extension BlockRecurrentConfiguration {
+    fileprivate mutating func set(heads: Int, of width: Int, block: Int, segment: Int, states: Int) {
+        (self.heads, headDimension) = (heads, width)
+        (blockWidth, maximumLength, stateVectors) = (block, segment, states)
+    }
+}

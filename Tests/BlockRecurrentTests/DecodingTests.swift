@@ -1,0 +1,2 @@
+import BlockRecurrentTransformers
+import Testing
