@@ -48,7 +48,7 @@ public struct TokenBatch: Sendable, Equatable {
     }
 
     /// Examples that are made from something else than a text, or from windows of one.
-    init(inputs: [Int32], targets: [Int32], shape: [Int], startsDocument: [Bool], textCount: Int) {
+    package init(inputs: [Int32], targets: [Int32], shape: [Int], startsDocument: [Bool], textCount: Int) {
         require(
             shape.count == 2 && startsDocument.count == shape[0] && inputs.count == shape[0] * shape[1]
                 && targets.count == inputs.count,

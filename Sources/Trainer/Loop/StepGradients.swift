@@ -2,10 +2,12 @@ import NN
 import Tensors
 
 /// What the batches of one step give: the gradients of the mean loss over all their targets, and its value.
-struct StepGradients {
-    fileprivate(set) var gradients = Gradients()
+package struct StepGradients {
+    package fileprivate(set) var gradients = Gradients()
     /// Mean nats a target.
-    fileprivate(set) var loss = 0.0
+    package fileprivate(set) var loss = 0.0
+    /// The time that forward passes took.
+    package fileprivate(set) var forwardSeconds = 0.0
     /// The number of targets.
     let targets: Int
     /// What else the model has measured, weighted like the loss.
@@ -22,7 +24,9 @@ extension LanguageModel {
     ///   - carries: what each row of the first batch continues, nil for rows that begin; each batch continues the one
     ///     before. Afterwards what the last batch has left. An empty list for batches that begin anew each.
     ///   - key: the step's, for dropout.
-    func stepGradients(of batches: [TokenBatch], carries: inout [Carry?], key: RandomKey) -> StepGradients {
+    package func stepGradients(of batches: [TokenBatch], carries: inout [Carry?], key: RandomKey)
+        -> StepGradients
+    {
         var result = StepGradients(targets: batches.reduce(0) { $0 + $1.targetCount })
         let continues = !carries.isEmpty
         for (part, batch) in batches.enumerated() {
@@ -37,7 +41,9 @@ extension LanguageModel {
                     rows = withoutGradients { logits(inputs, carries: rows, mode: mode.child(index)).carries }
                     continue
                 }
+                let clock = Stopwatch()
                 let part = loss(inputs, targets, carries: rows, mode: mode.child(index))
+                result.forwardSeconds += clock.seconds
                 result.add(part.loss, part.metrics, share: Double(counted) / Double(result.targets))
                 rows = part.carries
             }
