@@ -34,6 +34,9 @@ struct Evaluate: Command {
         help: "Let what the model remembers pass from window to window, or not; as in the training unless given.")
     var carry: Bool?
 
+    @Option(help: "Parts of what passes that are forgotten before each segment, to see what they are worth: A,B.")
+    var forget: String?
+
     @Option(help: "A safetensors file with tokens [b, n] and targets [b, n].")
     var batch: String?
 
@@ -52,6 +55,7 @@ struct Evaluate: Command {
     func run() throws {
         let command = EvaluateCommand(
             source: options.source, data: data, sequenceLength: sequenceLength, batchSize: batchSize, carries: carry,
+            forgotten: forget.map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) } ?? [],
             batch: batch, output: output, gradients: gradients, threads: threads, json: json)
         try command.run(print: { show($0) }, progress: showProgress)
     }

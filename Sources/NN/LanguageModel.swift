@@ -64,15 +64,34 @@ public protocol LanguageModel: Module {
     /// last token of each: [sequences, vocabulary]. Equal to the full forward at the same position, however the tokens
     /// are cut into calls; the cost of a token does not grow with its position.
     func decode(_ tokens: [[Int32]], states: inout [DecodingState]) -> Tensor
+
+    /// All that a decoding state remembers, in tensors that can be saved; nil where they would grow with the sequence, as of
+    /// most models. It may hold more than what a segment passes on, such as an unfinished block.
+    func carry(of state: DecodingState) -> Carry?
+
+    /// The decoding state that has read what a carry has: the opposite of `carry(of:)`.
+    /// - Throws: `InputError` that names the tensor that does not fit this model.
+    func decodingState(after carry: Carry) throws -> DecodingState
 }
 
 /// What a model keeps of one sequence between two segments, in tensors that can be saved with a run.
 public protocol SegmentCarry: Sendable {
+    /// The names of the parts that an evaluation can leave out, to measure what they are worth; none by default.
+    static var parts: [String] { get }
+
+    /// What is left without some of the parts; nil where that is nothing.
+    func forgetting(_ parts: Set<String>) -> Self?
+
     /// By names of the model's choice, at least one.
     var tensors: [String: Tensor] { get }
 
     /// - Throws: `InputError` that names the tensor that is missing or has a wrong shape.
     init(tensors: [String: Tensor]) throws
+}
+
+extension SegmentCarry {
+    public static var parts: [String] { [] }
+    public func forgetting(_ parts: Set<String>) -> Self? { self }
 }
 
 /// The carry of models that carry nothing: there is none.
@@ -110,6 +129,11 @@ extension LanguageModel {
     public var maximumSourceLength: Int? { nil }
     public var ignoreIndex: Int32 { ignoredTarget }
     public func callAsFunction(_ tokens: TokenTensor) -> Tensor { self(tokens, mode: .inference) }
+    public func carry(of state: DecodingState) -> Carry? { nil }
+
+    public func decodingState(after carry: Carry) throws -> DecodingState {
+        throw InputError("the model's decoding state cannot be saved")
+    }
 
     public func loss(
         _ inputs: TokenTensor, _ targets: TokenTensor, carries: [Carry?], mode: ForwardMode

@@ -8,6 +8,8 @@ public struct EvaluateCommand: Sendable {
     public var batchSize: Int?
     /// Whether the model's memory passes from window to window; nil: as in the training.
     public var carries: Bool?
+    /// Parts of that memory that are forgotten before each segment, to measure what they are worth.
+    public var forgotten: [String]
     public var batch: String?
     public var output: String?
     public var gradients: Bool
@@ -16,14 +18,15 @@ public struct EvaluateCommand: Sendable {
 
     public init(
         source: ModelSource, data: [String] = [], sequenceLength: Int? = nil, batchSize: Int? = nil,
-        carries: Bool? = nil, batch: String? = nil, output: String? = nil, gradients: Bool = false, threads: Int? = nil,
-        json: Bool = false
+        carries: Bool? = nil, forgotten: [String] = [], batch: String? = nil, output: String? = nil,
+        gradients: Bool = false, threads: Int? = nil, json: Bool = false
     ) {
         self.source = source
         self.data = data
         self.sequenceLength = sequenceLength
         self.batchSize = batchSize
         self.carries = carries
+        self.forgotten = forgotten
         self.batch = batch
         self.output = output
         self.gradients = gradients
@@ -44,7 +47,7 @@ public struct EvaluateCommand: Sendable {
             [
                 ("--data", !data.isEmpty), ("--sequence-length", sequenceLength != nil),
                 ("--batch-size", batchSize != nil), ("--json", json), ("--carry", carries == true),
-                ("--no-carry", carries == false),
+                ("--no-carry", carries == false), ("--forget", !forgotten.isEmpty),
             ], "cannot be combined with --batch")
         guard let output else { throw InputError("--output is missing; expected a file for what --batch gives") }
         try source.load().model.evaluateBatch(batch, output: output, gradients: gradients)
@@ -70,10 +73,10 @@ public struct EvaluateCommand: Sendable {
         let streams = try streams(loaded)
         let result = try loaded.model.evaluate(
             text, sequenceLength: length, batchSize: batchSize ?? 4, objective: objective, carries: streams,
-            questions: knowledge?.questions ?? []
+            forgetting: Set(forgotten), questions: knowledge?.questions ?? []
         ) { progress(Double($0) / Double(text.count - 1)) }
         let findings = EvaluationFindings(
-            result: result, sequenceLength: length, streams: streams,
+            result: result, sequenceLength: length, streams: streams, forgotten: forgotten,
             floor: knowledge?.bitsPerByte(0..<text.count, nil),
             windowFloor: streams ? nil : knowledge?.bitsPerByte(0..<text.count, length))
         print(json ? findings.json : findings.lines)
@@ -106,6 +109,8 @@ private struct EvaluationFindings {
     let sequenceLength: Int
     /// Whether each window goes on from the one before.
     let streams: Bool
+    /// The parts of what passes that are forgotten.
+    let forgotten: [String]
     let floor: Double?
     let windowFloor: Double?
 
@@ -117,6 +122,7 @@ private struct EvaluationFindings {
             "sequence_length": .integer(sequenceLength), "carry": .bool(streams),
         ]
         if let name = result.objective.accuracyName { members[name] = result.accuracy.map { .number($0) } }
+        if !forgotten.isEmpty { members["forgets"] = .array(forgotten.map { .string($0) }) }
         members["floor"] = floor.map { .number($0) }
         members["window_floor"] = windowFloor.map { .number($0) }
         for group in result.answers { members["answered_to_\(group.distance)"] = .number(group.share) }
@@ -128,7 +134,8 @@ private struct EvaluationFindings {
             String(format: "bits per byte %.4f", result.bitsPerByte),
             String(format: "perplexity %.4f a token, loss %.4f nats", result.perplexity, result.loss),
             "\(result.tokens) tokens (\(result.bytes) bytes) predicted, in consecutive windows of \(sequenceLength)"
-                + (streams ? ", each going on from the one before" : ""),
+                + (streams ? ", each going on from the one before" : "")
+                + (forgotten.isEmpty ? "" : " without its \(forgotten.joined(separator: " and "))"),
         ]
         if let share = result.accuracy {
             let isMasked = result.objective == .masked

@@ -5,6 +5,9 @@ extension LanguageModel {
     /// Checks weights from elsewhere against their origin: runs one batch of a safetensors file and writes what comes out,
     /// dropout off.
     ///
+    /// Of a model that carries something, rows longer than its longest segment are read in consecutive segments, what they
+    /// carry detached between them. The loss is then the mean over segments of each one's mean loss, as the peers train;
+    /// a segment without a target that counts is left out.
     /// - Parameters:
     ///   - input: holds `tokens` [b, n] and `targets` [b, n], integers, and nothing else.
     ///   - output: gets `logits` [b, n, vocabulary], `loss` [1], the mean cross-entropy in nats, and one
@@ -15,29 +18,52 @@ extension LanguageModel {
     public func evaluateBatch(
         _ input: String, output: String, gradients wantsGradients: Bool = false, metadata: [String: String] = [:]
     ) throws {
-        let (tokens, targets) = try readBatch(SafetensorsFile(path: input))
+        let batch = try readBatch(SafetensorsFile(path: input))
         var writer = SafetensorsWriter(metadata: metadata)
-        try writer.add("logits", withoutGradients { self(tokens, mode: .inference) })
+        try writer.add("logits", withoutGradients { logits(ofWindow: batch) })
+        let (loss, gradients) = meanOverSegments(batch, gradients: wantsGradients)
+        try writer.add("loss", Tensor([Float(loss)]))
         if wantsGradients {
-            let loss = self.loss(tokens, targets)
-            try writer.add("loss", loss.detached().reshaped([1]))
-            let gradients = Tensors.gradients(of: loss)
             for (key, parameter) in trainable {
                 try writer.add("gradients/" + key, gradients[parameter] ?? .zeros(parameter.shape))
             }
-        } else {
-            let loss = withoutGradients { self.loss(tokens, targets) }
-            try writer.add("loss", loss.reshaped([1]))
         }
         try writer.write(to: output)
     }
 
-    private func readBatch(_ file: SafetensorsFile) throws -> (tokens: TokenTensor, targets: TokenTensor) {
+    /// The mean loss over the segments that have targets, NaN where none has (as PyTorch's of such a batch), and its
+    /// gradients if wanted. One segment's graph is alive at a time.
+    private func meanOverSegments(
+        _ batch: TokenBatch, gradients wantsGradients: Bool
+    ) -> (loss: Double, gradients: Gradients) {
+        let segments = segments(of: batch.shape[1])
+        let hasTargets = segments.map { batch.columns($0).targets.values.contains { !ignores($0) } }
+        let count = hasTargets.count { $0 }
+        guard count > 0 else { return (.nan, Gradients()) }
+        var (sum, gradients) = (0.0, Gradients())
+        var carries = batch.rowsWithoutCarry() as [Carry?]
+        for (segment, counts) in zip(segments, hasTargets) {
+            let (inputs, targets) = batch.columns(segment)
+            guard counts else {
+                carries = withoutGradients { logits(inputs, carries: carries, mode: .inference).carries }
+                continue
+            }
+            func measure() -> SegmentLoss<Carry> { loss(inputs, targets, carries: carries, mode: .inference) }
+            let part = wantsGradients ? measure() : withoutGradients(measure)
+            if wantsGradients { gradients.add(of: part.loss, share: 1 / Double(count)) }
+            sum += Double(part.loss.item)
+            carries = part.carries
+        }
+        return (sum / Double(count), gradients)
+    }
+
+    private func ignores(_ target: Int32) -> Bool { target == ignoredTarget || target == ignoreIndex }
+
+    private func readBatch(_ file: SafetensorsFile) throws -> TokenBatch {
         let expected = "expected \"tokens\" and \"targets\", integers of one shape [batch, length]"
         if let other = file.names.sorted().first(where: { !["tokens", "targets"].contains($0) }) {
             throw InputError("\(file.path): has an entry \(JSONValue.quoted(other)); \(expected)")
         }
-        func ignores(_ target: Int32) -> Bool { target == ignoredTarget || target == ignoreIndex }
         func read(_ name: String, _ shape: [Int]?) throws -> TokenTensor {
             guard let entry = file.entries[name] else {
                 throw InputError("\(file.path): \(JSONValue.quoted(name)) is missing; \(expected)")
@@ -61,6 +87,8 @@ extension LanguageModel {
                 "\(file.path): \"tokens\": expected at most \(most) in a row, the longest the model's configuration allows,"
                     + " found \(tokens.shape[1])")
         }
-        return (tokens, try read("targets", tokens.shape))
+        return TokenBatch(
+            inputs: tokens.values, targets: try read("targets", tokens.shape).values, shape: tokens.shape,
+            startsDocument: Array(repeating: true, count: tokens.shape[0]), textCount: tokens.count)
     }
 }

@@ -47,22 +47,26 @@ extension LanguageModel {
     ///     they are read one after another.
     ///   - carries: whether a model that carries something lets it pass from window to window; else each window begins with
     ///     nothing, as random windows do in training.
+    ///   - forgotten: parts of what is carried (`SegmentCarry.parts`) that are forgotten before each segment, to measure what
+    ///     they are worth; only where something passes from window to window.
     ///   - questions: what the text asks and the model may answer; counted in the result.
     ///   - progress: is told how many tokens have been read, after each batch; may throw to give up.
     /// - Throws: `InputError` when the text is too short, has tokens outside the vocabulary, or the model cannot be asked.
     public func evaluate(
         _ text: TokenSource, sequenceLength: Int, batchSize: Int = 1, objective: Objective = .nextToken,
-        carries: Bool = true, questions: [Question] = [], progress: (Int) throws -> Void = { _ in }
+        carries: Bool = true, forgetting forgotten: Set<String> = [], questions: [Question] = [],
+        progress: (Int) throws -> Void = { _ in }
     ) throws -> EvaluationResult {
         let streams = carriesState && carries
         try requireFitness(for: objective)
         try requireLength(sequenceLength, for: objective.kind)
+        try requireParts(forgotten, streams: streams)
         let windows = try SequentialWindows(
             text, sequenceLength: sequenceLength, batchSize: streams ? 1 : batchSize)
         // Only who predicts the next token foresees anything.
         var answers = AnswerCount(objective == .nextToken ? questions : [])
         let sums = try measure(
-            EvaluationExamples(windows, objective), of: text.name, streams: streams,
+            EvaluationExamples(windows, objective), of: text.name, streams: streams, forgetting: forgotten,
             countsFound: objective.kind.accuracyName != nil, answers: &answers, progress: progress)
         if !streams {
             try answer(&answers, in: text, sequenceLength: sequenceLength, batchSize: batchSize) {
@@ -76,9 +80,10 @@ extension LanguageModel {
     /// - Parameters:
     ///   - name: what messages call the data.
     ///   - streams: each batch goes on where the one before ended, unless it says that it begins.
+    ///   - forgotten: parts of what is carried that are left out.
     private func measure(
-        _ examples: some Sequence<TokenBatch>, of name: String, streams: Bool, countsFound: Bool,
-        answers: inout AnswerCount, progress: (Int) throws -> Void
+        _ examples: some Sequence<TokenBatch>, of name: String, streams: Bool, forgetting forgotten: Set<String>,
+        countsFound: Bool, answers: inout AnswerCount, progress: (Int) throws -> Void
     ) throws -> EvaluationSums {
         var sums = EvaluationSums()
         var carries: [Carry?] = []
@@ -88,6 +93,7 @@ extension LanguageModel {
             withoutGradients {
                 for segment in segments(of: batch.shape[1]) {
                     let (inputs, targets) = batch.columns(segment)
+                    if !forgotten.isEmpty { carries = carries.map { $0?.forgetting(forgotten) } }
                     let (logits, next) = self.logits(inputs, carries: carries, mode: .inference)
                     sums.add(logits, targets, countsFound: countsFound)
                     if streams { answers.read(logits, targets) }

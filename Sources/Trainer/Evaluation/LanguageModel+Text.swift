@@ -62,6 +62,26 @@ extension LanguageModel {
                 + " found \(sequenceLength)")
     }
 
+    /// - Throws: `InputError` when these are no parts of what passes from window to window, or nothing does.
+    func requireParts(_ parts: Set<String>, streams: Bool) throws {
+        guard !parts.isEmpty else { return }
+        guard carriesState else { throw InputError("--forget: the model carries nothing from window to window") }
+        let known = Carry.parts
+        guard !known.isEmpty else {
+            throw InputError(
+                "--forget: what the model carries has no parts; expected --no-carry to have it forget everything")
+        }
+        if let part = parts.sorted().first(where: { !known.contains($0) }) {
+            let hint = nearest(part, in: known).map { "; did you mean \"\($0)\"?" } ?? ""
+            throw InputError("--forget: expected some of \(known.joined(separator: ",")), found \"\(part)\"\(hint)")
+        }
+        guard streams else {
+            throw InputError(
+                "--forget: expected only where each window goes on from the one before, with --carry or after a training"
+                    + " with --order sequential")
+        }
+    }
+
     /// - Throws: `InputError` that names the text and the token that the model does not have.
     /// - Parameter text: its name.
     func requireVocabulary(of batch: TokenBatch, in text: String) throws {

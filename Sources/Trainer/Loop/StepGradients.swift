@@ -55,11 +55,18 @@ extension LanguageModel {
 
 extension StepGradients {
     fileprivate mutating func add(_ loss: Tensor, _ metrics: [String: Double], share: Double) {
-        let seed = Tensor(repeating: Float(share), shape: loss.shape)
-        let previous = gradients
-        gradients = Gradients()  // one owner, so that the sums are made in place
-        gradients = Tensors.gradients(of: loss, seed: seed, addedTo: consume previous)
+        gradients.add(of: loss, share: share)
         self.loss += share * Double(loss.item)
         for (name, value) in metrics { self.metrics[name, default: 0] += share * value }
+    }
+}
+
+extension Gradients {
+    /// Adds a share of a loss's gradients; the loss's graph is gone then.
+    mutating func add(of loss: Tensor, share: Double) {
+        let seed = Tensor(repeating: Float(share), shape: loss.shape)
+        let previous = self
+        self = Gradients()  // one owner, so that the sums are made in place
+        self = gradients(of: loss, seed: seed, addedTo: consume previous)
     }
 }
