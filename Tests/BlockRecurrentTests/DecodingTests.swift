@@ -1,2 +1,162 @@
-import BlockRecurrentTransformers
+import Foundation
+import NN
+import Tensors
 import Testing
+
+@testable import BlockRecurrentTransformers
+
+/// Token by token, in segments however they are cut, and in batches of rows at different places are the same.
+@Suite struct DecodingTests {
+    private func tokens(_ n: Int, seed: UInt64 = 2) -> [Int32] { randomTokens([n], seed: seed).values }
+
+    /// Across blocks and segments: 40 tokens are six blocks and a part, three segments and a part.
+    @Test(arguments: Variant.some, [Array(1...40), [40], [5, 7, 12, 13, 26, 27, 40]])
+    func equalsTheForward(_ variant: Variant, cuts: [Int]) {
+        let model = makeModel(variant)
+        let text = tokens(40)
+        let all = model.read(TokenTensor(text, shape: [1, 40])).logits
+        var states = [model.startDecoding()]
+        var start = 0
+        for cut in cuts {
+            let logits = model.decode([Array(text[start..<cut])], states: &states)
+            expectSame(logits.at(0, 0), all.at(0, 0).at(0, cut - 1), "position \(cut - 1)")
+            start = cut
+        }
+    }
+
+    /// Sequences of unequal length in one call, each at its own place, then all a token on.
+    @Test(arguments: Variant.some) func decodesRaggedBatches(_ variant: Variant) {
+        let model = makeModel(variant)
+        let texts = [tokens(9, seed: 3), tokens(17, seed: 4), tokens(1, seed: 5)]
+        let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
+        var states = texts.map { _ in model.startDecoding() }
+        _ = model.decode(texts, states: &states)
+        let logits = model.decode(next, states: &states)
+        let last = model.decode([[1], [2], [3]], states: &states)
+        for row in texts.indices {
+            let text = texts[row] + next[row] + [Int32(row + 1)]
+            let all = model.read(TokenTensor(text, shape: [1, text.count])).logits.at(0, 0)
+            expectSame(logits.at(0, row), all.at(0, text.count - 2), "row \(row)")
+            expectSame(last.at(0, row), all.at(0, text.count - 1), "row \(row), a token on")
+        }
+    }
+
+    /// A copy of a state is a branch: what one reads the other does not see.
+    @Test(arguments: Variant.some) func copiesAreBranches(_ variant: Variant) {
+        let model = makeModel(variant)
+        func begun() -> [BlockRecurrentState] {
+            var states = [model.startDecoding()]
+            _ = model.decode([tokens(11)], states: &states)
+            return states
+        }
+        var states = begun()
+        var branch = states
+        // The twelfth token completes a block, the thirteenth reads the states that it wrote.
+        let other = [[4], [3]].map { model.decode([$0], states: &branch) }
+        let first = [[2], [3]].map { model.decode([$0], states: &states) }
+        var (again, third) = (begun(), begun())
+        #expect([[4], [3]].map { model.decode([$0], states: &again).values } == other.map(\.values))
+        #expect([[2], [3]].map { model.decode([$0], states: &third).values } == first.map(\.values))
+        #expect(first[1].values != other[1].values)
+    }
+
+    /// A memory of the same size whatever has been read.
+    @Test(arguments: Variant.some) func theStateDoesNotGrow(_ variant: Variant) {
+        let model = makeModel(variant)
+        var states = [model.startDecoding()]
+        let configuration = model.configuration
+        _ = model.decode([tokens(40)], states: &states)
+        let size = states[0].bytes
+        let rows = 2 * configuration.blockWidth + configuration.compressedLength
+        let written = configuration.recurrences.count * 5 * 12
+        #expect(size == 4 * (3 * rows * 3 * 4 + written))
+        for count in [1, 50, 1, 1, 1, 1, 1] { _ = model.decode([tokens(count)], states: &states) }
+        #expect(states[0].bytes == size)
+    }
+
+    // MARK: Segments
+
+    /// Where segments end does not show, also inside of blocks.
+    @Test(arguments: Variant.some, [[1, 2, 14, 20, 21, 32, 40], [6, 12, 18, 24, 30, 36, 40]])
+    func segmentsAreCutAnywhere(_ variant: Variant, cuts: [Int]) {
+        let model = makeModel(variant)
+        let text = randomTokens([2, 40])
+        let (whole, carries) = model.read(text)
+        let (parts, others) = model.read(text, cuts: cuts)
+        expectSame(parts, whole, "logits")
+        for (first, second) in zip(carries, others) {
+            #expect(first?.tensors.keys.sorted() == second?.tensors.keys.sorted())
+            for (name, tensor) in first?.tensors ?? [:] { expectSame(second!.tensors[name]!, tensor, name) }
+        }
+    }
+
+    /// Rows that begin, rows inside a block and rows that have read much stand beside each other.
+    @Test(arguments: Variant.some) func rowsAreEachForThemselves(_ variant: Variant) throws {
+        let model = makeModel(variant)
+        let lengths = [0, 18, 4, 18, 40, 0]
+        let before = lengths.enumerated().map { randomTokens([1, $1], seed: UInt64(20 + $0)) }
+        let carries = before.map { $0.shape[1] == 0 ? nil : model.read($0).carries[0] }
+        let next = randomTokens([lengths.count, 9], seed: 30)
+        let (logits, after) = model.logits(next, carries: carries, mode: .inference)
+        for row in lengths.indices {
+            let own = TokenTensor(Array(next.values[row * 9..<(row + 1) * 9]), shape: [1, 9])
+            let (alone, carry) = model.logits(own, carries: [carries[row]], mode: .inference)
+            expectSame(logits.at(0, row), alone.at(0, 0), "row \(row)")
+            for (name, tensor) in try #require(carry[0]).tensors {
+                expectSame(after[row]!.tensors[name]!, tensor, "row \(row), \(name)")
+            }
+        }
+    }
+
+    /// What is remembered goes through a file, into decoding and back.
+    @Test(arguments: Variant.some, [18, 20]) func memoriesMove(_ variant: Variant, n: Int) throws {
+        let model = makeModel(variant)
+        let text = tokens(30)
+        let begun = model.read(TokenTensor(Array(text[..<n]), shape: [1, n])).carries[0]
+        let path = NSTemporaryDirectory() + "block-recurrent-\(variant.name)-\(n).safetensors"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var writer = SafetensorsWriter()
+        for (name, tensor) in try #require(begun).tensors { try writer.add(name, tensor) }
+        try writer.write(to: path)
+        let file = try SafetensorsFile(path: path)
+        let carry = try RecurrentMemory(
+            tensors: Dictionary(uniqueKeysWithValues: try file.names.map { ($0, try file.tensor($0)) }))
+        let whole = model.read(TokenTensor(text, shape: [1, 30])).logits.at(0, 0)
+        let rest = TokenTensor(Array(text[n...]), shape: [1, 30 - n])
+        expectSame(
+            model.logits(rest, carries: [carry], mode: .inference).logits.at(0, 0), whole.sliced(0, from: n), "logits")
+        var states = [model.state(after: carry)]
+        for position in n..<30 {
+            let logits = model.decode([[text[position]]], states: &states)
+            expectSame(logits.at(0, 0), whole.at(0, position), "position \(position)")
+        }
+        let end = model.read(TokenTensor(text, shape: [1, 30])).carries[0]
+        for (name, tensor) in try #require(end).tensors {
+            expectSame(model.memory(of: states[0]).tensors[name]!, tensor, name)
+        }
+    }
+
+    @Test func memoriesThatDoNotFitAreNamed() throws {
+        let tensors = try #require(makeModel().read(randomTokens([1, 20])).carries[0]).tensors
+        let wrong: [([String: Tensor], String)] = [
+            (tensors.filter { $0.key != "layers" }, "layers []; expected the numbers of layers, [2]"),
+            (
+                tensors.filter { $0.key != "memories.1" },
+                "memories.1 []; expected [2, 1, 6, 4] as memories.0"
+            ),
+            (
+                tensors.merging(["blocks.2": .zeros([2, 1, 3, 4])]) { $1 },
+                "blocks.2 [2, 1, 3, 4]; expected [2, 1, 2, 4] as blocks.0"
+            ),
+            (tensors.merging(["states.0": .zeros([5, 12])]) { $1 }, "states.0 [5, 12]; expected [1, s, m]"),
+            (
+                tensors.merging(["memories.0": .zeros([2, 2, 6, 4])]) { $1 },
+                "memories.0 [2, 2, 6, 4]; expected [2, 1, n, d]"
+            ),
+        ]
+        for (tensors, message) in wrong {
+            let error = #expect(throws: InputError.self) { try RecurrentMemory(tensors: tensors) }
+            #expect(error?.description == message)
+        }
+    }
+}

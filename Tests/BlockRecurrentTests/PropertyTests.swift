@@ -1,0 +1,217 @@
+import Foundation
+import NN
+import Tensors
+import Testing
+
+@testable import BlockRecurrentTransformers
+
+@Suite struct PropertyTests {
+    private func changed(_ tokens: TokenTensor, at t: Int) -> TokenTensor {
+        var values = tokens.values
+        values[t] = (values[t] + 1) % Int32(vocabulary)
+        return TokenTensor(values, shape: tokens.shape)
+    }
+
+    /// Exactly nothing of the future: not a bit, within blocks, segments and beyond.
+    @Test(arguments: Variant.some) func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
+        let model = makeModel(variant)
+        let tokens = randomTokens([1, 40])
+        let before = model.read(tokens).logits
+        for t in [0, 1, 5, 6, 11, 12, 17, 39] {
+            let after = model.read(changed(tokens, at: t)).logits
+            #expect(after.sliced(1, to: t).values == before.sliced(1, to: t).values, "token \(t)")
+            #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)")
+        }
+    }
+
+    /// Far beyond what memories reach: 3 layers of at most 11 tokens back (14 with compressed ones).
+    @Test(arguments: Variant.some) func statesRememberLong(_ variant: Variant) {
+        let model = makeModel(variant)
+        let tokens = randomTokens([1, 96])
+        let (before, after) = (model.read(tokens).logits, model.read(changed(tokens, at: 2)).logits)
+        #expect(after.at(1, 95).values != before.at(1, 95).values)
+    }
+
+    /// Without states what lies beyond the memories' reach is gone: a segment after another with initial states.
+    @Test func memoriesForget() throws {
+        let model = makeModel()
+        let tokens = randomTokens([1, 96])
+        func last(_ tokens: TokenTensor) throws -> [Float] {
+            var carries: [RecurrentMemory?] = [nil]
+            var logits: Tensor?
+            for start in stride(from: 0, to: 96, by: 6) {
+                var carry = carries[0]
+                carry?.states = [nil]
+                (logits, carries) = model.logits(
+                    columns(tokens, start..<start + 6), carries: [carry], mode: .inference)
+            }
+            return try #require(logits).values
+        }
+        // 3 layers see 17 tokens back at most, so token 50 is out of sight from 90 on and 80 is not.
+        #expect(try last(changed(tokens, at: 30)) == last(tokens))
+        #expect(try last(changed(tokens, at: 85)) != last(tokens))
+    }
+
+    /// attention_window: what a single layer without states' help can see.
+    @Test func theAttentionWindowIsExact() {
+        let model = makeModel(
+            Variant("one layer") { ($0.depth, $0.recurrentLayers, $0.attentionWindow) = (1, [1], 4) })
+        // States differ only from the next block on, so the test stays inside the first two segments' second block.
+        let tokens = randomTokens([1, 12])
+        let before = model.read(tokens).logits
+        for t in 6..<12 {
+            let after = model.read(changed(tokens, at: t)).logits
+            for position in 6..<12 {
+                let sees = (position - 3...position).contains(t)
+                #expect((after.at(1, position).values != before.at(1, position).values) == sees, "\(t) \(position)")
+            }
+        }
+    }
+
+    /// state_window: of a block only the last tokens are written to the states, or some of the memory's too.
+    @Test(arguments: [(2, 4..<6), (8, 4..<12)]) func theStateWindowIsExact(window: Int, seen: Range<Int>) {
+        let model = makeModel(
+            Variant("one layer") { ($0.depth, $0.recurrentLayers, $0.stateWindow) = (1, [1], window) })
+        let tokens = randomTokens([1, 12])
+        let end = window < 6 ? 6 : 12
+        func states(_ tokens: TokenTensor) -> [Float] {
+            // The states that the last block begins with do not depend on the block before where it is written alone.
+            model(columns(tokens, 0..<end), xlMemories: [], states: []).states[0].values
+        }
+        let before = states(tokens)
+        for t in 0..<end {
+            let differs = states(changed(tokens, at: t)) != before
+            if window < 6 { #expect(differs == seen.contains(t), "token \(t)") }
+        }
+        guard window > 6 else { return }
+        // With the initial states before the second block, only what it and the memory hold can be seen.
+        func written(_ tokens: TokenTensor) -> [Float] {
+            let memories = model(columns(tokens, 0..<6), xlMemories: [], states: []).xlMemories
+            return model(columns(tokens, 6..<12), xlMemories: memories, states: []).states[0].values
+        }
+        let second = written(tokens)
+        for t in 0..<12 {
+            #expect((written(changed(tokens, at: t)) != second) == seen.contains(t), "token \(t)")
+        }
+    }
+
+    /// The same seed, the same bits; another one, others.
+    @Test(arguments: Variant.some) func seedsDecide(_ variant: Variant) {
+        let tokens = randomTokens([2, 12])
+        func step(_ seed: UInt64) -> [Float] {
+            let model = makeModel(variant, seed: seed)
+            let gradients = gradients(
+                of: model.loss(tokens, randomTokens([2, 12], seed: 5), mode: .training(RandomKey(seed: seed))))
+            return model.trainable.flatMap { gradients[$0.parameter]?.values ?? [] }
+        }
+        #expect(step(1) == step(1))
+        #expect(step(1) != step(2))
+    }
+
+    /// xl_memories_dropout and state_dropout: a training segment begins without them, the whole batch alike; evaluation does
+    /// not.
+    @Test(arguments: [(1.0, 0.0), (0, 1), (1, 1), (0, 0)]) func segmentsForget(memories: Double, states: Double) {
+        let model = RecurrentTrainerWrapper(
+            makeModel(), xlMemoriesDropout: memories, stateDropout: states
+        ).transformer
+        let text = randomTokens([2, 18])
+        let carries = model.read(columns(text, 0..<12)).carries
+        let rest = columns(text, 12..<18)
+        let expected = carries.map { carry in
+            var carry = carry!
+            if memories == 1 { carry.layers = model.nothing.layers }
+            if states == 1 { carry.states = [nil] }
+            return carry
+        }
+        let training = model.logits(rest, carries: carries, mode: .training(RandomKey(seed: 1))).logits
+        #expect(training.values == model.logits(rest, carries: expected, mode: .inference).logits.values)
+        #expect(
+            model.logits(rest, carries: carries, mode: .inference).logits.values
+                == makeModel().logits(rest, carries: carries, mode: .inference).logits.values)
+    }
+
+    /// A probability between: about its share of segments.
+    @Test func segmentsForgetByChance() {
+        let model = RecurrentTrainerWrapper(makeModel(), stateDropout: 0.3).transformer
+        let text = randomTokens([1, 18])
+        let carries = model.read(columns(text, 0..<12)).carries
+        let rest = columns(text, 12..<13)
+        let kept = model.logits(rest, carries: carries, mode: .inference).logits.values
+        let count = (0..<400).count {
+            model.logits(rest, carries: carries, mode: .training(RandomKey(seed: $0))).logits.values != kept
+        }
+        #expect(abs(count - 120) < 46)  // five deviations of 9.2
+    }
+
+    /// The gradients of the state write are of blocks that another one follows within the segment: none where a segment is
+    /// a block, as in the peer.
+    @Test func aSegmentOfOneBlockDoesNotTrainTheWrite() {
+        let model = makeModel()
+        func trained(_ n: Int) -> Set<String> {
+            let carries = model.read(randomTokens([1, 6])).carries
+            let loss = model.loss(
+                randomTokens([1, n], seed: 8), randomTokens([1, n], seed: 9), carries: carries, mode: .inference)
+            let gradients = gradients(of: loss.loss)
+            return Set(model.trainable.filter { gradients[$0.parameter] != nil }.map(\.key))
+        }
+        let missing = trained(12).subtracting(trained(6))
+        let container = "layers.1.0.state_container."
+        #expect(
+            missing
+                == Set(
+                    [
+                        "learned_ema_beta", "state_out_to_gate.weight", "state_out_to_gate.bias", "to_state_out.weight",
+                        "q_from_state.weight", "state_to_q.weight", "state_self_attn.q_scale", "state_self_attn.k_scale",
+                        "from_state_cross_attn.q_scale", "from_state_cross_attn.k_scale",
+                    ].map { container + $0 }))
+    }
+
+    /// A run saved and loaded again has the same bits.
+    @Test(arguments: Variant.some) func savesAndLoads(_ variant: Variant) throws {
+        let path = NSTemporaryDirectory() + "block-recurrent-\(variant.name.hashValue).safetensors"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let model = makeModel(variant)
+        try model.save(to: path)
+        let other = makeModel(variant, seed: 8)
+        let tokens = randomTokens([1, 12])
+        #expect(other(tokens).values != model(tokens).values)
+        try other.load(from: path)
+        #expect(other(tokens).values == model(tokens).values)
+    }
+
+    /// The wrapper's loss is the mean over segments; its generation that of decoding, whatever is chosen.
+    @Test func theWrapperReadsSegments() {
+        let wrapper = RecurrentTrainerWrapper(makeModel())
+        let tokens = randomTokens([2, 31])
+        var carries: [RecurrentMemory?] = [nil, nil]
+        var losses: [Float] = []
+        for range in [0..<12, 12..<24, 24..<30] {
+            let segment = wrapper.transformer.loss(
+                columns(tokens, range), columns(tokens, range.lowerBound + 1..<range.upperBound + 1), carries: carries,
+                mode: .inference)
+            carries = segment.carries
+            losses.append(segment.loss.item)
+        }
+        #expect(abs(wrapper(tokens).item - losses.reduce(0, +) / 3) < 1e-6)
+        let prompts = [randomTokens([13], seed: 4).values, randomTokens([5], seed: 5).values]
+        let texts = wrapper.generate(prompts, length: 20)
+        for (prompt, text) in zip(prompts, texts) {
+            let whole = prompt + text
+            let all = wrapper.transformer.read(TokenTensor(whole, shape: [1, whole.count])).logits.at(0, 0)
+            #expect(Array(all.argmax().values[(prompt.count - 1)...].dropLast()) == text)
+        }
+    }
+
+    /// Layers that read states below the layer that writes them are passed block by block, all others by all blocks together.
+    @Test func stagesAreWhatReadsRequire() {
+        func stages(_ pairs: [(Int, Int)], depth: Int, feedback: Bool = false) -> [ClosedRange<Int>] {
+            BlockRecurrentTransformer.stages(
+                pairs.map { .init(write: $0, read: $1) }, depth: depth, feedback: feedback)
+        }
+        #expect(stages([(1, 1)], depth: 3) == [0...0, 1...1, 2...2])
+        #expect(stages([(2, 0)], depth: 4) == [0...2, 3...3])
+        #expect(stages([(1, 0), (3, 2)], depth: 5) == [0...1, 2...3, 4...4])
+        #expect(stages([(2, 1), (3, 2)], depth: 4) == [0...0, 1...3])
+        #expect(stages([(1, 1)], depth: 3, feedback: true) == [0...1, 2...2])
+    }
+}

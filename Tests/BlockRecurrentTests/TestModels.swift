@@ -1,0 +1,97 @@
+import NN
+import Tensors
+import Testing
+
+@testable import BlockRecurrentTransformers
+
+let vocabulary = 11
+/// Of a segment of the test models: two blocks of 6 tokens.
+let segmentLength = 12
+
+/// What a test model differs in.
+struct Variant: Sendable, CustomTestStringConvertible {
+    var name: String
+    var change: @Sendable (inout BlockRecurrentConfiguration) -> Void
+
+    init(_ name: String, _ change: @escaping @Sendable (inout BlockRecurrentConfiguration) -> Void = { _ in }) {
+        (self.name, self.change) = (name, change)
+    }
+
+    var testDescription: String { name }
+
+    static let plain = Variant("plain")
+    static let compressed = Variant("compressed") { ($0.compressesMemory, $0.compressedMemoryFactor) = (true, 4) }
+    static let lowerRead = Variant("lower read") { ($0.recurrentLayers, $0.readRecurrentLayers) = ([3], [1]) }
+    static let feedback = Variant("feedback") { $0.usesFeedback = true }
+
+    static let some = [
+        plain, compressed, lowerRead, feedback,
+        Variant("compressed by 2") { ($0.compressesMemory, $0.compressedMemoryFactor) = (true, 2) },
+        Variant("several") { ($0.recurrentLayers, $0.readRecurrentLayers) = ([3, 1, 2], [2, 1, 2]) },
+        Variant("several, compressed, feedback") {
+            ($0.recurrentLayers, $0.compressesMemory, $0.usesFeedback) = ([3, 1], true, true)
+        },
+        Variant("LSTM gate") { $0.gate = .lstm },
+        Variant("single") { $0.stateUpdate = .single },
+        Variant("dual, LSTM gate") { ($0.stateUpdate, $0.gate) = (.dual, .lstm) },
+        Variant("attention window") { $0.attentionWindow = 4 },
+        Variant("state window 3") { $0.stateWindow = 3 },
+        Variant("state window 10") { ($0.stateWindow, $0.compressesMemory) = (10, true) },
+        Variant("normalised") { ($0.normalizesAllLayers, $0.normalizedScale) = (true, nil) },
+        Variant("block width 1") { ($0.blockWidth, $0.maximumLength) = (1, 12) },
+    ]
+}
+
+func makeConfiguration(_ variant: Variant = .plain) -> BlockRecurrentConfiguration {
+    var configuration = BlockRecurrentConfiguration(tokens: vocabulary, dimension: 12, depth: 3)
+    (configuration.heads, configuration.headDimension) = (2, 4)
+    (configuration.blockWidth, configuration.maximumLength) = (6, segmentLength)
+    (configuration.stateVectors, configuration.recurrentLayers) = (5, [2])
+    configuration.feedForwardMultiple = 2
+    configuration.normalizedScale = 8
+    variant.change(&configuration)
+    return configuration
+}
+
+func makeModel(_ variant: Variant = .plain, seed: UInt64 = 1) -> BlockRecurrentTransformer {
+    BlockRecurrentTransformer(makeConfiguration(variant), key: RandomKey(seed: seed))
+}
+
+func randomTokens(_ shape: [Int], seed: UInt64 = 3) -> TokenTensor {
+    let count = shape.reduce(1, *)
+    return TokenTensor(
+        RandomKey(seed: seed).integers(count).map { Int32($0 % UInt64(vocabulary)) }, shape: shape)
+}
+
+/// Some columns of [b, n].
+func columns(_ tokens: TokenTensor, _ range: Range<Int>) -> TokenTensor {
+    let (b, n) = (tokens.shape[0], tokens.shape[1])
+    return TokenTensor(
+        (0..<b).flatMap { row in range.map { tokens.values[row * n + $0] } }, shape: [b, range.count])
+}
+
+extension BlockRecurrentTransformer {
+    /// Logits of a text of any length, read in segments that end at `cuts`, and what is remembered then.
+    func read(
+        _ tokens: TokenTensor, cuts: [Int]? = nil
+    ) -> (logits: Tensor, carries: [RecurrentMemory?]) {
+        let n = tokens.shape[1]
+        var carries = [RecurrentMemory?](repeating: nil, count: tokens.shape[0])
+        var start = 0
+        var parts: [Tensor] = []
+        for cut in cuts ?? Array(stride(from: segmentLength, to: n, by: segmentLength)) + [n] {
+            let (logits, next) = logits(columns(tokens, start..<cut), carries: carries, mode: .inference)
+            parts.append(logits)
+            (start, carries) = (cut, next)
+        }
+        return (concatenate(parts, axis: 1), carries)
+    }
+}
+
+/// Sums in another order, over tens of terms of size 1, through three layers: some 2⁻²⁴ · 100.
+func expectSame(_ got: Tensor, _ expected: Tensor, _ what: String, location: SourceLocation = #_sourceLocation) {
+    #expect(got.shape == expected.shape, "\(what)", sourceLocation: location)
+    let off = zip(got.values, expected.values).map { abs($0 - $1) }
+    let worst = off.contains { $0.isNaN } ? Float.infinity : off.max() ?? 0
+    #expect(worst < 1e-5, "\(what) is off by \(worst)", sourceLocation: location)
+}
