@@ -41,6 +41,38 @@ extension FastWeightsLM {
     }
 }
 
+// MARK: Saving
+
+extension FastWeightsLM {
+    /// The memory of each layer; nil with softmax, whose keys grow with the sequence.
+    public func carry(of state: FastWeightsState) -> FastWeightsCarry? {
+        let layers = state.layers.compactMap { layer in
+            if case .weights(let weights) = layer { weights } else { nil }
+        }
+        guard layers.count == state.layers.count else { return nil }
+        return FastWeightsCarry(layers: layers, position: state.position)
+    }
+
+    /// - Throws: `InputError` that names the memory that does not have this model's shape.
+    public func decodingState(after carry: FastWeightsCarry) throws -> FastWeightsState {
+        guard carriesState else { throw InputError("expected nothing, as softmax attention carries no memory") }
+        guard carry.layers.count == configuration.layers else {
+            throw InputError("has the memories of \(carry.layers.count) layers; expected \(configuration.layers)")
+        }
+        let (h, dk, d) = (configuration.heads, configuration.features, configuration.headWidth)
+        let sums: [Int]? = configuration.normalizesAttention ? [1, h, dk, 1] : nil
+        for (index, layer) in carry.layers.enumerated() {
+            for (name, shape, expected) in [
+                ("memory", layer.memory.shape, [1, h, dk, d]), ("key_sum", layer.keySum?.shape, sums),
+            ] where shape != expected {
+                func text(_ shape: [Int]?) -> String { shape.map { "\($0)" } ?? "none" }
+                throw InputError("layers.\(index).\(name): expected \(text(expected)), found \(text(shape))")
+            }
+        }
+        return FastWeightsState(position: carry.position, layers: carry.layers.map { .weights($0) })
+    }
+}
+
 extension FastWeightsAttention {
     func startDecoding() -> FastWeightsLayerState {
         let (h, d) = (configuration.heads, configuration.headWidth)

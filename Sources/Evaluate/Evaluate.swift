@@ -23,6 +23,9 @@ struct Evaluate: Command {
         help: "The text: files or folders; .gz is decompressed. (default: what the run has held back)")
     var data: [String] = []
 
+    @Option(help: "Of a run on the built-in corpus: how many bytes of it, more than were held back for more questions.")
+    var corpusLength: Int?
+
     @Option(help: "Tokens in a window; that of the training unless given.")
     var sequenceLength: Int?
 
@@ -54,7 +57,8 @@ struct Evaluate: Command {
 
     func run() throws {
         let command = EvaluateCommand(
-            source: options.source, data: data, sequenceLength: sequenceLength, batchSize: batchSize, carries: carry,
+            source: options.source, data: data, corpusLength: corpusLength, sequenceLength: sequenceLength,
+            batchSize: batchSize, carries: carry,
             forgotten: forget.map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) } ?? [],
             batch: batch, output: output, gradients: gradients, threads: threads, json: json)
         try command.run(print: { show($0) }, progress: showProgress)

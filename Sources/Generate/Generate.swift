@@ -14,7 +14,7 @@ struct Generate: Command {
 
     @OptionGroup(title: "Model") var options: SourceOptions
 
-    @Option(help: "The text to continue or reverse; standard input unless given.")
+    @Option(help: "The text to continue or reverse; standard input unless given, or nothing with --load-state.")
     var prompt: String?
 
     @Option(help: "How many tokens to generate. (default: 256; as many as the prompt has where it is reversed)")
@@ -41,13 +41,20 @@ struct Generate: Command {
     @Option(help: "The same seed gives the same text. (default: 0)")
     var seed: UInt64?
 
+    @Option(help: "A file for where the text stands at the end, to go on with it later.")
+    var saveState: String?
+
+    @Option(help: "Go on from where a text stood: a file that --save-state wrote. A prompt is read after that text.")
+    var loadState: String?
+
     @Option(help: "Threads to use; all processors unless given.")
     var threads: Int?
 
     func run() throws {
         let input = { String(decoding: FileHandle.standardInput.readDataToEndOfFile(), as: UTF8.self) }
         let command = GenerateCommand(
-            source: options.source, prompt: prompt ?? input(), length: length, sampling: sampling, threads: threads)
+            source: options.source, prompt: prompt ?? (loadState == nil ? input() : ""), length: length,
+            sampling: sampling, saveState: saveState, loadState: loadState, threads: threads)
         try command.run { show($0, terminator: "") }
         show("")
     }

@@ -63,6 +63,38 @@ import Testing
         #expect(members?["floor"]?.doubleValue != nil && members?["answered_to_100"]?.doubleValue != nil)
     }
 
+    /// More of the text than the run held back has more questions; what it held back is the beginning.
+    @Test func moreOfTheCorpusHasMoreQuestions() throws {
+        try training("run").run()
+        let source = ModelSource(run: workspace.path("run"))
+        func evaluate(_ length: Int?) throws -> (asked: Int, bytes: Int, bits: Double) {
+            var json = ""
+            try EvaluateCommand(source: source, corpusLength: length, batchSize: 16, json: true).run(print: {
+                json += $0
+            })
+            let members = try #require(try JSONValue(parsing: json.utf8, file: "Evaluate").objectValue)
+            let asked = members.filter { $0.key.hasPrefix("asked_to_") }.values.compactMap(\.intValue).reduce(0, +)
+            return (
+                asked, try #require(members["bytes"]?.intValue), try #require(members["bits_per_byte"]?.doubleValue)
+            )
+        }
+        let run = try RunFolder(path: workspace.path("run")).configuration()
+        let held = try #require(run.origin.corpus).validationLength
+        let (usual, same, more) = (try evaluate(nil), try evaluate(held), try evaluate(held + 2000))
+        #expect(usual == same)
+        #expect(more.bytes >= held + 1999 && more.bytes < held + 2060 && more.asked > usual.asked)
+
+        expectError("--corpus-length: expected a whole number from 1 to 2000000000, found 0") { try evaluate(0) }
+        let text = try workspace.text()
+        expectError("--corpus-length: cannot be combined with --data") {
+            try EvaluateCommand(source: source, data: [text], corpusLength: 9).run(print: { _ in })
+        }
+        try workspace.tinyTraining("text").run()
+        expectError("--corpus-length: the run in \(workspace.path("text")) was not trained on the built-in corpus") {
+            try EvaluateCommand(source: ModelSource(run: workspace.path("text")), corpusLength: 9).run(print: { _ in })
+        }
+    }
+
     @Test func aTextThatHasChangedIsNotWhatWasHeldBack() throws {
         var command = try workspace.tinyTraining("changed")
         let text = String(repeating: "a zoo by the river; ", count: 100)

@@ -55,6 +55,103 @@ import Testing
         #expect(printed.contains("\"carry\": false"))
     }
 
+    // MARK: Texts that go on
+
+    private func generate(
+        _ prompt: String, _ length: Int, save: String? = nil, load: String? = nil, run: String = "run"
+    ) throws -> String {
+        var text = ""
+        try GenerateCommand(
+            source: ModelSource(run: workspace.path(run)), prompt: prompt, length: length,
+            sampling: SamplingOptions(seed: 3), saveState: save.map { workspace.path($0) },
+            loadState: load.map { workspace.path($0) }
+        ).run { text += $0 }
+        return text
+    }
+
+    @Test func aTextGoesOnInAnotherProcess() throws {
+        try training("random").lines()
+        let whole = try generate("the zoo", 60)
+        let parts = [
+            try generate("the zoo", 25, save: "first"), try generate("", 5, save: "second", load: "first"),
+            try generate("", 30, load: "second"),
+        ]
+        #expect(parts.joined() == whole)
+        // A file is there to go on from more than once, and a prompt comes after what was generated.
+        #expect(try generate("", 35, load: "first") == parts[1] + parts[2])
+        #expect(try generate(" is open", 35, load: "first") != parts[1] + parts[2])
+
+        let arguments = ["--run", workspace.path("run"), "--seed", "3"]
+        let first = try workspace.run(
+            "Generate", arguments + ["--length", "25", "--prompt", "the zoo", "--save-state", "third"])
+        let rest = try workspace.run("Generate", arguments + ["--length", "35", "--load-state", "third"])
+        #expect(first.code == 0 && rest.code == 0 && first.error + rest.error == "")
+        #expect(first.output == parts[0] + "\n" && rest.output == parts[1] + parts[2] + "\n")
+        #expect(try workspace.read("third") == workspace.read("first"))
+    }
+
+    @Test func aTextThatCannotGoOnIsRefused() throws {
+        try training("random").lines()
+        _ = try generate("the zoo", 5, save: "state")
+        func expectRefusal(
+            _ message: String, load: String? = "state", save: String? = nil, run: String = "run",
+            location: SourceLocation = #_sourceLocation
+        ) {
+            expectError(message, sourceLocation: location) { try generate("x", 5, save: save, load: load, run: run) }
+        }
+        let state = workspace.path("state")
+        try workspace.tinyTraining("flash").lines()
+        expectRefusal("--load-state: the model carries nothing that could be saved (flash)", run: "flash")
+        expectRefusal(
+            "--save-state: the model carries nothing that could be saved (flash)", load: nil, save: "x", run: "flash")
+        var other = try training("random")
+        (other.out, other.seed) = (workspace.path("other"), 9)
+        try other.lines()
+        let error = #expect(throws: InputError.self) { try generate("", 5, load: "state", run: "other") }
+        #expect(error?.message.hasPrefix("\(state): was saved with other weights (checksum ") ?? false)
+        (other.out, other.tokenizer) = (workspace.path("characters"), "characters")
+        try other.lines()
+        expectRefusal(
+            "\(state): was saved with the tokenizer bytes; expected the tokenizer characters", run: "characters")
+        (other.out, other.tokenizer, other.objective) = (workspace.path("reverse"), nil, "reverse")
+        other.config = try workspace.write(
+            "{\"n_vocab\": 257, \"d_model\": 8, \"heads\": 2, \"d_ff\": 8, \"n_layers\": 1}", "reverse.json")
+        try other.lines()
+        expectRefusal(
+            "--load-state: the model answers whole prompts; expected one that continues them", run: "reverse")
+        let weights = workspace.path("run/weights.safetensors")
+        expectRefusal(
+            "\(weights): its metadata do not say \"tokenizer\"; expected a file that Generate --save-state wrote",
+            load: "run/weights.safetensors")
+        expectRefusal("\(workspace.path("none")): cannot be read: No such file or directory", load: "none")
+        let before = try workspace.read("state")
+        expectRefusal(
+            "\(workspace.path("none/x")): cannot be written: No such file or directory", save: "none/x")
+        #expect(try workspace.read("state") == before)
+        expectError("the prompt is empty; expected --prompt TEXT, or text on standard input") {
+            try generate("", 5, save: "x")
+        }
+    }
+
+    // MARK: Streams
+
+    /// Parts of the memory: fast weights have none, as their models remember all in one place.
+    @Test func thereIsNothingToForgetApart() throws {
+        try training("sequential").lines()
+        func evaluate(_ model: String = "run", carries: Bool? = nil, batch: String? = nil) throws {
+            try EvaluateCommand(
+                source: ModelSource(run: workspace.path(model)), data: batch == nil ? [workspace.text()] : [],
+                carries: carries, forgotten: ["states"], batch: batch
+            ).run(print: { _ in })
+        }
+        expectError("--forget: what the model carries has no parts; expected --no-carry to have it forget everything") {
+            try evaluate()
+        }
+        expectError("--forget: cannot be combined with --batch") { try evaluate(batch: "batch") }
+        try workspace.tinyTraining("flash").lines()
+        expectError("--forget: the model carries nothing from window to window") { try evaluate("flash") }
+    }
+
     /// A run on streams that is stopped and goes on is the run that was not: what the memory holds is saved with it.
     @Test func streamsGoOnWhereTheyStopped() throws {
         var command = try training("sequential")

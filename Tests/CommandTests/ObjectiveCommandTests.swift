@@ -49,7 +49,8 @@ import Testing
         let model = try architecture.makeModel(configuration, file: "preset tiny", key: RandomKey(seed: 0))
         #expect(model.isCausal == (objective != .masked))
         #expect(model.vocabularySize == 257)
-        #expect(model.maximumLength ?? length >= length)
+        // What carries something reads longer rows in segments.
+        #expect(model.carriesState || model.maximumLength ?? length >= length)
     }
 
     @Test(arguments: ModelZoo.identifiers, ObjectiveKind.allCases)

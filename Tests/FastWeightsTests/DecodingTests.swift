@@ -148,6 +148,50 @@ import Testing
         }
     }
 
+    // MARK: Saving
+
+    /// What has been decoded goes on from a file, token by token with the same bits and in segments too.
+    @Test(arguments: Variant.remembering) func aDecodingStateGoesOnFromItsCarry(_ variant: Variant) throws {
+        let model = makeModel(variant)
+        let text = tokens(30)
+        var states = [model.startDecoding()]
+        _ = model.decode([Array(text[..<20])], states: &states)
+        let tensors = try #require(model.carry(of: states[0])).tensors
+        let carry = try FastWeightsCarry(tensors: tensors.mapValues { Tensor($0.values, shape: $0.shape) })
+        var others = [try model.decodingState(after: carry)]
+        #expect(others[0].position == 20)
+        let segment = model.logits(TokenTensor(Array(text[20...]), shape: [1, 10]), carries: [carry], mode: .inference)
+        for place in 20..<30 {
+            let logits = model.decode([[text[place]]], states: &states)
+            #expect(model.decode([[text[place]]], states: &others).values == logits.values)
+            expectSame(logits.at(0, 0), segment.logits.at(0, 0).at(0, place - 20), "position \(place)")
+        }
+    }
+
+    @Test func aCarryOfAnotherModelIsNamed() throws {
+        let model = makeModel()
+        let carry = try #require(model.carry(of: model.startDecoding()))
+        func expectRefusal(_ message: String, _ model: FastWeightsLM, location: SourceLocation = #_sourceLocation) {
+            let error = #expect(throws: InputError.self, sourceLocation: location) {
+                try model.decodingState(after: carry)
+            }
+            #expect(error?.message == message, sourceLocation: location)
+        }
+        let shape = carry.layers[0].memory.shape
+        expectRefusal(
+            "has the memories of \(carry.layers.count) layers; expected 1", makeModel(Variant()) { $0.layers = 1 })
+        expectRefusal(
+            "layers.0.memory: expected \([1, shape[1], 3 * shape[2], shape[3]]), found \(shape)",
+            makeModel(Variant(nu: 3)))
+        expectRefusal(
+            "layers.0.key_sum: expected \([1, shape[1], shape[2], 1]), found none",
+            makeModel(Variant(normalizesAttention: true)))
+        expectRefusal(
+            "expected nothing, as softmax attention carries no memory", makeModel(Variant(map: .softmax)))
+        let softmax = makeModel(Variant(map: .softmax))
+        #expect(softmax.carry(of: softmax.startDecoding()) == nil)
+    }
+
     /// A position beyond what a float counts exactly survives.
     @Test func farPositionsAreExact() throws {
         let carry = FastWeightsCarry(

@@ -132,11 +132,12 @@ import Testing
         return sum / Double(text.count - 1)
     }
 
-    @Test func partsAreForgottenBeforeEachSegment() throws {
+    private func loss(_ parts: Set<String>, length: Int = 8, carries: Bool = true) throws -> Double {
         let text = TokenSource(name: "digits", tokens: tokens.values)
-        func loss(_ parts: Set<String>, length: Int = 8, carries: Bool = true) throws -> Double {
-            try model.evaluate(text, sequenceLength: length, carries: carries, forgetting: parts).loss
-        }
+        return try model.evaluate(text, sequenceLength: length, carries: carries, forgetting: parts).loss
+    }
+
+    @Test func partsAreForgottenBeforeEachSegment() throws {
         typealias Carry = Rememberer.Carry
         let all = tokens.values
         let changes: [(Set<String>, (Carry?) -> Carry?)] = [

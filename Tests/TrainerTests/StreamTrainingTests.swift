@@ -20,7 +20,8 @@ import Testing
         return losses
     }
 
-    @Test func rowsContinueWithWhatTheyCarry() throws {
+    /// Also where a window is cut in segments.
+    @Test(arguments: [nil, 2, 3] as [Int?]) func rowsContinueWithWhatTheyCarry(maximumLength: Int?) throws {
         // With a learning rate of next to nothing, the first epoch's losses are those of the whole text at once, but for
         // what stands before each row's part.
         var options = options
@@ -29,7 +30,8 @@ import Testing
         let targets = split.training.count - 1
         options.length = .epochs(1)
         let model = Trigram()
-        let run = try TrainingRun(model, on: split, tokenizer: ByteTokenizer(), options: options)
+        let run = try TrainingRun(
+            Trigram(maximumLength: maximumLength), on: split, tokenizer: ByteTokenizer(), options: options)
         #expect(run.totalSteps == (targets + 4) / 5)
         let found = try losses(run)
         let tokens = split.training[0..<split.training.count]
@@ -43,23 +45,27 @@ import Testing
         #expect(run.tokens == targets)
         // Without carrying, the first token of each segment would be predicted from token 0.
         options.order = .random
-        let random = try losses(TrainingRun(Trigram(), on: split, tokenizer: ByteTokenizer(), options: options))
+        let random = try losses(
+            TrainingRun(
+                Trigram(maximumLength: maximumLength), on: split, tokenizer: ByteTokenizer(), options: options))
         #expect(random != found)
     }
 
-    @Test(arguments: 1..<9) func goesOnExactlyWithCarriesAndPosition(after step: Int) throws {
+    @Test(arguments: 1..<9, [nil, 2] as [Int?])
+    func goesOnExactlyWithCarriesAndPosition(after step: Int, maximumLength: Int?) throws {
         let folder = try TemporaryFolder()
-        let whole = Trigram()
+        let whole = Trigram(maximumLength: maximumLength)
         let expected = try losses(TrainingRun(whole, on: split(), tokenizer: ByteTokenizer(), options: options))
         #expect(expected.count == 9)
         let path = folder.path + "/run"
         var found: [Double] = []
         do {
             let run = try TrainingRun(
-                Trigram(), on: split(), tokenizer: ByteTokenizer(), options: options, folder: path)
+                Trigram(maximumLength: maximumLength), on: split(), tokenizer: ByteTokenizer(), options: options,
+                folder: path)
             found += try losses(run, until: step)
         }
-        let other = Trigram(seed: 77)
+        let other = Trigram(seed: 77, maximumLength: maximumLength)
         let run = try TrainingRun(resuming: RunFolder(path: path), other, on: split(), tokenizer: ByteTokenizer())
         found += try losses(run)
         #expect(found == expected)

@@ -160,7 +160,8 @@ struct Rememberer: LanguageModel {
         }
 
         init(tensors: [String: Tensor]) throws {
-            self.init(first: tensors["first"].map { Int32($0.item) }, last: tensors["last"].map { Int32($0.item) })
+            guard let last = tensors["last"] else { throw InputError("a carry without token") }
+            self.init(first: tensors["first"].map { Int32($0.item) }, last: Int32(last.item))
         }
     }
 

@@ -4,6 +4,8 @@ import Foundation
 public struct EvaluateCommand: Sendable {
     public var source: ModelSource
     public var data: [String]
+    /// Of a run on the built-in corpus: bytes of it instead of those that were held back, so that it has more questions.
+    public var corpusLength: Int?
     public var sequenceLength: Int?
     public var batchSize: Int?
     /// Whether the model's memory passes from window to window; nil: as in the training.
@@ -17,12 +19,14 @@ public struct EvaluateCommand: Sendable {
     public var json: Bool
 
     public init(
-        source: ModelSource, data: [String] = [], sequenceLength: Int? = nil, batchSize: Int? = nil,
-        carries: Bool? = nil, forgotten: [String] = [], batch: String? = nil, output: String? = nil,
+        source: ModelSource, data: [String] = [], corpusLength: Int? = nil, sequenceLength: Int? = nil,
+        batchSize: Int? = nil, carries: Bool? = nil, forgotten: [String] = [], batch: String? = nil,
+        output: String? = nil,
         gradients: Bool = false, threads: Int? = nil, json: Bool = false
     ) {
         self.source = source
         self.data = data
+        self.corpusLength = corpusLength
         self.sequenceLength = sequenceLength
         self.batchSize = batchSize
         self.carries = carries
@@ -45,7 +49,8 @@ public struct EvaluateCommand: Sendable {
         guard let batch else { return try evaluateText(print, progress) }
         try refuse(
             [
-                ("--data", !data.isEmpty), ("--sequence-length", sequenceLength != nil),
+                ("--data", !data.isEmpty), ("--corpus-length", corpusLength != nil),
+                ("--sequence-length", sequenceLength != nil),
                 ("--batch-size", batchSize != nil), ("--json", json), ("--carry", carries == true),
                 ("--no-carry", carries == false), ("--forget", !forgotten.isEmpty),
             ], "cannot be combined with --batch")
@@ -61,6 +66,7 @@ public struct EvaluateCommand: Sendable {
         if data.isEmpty, source.run == nil {
             throw InputError("--data is missing; expected --data FILE, or --run FOLDER, or --batch FILE")
         }
+        if !data.isEmpty { try refuse([("--corpus-length", corpusLength != nil)], "cannot be combined with --data") }
         // A text that cannot be read is found out before a model is loaded.
         let given = data.isEmpty ? nil : try TextSource(paths: data)
         let loaded = try source.load()
@@ -99,7 +105,7 @@ public struct EvaluateCommand: Sendable {
             return (tokens.separated(by: loaded.run?.origin.documents ?? .nothing), nil)
         }
         return try loaded.run!.heldBackText(  // there is no other source without a text
-            of: source.run!, loaded.tokenizer, insteadOf: "--data")
+            of: source.run!, loaded.tokenizer, insteadOf: "--data", corpusLength: corpusLength)
     }
 }
 
@@ -125,7 +131,10 @@ private struct EvaluationFindings {
         if !forgotten.isEmpty { members["forgets"] = .array(forgotten.map { .string($0) }) }
         members["floor"] = floor.map { .number($0) }
         members["window_floor"] = windowFloor.map { .number($0) }
-        for group in result.answers { members["answered_to_\(group.distance)"] = .number(group.share) }
+        for group in result.answers {
+            members["answered_to_\(group.distance)"] = .number(group.share)
+            members["asked_to_\(group.distance)"] = .integer(group.asked)
+        }
         return JSONValue.object(members).description
     }
 

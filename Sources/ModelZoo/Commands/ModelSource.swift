@@ -14,6 +14,8 @@ public struct ModelSource: Sendable {
 
     /// A model with its weights, and what else is known of it.
     struct Loaded {
+        /// Of the architecture.
+        let id: String
         let model: any LanguageModel
         let tokenizer: any Tokenizer
         /// How it was trained, where that is known.
@@ -41,14 +43,14 @@ public struct ModelSource: Sendable {
         let model = try ModelZoo.architecture(id).makeModel(
             JSONValue(path: config), file: config, key: RandomKey(seed: 0))
         try model.load(from: weights)
-        return Loaded(model: model, tokenizer: ByteTokenizer(), run: nil)
+        return Loaded(id: id, model: model, tokenizer: ByteTokenizer(), run: nil)
     }
 
     private func load(_ folder: RunFolder) throws -> Loaded {
         let run = try folder.configuration()
         let model = try folder.makeModel(run)
         try model.load(from: folder.weightsPath)
-        return Loaded(model: model, tokenizer: try folder.tokenizer(), run: run)
+        return Loaded(id: run.origin.model, model: model, tokenizer: try folder.tokenizer(), run: run)
     }
 }
 

@@ -32,10 +32,25 @@ extension RunConfiguration {
     /// - Parameters:
     ///   - folder: the run's.
     ///   - option: what names another text.
+    ///   - corpusLength: of the built-in corpus, how many bytes instead of those that the run held back: the beginning of
+    ///     them, or more of the same sample.
     /// - Throws: `InputError` where it held nothing back, or that has changed since.
     func heldBackText(
-        of folder: String, _ tokenizer: any Tokenizer, insteadOf option: String
+        of folder: String, _ tokenizer: any Tokenizer, insteadOf option: String, corpusLength: Int? = nil
     ) throws -> (text: TokenSource, knowledge: TextKnowledge?) {
+        if let corpusLength {
+            guard var corpus = origin.corpus else {
+                throw InputError("--corpus-length: the run in \(folder) was not trained on the built-in corpus")
+            }
+            guard Corpus.lengths.contains(corpusLength) else {
+                throw InputError(
+                    "--corpus-length: expected a whole number from \(Corpus.lengths.lowerBound) to"
+                        + " \(Corpus.lengths.upperBound), found \(corpusLength)")
+            }
+            corpus.validationLength = corpusLength
+            let text = corpus.validation
+            return (try tokenizer.tokens(of: text.text), TextKnowledge(text))
+        }
         let split = try origin.makeSplit(tokenizer, sequenceLength: training.sequenceLength)
         guard let text = split.validation else {
             throw InputError("\(option) is missing; expected a text, as the run in \(folder) held none back")

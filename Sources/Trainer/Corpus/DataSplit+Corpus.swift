@@ -59,7 +59,7 @@ public struct TextKnowledge: Sendable {
     }
 
     /// The corpus is ASCII: its bytes are its tokens, for either tokenizer.
-    init(_ corpus: Corpus) {
+    package init(_ corpus: Corpus) {
         self.init(
             questions: corpus.questions.map { Question(answer: $0.answer, distance: $0.distance) },
             chance: 1 / Double(CorpusGrammar.placeCount),

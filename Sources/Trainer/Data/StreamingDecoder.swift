@@ -4,10 +4,12 @@
 /// the pieces together are exactly what `Tokenizer.decode` makes of all the tokens.
 public struct StreamingDecoder: Sendable {
     private let tokenizer: any Tokenizer
-    private var pending: [UInt8] = []
+    /// The bytes that are held back.
+    public private(set) var pending: [UInt8]
 
-    public init(_ tokenizer: any Tokenizer) {
-        self.tokenizer = tokenizer
+    /// - Parameter pending: what another decoder of the same text held back, to go on where it stopped.
+    public init(_ tokenizer: any Tokenizer, pending: [UInt8] = []) {
+        (self.tokenizer, self.pending) = (tokenizer, pending)
     }
 
     /// The text that this token completes; often one character, empty in the middle of one.

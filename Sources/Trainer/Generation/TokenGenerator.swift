@@ -37,10 +37,38 @@ public struct TokenGenerator<Model: LanguageModel> {
         _ model: Model, prompts: [[Int32]], length: Int = 0, sampling: SamplingOptions = SamplingOptions(),
         endToken: Int32? = nil, padToken: Int32 = 0, startToken: Int32? = nil, vocabularySize: Int? = nil
     ) throws {
-        require(vocabularySize ?? 1 > 0, "TokenGenerator: a vocabulary of \(vocabularySize ?? 0) tokens")
-        try sampling.validate()
         try model.requireCausality()
         try Self.requireStart(of: model, startToken)
+        try self.init(
+            model, unread: prompts, after: prompts.map { _ in model.startDecoding() }, length: length,
+            sampling: sampling, endToken: endToken, padToken: padToken, startToken: startToken,
+            vocabularySize: vocabularySize)
+    }
+
+    /// Goes on with one sequence from where it stood, with the draws of sampling that would have come next.
+    /// - Parameters:
+    ///   - state: what a generator of the same model has left (`state(ofRow:)`).
+    ///   - prompt: what else is to be read first; may be empty.
+    ///   - length, endToken, vocabularySize: as above.
+    /// - Throws: as above.
+    public init(
+        _ model: Model, continuing state: GenerationState<Model>, prompt: [Int32] = [], length: Int = 0,
+        sampling: SamplingOptions = SamplingOptions(), endToken: Int32? = nil, vocabularySize: Int? = nil
+    ) throws {
+        try model.requireCausality()
+        try Self.requireStart(of: model, nil)
+        try self.init(
+            model, unread: [state.unread + prompt], after: [state.decoding], length: length, sampling: sampling,
+            endToken: endToken, padToken: 0, startToken: nil, vocabularySize: vocabularySize)
+        position = state.position
+    }
+
+    private init(
+        _ model: Model, unread prompts: [[Int32]], after states: [Model.DecodingState], length: Int,
+        sampling: SamplingOptions, endToken: Int32?, padToken: Int32, startToken: Int32?, vocabularySize: Int?
+    ) throws {
+        require(vocabularySize ?? 1 > 0, "TokenGenerator: a vocabulary of \(vocabularySize ?? 0) tokens")
+        try sampling.validate()
         for (row, prompt) in prompts.enumerated() {
             let name = prompts.count == 1 ? "the prompt" : "prompt \(row)"
             guard !prompt.isEmpty else { throw InputError("\(name) is empty; expected at least one token") }
@@ -59,7 +87,7 @@ public struct TokenGenerator<Model: LanguageModel> {
         limit = min(vocabularySize ?? .max, model.vocabularySize)
         rowCount = prompts.count
         rows = Array(prompts.indices)
-        states = prompts.map { _ in model.startDecoding() }
+        self.states = states
         unread = prompts.map { prompt in prompt + (startToken.map { [$0] } ?? []) }
     }
 
@@ -116,6 +144,12 @@ public struct TokenGenerator<Model: LanguageModel> {
         }
         position += 1
         return chosen
+    }
+
+    /// Where a row stands, to go on with it later; nil when it has ended.
+    public func state(ofRow row: Int) -> GenerationState<Model>? {
+        guard let index = rows.firstIndex(of: row) else { return nil }
+        return GenerationState(decoding: states[index], unread: unread[index], position: position)
     }
 
     private func choose(_ logits: UnsafeBufferPointer<Float>, row: Int) throws -> Int32 {
