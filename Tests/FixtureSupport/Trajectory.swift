@@ -8,8 +8,10 @@ extension Fixture {
     ///
     /// `tokens` and `targets` of the file are [steps, b, n]; its metadata `training` has lr, clip, weight_decay, eps and
     /// optimizer: adam, where it is not said; adamw; or noam, Adam with that schedule (warmup, d_model; lr is its factor).
+    /// - Parameter lossOf: the loss of tokens and targets, [b, n] each, where it is not the model's own of one segment.
     public func train(
-        _ model: some LanguageModel, mode: ForwardMode = .inference
+        _ model: some LanguageModel, mode: ForwardMode = .inference,
+        lossOf: ((_ tokens: TokenTensor, _ targets: TokenTensor) -> Tensor)? = nil
     ) throws -> (losses: Tensor, norms: Tensor) {
         let metadata = file.metadata["training"]!
         var training = try ConfigurationReader(JSONValue(parsing: metadata.utf8, file: name), file: name)
@@ -33,7 +35,8 @@ extension Fixture {
         var losses: [Float] = []
         var norms: [Float] = []
         for step in 0..<tokens.shape[0] {
-            let loss = model.loss(batch(tokens, step), batch(targets, step), mode: mode)
+            let (inputs, wanted) = (batch(tokens, step), batch(targets, step))
+            let loss = lossOf?(inputs, wanted) ?? model.loss(inputs, wanted, mode: mode)
             let all = gradients(of: loss)
             let norm = optimizer.globalNorm(of: all)
             optimizer.update(

@@ -1,0 +1,82 @@
+import FixtureSupport
+import NN
+import Tensors
+import Testing
+
+@testable import BlockRecurrentTransformers
+
+extension Fixture {
+    init(_ name: String) throws { try self.init(name, in: .module) }
+
+    /// The names of all fixtures that start so.
+    static func names(_ prefix: String) -> [String] { names(prefix, in: .module) }
+
+    /// The model of the file's configuration, with its weights.
+    func model() throws -> BlockRecurrentTransformer {
+        let configuration = try BlockRecurrentConfiguration(configuration, file: name)
+        let model = BlockRecurrentTransformer(configuration, key: RandomKey(seed: 1))
+        try load(model)
+        return model
+    }
+
+    /// The tokens of each segment.
+    func segments() throws -> [Range<Int>] {
+        guard case .array(let lengths) = try JSONValue(parsing: file.metadata["segments"]!.utf8, file: name) else {
+            throw InputError("\(name): segments is no list")
+        }
+        var end = 0
+        return lengths.map {
+            guard case .integer(let length) = $0 else { return end..<end }
+            end += length
+            return end - length..<end
+        }
+    }
+
+    /// name.0, name.1 … as far as there are some.
+    func numbered(_ name: String) throws -> [Tensor] {
+        var tensors: [Tensor] = []
+        while let tensor = try optional("\(name).\(tensors.count)") { tensors.append(tensor) }
+        return tensors
+    }
+
+    /// Compares the gradient of every trainable parameter, and of the inputs by their names. What has none in the peer
+    /// (what only makes states or memories that nothing reads) has none here.
+    func expectGradients(_ all: Gradients, _ module: any Module, inputs: [String: Tensor] = [:]) throws {
+        func expect(_ gradient: Tensor?, _ key: String) throws {
+            guard let expected = try optional("gradients/" + key) else {
+                #expect(gradient == nil, "\(name): a gradient for \(key)")
+                return
+            }
+            let gradient = try #require(gradient, "\(name): no gradient for \(key)")
+            expectClose(gradient, expected, 2e-5, "\(name): gradient of \(key)")
+        }
+        for (key, parameter) in module.trainable { try expect(all[parameter], key) }
+        for (key, leaf) in inputs { try expect(all[leaf], key) }
+        // Every gradient of the file has been compared.
+        let keys = Set(module.trainable.map(\.key) + inputs.keys)
+        let other = file.names.filter { $0.hasPrefix("gradients/") && !keys.contains(String($0.dropFirst(10))) }
+        #expect(other == [], "\(name): gradients of nothing")
+    }
+}
+
+extension TokenTensor {
+    /// Some columns of [b, n].
+    func columns(_ range: Range<Int>) -> TokenTensor {
+        let n = shape[1]
+        let rows = (0..<shape[0]).flatMap { values[$0 * n + range.lowerBound..<$0 * n + range.upperBound] }
+        return TokenTensor(rows, shape: [shape[0], range.count])
+    }
+}
+
+/// Expects agreement relative to the largest element of what is expected. The peer's own float32 noise against float64 is
+/// up to 2e-6 for outputs and 4e-6 for gradients; ours adds as much.
+func expectClose(
+    _ got: Tensor, _ expected: Tensor, _ tolerance: Float, _ what: String,
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
+    let (difference, largest) = Fixture.difference(got, expected)
+    #expect(
+        difference <= max(tolerance * largest, 1e-30),
+        "\(what): off by \(difference) of \(largest), shape \(got.shape), expected \(expected.shape)",
+        sourceLocation: sourceLocation)
+}

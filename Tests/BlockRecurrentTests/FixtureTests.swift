@@ -1,0 +1,91 @@
+import FixtureSupport
+import NN
+import Tensors
+import Testing
+
+@testable import BlockRecurrentTransformers
+
+/// Agreement with block-recurrent-transformer-pytorch 0.4.4, and for the options it has not with a token by token reference
+/// in double precision that gives the peer's numbers where both can be run (Scripts/fixtures): logits, memories, states,
+/// loss and all gradients over several segments.
+@Suite struct FixtureTests {
+    /// As the peer is called: memories and states in and out.
+    @Test(arguments: Fixture.names("block-recurrent-lm-"))
+    func memoriesAndStates(_ name: String) throws {
+        let fixture = try Fixture(name)
+        let model = try fixture.model()
+        let (tokens, targets) = (try fixture.file.tokens("tokens"), try fixture.file.tokens("targets"))
+        var memories = try fixture.numbered("xl_memories").map { $0.requiringGradient() }
+        var states = try fixture.numbered("states").map { $0.requiringGradient() }
+        let leaves = named("xl_memories", memories).merging(named("states", states)) { $1 }
+        var logits: [Tensor] = []
+        var losses: [Tensor] = []
+        for segment in try fixture.segments() {
+            let result = model(tokens.columns(segment), xlMemories: memories, states: states)
+            (memories, states) = (result.xlMemories, result.states)
+            logits.append(result.logits)
+            losses.append(
+                crossEntropy(result.logits, targets.columns(segment), ignoreIndex: model.configuration.ignoreIndex))
+        }
+        try expectClose(concatenate(logits, axis: 1), fixture.tensor("output"), 5e-6, "\(name): logits")
+        try expectMean(losses, fixture)
+        if fixture.file.entries["next_states.0"] != nil {
+            try expectAll(memories, fixture.numbered("next_xl_memories"), "\(name): memories")
+            try expectAll(states, fixture.numbered("next_states"), "\(name): states")
+        }
+        try fixture.expectGradients(gradients(of: mean(losses)), model, inputs: leaves)
+    }
+
+    /// As the trainer calls it: each segment with what the one before has left.
+    @Test(arguments: Fixture.names("block-recurrent-lm-") + Fixture.names("block-recurrent-variant-"))
+    func carries(_ name: String) throws {
+        let fixture = try Fixture(name)
+        if try !fixture.numbered("states").isEmpty { return }  // what is given there is no carry of a row
+        let model = try fixture.model()
+        let (tokens, targets) = (try fixture.file.tokens("tokens"), try fixture.file.tokens("targets"))
+        let expected = try fixture.tensor("output")
+        var carries = [RecurrentMemory?](repeating: nil, count: tokens.shape[0])
+        var losses: [Tensor] = []
+        for segment in try fixture.segments() {
+            let inputs = tokens.columns(segment)
+            let (logits, next) = model.logits(inputs, carries: carries, mode: .inference)
+            expectClose(
+                logits, expected.sliced(1, from: segment.lowerBound, to: segment.upperBound), 5e-6,
+                "\(name): logits of \(segment)")
+            losses.append(model.loss(inputs, targets.columns(segment), carries: carries, mode: .inference).loss)
+            carries = next
+        }
+        try expectMean(losses, fixture)
+        try fixture.expectGradients(gradients(of: mean(losses)), model)
+    }
+
+    @Test(arguments: Fixture.names("block-recurrent-wrapper-"))
+    func wrapper(_ name: String) throws {
+        let fixture = try Fixture(name)
+        let model = try fixture.model()
+        let wrapper = RecurrentTrainerWrapper(model)
+        let loss = wrapper(try fixture.file.tokens("tokens"))
+        try expectClose(loss, fixture.tensor("loss"), 5e-6, "\(name): loss")
+        try fixture.expectGradients(gradients(of: loss), wrapper)
+    }
+
+    private func named(_ name: String, _ tensors: [Tensor]) -> [String: Tensor] {
+        Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ("\(name).\($0)", $1) })
+    }
+
+    private func mean(_ losses: [Tensor]) -> Tensor {
+        losses.dropFirst().reduce(losses[0], +) / Float(losses.count)
+    }
+
+    private func expectMean(_ losses: [Tensor], _ fixture: Fixture) throws {
+        try expectClose(mean(losses), fixture.tensor("loss"), 5e-6, "\(fixture.name): loss")
+    }
+
+    private func expectAll(_ got: [Tensor], _ expected: [Tensor], _ what: String) {
+        #expect(got.count == expected.count, "\(what)")
+        for (index, (a, b)) in zip(got, expected).enumerated() {
+            #expect(a.shape == b.shape, "\(what) of \(index)")
+            expectClose(a, b, 5e-6, "\(what) of \(index)")
+        }
+    }
+}
