@@ -76,7 +76,22 @@ def fast_weights(length, settings):
                 next_logits=lambda tokens: model(tokens)[:, -1], vocabulary=65, batch=16, sequence=128)
 
 
-PEERS = {"fast-weights": fast_weights, "flash": flash, "linformer": linformer, "local": local}
+def block_recurrent(length, settings):
+    """With PyTorch's fused attention, which is the faster. Training rows are whole segments of 1024 tokens; a prompt is less."""
+    import torch
+    from block_recurrent_transformer_pytorch import BlockRecurrentTransformer, RecurrentTrainerWrapper
+
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    model = RecurrentTrainerWrapper(BlockRecurrentTransformer(**dict(
+        num_tokens=256, dim=512, depth=6, dim_head=64, heads=8, max_seq_len=1024, block_width=512, num_state_vectors=512,
+        recurrent_layers=(4,), use_flash_attn=True) | settings))
+    # Temperature 0 divides the logits by 1e-10, so that the noise added to them decides nothing.
+    generate = lambda prompt, length: model.generate(prompt, prompt.shape[1] + length, temperature=0.0)
+    return Peer("block-recurrent-transformer-pytorch", model, next_logits=None, vocabulary=256, batch=4, sequence=2048,
+                loss=lambda tokens, targets: model(torch.cat([tokens, targets[:, -1:]], dim=1)), generate=generate)
+
+
+PEERS = {"block-recurrent": block_recurrent, "fast-weights": fast_weights, "flash": flash, "linformer": linformer, "local": local}
 
 # MARK: Measuring
 

@@ -9,6 +9,7 @@ import warnings
 import torch
 from conversion_peers import PEERS
 from fixtures.common import move_off_initial_values, seed
+from fixtures.block_recurrent import Variant
 from fixtures.fast_weights import LanguageModel
 from flash_pytorch import FLASHTransformer
 from linformer_pytorch import LinformerEncDec, LinformerLM
@@ -148,8 +149,8 @@ def bad_input(folder):
         return name
 
     good = save("good.pt", state)
-    refuses('unknown model "flsh"; expected one of fast-weights, flash, linformer, local', good, out, folder=folder,
-            model="flsh")
+    refuses('unknown model "flsh"; expected one of block-recurrent, fast-weights, flash, linformer, local', good, out,
+            folder=folder, model="flsh")
     refuses("none.pt: cannot be read: No such file or directory", "none.pt", out, folder=folder)
     refuses("bad/model.pt: expected a destination that ends in .safetensors", good, "bad/model.pt", folder=folder)
     refuses("bad/x.bin: expected a destination that ends in .pt, as the source is a run folder or safetensors", "run",
@@ -291,6 +292,41 @@ def bad_fast_weights(folder):
     print("bad checkpoints: one line each, and nothing written")
 
 
+def bad_block_recurrents(folder):
+    """What only checkpoints of block-recurrent transformers can be, and models from here that the peer cannot."""
+    small = PEERS["block-recurrent"].small | dict(depth=4)
+    refuse = lambda message, *arguments: refuses(message, *arguments, folder=folder, model="block-recurrent")
+
+    def save(name, change=lambda state: state, **config):
+        torch.save(change(PEERS["block-recurrent"].kind(**small | config).state_dict()), folder / name)
+        return name
+
+    out = "bad/weights.safetensors"
+    refuse("open.pt: the weights do not say which of the layers [1, 2] reads the states of which of [2, 3]; expected --set"
+           " read_recurrent_layers=[…]", save("open.pt", recurrent_layers=[2, 3], read_recurrent_layers=[1, 2]), out)
+    refuse('--set: "read_recurrent_layers" is [2, 2], but the weights of open.pt have [1, 2]', "open.pt", out, "--set",
+           "read_recurrent_layers=[2,2]")
+    refuse('--set: "recurrent_layers" is [1], but the weights of block.pt have [2]', save("block.pt"), out, "--set",
+           "recurrent_layers=[1]")
+    refuse('--set: "recurrent_layers": expected a list, found 2', "block.pt", out, "--set", "recurrent_layers=2")
+    refuse('"gate" is "lstm", but the weights are those of "fixed"', "block.pt", out, "--set", "gate=lstm")
+    refuse('--set: "gate": expected fixed or lstm, found "gru"', "block.pt", out, "--set", "gate=gru")
+    lacks = lambda state: {key: value for key, value in state.items() if not key.endswith("init_state")}
+    refuse("none.pt: no layer has a state_container.init_state; expected a recurrent layer", save("none.pt", lacks), out)
+    container = "layers.1.0.state_container."
+    for option, key in (("state_update", container + "state_ff.0.beta"), ("feedback", "layers.0.0.feedback.0.weight")):
+        model = Variant(**small, **{option: {"feedback": True}.get(option, "single")})
+        save_file({k: v.clone() for k, v in model.state_dict().items()}, folder / "own.safetensors")
+        refuse(f"own.safetensors: has {key}, which is of {option}: nothing that block-recurrent-transformer-pytorch has",
+               "own.safetensors", "bad/model.pt")
+    save_file({k: v.clone() for k, v in Variant(**small, gate="lstm").state_dict().items()}, folder / "own.safetensors")
+    refuse(f'own.safetensors: lacks {container}learned_ema_beta: the gate "lstm" is nothing that'
+           " block-recurrent-transformer-pytorch has", "own.safetensors", "bad/model.pt")
+    if list((folder / "bad").iterdir()):
+        fail(f"a refused conversion has left {list((folder / 'bad').iterdir())}")
+    print("bad checkpoints: one line each, and nothing written")
+
+
 def token_wise(folder):
     """The peer's other form, whose keys differ: here, and back in the first form."""
     config = dict(n_vocab=9, d_model=10, heads=2, d_ff=7, n_layers=2, nu=2)
@@ -324,6 +360,8 @@ def main():
                 from_here(name, folder)
             for number in range(len(peer.checkpoints)):
                 from_the_peer(name, number, folder)
+            if name == "block-recurrent":
+                bad_block_recurrents(folder)
             if name == "fast-weights":
                 bad_fast_weights(folder)
                 token_wise(folder)

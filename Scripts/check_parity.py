@@ -8,7 +8,7 @@ usage: check_parity.py MODEL [--cases 50] [--seed 0]      random configurations,
                                                           (strictly): logits and loss
 
 Both go through `Evaluate --batch`. A new architecture adds its class to PEERS, its fixtures to MODULES, a function to
-DRAW and the options of our own to OWN_OPTIONS; where the peer is not simply called, a line in MADE, LOGITS and TOKENS.
+DRAW and the options of our own to OWN_OPTIONS; where the peer is not simply called, a line in MADE, LOGITS, LOSS and TOKENS.
 Exit code 0 where all agree; folders of cases that do not are kept and named."""
 import argparse
 import json
@@ -21,22 +21,25 @@ import tempfile
 
 try:
     import torch
-    from fixtures import fast_weights, flash, linformer, local
+    from fixtures import block_recurrent, fast_weights, flash, linformer, local
     from fixtures.common import cross_entropy
     from safetensors.torch import load_file, save_file
 except ImportError as error:
     sys.exit(f"check_parity.py: {error}; run it with the Python that Scripts/setup-peers prints")
 
 EVALUATE = pathlib.Path(__file__).resolve().parent.parent / ".build" / "release" / "Evaluate"
-PEERS = {"fast-weights": fast_weights.LanguageModel, "flash": flash.FLASHTransformer,
-         "linformer": linformer.LinformerLM, "local": local.LocalTransformer}
-MODULES = {"fast-weights": fast_weights, "flash": flash, "linformer": linformer, "local": local}
-OWN_OPTIONS = {"fast-weights": [], "flash": ["mask_token_shift", "divide_by_valid_count"], "linformer": [],
-               "local": ["true_positions", "use_rotary_pos_emb"]}
+PEERS = {"block-recurrent": block_recurrent.BlockRecurrentTransformer, "fast-weights": fast_weights.LanguageModel,
+         "flash": flash.FLASHTransformer, "linformer": linformer.LinformerLM, "local": local.LocalTransformer}
+MODULES = {"block-recurrent": block_recurrent, "fast-weights": fast_weights, "flash": flash, "linformer": linformer,
+           "local": local}
+OWN_OPTIONS = {"block-recurrent": [], "fast-weights": [], "flash": ["mask_token_shift", "divide_by_valid_count"],
+               "linformer": [], "local": ["true_positions", "use_rotary_pos_emb"]}
 # Where the peer is not simply made with its keywords, called with tokens, and given any tokens: Linformer's takes one
-# length only, and is corrected; fast weights have options of their own, with references of their own.
-MADE = {"fast-weights": fast_weights.made, "linformer": linformer.made}
-LOGITS = {"linformer": linformer.logits}
+# length only, and is corrected; fast weights and block-recurrent transformers have options of their own, with references of
+# their own, and the latter read long batches in segments, whose losses have a mean.
+MADE = {"block-recurrent": block_recurrent.made, "fast-weights": fast_weights.made, "linformer": linformer.made}
+LOGITS = {"block-recurrent": block_recurrent.logits, "linformer": linformer.logits}
+LOSS = {"block-recurrent": block_recurrent.loss}
 TOKENS = {"linformer": linformer.draw_tokens}
 
 # Both sides are float32, and sums are ordered differently. A gradient that is small beside the file's largest is known
@@ -137,7 +140,30 @@ def draw_fast_weights(r):
     return config, r.randint(1, 4), r.choice([r.randint(1, 40), r.randint(1, 150), r.randint(150, 400)])
 
 
-DRAW = {"fast-weights": draw_fast_weights, "flash": draw_flash, "linformer": draw_linformer, "local": draw_local}
+def draw_block_recurrent(r):
+    """A configuration that block-recurrent-transformer-pytorch accepts, a batch size and a length of one to four segments, of
+    which the last may end anywhere; in a third of the cases with options of ours, which have a reference token by token."""
+    depth, width = r.randint(1, 4), r.choice([r.randint(1, 6), r.randint(2, 16)])
+    writes = r.sample(range(1, depth + 1), r.randint(1, min(3, depth)))
+    config = dict(
+        num_tokens=r.randint(2, 60), dim=r.randint(3, 32), depth=depth, dim_head=2 * r.randint(1, 10), heads=r.randint(1, 5),
+        all_layers_qk_rmsnorm=r.random() < 0.3, ff_mult=r.choice([1, 1.5, 2, 4]), max_seq_len=width * r.randint(1, 4),
+        block_width=width, recurrent_layers=r.choice([writes, writes, None]),
+        num_state_vectors=r.choice([None, r.randint(1, 20)]),
+        ignore_index=r.choice([-100, -100, r.randint(0, 1)]), use_flash_attn=r.random() < 0.2)
+    if config["recurrent_layers"] and r.random() < 0.5:
+        config["read_recurrent_layers"] = [r.randint(1, layer) for layer in writes]
+    if width > 1 and r.random() < 0.4:
+        config |= dict(use_compressed_mem=True, compressed_mem_factor=r.randint(1, 5))
+    if r.random() < 1 / 3:
+        config |= block_recurrent.draw_own(r, config)
+    segments, longest = r.randint(1, 4), config["max_seq_len"]
+    length = longest * segments if r.random() < 0.6 else longest * (segments - 1) + r.randint(1, longest)
+    return config, r.randint(1, 3), length
+
+
+DRAW = {"block-recurrent": draw_block_recurrent, "fast-weights": draw_fast_weights, "flash": draw_flash,
+        "linformer": draw_linformer, "local": draw_local}
 
 
 def evaluate(model, folder, *more):
@@ -145,7 +171,7 @@ def evaluate(model, folder, *more):
                "batch.safetensors", "--output", "out.safetensors", *more]
     run = subprocess.run([str(word) for word in command], cwd=folder, capture_output=True, text=True)
     if run.returncode:
-        return None, (run.stderr or run.stdout).strip()
+        return None, (run.stderr or run.stdout).strip().splitlines()[0]  # and not the backtrace of a crash
     return load_file(folder / "out.safetensors"), None
 
 
@@ -188,7 +214,9 @@ def random_case(name, seed, folder):
     config, batch, length = DRAW[name](r)
     model = MODULES[name].build(PEERS[name], config).eval()
     tokens, targets = draw_batch(name, config, batch, length)
-    targets[0, 0] = (config.get("ignore_index", -1) + 1) % vocabulary(config)  # a mean over no target is no number
+    # A mean over no target is no number, of no segment.
+    step = config["max_seq_len"] if name in LOSS else length
+    targets[0, ::step] = (config.get("ignore_index", -1) + 1) % vocabulary(config)
     write_case(folder, config, model, tokens, targets)
     expected = peer_values(name, model, config, tokens, targets)
     got, problem = evaluate(name, folder, "--gradients")
@@ -209,11 +237,17 @@ def logits_of(name, model, config, tokens):
     return LOGITS[name](model, config, tokens) if name in LOGITS else model(tokens)
 
 
+def loss_of(name, config, logits, targets):
+    if name in LOSS:
+        return LOSS[name](config, logits, targets)
+    return cross_entropy(logits, targets, config.get("ignore_index", -100))
+
+
 def peer_values(name, model, config, tokens, targets):
     """What the peer gives, of the precision that its parameters have."""
     model.zero_grad(set_to_none=True)
     logits = logits_of(name, model, config, tokens)
-    loss = cross_entropy(logits, targets, config.get("ignore_index", -100))
+    loss = loss_of(name, config, logits, targets)
     loss.backward()
     gradients = {"gradients/" + k: p.grad for k, p in model.named_parameters() if p.grad is not None}
     return {"logits": logits.detach(), "loss": loss.detach().reshape(1), **gradients}
@@ -246,7 +280,9 @@ def random_cases(name, cases, seed):
 
 
 def run_length(config):
-    """Some tokens; whole windows where the peer would attend its padding."""
+    """Some tokens; whole windows where the peer would attend its padding; some segments where there are segments."""
+    if "block_width" in config:
+        return 2 * config["max_seq_len"] + config["max_seq_len"] // 2 + 1
     longest = [config[key] for key in ("max_seq_len", "input_size", "dec_input_size") if key in config]
     length = min([300, *longest])
     window = config.get("local_attn_window_size", 1)
@@ -261,7 +297,7 @@ def run_weights(name, run):
     tokens, targets = draw_batch(name, config, 2, run_length(config))
     with torch.no_grad():
         logits = logits_of(name, model, config, tokens)
-        loss = cross_entropy(logits, targets, config.get("ignore_index", -100))
+        loss = loss_of(name, config, logits, targets)
         expected = {"logits": logits, "loss": loss.reshape(1)}
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)

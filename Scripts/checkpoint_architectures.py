@@ -2,7 +2,8 @@
 configuration follow from each other."""
 import re
 
-from checkpoint_base import Architecture, InputError, shape
+from checkpoint_base import Architecture, InputError, multiple, shape
+from checkpoint_block_recurrent import BLOCK_RECURRENT
 from checkpoint_fast_weights import FAST_WEIGHTS
 from checkpoint_linformer import LINFORMER
 
@@ -61,12 +62,6 @@ def infer_local(state, given):
                 gate_values_per_head=attention + "to_v_gate.0.weight" in state)
 
 
-def multiple(inner, dim):
-    """A multiple with int(dim * multiple * 2 / 3) == inner: a whole number where there is one."""
-    whole = [m for m in range(1, 3 * inner // max(2 * dim, 1) + 2) if int(dim * m * 2 / 3) == inner]
-    return float(whole[0]) if whole else 1.5 * (inner + 0.5) / dim
-
-
 def local_shapes(c):
     d, h, e, s = c["dim"], c["heads"], c["dim_head"], c["num_residual_streams"]
     inner, hidden = h * e, int(c["dim"] * c["ff_mult"] * 2 / 3)
@@ -88,6 +83,7 @@ def local_shapes(c):
 
 
 ARCHITECTURES = {
+    "block-recurrent": BLOCK_RECURRENT,
     "fast-weights": FAST_WEIGHTS,
     "flash": Architecture(
         "FLASHTransformer of flash-pytorch",

@@ -36,6 +36,12 @@ def shape(state, key, dimensions):
     return tuple(state[key].shape)
 
 
+def multiple(inner, dim):
+    """A multiple with int(dim * multiple * 2 / 3) == inner: a whole number where there is one."""
+    whole = [m for m in range(1, 3 * inner // max(2 * dim, 1) + 2) if int(dim * m * 2 / 3) == inner]
+    return float(whole[0]) if whole else 1.5 * (inner + 0.5) / dim
+
+
 def some(names):
     """The first names of many."""
     names = sorted(map(str, names))

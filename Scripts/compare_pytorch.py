@@ -5,13 +5,13 @@ usage: Scripts/compare-pytorch MODEL [options]
 
 Sets up the packages (Scripts/setup-peers), builds Bench in release, then runs the two in turn, each in a process of its
 own, with the same number of threads: training on the reference configuration (fastest step of each run after a warm-up;
-fast-weights also in rows of 1024 tokens) and greedy generation after a prompt, which is not counted (fast-weights and flash
-512 tokens, local 1024; the reference of linformer is bidirectional on both sides and generates nothing). Each run of one is
+fast-weights also in rows of 1024 tokens) and greedy generation after a prompt, which is not counted (block-recurrent,
+fast-weights and flash 512 tokens, local 1024; the reference of linformer is bidirectional on both sides and generates nothing). Each run of one is
 paired with the run of the other beside it, so that a machine that slows down slows both: the ratio is the median over the
 pairs, with the smallest and the largest. The table says so where other processes were busy meanwhile. --set changes a key
 of the configuration on both sides, such as --set num_residual_streams=1 for local.
 With --lengths also how the zoo's own time per token grows with the sequence (fast-weights, flash and linformer 1024 against
-16384 in training, local 2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in
+16384 in training, block-recurrent and local 2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in
 generation).
 """
 import argparse
@@ -40,9 +40,13 @@ class Lengths:
     training: tuple  # short and long
     generation: tuple = (512, 8192)
     sizes: tuple = ((None, None),)  # of training against the peer: sequence and batch, None for the reference's
+    zoo: tuple = ()  # --set for the zoo alone: where its reference does what the peer's model leaves to somebody else
 
 
-LENGTHS = {"fast-weights": Lengths(512, (1024, 16384), sizes=((128, 16), (1024, 2))),
+# Segments that forget what came before are less work.
+REMEMBERING = (("xl_memories_dropout", 0), ("state_dropout", 0))
+LENGTHS = {"block-recurrent": Lengths(512, (2048, 32768), zoo=REMEMBERING),
+           "fast-weights": Lengths(512, (1024, 16384), sizes=((128, 16), (1024, 2))),
            "flash": Lengths(512, (1024, 16384)), "linformer": Lengths(None, (1024, 16384)),
            "local": Lengths(1024, (2048, 32768))}
 
@@ -235,7 +239,8 @@ def changed(options):
 
 
 def zoo(bench, mode, options, *more):
-    return [bench, mode, "--model", options.model, "--preset", "reference", *changed(options), *more,
+    own = [word for key, value in LENGTHS[options.model].zoo for word in ("--set", f"{key}={json.dumps(value)}")]
+    return [bench, mode, "--model", options.model, "--preset", "reference", *own, *changed(options), *more,
             "--threads", str(options.threads), "--json"]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 import torch
+from fixtures import block_recurrent
 from fixtures.fast_weights import LanguageModel
 from flash_pytorch import FLASHTransformer
 from linformer_pytorch import LinformerEncDec, LinformerLM
@@ -12,7 +13,7 @@ from local_attention import LocalTransformer
 
 @dataclass(frozen=True)
 class Peer:
-    kind: type
+    kind: Callable  # keywords → model
     # What wraps a checkpoint, what stands before its keys, and the model's keywords. Everything that shapes do not say is
     # off its default in one of them.
     checkpoints: list
@@ -42,6 +43,22 @@ def target_logits(model, tokens):
 
 
 PEERS = {
+    "block-recurrent": Peer(
+        lambda **config: block_recurrent.made(config),
+        [("model", "transformer.", dict(num_tokens=11, dim=12, depth=3, dim_head=4, heads=2, max_seq_len=20, block_width=10)),
+         ("state_dict", "module.", dict(num_tokens=9, dim=10, depth=3, dim_head=6, heads=3, ff_mult=2, max_seq_len=24,
+          block_width=6, num_state_vectors=5, recurrent_layers=[3, 2], read_recurrent_layers=[1, 1], ignore_index=2,
+          use_compressed_mem=True, compressed_mem_factor=3)),
+         ("model_state_dict", "module.transformer.", dict(num_tokens=8, dim=14, depth=4, dim_head=4, heads=1, max_seq_len=14,
+          block_width=7, num_state_vectors=7, recurrent_layers=[1, 4], all_layers_qk_rmsnorm=True)),
+         (None, "_orig_mod.", dict(num_tokens=30, dim=16, depth=3, dim_head=8, heads=2, ff_mult=1, max_seq_len=16,
+          block_width=16, num_state_vectors=3, recurrent_layers=[2, 3], read_recurrent_layers=[2, 1]))],
+        {"num_tokens", "dim", "depth", "dim_head", "heads", "ff_mult", "all_layers_qk_rmsnorm", "num_state_vectors",
+         "use_compressed_mem", "compressed_mem_factor"},
+        "max_seq_len=1024 block_width=512 ignore_index=-100", dict(num_tokens=9, dim=10, depth=2, dim_head=4, heads=2,
+                                                                   num_state_vectors=3),
+        length=lambda config: 2 * config["max_seq_len"] + 3,
+        logits=lambda model, tokens: block_recurrent.logits(model, dict(max_seq_len=model.max_seq_len), tokens)),
     "fast-weights": Peer(
         LanguageModel,
         [("state_dict", "", dict(n_vocab=11, d_model=12, heads=3, d_ff=14, n_layers=2)),

@@ -132,8 +132,8 @@ def check_shapes(state, expected, where):
 # MARK: State dicts
 
 WRAPPINGS = ("model", "state_dict", "model_state_dict")
-# What DataParallel, torch.compile and the peers' AutoregressiveWrapper put before every key.
-PREFIXES = ("module.", "_orig_mod.", "net.")
+# What DataParallel, torch.compile and the peers' AutoregressiveWrapper and RecurrentTrainerWrapper put before every key.
+PREFIXES = ("module.", "_orig_mod.", "net.", "transformer.")
 
 
 def read_checkpoint(path):
