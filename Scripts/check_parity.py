@@ -188,6 +188,9 @@ def disagreements(got, expected, in_double=None):
     missing = [key for key, tensor in expected.items() if key not in got or got[key].numel() != tensor.numel()]
     if missing:
         return [f"{key} is missing or has another shape" for key in missing], 0.0
+    more = [key for key in got.keys() - expected.keys() if got[key].any()]
+    if more:
+        return [f"{key} is not zero, but the peer has none" for key in sorted(more)], 0.0
     errors = {key: difference(got[key], tensor, floor) for key, tensor in expected.items()}
     tolerances = {key: TOLERANCE[key.split("/")[0]] for key in errors}
     if in_double and any(not error <= tolerances[key] for key, error in errors.items()):
