@@ -139,6 +139,40 @@ extension BlockRecurrentTransformer {
 
     // MARK: From and to memories
 
+    public func carry(of state: BlockRecurrentState) -> RecurrentMemory? { memory(of: state) }
+
+    public func decodingState(after carry: RecurrentMemory) throws -> BlockRecurrentState {
+        try check(carry)
+        return withoutGradients { state(after: carry) }
+    }
+
+    /// - Throws: `InputError` that names the tensor that is none of this model's.
+    private func check(_ memory: RecurrentMemory) throws {
+        let (w, d, s) = (configuration.blockWidth, configuration.headDimension, configuration.states)
+        guard memory.layers.count == layers.count, memory.states.count == writers.count else {
+            throw InputError(
+                "layers \(memory.layers.count), recurrent \(memory.states.count); expected \(layers.count) and"
+                    + " \(writers.count)")
+        }
+        let lengths = w...w + configuration.compressedLength
+        for (index, layer) in memory.layers.enumerated() {
+            if let n = layer.before?.shape, n[2] != 2 * d || !lengths.contains(n[1]) {
+                throw InputError(
+                    "memories.\(index) [2, 1, \(n[1]), \(n[2] / 2)]; expected [2, 1, n, \(d)], n from \(w) to"
+                        + " \(lengths.upperBound)")
+            }
+            if let n = layer.block?.shape, n[2] != 2 * d || n[1] >= w {
+                throw InputError(
+                    "blocks.\(index) [2, 1, \(n[1]), \(n[2] / 2)]; expected [2, 1, n, \(d)], n less than \(w)")
+            }
+        }
+        for (index, states) in memory.states.enumerated() {
+            if let shape = states?.shape, shape != [1, s, configuration.dimension] {
+                throw InputError("states.\(index) \(shape); expected [1, \(s), \(configuration.dimension)]")
+            }
+        }
+    }
+
     /// A decoding state that goes on after what was read in segments, one row.
     func state(after memory: RecurrentMemory) -> BlockRecurrentState {
         let capacity = 2 * configuration.blockWidth + configuration.compressedLength

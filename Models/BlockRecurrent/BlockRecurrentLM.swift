@@ -56,7 +56,7 @@ extension BlockRecurrentTransformer {
         require(
             tokens.shape[1] <= configuration.maximumLength,
             "BlockRecurrentTransformer: \(tokens.shape[1]) tokens, but max_seq_len is \(configuration.maximumLength)")
-        var pass = SegmentPass(self, memory, n: tokens.shape[1])
+        var pass = SegmentPass(self, memory, n: tokens.shape[1], mode: mode)
         let x = pass.run(tokenEmbedding(tokens))  // [b, n, m]
         return (logits(x), pass.memory)
     }
@@ -102,13 +102,10 @@ extension BlockRecurrentTransformer: LanguageModel {
         func drops(_ probability: Double, _ index: Int) -> Bool {
             probability > 0 && Double(Tensor.uniform([1], key: key.child(index)).item) < probability
         }
-        let (memories, states) = (drops(configuration.memoriesDropout, 0), drops(configuration.stateDropout, 1))
-        return rows.map { row in
-            var row = row
-            if memories { for index in row.layers.indices { row.layers[index].before = nil } }
-            if states { row.states = nothing.states }
-            return row
-        }
+        var parts: Set<String> = []
+        if drops(configuration.memoriesDropout, 0) { parts.insert("memories") }
+        if drops(configuration.stateDropout, 1) { parts.insert("states") }
+        return parts.isEmpty ? rows : rows.map { $0.forgetting(parts) ?? nothing }
     }
 }
 

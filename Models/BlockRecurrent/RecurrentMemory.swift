@@ -39,6 +39,19 @@ public struct RecurrentMemory: Sendable {
             states: states.map(alone))
     }
 
+    // MARK: Forgetting
+
+    /// What may be forgotten by itself: "states", and the "memories" of the blocks before. Keys and values of a block that
+    /// is not complete stay.
+    public static let parts = ["states", "memories"]
+
+    public func forgetting(_ parts: Set<String>) -> RecurrentMemory? {
+        var rest = self
+        if parts.contains("memories") { for index in layers.indices { rest.layers[index].before = nil } }
+        if parts.contains("states") { rest.states = states.map { _ in nil } }
+        return rest
+    }
+
     // MARK: Rows
 
     /// What must agree for rows to be read together.

@@ -26,13 +26,15 @@ struct SegmentPass {
     private let spans: [BlockSpan]
     private var memories: [LayerMemory]
     private var chains: [StateChain]
+    private var weights: SegmentWeights?
     private var configuration: BlockRecurrentConfiguration { model.configuration }
 
     /// - Parameter n: the segment's tokens.
-    init(_ model: BlockRecurrentTransformer, _ memory: RecurrentMemory?, n: Int) {
+    init(_ model: BlockRecurrentTransformer, _ memory: RecurrentMemory?, n: Int, mode: ForwardMode = .inference) {
         let memory = memory ?? model.nothing
         self.model = model
         memories = memory.layers
+        weights = SegmentWeights(mode.recorder, reads: model.reads.map(\.count))
         spans = BlockSpan.spans(of: n, offset: memories[0].offset, width: model.configuration.blockWidth)
         chains = zip(model.writers, memory.states).map { layer, states in
             StateChain(model.layers[layer].attention.stateContainer!, states)
@@ -58,6 +60,7 @@ struct SegmentPass {
             }
             x = concatenate(blocks, axis: 1)
         }
+        weights?.record(spans, isCompressed: configuration.compressesMemory)
         return x
     }
 
@@ -76,6 +79,7 @@ struct SegmentPass {
         for (read, queries) in zip(reads, projected.reads) {
             parts.append(self.read(chains[read.chain], queries, own, blocks))
         }
+        record(index, projected.queries, keys, projected.reads, blocks)
         let attended = layer.attention.finish(parts, residual: x)
         return layer.feedForward(attended, residual: attended)
     }
@@ -93,6 +97,23 @@ struct SegmentPass {
                 memories[layer].block = block
             }
             return BlockKeys(span: span, before: memory.before, block: block)
+        }
+    }
+
+    /// Keeps the weights of attention, where somebody wants to see them.
+    private mutating func record(
+        _ index: Int, _ queries: Tensor, _ keys: [BlockKeys], _ reads: [Tensor], _ blocks: Range<Int>
+    ) {
+        guard weights != nil else { return }
+        for (block, keys) in zip(blocks, keys) {
+            weights?.add(
+                tokens: model.layers[index].attention.weights(queries, keys, model.positions), layer: index)
+            for (read, queries) in reads.enumerated() {
+                let chain = chains[model.reads[index][read].chain]
+                weights?.add(
+                    states: chain.container.weights(queries.blocks([keys.span]), chain.ready[block].keys),
+                    layer: index, read: read)
+            }
         }
     }
 

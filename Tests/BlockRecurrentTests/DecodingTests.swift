@@ -125,14 +125,41 @@ import Testing
         let rest = TokenTensor(Array(text[n...]), shape: [1, 30 - n])
         expectSame(
             model.logits(rest, carries: [carry], mode: .inference).logits.at(0, 0), whole.sliced(0, from: n), "logits")
-        var states = [model.state(after: carry)]
+        var states = [try model.decodingState(after: carry)]
         for position in n..<30 {
             let logits = model.decode([[text[position]]], states: &states)
             expectSame(logits.at(0, 0), whole.at(0, position), "position \(position)")
         }
         let end = model.read(TokenTensor(text, shape: [1, 30])).carries[0]
         for (name, tensor) in try #require(end).tensors {
-            expectSame(model.memory(of: states[0]).tensors[name]!, tensor, name)
+            expectSame(try #require(model.carry(of: states[0])?.tensors[name]), tensor, name)
+        }
+    }
+
+    /// Memories of another model are refused before anything is computed.
+    @Test func memoriesOfOtherModelsAreRefused() throws {
+        let model = makeModel()
+        let wrong: [(Variant, Int, String)] = [
+            (Variant("depth") { $0.depth = 2 }, 12, "layers 2, recurrent 1; expected 3 and 1"),
+            (Variant.feedback, 12, ""),
+            (
+                Variant("width") { $0.blockWidth = 4 }, 12,
+                "memories.0 [2, 1, 4, 4]; expected [2, 1, n, 4], n from 6 to 6"
+            ),
+            (
+                Variant("head") { $0.headDimension = 6 }, 5,
+                "blocks.0 [2, 1, 5, 6]; expected [2, 1, n, 4], n less than 6"
+            ),
+            (Variant("states") { $0.stateVectors = 7 }, 12, "states.0 [1, 7, 12]; expected [1, 5, 12]"),
+        ]
+        for (variant, n, message) in wrong {
+            let carry = try #require(makeModel(variant).read(randomTokens([1, n])).carries[0])
+            if message.isEmpty {
+                _ = try model.decodingState(after: carry)  // What reads states does not show in them.
+                continue
+            }
+            let error = #expect(throws: InputError.self) { try model.decodingState(after: carry) }
+            #expect(error?.description == message)
         }
     }
 

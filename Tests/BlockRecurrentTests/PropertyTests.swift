@@ -40,10 +40,8 @@ import Testing
             var carries: [RecurrentMemory?] = [nil]
             var logits: Tensor?
             for start in stride(from: 0, to: 96, by: 6) {
-                var carry = carries[0]
-                carry?.states = [nil]
                 (logits, carries) = model.logits(
-                    columns(tokens, start..<start + 6), carries: [carry], mode: .inference)
+                    columns(tokens, start..<start + 6), carries: [carries[0]?.forgetting(["states"])], mode: .inference)
             }
             return try #require(logits).values
         }
@@ -161,7 +159,8 @@ import Testing
                 == Set(
                     [
                         "learned_ema_beta", "state_out_to_gate.weight", "state_out_to_gate.bias", "to_state_out.weight",
-                        "q_from_state.weight", "state_to_q.weight", "state_self_attn.q_scale", "state_self_attn.k_scale",
+                        "q_from_state.weight", "state_to_q.weight", "state_self_attn.q_scale",
+                        "state_self_attn.k_scale",
                         "from_state_cross_attn.q_scale", "from_state_cross_attn.k_scale",
                     ].map { container + $0 }))
     }

@@ -1,0 +1,78 @@
+import NN
+import Tensors
+
+// The weights of attention, for who wants to look at them.
+//
+// b batch, n tokens of the segment, h heads, s states
+
+/// What the layers of a segment have shown so far, block by block.
+struct SegmentWeights {
+    private let recorder: AttentionRecorder
+    /// Of each layer the blocks' weights of tokens, [b, h, tokens of the block, keys seen].
+    private var tokens: [[Tensor]]
+    /// Of each layer and each of its reads the blocks' weights of states, [b, h, tokens of the block, s].
+    private var states: [[[Tensor]]]
+
+    /// Nil where nobody wants to see them.
+    init?(_ recorder: AttentionRecorder?, reads: [Int]) {
+        guard let recorder else { return nil }
+        self.recorder = recorder
+        tokens = reads.map { _ in [] }
+        states = reads.map { [[Tensor]](repeating: [], count: $0) }
+    }
+
+    mutating func add(tokens weights: Tensor, layer: Int) { tokens[layer].append(weights) }
+    mutating func add(states weights: Tensor, layer: Int, read: Int) { states[layer][read].append(weights) }
+
+    /// Shows all: by token of the segment, those before it first, [b, h, n, before + n]; compressed memories are no tokens, so
+    /// with them each block is shown by itself.
+    func record(_ spans: [BlockSpan], isCompressed: Bool) {
+        for layer in tokens.indices {
+            let name = "Layer \(layer + 1)"
+            if isCompressed {
+                for (index, weights) in tokens[layer].enumerated() {
+                    recorder.record(weights, name: name, note: "block \(index + 1)")
+                }
+            } else {
+                recorder.record(joined(tokens[layer], spans), name: name)
+            }
+            for (read, weights) in states[layer].enumerated() {
+                let note = states[layer].count > 1 ? "states \(read + 1)" : "states"
+                recorder.record(concatenate(weights, axis: 2), name: name, note: note)
+            }
+        }
+    }
+
+    /// Rows of all blocks over the columns of all tokens: those of a block see up to its last one.
+    private func joined(_ blocks: [Tensor], _ spans: [BlockSpan]) -> Tensor {
+        let first = blocks[0].shape[3] - spans[0].tokens.count
+        let columns = first + spans[spans.count - 1].tokens.upperBound
+        let rows = zip(blocks, spans).map { weights, span in
+            let end = first + span.tokens.upperBound
+            return weights.padded(axis: 3, before: end - weights.shape[3], after: columns - end)
+        }
+        return concatenate(rows, axis: 2)
+    }
+}
+
+extension AttentionBlock {
+    /// What each token of a block takes of each key it could see: [b, h, tokens, keys]. queries: [b, n, h, d], of which the
+    /// block's are taken.
+    func weights(_ queries: Tensor, _ block: BlockKeys, _ positions: BlockPositions) -> Tensor {
+        let all = concatenate([block.before, block.block].compactMap { $0 }, axis: 1)
+        let (b, seen, span) = (all.shape[0], all.shape[1], block.span)
+        return attend(
+            positioned(queries.blocks([span]), offset: span.offset, positions),
+            positioned(all, end: span.offset + span.tokens.count, positions),
+            Tensor.identity(seen).expanded(to: [b, seen, seen])
+        ).permuted([0, 2, 1, 3])
+    }
+}
+
+extension StateContainer {
+    /// What each token takes of each state: [b, h, n, s]. queries: [b, n, h, d], keys: [b or 1, s, d].
+    func weights(_ queries: Tensor, _ keys: Tensor) -> Tensor {
+        let s = keys.shape[1]
+        return read(queries, keys, Tensor.identity(s).expanded(to: [queries.shape[0], s, s])).permuted([0, 2, 1, 3])
+    }
+}

@@ -1,0 +1,68 @@
+import NN
+import Tensors
+import Testing
+
+@testable import BlockRecurrentTransformers
+
+/// A programmer's mistake and what the message it stops with must say.
+private struct Mistake {
+    let message: String
+    let make: () -> Void
+
+    init(_ message: String, _ make: @escaping () -> Any) {
+        self.message = message
+        self.make = { _ = make() }
+    }
+}
+
+private var mistakes: [Mistake] {
+    [
+        Mistake("BlockRecurrentTransformer: tokens [5], expected [b, n]") {
+            makeModel()(randomTokens([5]), nil, mode: .inference).logits
+        },
+        Mistake("BlockRecurrentTransformer: 13 tokens, but max_seq_len is 12") { makeModel()(randomTokens([1, 13])) },
+        Mistake("BlockRecurrentTransformer: tokens [2, 5], 1 carries; expected [b, n], b carries") {
+            makeModel().logits(randomTokens([2, 5]), carries: [nil], mode: .inference).logits
+        },
+        Mistake("memories [[2, 1, 6, 4]], expected none or 3 of [2, 1, 6…6, 4]") {
+            makeModel()(randomTokens([1, 5]), xlMemories: [.zeros([2, 1, 6, 4])], states: []).logits
+        },
+        Mistake("memories [[2, 1, 5, 4], [2, 1, 5, 4], [2, 1, 5, 4]], expected none or 3 of [2, 1, 6…6, 4]") {
+            let memories = (0..<3).map { _ in Tensor.zeros([2, 1, 5, 4]) }
+            return makeModel()(randomTokens([1, 5]), xlMemories: memories, states: []).logits
+        },
+        Mistake("states [[5, 11]], expected none or 1 of [1, 5, 12]") {
+            makeModel()(randomTokens([1, 5]), xlMemories: [], states: [.zeros([5, 11])]).logits
+        },
+        Mistake("BlockRecurrentTransformer.decode: 2 sequences for 1 states, each of at least one token") {
+            let model = makeModel()
+            var states = [model.startDecoding()]
+            return model.decode([[1], [2]], states: &states)
+        },
+        Mistake("RecurrentTrainerWrapper: tokens [2, 1], expected [b, n + 1]") {
+            RecurrentTrainerWrapper(makeModel())(randomTokens([2, 1]))
+        },
+        Mistake("multiQueryAttention: q [1, 4, 2, 4], k [1, 3, 4], v [1, 3, 4]: too few keys") {
+            multiQueryAttention(
+                .zeros([1, 4, 2, 4]), .zeros([1, 3, 4]), .zeros([1, 3, 4]), scale: 1, isCausal: true)
+        },
+        Mistake("multiQueryAttention: q [1, 4, 2, 4], k [1, 5, 3], v [1, 5, 4]") {
+            multiQueryAttention(.zeros([1, 4, 2, 4]), .zeros([1, 5, 3]), .zeros([1, 5, 4]), scale: 1)
+        },
+        Mistake("reach 1, expected at least 2, causal") {
+            multiQueryAttention(
+                .zeros([1, 4, 2, 4]), .zeros([1, 5, 4]), .zeros([1, 5, 4]), scale: 1, isCausal: true, reach: 1)
+        },
+    ]
+}
+
+/// Each in a process of its own, which must fail with the message.
+@Suite struct MistakeTests {
+    @Test(arguments: mistakes.indices) func stops(_ i: Int) async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
+            mistakes[i].make()
+        }
+        let said = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(said.contains(mistakes[i].message), "\(mistakes[i].message) — \(said)")
+    }
+}

@@ -1,0 +1,55 @@
+import NN
+import Tensors
+import Testing
+
+@testable import BlockRecurrentTransformers
+
+/// Weights of attention that somebody looks at.
+@Suite struct RecordingTests {
+    private func layers(
+        _ model: BlockRecurrentTransformer, _ n: Int, after: Int = 0
+    ) -> [AttentionRecorder.Layer] {
+        let recorder = AttentionRecorder()
+        let carries = after == 0 ? [nil, nil] : model.read(randomTokens([2, after])).carries
+        _ = model.logits(randomTokens([2, n], seed: 9), carries: carries, mode: .recording(recorder))
+        return recorder.layers
+    }
+
+    /// Rows sum to 1, whatever was read before, and what is shown is what tokens see.
+    @Test(arguments: Variant.some, [0, 4, 12, 15]) func rowsSumToOne(_ variant: Variant, after: Int) {
+        let model = makeModel(variant)
+        for layer in layers(model, 9, after: after) {
+            let sums = layer.weights.sum(axes: [3]).values
+            #expect(sums.allSatisfy { abs($0 - 1) < 1e-5 }, "\(layer.name)")
+        }
+    }
+
+    @Test func layersAreNamed() {
+        #expect(layers(makeModel(), 12).map(\.name) == ["Layer 1", "Layer 2", "Layer 2: states", "Layer 3"])
+        let compressed = layers(makeModel(.compressed), 12).map(\.name)
+        #expect(compressed.prefix(2) == ["Layer 1: block 1", "Layer 1: block 2"])
+        let feedback = layers(makeModel(Variant("two") { ($0.recurrentLayers, $0.usesFeedback) = ([1, 3], true) }), 3)
+        #expect(feedback.map(\.name).prefix(3) == ["Layer 1", "Layer 1: states 1", "Layer 1: states 2"])
+    }
+
+    /// A token sees its block up to itself and the whole block before.
+    @Test func tokensSeeTheirBlockAndTheOneBefore() {
+        let weights = layers(makeModel(), 9, after: 8)[0].weights  // the block before, 2 tokens of its own, then 9
+        #expect(weights.shape == [2, 2, 9, 6 + 2 + 9])
+        let values = weights.at(0, 0).at(0, 0).values
+        for row in 0..<9 {
+            let own = row < 4 ? 0 : 6  // where what is seen begins: block 1, of which 2 tokens were read before, or block 2
+            for column in 0..<17 {
+                let sees = (own..<8 + row + 1).contains(column)
+                #expect((values[row * 17 + column] > 0) == sees, "token \(row), column \(column)")
+            }
+        }
+    }
+
+    /// What is recorded changes nothing.
+    @Test(arguments: Variant.some) func recordingChangesNothing(_ variant: Variant) {
+        let model = makeModel(variant)
+        let tokens = randomTokens([2, 12])
+        #expect(model(tokens).values == model(tokens, mode: .recording(AttentionRecorder())).values)
+    }
+}

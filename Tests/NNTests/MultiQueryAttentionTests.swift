@@ -1,0 +1,102 @@
+import NN
+import Tensors
+import Testing
+
+/// Numbers between −1 and 1.
+private func sample(_ shape: [Int], seed: UInt64) -> Tensor {
+    .uniform(shape, low: -1, high: 1, key: RandomKey(seed: seed))
+}
+
+/// From operations of its own, with every score; hidden keys have −1e30.
+private func composed(
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, isCausal: Bool, reach: Int?
+) -> Tensor {
+    let (n, m) = (q.shape[1], k.shape[1])
+    var scores = matrixProduct(q.permuted([0, 2, 1, 3]), k.unsqueezed(1), transposeB: true) * scale
+    if isCausal {
+        var seen = Tensor.ones([n, m]).lowerTriangle(diagonal: m - n)
+        if let reach { seen = seen - Tensor.ones([n, m]).lowerTriangle(diagonal: m - n - reach) }
+        scores = select(seen.expanded(to: scores.shape) .> 0, scores, -1e30)
+    }
+    return matrixProduct(softmax(scores), v.unsqueezed(1)).permuted([0, 2, 1, 3])
+}
+
+private struct Shape: Sendable, CustomTestStringConvertible {
+    var b = 2, n = 5, m = 8, h = 3, d = 2, e = 3
+    var isCausal = true
+    var reach: Int?
+
+    var testDescription: String { "b \(b), n \(n), m \(m), h \(h), causal \(isCausal), reach \(reach ?? 0)" }
+
+    var inputs: [Tensor] {
+        [sample([b, n, h, d], seed: 1), sample([b, m, d], seed: 2), sample([b, m, e], seed: 3)]
+    }
+
+    /// The largest difference of value and gradients, relative to the largest of each.
+    func error() -> Float {
+        let (x, y) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
+        let fused = multiQueryAttention(x[0], x[1], x[2], scale: 0.7, isCausal: isCausal, reach: reach)
+        let reference = composed(y[0], y[1], y[2], scale: 0.7, isCausal: isCausal, reach: reach)
+        let seed = sample(fused.shape, seed: 4)
+        let (first, second) = (gradients(of: fused, seed: seed), gradients(of: reference, seed: seed))
+        return ([(fused, reference)] + zip(x, y).map { (first[$0]!, second[$1]!) }).map { got, expected in
+            guard got.shape == expected.shape else { return .infinity }
+            let largest = expected.values.reduce(0) { max($0, abs($1)) }
+            let off = zip(got.values, expected.values).map { abs($0 - $1) }
+            return off.contains { $0.isNaN } ? .infinity : (off.max() ?? 0) / largest
+        }.max()!
+    }
+}
+
+@Suite struct MultiQueryAttentionTests {
+    private static let shapes: [Shape] = [
+        Shape(), Shape(n: 1, m: 1), Shape(n: 1), Shape(n: 8), Shape(b: 1, h: 1), Shape(isCausal: false),
+        Shape(n: 9, m: 2, isCausal: false), Shape(reach: 2), Shape(n: 8, reach: 4), Shape(reach: 100),
+        // Several tiles of queries, several runs of keys, units that share the keys.
+        Shape(b: 1, n: 300, m: 340, h: 5), Shape(b: 1, n: 130, m: 2100, h: 2), Shape(b: 1, n: 700, m: 700, h: 1),
+        Shape(b: 9, n: 70, m: 1100, h: 2), Shape(b: 1, n: 200, m: 1400, h: 3, reach: 300),
+        Shape(b: 1, n: 400, m: 30, h: 2, isCausal: false),
+    ]
+
+    /// Softmax over up to 2100 keys and sums over up to 1500 queries in another order: some √2100 · 2⁻²⁴.
+    @Test(arguments: shapes) private func sameAsComposition(_ shape: Shape) {
+        #expect(shape.error() < 2e-5)
+    }
+
+    /// Keys and values repeated over the batch, and parts of a wider tensor, are read in place; their gradients are sums.
+    @Test func readsViews() {
+        let q = sample([3, 4, 2, 2], seed: 1)
+        let both = sample([1, 6, 4], seed: 2).requiringGradient()
+        func attend(_ isDense: Bool) -> (Tensor, Tensor) {
+            let parts = both.split(count: 2).map { $0.expanded(to: [3, 6, 2]) }.map { isDense ? $0 + 0 : $0 }
+            let y = multiQueryAttention(q, parts[0], parts[1], scale: 1, isCausal: true)
+            return (y, gradients(of: y, seed: sample(y.shape, seed: 3))[both]!)
+        }
+        let (views, dense) = (attend(false), attend(true))
+        #expect(views.0.values == dense.0.values && views.1.values == dense.1.values)
+    }
+
+    /// Central differences of a randomly weighted sum; their own error with a step of 1e-2 is some 1e-4.
+    @Test(arguments: [nil, 3]) func centralDifferences(_ reach: Int?) {
+        let inputs = Shape(n: 3, m: 5, h: 2).inputs
+        let weights = sample([2, 3, 2, 3], seed: 8)
+        func sum(_ x: [Tensor]) -> Tensor {
+            (multiQueryAttention(x[0], x[1], x[2], scale: 0.7, isCausal: true, reach: reach) * weights).sum()
+        }
+        let leaves = inputs.map { $0.requiringGradient() }
+        let all = gradients(of: sum(leaves))
+        for (index, leaf) in leaves.enumerated() {
+            for element in 0..<leaf.count {
+                func moved(_ step: Float) -> Float {
+                    var values = inputs
+                    var numbers = inputs[index].values
+                    numbers[element] += step
+                    values[index] = Tensor(numbers, shape: inputs[index].shape)
+                    return sum(values).item
+                }
+                let expected = (moved(1e-2) - moved(-1e-2)) / 2e-2
+                #expect(abs(all[leaf]!.values[element] - expected) < 1e-3, "input \(index), element \(element)")
+            }
+        }
+    }
+}
