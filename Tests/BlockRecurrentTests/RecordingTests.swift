@@ -38,7 +38,8 @@ import Testing
         #expect(weights.shape == [2, 2, 9, 6 + 2 + 9])
         let values = weights.at(0, 0).at(0, 0).values
         for row in 0..<9 {
-            let own = row < 4 ? 0 : 6  // where what is seen begins: block 1, of which 2 tokens were read before, or block 2
+            // Where what is seen begins: block 1, of which 2 tokens were read before, or block 2.
+            let own = row < 4 ? 0 : 6
             for column in 0..<17 {
                 let sees = (own..<8 + row + 1).contains(column)
                 #expect((values[row * 17 + column] > 0) == sees, "token \(row), column \(column)")
