@@ -65,8 +65,8 @@ public protocol LanguageModel: Module {
     /// are cut into calls; the cost of a token does not grow with its position.
     func decode(_ tokens: [[Int32]], states: inout [DecodingState]) -> Tensor
 
-    /// All that a decoding state remembers, in tensors that can be saved; nil where they would grow with the sequence, as of
-    /// most models. It may hold more than what a segment passes on, such as an unfinished block.
+    /// All that a decoding state remembers, in tensors that can be saved, as if a segment had ended here; nil, whatever the
+    /// state, of models whose states cannot be saved, which most are by default.
     func carry(of state: DecodingState) -> Carry?
 
     /// The decoding state that has read what a carry has: the opposite of `carry(of:)`.

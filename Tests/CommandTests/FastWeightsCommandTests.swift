@@ -91,6 +91,14 @@ import Testing
     }
 
     @Test func aTextThatCannotGoOnIsRefused() throws {
+        var softmax = try training("random")
+        softmax.config = try workspace.write(
+            "{\"n_vocab\": 256, \"d_model\": 8, \"heads\": 2, \"feature_map\": \"softmax\"}", "softmax.json")
+        softmax.out = workspace.path("softmax")
+        try softmax.lines()
+        expectError("--save-state: the decoding state of this model cannot be saved (fast-weights)") {
+            try generate("x", 5, save: "x", run: "softmax")
+        }
         try training("random").lines()
         _ = try generate("the zoo", 5, save: "state")
         func expectRefusal(
@@ -101,9 +109,10 @@ import Testing
         }
         let state = workspace.path("state")
         try workspace.tinyTraining("flash").lines()
-        expectRefusal("--load-state: the model carries nothing that could be saved (flash)", run: "flash")
+        expectRefusal("--load-state: the decoding state of this model cannot be saved (flash)", run: "flash")
         expectRefusal(
-            "--save-state: the model carries nothing that could be saved (flash)", load: nil, save: "x", run: "flash")
+            "--save-state: the decoding state of this model cannot be saved (flash)", load: nil, save: "x", run: "flash"
+        )
         var other = try training("random")
         (other.out, other.seed) = (workspace.path("other"), 9)
         try other.lines()

@@ -189,18 +189,18 @@ struct Rememberer: LanguageModel {
         return (logits, next)
     }
 
-    func startDecoding() -> Carry? { nil }
+    func startDecoding() -> Carry { Carry(first: nil, last: nil) }
 
-    func decode(_ tokens: [[Int32]], states: inout [Carry?]) -> Tensor {
+    func decode(_ tokens: [[Int32]], states: inout [Carry]) -> Tensor {
         concatenate(
             tokens.indices.map { row in
                 let (logits, next) = logits(
                     TokenTensor(tokens[row], shape: [1, tokens[row].count]), carries: [states[row]], mode: .inference)
-                states[row] = next[0]
+                states[row] = next[0]!
                 return logits.at(1, tokens[row].count - 1)
             })
     }
 
-    func carry(of state: Carry?) -> Carry? { state }
-    func decodingState(after carry: Carry) throws -> Carry? { carry }
+    func carry(of state: Carry) -> Carry? { state }
+    func decodingState(after carry: Carry) throws -> Carry { carry }
 }

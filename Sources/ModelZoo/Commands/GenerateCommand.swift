@@ -52,8 +52,8 @@ public struct GenerateCommand: Sendable {
         guard loaded.objective.startToken == nil else {
             throw InputError("\(option): the model answers whole prompts; expected one that continues them")
         }
-        guard model.carriesState else {
-            throw InputError("\(option): the model carries nothing that could be saved (\(loaded.id))")
+        guard model.carry(of: model.startDecoding()) != nil else {
+            throw InputError("\(option): the decoding state of this model cannot be saved (\(loaded.id))")
         }
         let origin = ["model": loaded.id, "tokenizer": loaded.tokenizer.kind.rawValue]
         var state = try loadState.map { try model.loadGenerationState(from: $0, origin: origin) }

@@ -1,0 +1,112 @@
+import Foundation
+import NN
+import Tensors
+
+// Where a text stands, in a file: what the model remembers as `carry/NAME`, `unread`, and `pending`, the bytes of an incomplete
+// character; the metadata have the position, a checksum of the weights, and where model and tokenizer come from.
+
+extension LanguageModel {
+    /// Writes where a text stands to a safetensors file, in one piece.
+    /// - Parameter origin: what else is compared when it is loaded, by name, such as the kind of the tokenizer.
+    /// - Throws: `InputError` when the model's state cannot be saved, or the file cannot be written.
+    public func save(_ state: GenerationState<Self>, to path: String, origin: [String: String] = [:]) throws {
+        guard let carry = carry(of: state.decoding) else {
+            throw InputError("\(path): cannot be written: the model's decoding state cannot be saved")
+        }
+        var writer = SafetensorsWriter(
+            metadata: origin.merging(["position": "\(state.position)", GenerationFile.weights: weightsChecksum()]) {
+                $1
+            })
+        for (name, tensor) in carry.tensors { try writer.add(GenerationFile.prefix + name, tensor) }
+        try writer.add("unread", TokenTensor(state.unread))
+        try writer.add("pending", TokenTensor(state.pending.map(Int32.init)))
+        try writer.write(to: path)
+    }
+
+    /// Reads what `save` wrote, by a process with the same weights.
+    /// - Parameter origin: what was given to `save`.
+    /// - Throws: `InputError` that names the file, and what in it is missing or is not of this model.
+    public func loadGenerationState(
+        from path: String, origin: [String: String] = [:]
+    ) throws -> GenerationState<Self> {
+        let file = try GenerationFile(path: path)
+        for (name, expected) in origin.sorted(by: { $0.key < $1.key }) {
+            let found = try file.text(name)
+            guard found == expected else {
+                throw InputError("\(path): was saved with the \(name) \(found); expected the \(name) \(expected)")
+            }
+        }
+        let (found, expected) = (try file.text(GenerationFile.weights), weightsChecksum())
+        guard found == expected else {
+            throw InputError(
+                "\(path): was saved with other weights (checksum \(found), expected \(expected)); expected those of now"
+            )
+        }
+        return GenerationState(
+            decoding: try file.naming { try decodingState(after: Carry(tensors: file.carried())) },
+            unread: try file.numbers("unread", below: vocabularySize), position: try file.position(),
+            pending: try file.numbers("pending", below: 256).map { UInt8($0) })
+    }
+
+    /// The CRC-32 of the names and values of all parameters, eight hexadecimal digits.
+    private func weightsChecksum() -> String {
+        var checksum = CRC32()
+        for (key, parameter) in state {
+            Array(key.utf8).withUnsafeBytes { checksum.update($0) }
+            parameter.value.detached().contiguous().values.withUnsafeBytes { checksum.update($0) }
+        }
+        return String(format: "%08x", checksum.value)
+    }
+}
+
+/// A file with the state of a text.
+private struct GenerationFile {
+    static let prefix = "carry/"
+    static let weights = "weights_crc32"
+
+    private let file: SafetensorsFile
+
+    init(path: String) throws { file = try SafetensorsFile(path: path) }
+
+    /// A metadata entry.
+    func text(_ name: String) throws -> String {
+        if let text = file.metadata[name] { return text }
+        throw InputError(
+            "\(file.path): its metadata do not say \"\(name)\"; expected a file that Generate --save-state wrote")
+    }
+
+    func position() throws -> Int {
+        let text = try text("position")
+        guard let position = Int(text), position >= 0 else {
+            throw InputError(
+                "\(file.path): metadata \"position\": expected a whole number of at least 0, found \"\(text)\"")
+        }
+        return position
+    }
+
+    func numbers(_ name: String, below limit: Int) throws -> [Int32] {
+        let numbers = try file.tokens(name)
+        guard numbers.shape.count == 1 else {
+            throw InputError("\(file.path): \"\(name)\": expected one axis, found the shape \(numbers.shape)")
+        }
+        if let other = numbers.firstOutside(limit) {
+            throw InputError("\(file.path): \"\(name)\": expected numbers from 0 to \(limit - 1), found \(other)")
+        }
+        return numbers.values
+    }
+
+    func carried() throws -> [String: Tensor] {
+        var tensors: [String: Tensor] = [:]
+        for name in file.names where name.hasPrefix(Self.prefix) {
+            tensors[String(name.dropFirst(Self.prefix.count))] = try file.tensor(name)
+        }
+        return tensors
+    }
+
+    /// Puts the file's name before the errors of a model that knows its tensors only.
+    func naming<Result>(_ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch let error as InputError {
+            throw InputError("\(file.path): \(error.message)")
+        }
+    }
+}
