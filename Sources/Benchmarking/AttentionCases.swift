@@ -6,8 +6,8 @@ import Tensors
 /// Attention against loops over the pairs of tokens.
 enum AttentionCases {
     static var all: [KernelCase] {
-        [1024, 2048, 4096].map(mixedChunk) + [1024, 4096].map(window) + BoundedMemoryCases.all
-            + DeltaRuleCases.all
+        [1024, 2048, 4096].map(mixedChunk) + [1024, 4096].map(window) + [128, 512].map(memory)
+            + BoundedMemoryCases.all + DeltaRuleCases.all
     }
 
     // MARK: Sliding windows
@@ -40,6 +40,40 @@ enum AttentionCases {
                 for c in 0..<d { output[i * d + c] += weight * v[j * d + c] }
             }
             for c in 0..<d { output[i * d + c] /= total }
+        }
+        return output
+    }
+
+    // MARK: Shared keys
+
+    /// A block's attention over itself and the memory before it, 8 heads over one set of keys (block-recurrent).
+    private static func memory(_ w: Int) -> KernelCase {
+        let (h, d) = (8, 64)
+        func random(_ shape: [Int], _ index: Int) -> Tensor { .normal(shape, key: RandomKey(seed: 27).child(index)) }
+        let (q, k, v) = (random([1, w, h, d], 0), random([1, 2 * w, d], 1), random([1, 2 * w, d], 2))
+        let scale = 1 / Float(d).squareRoot()
+        let pairs = h * (0..<w).reduce(0) { $0 + w + $1 + 1 }
+        let values = [q, k, v].map(\.values)
+        return KernelCase(
+            name: "attention (memory)", size: "w \(w), h \(h), d \(d)", work: .operations(Double(4 * pairs * d)),
+            tolerance: 1e-5,
+            ours: { multiQueryAttention(q, k, v, scale: scale, isCausal: true) },
+            naive: { memoryLoops(w, h, d, values) })
+    }
+
+    private static func memoryLoops(_ w: Int, _ h: Int, _ d: Int, _ qkv: [[Float]]) -> [Float] {
+        var output = [Float](repeating: 0, count: w * h * d)
+        let (q, k, v) = (qkv[0], qkv[1], qkv[2])
+        for row in 0..<w * h {
+            var total: Float = 0
+            for j in 0...w + row / h {
+                var score: Float = 0
+                for c in 0..<d { score += q[row * d + c] * k[j * d + c] }
+                let weight = expf(score / Float(d).squareRoot())
+                total += weight
+                for c in 0..<d { output[row * d + c] += weight * v[j * d + c] }
+            }
+            for c in 0..<d { output[row * d + c] /= total }
         }
         return output
     }

@@ -1,0 +1,47 @@
+import BlockRecurrentTransformers
+import NN
+import Tensors
+import Testing
+
+/// In a process of its own: the memory of tensors is everybody's.
+@Suite struct MemoryTests {
+    /// The most floats a token that a training step on a segment holds at once, beyond what is there before.
+    private static func peak(block: Int) -> Double {
+        var configuration = BlockRecurrentConfiguration(tokens: 16, dimension: 16, depth: 2)
+        (configuration.heads, configuration.headDimension) = (8, 2)
+        (configuration.blockWidth, configuration.maximumLength, configuration.stateVectors) = (block, 4096, 16)
+        let model = BlockRecurrentTransformer(configuration, key: RandomKey(seed: 1))
+        let tokens = TokenTensor([Int32](repeating: 3, count: 4096), shape: [1, 4096])
+        let before = MemoryPool.shared.statistics.current
+        MemoryPool.shared.resetPeak()
+        _ = gradients(of: model.loss(tokens, tokens))
+        return Double(MemoryPool.shared.statistics.peak - before) / Double(4 * 4096)
+    }
+
+    /// The weights of a layer are 8 heads by up to twice the block's width for each token: 8192 floats with blocks of 512,
+    /// 32768 with blocks of 2048. Neither they nor a mask are held: what is held does not depend on the width, but for the
+    /// tiles in work, 64 · 1024 scores a thread (some 64 floats a token of this segment).
+    @Test func nothingByTokenAndKeyIsStored() async {
+        await #expect(processExitsWith: .success) {
+            let (narrow, wide) = (MemoryTests.peak(block: 512), MemoryTests.peak(block: 2048))
+            require(narrow < 1500 && wide < 1500, "\(narrow) and \(wide) floats a token")
+            require(wide < narrow + 200, "\(narrow) floats a token, \(wide) with wider blocks")
+        }
+    }
+
+    /// What a segment hands on is of the size of a block, and holds on to nothing else.
+    @Test func carriesAreSmall() async {
+        await #expect(processExitsWith: .success) {
+            var configuration = BlockRecurrentConfiguration(tokens: 16, dimension: 16, depth: 2)
+            (configuration.heads, configuration.headDimension) = (2, 8)
+            (configuration.blockWidth, configuration.maximumLength, configuration.stateVectors) = (8, 4096, 4)
+            let model = BlockRecurrentTransformer(configuration, key: RandomKey(seed: 1))
+            let tokens = TokenTensor([Int32](repeating: 3, count: 4096), shape: [1, 4096])
+            let before = MemoryPool.shared.statistics.current
+            let carries = withoutGradients { model.logits(tokens, carries: [nil], mode: .inference).carries }
+            let held = MemoryPool.shared.statistics.current - before
+            // 2 layers of 8 keys and values of 8 columns, 4 states of 16; memory comes in pieces of some size.
+            require(held < 64 * 1024, "\(held) bytes for \(carries.count) carries")
+        }
+    }
+}
