@@ -20,7 +20,8 @@ import Testing
     private func evaluate(forgetting parts: [String] = [], carries: Bool? = nil) throws -> [String: JSONValue] {
         var printed = ""
         try EvaluateCommand(
-            source: ModelSource(run: workspace.path("run")), data: [workspace.text()], carries: carries, forgotten: parts,
+            source: ModelSource(run: workspace.path("run")), data: [workspace.text()], carries: carries,
+            forgotten: parts,
             json: true
         ).run(print: { printed = $0 })
         return try JSONValue(parsing: Data(printed.utf8), file: "printed").objectValue ?? [:]
