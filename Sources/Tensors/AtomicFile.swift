@@ -14,7 +14,7 @@ public enum AtomicFile {
 
     /// Writes what `body` hands to its output, in order. An error of `body` is passed on, the old file untouched.
     public static func write(to path: String, _ body: (Output) throws -> Void) throws {
-        let folder = (path as NSString).deletingLastPathComponent
+        let folder = folder(of: path)
         // Opened before anything is written, so that a folder that cannot be synchronised is found out in time.
         let folderDescriptor = open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folderDescriptor >= 0 else { throw failure(path, errno) }
@@ -69,6 +69,19 @@ public enum AtomicFile {
                 rest = rest.dropFirst(written)
             }
         }
+    }
+
+    /// The folder that a path names something in: empty for a bare name. NSString's `deletingLastPathComponent` stops the process
+    /// for a path of one letter (swift-corelibs-foundation 6.3).
+    package static func folder(of path: String) -> String {
+        func withoutClosingSlashes(_ path: Substring) -> Substring {
+            var path = path
+            while path.count > 1, path.last == "/" { path.removeLast() }
+            return path
+        }
+        let path = withoutClosingSlashes(path[...])
+        guard let slash = path.lastIndex(of: "/") else { return "" }
+        return String(withoutClosingSlashes(path[...slash]))
     }
 
     private static func makeTemporary(for path: String, in folder: String) throws -> (Int32, String) {

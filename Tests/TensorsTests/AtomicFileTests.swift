@@ -5,6 +5,13 @@ import Testing
 @Suite struct AtomicFileTests {
     private struct Interruption: Error {}
 
+    @Test(arguments: [
+        ("x", ""), ("", ""), ("name", ""), ("name/", ""), ("/", "/"), ("/x", "/"), ("//x", "/"), ("a/x", "a"),
+        ("a//x/", "a"),
+        ("/a/b/x.json", "/a/b"), ("./x", "."), ("é/x", "é"),
+    ])
+    func theFolderOfAPath(_ path: String, folder: String) { #expect(AtomicFile.folder(of: path) == folder) }
+
     @Test func replacesTheFileAndLeavesNothingElse() throws {
         try withTemporaryFolder { folder in
             let path = folder + "/state.json"

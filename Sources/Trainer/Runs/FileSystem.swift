@@ -65,7 +65,7 @@ enum FileSystem {
 
     /// A hidden name beside `path`, as `AtomicFile` makes them.
     static func temporaryName(for path: String) -> String {
-        let (folder, name) = ((path as NSString).deletingLastPathComponent, (path as NSString).lastPathComponent)
+        let (folder, name) = (AtomicFile.folder(of: path), (path as NSString).lastPathComponent)
         let hidden = ".\(name).tmp-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         return folder.isEmpty ? hidden : folder + "/" + hidden
     }

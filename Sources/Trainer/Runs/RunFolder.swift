@@ -43,7 +43,7 @@ public struct RunFolder: Sendable {
     /// Makes and locks `STEM-1`, or the first number that is free. Of several who do it at once each gets a folder of its
     /// own: the system makes a folder only once.
     package init(numbering stem: String) throws {
-        try Self.make((stem as NSString).deletingLastPathComponent)
+        try Self.make(AtomicFile.folder(of: stem))
         var number = 1
         while mkdir("\(stem)-\(number)", 0o777) != 0 {
             guard errno == EEXIST else { throw Self.failure("\(stem)-\(number)", errno) }
