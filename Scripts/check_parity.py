@@ -142,18 +142,19 @@ def draw_fast_weights(r):
 
 def draw_block_recurrent(r):
     """A configuration that block-recurrent-transformer-pytorch accepts, a batch size and a length of one to four segments, of
-    which the last may end anywhere; in a third of the cases with options of ours, which have a reference token by token."""
-    depth, width = r.randint(1, 4), r.choice([r.randint(1, 6), r.randint(2, 16)])
+    which the last may end anywhere; in a third of the cases with options of ours, which have a reference token by token.
+    States see two keys at least: the share of a single one is 1, and gradients of its score are rounding."""
+    depth, width = r.randint(1, 4), r.choice([r.randint(2, 6), r.randint(2, 16)])
     writes = r.sample(range(1, depth + 1), r.randint(1, min(3, depth)))
     config = dict(
         num_tokens=r.randint(2, 60), dim=r.randint(3, 32), depth=depth, dim_head=2 * r.randint(1, 10), heads=r.randint(1, 5),
         all_layers_qk_rmsnorm=r.random() < 0.3, ff_mult=r.choice([1, 1.5, 2, 4]), max_seq_len=width * r.randint(1, 4),
         block_width=width, recurrent_layers=r.choice([writes, writes, None]),
-        num_state_vectors=r.choice([None, r.randint(1, 20)]),
+        num_state_vectors=r.choice([None, r.randint(2, 20)]),
         ignore_index=r.choice([-100, -100, r.randint(0, 1)]), use_flash_attn=r.random() < 0.2)
     if config["recurrent_layers"] and r.random() < 0.5:
         config["read_recurrent_layers"] = [r.randint(1, layer) for layer in writes]
-    if width > 1 and r.random() < 0.4:
+    if r.random() < 0.4:
         config |= dict(use_compressed_mem=True, compressed_mem_factor=r.randint(1, 5))
     if r.random() < 1 / 3:
         config |= block_recurrent.draw_own(r, config)
