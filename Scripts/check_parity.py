@@ -149,7 +149,7 @@ def draw_block_recurrent(r):
     config = dict(
         num_tokens=r.randint(2, 60), dim=r.randint(3, 32), depth=depth, dim_head=2 * r.randint(1, 10), heads=r.randint(1, 5),
         all_layers_qk_rmsnorm=r.random() < 0.3, ff_mult=r.choice([1, 1.5, 2, 4]), max_seq_len=width * r.randint(1, 4),
-        block_width=width, recurrent_layers=r.choice([writes, writes, None]),
+        block_width=width, recurrent_layers=r.choice([writes, writes, writes, None, []]),
         num_state_vectors=r.choice([None, r.randint(2, 20)]),
         ignore_index=r.choice([-100, -100, r.randint(0, 1)]), use_flash_attn=r.random() < 0.2)
     if config["recurrent_layers"] and r.random() < 0.5:

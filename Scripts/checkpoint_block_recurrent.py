@@ -18,10 +18,10 @@ def infer(state, given):
     dim_head = shape(state, "layers.0.0.to_kv.weight", 2)[0] // 2
     inner = shape(state, "layers.0.0.to_q.weight", 2)[0]
     writes = [i for i in range(1, depth + 1) if f"layers.{i - 1}.0.state_container.init_state" in state]
-    if not writes:
-        raise InputError("no layer has a state_container.init_state; expected a recurrent layer")
-    refuse_own(state, f"layers.{writes[0] - 1}.0.state_container.", dim)
-    vectors = shape(state, f"layers.{writes[0] - 1}.0.state_container.init_state", 2)[0]
+    vectors = given.get("num_state_vectors")
+    if writes:
+        refuse_own(state, f"layers.{writes[0] - 1}.0.state_container.", dim)
+        vectors = shape(state, f"layers.{writes[0] - 1}.0.state_container.init_state", 2)[0]
     others = [i for i in range(1, depth + 1) if i not in writes]
     compression = "mem_manager.layers.0.1.1.weight"
     is_compressed = compression in state or given.get("use_compressed_mem") is True and given.get("compressed_mem_factor") == 1
@@ -86,7 +86,7 @@ def layers_said(writes, reads, given):
 
 def shapes(c):
     d, inner, s = c["dim"], c["dim_head"] * c["heads"], c["num_state_vectors"] or c.get("block_width", 512)
-    writes = c["recurrent_layers"] or [max(c["depth"] // 2, 1)]
+    writes = [max(c["depth"] // 2, 1)] if c["recurrent_layers"] is None else c["recurrent_layers"]
     reads = c["read_recurrent_layers"] or writes
     keys = {"token_emb.weight": (c["num_tokens"], d)} | norm("to_logits.0", d)
     keys["to_logits.1.weight"] = (c["num_tokens"], d)

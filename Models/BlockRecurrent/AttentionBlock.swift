@@ -24,7 +24,7 @@ struct BlockKeys: Sendable {
 
 /// Keys: norm.*, {to_q, to_kv, to_out}.weight, attn.{q,k}_scale, state_container.*, feedback.c.weight.
 public struct AttentionBlock: Module {
-    public let norm: CentredNorm
+    public let norm: BiaslessLayerNorm
     public let toQuery: Linear
     public let toKeysAndValues: Linear
     /// Of the heads, and of what is read of states: [m, h · d · (1 + reads)].
@@ -52,7 +52,7 @@ public struct AttentionBlock: Module {
         heads = configuration.heads
         scale = configuration.scale(isNormalized: normalizes)
         reach = configuration.attentionWindow
-        norm = CentredNorm(m)
+        norm = BiaslessLayerNorm(m)
         toQuery = Linear(m, inner, bias: false, key: key.child(0))
         toKeysAndValues = Linear(m, 2 * d, bias: false, key: key.child(1))
         toOut = Linear(inner * (1 + reads), m, bias: false, key: key.child(2))

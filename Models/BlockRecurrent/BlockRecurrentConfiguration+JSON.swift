@@ -22,8 +22,7 @@ extension BlockRecurrentConfiguration {
         _ = try reader.bool("use_flash_attn", default: false)
         try readOwn(&reader)
         try reader.finish()
-        try check(reader)
-        try checkLayers(reader)
+        if let fault { throw reader.error(fault.key, fault.problem) }
     }
 
     private mutating func readOwn(_ reader: inout ConfigurationReader) throws {
@@ -37,51 +36,58 @@ extension BlockRecurrentConfiguration {
         stateDropout = try reader.double("state_dropout", default: 0, in: 0...1)
     }
 
-    private func check(_ reader: ConfigurationReader) throws {
-        guard headDimension % 2 == 0 else {
-            throw reader.error("dim_head", "expected an even number, found \(headDimension)")
+    /// What makes the options impossible, if anything does.
+    var fault: (key: String, problem: String)? { widthFault ?? layerFault }
+
+    private var widthFault: (key: String, problem: String)? {
+        if headDimension % 2 != 0 { return ("dim_head", "expected an even number, found \(headDimension)") }
+        if hiddenDimension < 1 {
+            return (
+                "ff_mult",
+                "expected at least 3/2 of 1 / dim \(dimension), so that there is a hidden feature, found"
+                    + " \(feedForwardMultiple)"
+            )
         }
-        guard hiddenDimension >= 1 else {
-            throw reader.error(
-                "ff_mult", "2/3 of \(feedForwardMultiple) times dim \(dimension) leaves no hidden feature")
+        if maximumLength % blockWidth != 0 {
+            return ("max_seq_len", "expected a multiple of block_width \(blockWidth), found \(maximumLength)")
         }
-        guard maximumLength % blockWidth == 0 else {
-            throw reader.error(
-                "max_seq_len", "expected a multiple of block_width \(blockWidth), found \(maximumLength)")
+        if compressesMemory && blockWidth < 2 {
+            return ("block_width", "expected at least 2 with use_compressed_mem, found \(blockWidth)")
         }
-        guard !compressesMemory || blockWidth >= 2 else {
-            throw reader.error("block_width", "expected at least 2 with use_compressed_mem, found \(blockWidth)")
-        }
-        for (key, window, most) in [
-            ("attention_window", attentionWindow, blockWidth), ("state_window", stateWindow, 2 * blockWidth),
+        for (key, window, range) in [
+            ("attention_window", attentionWindow, 2...max(2, blockWidth)),
+            ("state_window", stateWindow, 1...2 * blockWidth),
         ] {
-            guard let window, window > most else { continue }
-            throw reader.error(key, "expected at most \(most) with block_width \(blockWidth), found \(window)")
+            guard let window, !range.contains(window) || window > 2 * blockWidth else { continue }
+            return (
+                key,
+                "expected \(range.lowerBound) to \(range.upperBound) with block_width \(blockWidth), found \(window)"
+            )
         }
-        guard attentionWindow == nil || !compressesMemory else {
-            throw reader.error(
-                "attention_window", "cannot be combined with use_compressed_mem, whose tokens it does not reach")
+        if attentionWindow != nil && compressesMemory {
+            return (
+                "attention_window", "cannot be combined with use_compressed_mem, whose tokens it does not reach"
+            )
         }
+        return nil
     }
 
-    private func checkLayers(_ reader: ConfigurationReader) throws {
-        func check(_ key: String, _ layers: [Int]) throws {
+    private var layerFault: (key: String, problem: String)? {
+        let writes = recurrentLayers ?? [max(1, depth / 2)]
+        for (key, layers) in [("recurrent_layers", writes), ("read_recurrent_layers", readRecurrentLayers ?? [])] {
             if let layer = layers.first(where: { !(1...depth).contains($0) }) {
-                throw reader.error(key, "\(layer) is no layer; expected 1 to \(depth)")
+                return (key, "\(layer) is no layer; expected 1 to \(depth)")
             }
         }
-        let writes = recurrentLayers ?? [max(1, depth / 2)]
-        try check("recurrent_layers", writes)
-        guard !writes.isEmpty, Set(writes).count == writes.count else {
-            throw reader.error("recurrent_layers", "expected at least one layer, each once, found \(writes)")
+        if Set(writes).count != writes.count {
+            return ("recurrent_layers", "expected each layer once, found \(writes)")
         }
-        guard let reads = readRecurrentLayers else { return }
-        try check("read_recurrent_layers", reads)
-        guard reads.count == writes.count, zip(reads, writes).allSatisfy({ $0 <= $1 }) else {
-            throw reader.error(
-                "read_recurrent_layers",
-                "expected for each of recurrent_layers \(writes) a layer not above it, found \(reads)")
-        }
+        guard let reads = readRecurrentLayers else { return nil }
+        if reads.count == writes.count && zip(reads, writes).allSatisfy({ $0 <= $1 }) { return nil }
+        return (
+            "read_recurrent_layers",
+            "expected for each of recurrent_layers \(writes) a layer not above it, found \(reads)"
+        )
     }
 
     /// The JSON form, every option written out.

@@ -39,7 +39,8 @@ public struct BlockRecurrentConfiguration: Sendable {
     public var maximumLength = 1024
     /// block_width: tokens of a block, w.
     public var blockWidth = 512
-    /// recurrent_layers: the layers, from 1, that write states; nil for the one in the middle.
+    /// recurrent_layers: the layers, from 1, that write states; nil for the one in the middle. None: memories alone, a
+    /// Transformer-XL.
     public var recurrentLayers: [Int]?
     /// read_recurrent_layers: for each of them the layer, not above it, that reads its states; nil for itself.
     public var readRecurrentLayers: [Int]?

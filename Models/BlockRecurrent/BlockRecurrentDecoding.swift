@@ -19,6 +19,10 @@ public struct BlockRecurrentState: Sendable {
     var bytes: Int {
         layers.reduce(0) { $0 + $1.keysAndValues.heldBytes + $1.keys.heldBytes }
             + states.reduce(0) { $0 + ($1?.heldBytes ?? 0) }
+            + ready.reduce(0) { sum, ready in
+                // Keys and values are one tensor.
+                sum + ready.identified.heldBytes + ready.keys.heldBytes + ready.readKeys.heldBytes
+            }
     }
 }
 
@@ -79,7 +83,8 @@ extension BlockRecurrentTransformer {
                     concatenate(
                         states.indices.map {
                             let ready = states[$0].ready[read.chain]
-                            return container.read(queries.row($0).unsqueezed(0), ready.keys, ready.values).squeezed(0)
+                            return container.read(queries.row($0).unsqueezed(0), ready.readKeys, ready.values).squeezed(
+                                0)
                         }))
             }
             let attended = layer.attention.finish(parts, residual: x)
@@ -125,75 +130,6 @@ extension BlockRecurrentTransformer {
                 .write(state.ready[chain], keys: parts[0], values: parts[1])
         }
         state = self.state(after: after)
-    }
-
-    // MARK: From and to memories
-
-    public func carry(of state: BlockRecurrentState) -> RecurrentMemory? { memory(of: state) }
-
-    public func decodingState(after carry: RecurrentMemory) throws -> BlockRecurrentState {
-        try check(carry)
-        return withoutGradients { state(after: carry) }
-    }
-
-    /// - Throws: `InputError` that names the tensor that is none of this model's.
-    private func check(_ memory: RecurrentMemory) throws {
-        let (w, d, s) = (configuration.blockWidth, configuration.headDimension, configuration.states)
-        guard memory.layers.count == layers.count, memory.states.count == writers.count else {
-            throw InputError(
-                "layers \(memory.layers.count), recurrent \(memory.states.count); expected \(layers.count) and"
-                    + " \(writers.count)")
-        }
-        let lengths = w...w + configuration.compressedLength
-        for (index, layer) in memory.layers.enumerated() {
-            if let n = layer.before?.shape, n[2] != 2 * d || !lengths.contains(n[1]) {
-                throw InputError(
-                    "memories.\(index) [2, 1, \(n[1]), \(n[2] / 2)]; expected [2, 1, n, \(d)], n from \(w) to"
-                        + " \(lengths.upperBound)")
-            }
-            if let n = layer.block?.shape, n[2] != 2 * d || n[1] >= w {
-                throw InputError(
-                    "blocks.\(index) [2, 1, \(n[1]), \(n[2] / 2)]; expected [2, 1, n, \(d)], n less than \(w)")
-            }
-        }
-        for (index, states) in memory.states.enumerated() {
-            if let shape = states?.shape, shape != [1, s, configuration.dimension] {
-                throw InputError("states.\(index) \(shape); expected [1, \(s), \(configuration.dimension)]")
-            }
-        }
-    }
-
-    /// A decoding state that goes on after what was read in segments, one row.
-    func state(after memory: RecurrentMemory) -> BlockRecurrentState {
-        let capacity = 2 * configuration.blockWidth + configuration.compressedLength
-        let decoding = zip(layers, memory.layers).map { layer, memory in
-            let parts = [memory.before, memory.block].compactMap { $0 }
-            var result = DecodingLayer(d: configuration.headDimension, before: memory.before?.shape[1] ?? 0)
-            result.reserve(capacity)
-            guard !parts.isEmpty else { return result }
-            let all = concatenate(parts, axis: 1)
-            result.append(all.at(0, 0), layer.attention.positioned(all, end: memory.offset, positions))
-            return result
-        }
-        let ready = zip(writers, memory.states).map { layer, states in
-            let container = layers[layer].attention.stateContainer!
-            return container.ready(states ?? container.beginning)
-        }
-        return BlockRecurrentState(layers: decoding, states: memory.states, ready: ready)
-    }
-
-    /// The memory of one row that a decoding state holds.
-    func memory(of state: BlockRecurrentState) -> RecurrentMemory {
-        RecurrentMemory(
-            layers: state.layers.map { layer in
-                func part(_ rows: Range<Int>) -> Tensor? {
-                    rows.isEmpty
-                        ? nil
-                        : layer.keysAndValues.sliced(0, from: rows.lowerBound, to: rows.upperBound).unsqueezed(0)
-                }
-                return LayerMemory(before: part(0..<layer.before), block: part(layer.before..<layer.count))
-            }, states: state.states
-        ).detached()
     }
 }
 

@@ -28,11 +28,11 @@ public struct BlockRecurrentLayer: Module {
 ///
 /// Keys: token_emb.weight; layers.i.{0, 1}.*; mem_manager.layers.i.1.1.*; to_logits.0.{gamma, beta}; to_logits.1.weight.
 public struct BlockRecurrentTransformer: Module {
-    public var configuration: BlockRecurrentConfiguration
+    public internal(set) var configuration: BlockRecurrentConfiguration
     public let tokenEmbedding: Embedding
     public let layers: [BlockRecurrentLayer]
     public let memoryManager: MemoryManager
-    public let finalNorm: CentredNorm
+    public let finalNorm: BiaslessLayerNorm
     public let toLogits: Linear
     let positions: BlockPositions
     /// Of each layer, which states it reads (of the recurrent layers counted from the lowest) and what projects its queries.
@@ -43,8 +43,13 @@ public struct BlockRecurrentTransformer: Module {
     /// below the layer that writes them.
     let stages: [ClosedRange<Int>]
 
-    /// - Parameter key: what the initial parameters are drawn from.
+    /// - Parameters:
+    ///   - configuration: a possible one; what the JSON form refuses stops the process here.
+    ///   - key: what the initial parameters are drawn from.
     public init(_ configuration: BlockRecurrentConfiguration, key: RandomKey) {
+        if let fault = configuration.fault {
+            require(false, "BlockRecurrentTransformer: \(fault.key): \(fault.problem)")
+        }
         let m = configuration.dimension
         self.configuration = configuration
         tokenEmbedding = Embedding(configuration.tokens, m, key: key.child(0))
@@ -53,7 +58,7 @@ public struct BlockRecurrentTransformer: Module {
         }
         self.layers = layers
         memoryManager = MemoryManager(configuration, key: key.child(2))
-        finalNorm = CentredNorm(m)
+        finalNorm = BiaslessLayerNorm(m)
         toLogits = Linear(m, configuration.tokens, bias: false, key: key.child(3))
         positions = BlockPositions(configuration)
         let recurrences = configuration.recurrences

@@ -12,9 +12,6 @@ struct BlockSpan: Sendable, Equatable {
     /// Whether nothing of the block is missing at the end.
     func isComplete(_ width: Int) -> Bool { offset + tokens.count == width }
 
-    /// Whether it is a whole block.
-    func isWhole(_ width: Int) -> Bool { tokens.count == width }
-
     /// The blocks of n tokens, of which the first continues one of `offset` tokens.
     static func spans(of n: Int, offset: Int, width: Int) -> [BlockSpan] {
         var spans: [BlockSpan] = []

@@ -65,7 +65,7 @@ public struct MemoryManager: Module {
     ///   - block: the block's, [b, w, 2 d].
     func memory(_ layer: Int, after block: Tensor, _ before: Tensor?) -> Tensor {
         guard compressedLength > 0, let before else { return block }
-        let kept = before.shape[1] - width
+        let kept = max(0, before.shape[1] - width)
         let leaving = before.sliced(1, from: kept)
         let new = compressions.isEmpty ? leaving : compressions[layer](leaving)
         let compressed = concatenate([before.sliced(1, to: kept), new], axis: 1)

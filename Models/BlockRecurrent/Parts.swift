@@ -6,7 +6,7 @@ import Tensors
 // m width of the model, d columns of a head
 
 /// Layer normalisation whose bias is not learned. Keys: gamma [m], beta [m] (zeros, buffer).
-public struct CentredNorm: NormLayer {
+public struct BiaslessLayerNorm: NormLayer {
     public let gamma: Parameter
     public let beta: Parameter
 
@@ -49,13 +49,13 @@ public struct QueryKeyNorm: Module {
 /// A norm and a gated feed-forward layer, a ⊙ gelu(g) of two halves (GEGLU, 2002.05202). Keys: 0.{gamma, beta}, 1.weight,
 /// 3.weight.
 public struct RecurrentFeedForward: Module {
-    public let norm: CentredNorm
+    public let norm: BiaslessLayerNorm
     public let up: Linear
     public let down: Linear
 
     /// - Parameter key: what the initial parameters are drawn from.
     init(_ inputs: Int, hidden: Int, _ outputs: Int, key: RandomKey) {
-        norm = CentredNorm(inputs)
+        norm = BiaslessLayerNorm(inputs)
         up = Linear(inputs, 2 * hidden, bias: false, key: key.child(0))
         down = Linear(hidden, outputs, bias: false, key: key.child(1))
     }

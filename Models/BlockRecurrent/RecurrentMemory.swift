@@ -45,11 +45,14 @@ public struct RecurrentMemory: Sendable {
     /// is not complete stay.
     public static let parts = ["states", "memories"]
 
+    /// Without some of its `parts`; nil where nothing is left.
     public func forgetting(_ parts: Set<String>) -> RecurrentMemory? {
         var rest = self
         if parts.contains("memories") { for index in layers.indices { rest.layers[index].before = nil } }
         if parts.contains("states") { rest.states = states.map { _ in nil } }
-        return rest
+        let isEmpty =
+            rest.layers.allSatisfy { $0.before == nil && $0.block == nil } && rest.states.allSatisfy { $0 == nil }
+        return isEmpty ? nil : rest
     }
 
     // MARK: Rows
@@ -119,20 +122,22 @@ extension RecurrentMemory: SegmentCarry {
         return tensors
     }
 
+    /// - Throws: `InputError` that names the tensor that is missing or has a wrong shape; whether it fits a model is seen when
+    ///   that reads on from it (`decodingState(after:)`).
     public init(tensors: [String: Tensor]) throws {
         guard let counts = tensors["layers"]?.values, counts.count == 2,
             counts.allSatisfy({ (0...65536).contains($0) })
-        else { throw InputError("layers \(tensors["layers"]?.shape ?? []); expected the numbers of layers, [2]") }
+        else { throw InputError("layers: expected the numbers of layers and of recurrent ones, [2]") }
         /// Of each layer, all alike or none.
         func read(_ name: String, _ count: Int, rank: Int, _ expected: String) throws -> [Tensor?] {
             let found = (0..<count).map { tensors["\(name).\($0)"] }
             guard let index = found.firstIndex(where: { $0 != nil }), let first = found[index] else { return found }
-            guard first.rank == rank, first.shape[rank - 3] == 1 else {
-                throw InputError("\(name).\(index) \(first.shape); expected \(expected)")
+            guard first.rank == rank, first.shape[rank - 3] == 1, rank == 3 || first.shape[0] == 2 else {
+                throw InputError("\(name).\(index): expected \(expected), found \(first.shape)")
             }
             if let other = found.firstIndex(where: { $0?.shape != first.shape }) {
-                throw InputError(
-                    "\(name).\(other) \(found[other]?.shape ?? []); expected \(first.shape) as \(name).\(index)")
+                let problem = found[other].map { "found \($0.shape)" } ?? "is missing"
+                throw InputError("\(name).\(other): expected \(first.shape) as \(name).\(index), \(problem)")
             }
             return found
         }

@@ -8,13 +8,13 @@ public struct RecurrentTrainerWrapper: Module {
 
     /// - Parameters:
     ///   - xlMemoriesDropout, stateDropout: the probabilities that a training segment begins without memories, and with
-    ///     initial states.
+    ///     initial states; nil for the transformer's own.
     public init(
-        _ transformer: BlockRecurrentTransformer, xlMemoriesDropout: Double = 0, stateDropout: Double = 0
+        _ transformer: BlockRecurrentTransformer, xlMemoriesDropout: Double? = nil, stateDropout: Double? = nil
     ) {
         var transformer = transformer
-        transformer.configuration.memoriesDropout = xlMemoriesDropout
-        transformer.configuration.stateDropout = stateDropout
+        if let xlMemoriesDropout { transformer.configuration.memoriesDropout = xlMemoriesDropout }
+        if let stateDropout { transformer.configuration.stateDropout = stateDropout }
         self.transformer = transformer
     }
 
@@ -39,16 +39,13 @@ public struct RecurrentTrainerWrapper: Module {
             tokens.shape.count == 2 && tokens.shape[1] >= 2,
             "RecurrentTrainerWrapper: tokens \(tokens.shape), expected [b, n + 1]")
         let (b, n) = (tokens.shape[0], tokens.shape[1] - 1)
-        func columns(_ range: Range<Int>) -> TokenTensor {
-            let values = (0..<b).flatMap { row in range.map { tokens.values[row * (n + 1) + $0] } }
-            return TokenTensor(values, shape: [b, range.count])
-        }
         var carries = [RecurrentMemory?](repeating: nil, count: b)
         let step = transformer.configuration.maximumLength
         for (index, start) in stride(from: 0, to: n, by: step).enumerated() {
             let end = min(start + step, n)
             let segment = transformer.loss(
-                columns(start..<end), columns(start + 1..<end + 1), carries: carries, mode: mode.child(index))
+                tokens.columns(start..<end), tokens.columns(start + 1..<end + 1), carries: carries,
+                mode: mode.child(index))
             carries = segment.carries
             try body(segment.loss)
         }

@@ -73,7 +73,7 @@ struct SegmentPass {
             BlockSpan(tokens: $0.tokens.lowerBound - first..<$0.tokens.upperBound - first, offset: $0.offset)
         }
         let projected = layer.attention.project(x, reads: reads.map(\.queries))
-        let keys = remember(index, projected.keysAndValues, own)
+        let keys = remember(index, projected.keysAndValues, own, isLast: blocks.upperBound == spans.count)
         var parts = [layer.attention.attend(projected.queries, keys, model.positions)]
         if let chain = model.writers.firstIndex(of: index) { write(chain, keys, blocks) }
         for (read, queries) in zip(reads, projected.reads) {
@@ -85,14 +85,18 @@ struct SegmentPass {
     }
 
     /// Adds blocks to a layer's memory, and returns what their tokens see.
-    private mutating func remember(_ layer: Int, _ keysAndValues: Tensor, _ spans: [BlockSpan]) -> [BlockKeys] {
-        spans.map { span in
+    /// - Parameter isLast: whether the segment ends with them, so that no gradient comes back from what follows.
+    private mutating func remember(
+        _ layer: Int, _ keysAndValues: Tensor, _ spans: [BlockSpan], isLast: Bool
+    ) -> [BlockKeys] {
+        spans.enumerated().map { index, span in
             let memory = memories[layer]
             let new = keysAndValues.sliced(1, from: span.tokens.lowerBound, to: span.tokens.upperBound)
             let block = memory.block.map { concatenate([$0, new], axis: 1) } ?? new
             if span.isComplete(configuration.blockWidth) {
-                let next = model.memoryManager.memory(layer, after: block, memory.before)
-                memories[layer] = LayerMemory(before: next)
+                func next() -> Tensor { model.memoryManager.memory(layer, after: block, memory.before) }
+                let isEnd = isLast && index + 1 == spans.count
+                memories[layer] = LayerMemory(before: isEnd ? withoutGradients(next) : next())
             } else {
                 memories[layer].block = block
             }
@@ -111,7 +115,7 @@ struct SegmentPass {
             for (read, queries) in reads.enumerated() {
                 let chain = chains[model.reads[index][read].chain]
                 weights?.add(
-                    states: chain.container.weights(queries.blocks([keys.span]), chain.ready[block].keys),
+                    states: chain.container.weights(queries.blocks([keys.span]), chain.ready[block].readKeys),
                     layer: index, read: read)
             }
         }
@@ -149,7 +153,8 @@ struct SegmentPass {
                 let parts = ready.map { part($0).expanded(to: [b] + part($0).shape.dropFirst()) }
                 return stack(parts, axis: 1).reshaped([b * run.count] + parts[0].shape.dropFirst())
             }
-            return chain.container.read(queries.blocks(spans[run]), batch(\.keys), batch(\.values)).unblocked(batch: b)
+            return chain.container.read(queries.blocks(spans[run]), batch(\.readKeys), batch(\.values)).unblocked(
+                batch: b)
         }
         return concatenate(outputs, axis: 1)
     }

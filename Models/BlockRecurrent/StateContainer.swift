@@ -6,14 +6,14 @@ import Tensors
 //
 // b batch, s states, m width of the model, h heads, d columns of a head
 
-/// What a block's tokens and the next states take of states: projected once.
+/// What a block's tokens and the next states take of states: computed once.
 struct ReadyStates: Sendable {
     /// [b or 1, s, m]
     let states: Tensor
-    /// Queries over the states themselves and over the block's tokens, [b or 1, s, h · d].
-    let selfQueries: Tensor, crossQueries: Tensor
-    /// [b or 1, s, d], not yet normalised.
-    let keys: Tensor, values: Tensor
+    /// Normalised and identified, [b or 1, s, m].
+    let identified: Tensor
+    /// [b or 1, s, d]; the keys as they are projected, and as tokens see them.
+    let keys: Tensor, readKeys: Tensor, values: Tensor
 }
 
 /// Keys: init_state [s, m], state_pos_ids [s, m], state_norm.*, {q_to_state, q_from_state, state_to_q, state_to_kv,
@@ -23,7 +23,7 @@ public struct StateContainer: Module {
     public let initialStates: Parameter
     /// Added after the norm, by which states differ from each other (the paper's learned "state IDs").
     public let identifiers: Parameter
-    public let norm: CentredNorm
+    public let norm: BiaslessLayerNorm
     /// Of the tokens that read, in the layer that reads.
     public let queriesToStates: Linear
     public let crossQueries: Linear
@@ -44,9 +44,9 @@ public struct StateContainer: Module {
         let inner = configuration.heads * d
         heads = configuration.heads
         scale = configuration.scale(isNormalized: true)
-        initialStates = Parameter(.normal([s, m], key: key.child(0)) * 0.1)
+        initialStates = Parameter(.normal([s, m], standardDeviation: 0.1, key: key.child(0)))
         identifiers = Parameter(.normal([s, m], key: key.child(1)))
-        norm = CentredNorm(m)
+        norm = BiaslessLayerNorm(m)
         queriesToStates = Linear(m, inner, bias: false, key: key.child(2))
         crossQueries = Linear(m, inner, bias: false, key: key.child(3))
         selfQueries = Linear(m, inner, bias: false, key: key.child(4))
@@ -71,21 +71,23 @@ public struct StateContainer: Module {
         let x = norm(states) + identifiers.value
         let keysAndValues = keysAndValues(x).split(count: 2)
         return ReadyStates(
-            states: states, selfQueries: selfQueries(x), crossQueries: crossQueries(x), keys: keysAndValues[0],
+            states: states, identified: x, keys: keysAndValues[0], readKeys: readNorm.keys(keysAndValues[0]),
             values: keysAndValues[1])
     }
 
-    /// What tokens find in the states. queries: [b, n, h, d]; keys, values: [b or 1, s, d] → [b, n, h, d]
-    func read(_ queries: Tensor, _ keys: Tensor, _ values: Tensor) -> Tensor {
-        attend(readNorm, queries, keys, values)
+    /// What tokens find in the states. queries: [b, n, h, d]; readKeys, values: [b or 1, s, d] → [b, n, h, d]
+    func read(_ queries: Tensor, _ readKeys: Tensor, _ values: Tensor) -> Tensor {
+        attend(readNorm.queries(queries), readKeys, values)
     }
 
     /// The states after a block.
     /// - Parameter keys, values: of the tokens that the states read, without positions: [b, n, d].
     /// - Returns: [b, s, m].
     func write(_ ready: ReadyStates, keys: Tensor, values: Tensor) -> Tensor {
-        let own = attend(selfNorm, split(ready.selfQueries), ready.keys, ready.values)
-        let cross = attend(crossNorm, split(ready.crossQueries), keys, values)
+        let own = attend(
+            selfNorm.queries(split(selfQueries(ready.identified))), selfNorm.keys(ready.keys), ready.values)
+        let cross = attend(
+            crossNorm.queries(split(crossQueries(ready.identified))), crossNorm.keys(keys), values)
         let b = keys.shape[0]
         let attended = concatenate([own.expanded(to: [b] + own.shape.dropFirst()), cross], axis: 3)
         let rows = attended.reshaped(Array(attended.shape.prefix(2)) + [-1])  // [b, s, h · 2 d]
@@ -99,11 +101,10 @@ public struct StateContainer: Module {
     private func split(_ queries: Tensor) -> Tensor { queries.reshaped(Array(queries.shape.prefix(2)) + [heads, -1]) }
 
     /// Queries or keys of all batches alike are repeated where the others differ.
-    private func attend(_ norm: QueryKeyNorm, _ queries: Tensor, _ keys: Tensor, _ values: Tensor) -> Tensor {
+    private func attend(_ queries: Tensor, _ keys: Tensor, _ values: Tensor) -> Tensor {
         let b = max(queries.shape[0], keys.shape[0])
         func repeated(_ x: Tensor) -> Tensor { x.expanded(to: [b] + x.shape.dropFirst()) }
-        return multiQueryAttention(
-            repeated(norm.queries(queries)), repeated(norm.keys(keys)), repeated(values), scale: scale)
+        return multiQueryAttention(repeated(queries), repeated(keys), repeated(values), scale: scale)
     }
 
     public func collect(into state: inout StateCollector) {

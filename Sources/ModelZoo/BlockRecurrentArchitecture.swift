@@ -18,7 +18,7 @@ struct BlockRecurrentArchitecture: Architecture {
             training = TrainingDefaults(sequenceLength: 128, batchSize: 8, length: .steps(200), learningRate: 3e-3)
         case "quick":  // Less than a minute: learns the built-in corpus.
             configuration = BlockRecurrentConfiguration(tokens: 256, dimension: 64, depth: 3)
-            configuration.set(heads: 2, of: 32, block: 64, segment: 128, states: 32)
+            configuration.set(heads: 2, of: 32, block: 64, segment: 256, states: 32)
             configuration.normalizedScale = 8
             training = TrainingDefaults(
                 sequenceLength: 256, batchSize: 4, length: .steps(3000), learningRate: 4e-3, schedule: .cosine,
@@ -39,6 +39,8 @@ struct BlockRecurrentArchitecture: Architecture {
             throw unknown("preset", name, presetNames)
         }
         training.clip = 0.5
+        // Streams are what memories and states are for; the peer trains on windows.
+        if ["quick", "small"].contains(name), objective ?? .nextToken == .nextToken { training.order = .sequential }
         return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
 

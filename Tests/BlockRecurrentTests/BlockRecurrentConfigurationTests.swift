@@ -55,6 +55,7 @@ import Testing
         typealias Pair = BlockRecurrentConfiguration.Recurrence
         #expect(try read([:]).recurrences == [Pair(write: 1, read: 1)])
         #expect(try read(["depth": .integer(1)]).recurrences == [Pair(write: 0, read: 0)])
+        #expect(try read(["recurrent_layers": .array([])]).recurrences == [])
         let lists: [String: JSONValue?] = [
             "recurrent_layers": .array([.integer(4), .integer(2)]),
             "read_recurrent_layers": .array([.integer(3), .integer(1)]),
@@ -71,14 +72,13 @@ import Testing
             (["depth": .integer(0)], "\"depth\": expected a whole number of at least 1, found 0"),
             (["dim_head": .integer(7)], "\"dim_head\": expected an even number, found 7"),
             (["heads": .integer(0)], "\"heads\": expected a whole number of at least 1, found 0"),
-            (["ff_mult": .number(0.1)], "\"ff_mult\": 2/3 of 0.1 times dim 12 leaves no hidden feature"),
+            (
+                ["ff_mult": .number(0.1)],
+                "\"ff_mult\": expected at least 3/2 of 1 / dim 12, so that there is a hidden feature, found 0.1"
+            ),
             (["max_seq_len": .integer(1000)], "\"max_seq_len\": expected a multiple of block_width 512, found 1000"),
             (["recurrent_layers": list(5)], "\"recurrent_layers\": 5 is no layer; expected 1 to 4"),
-            (["recurrent_layers": list()], "\"recurrent_layers\": expected at least one layer, each once, found []"),
-            (
-                ["recurrent_layers": list(2, 2)],
-                "\"recurrent_layers\": expected at least one layer, each once, found [2, 2]"
-            ),
+            (["recurrent_layers": list(2, 2)], "\"recurrent_layers\": expected each layer once, found [2, 2]"),
             (["read_recurrent_layers": list(0)], "\"read_recurrent_layers\": 0 is no layer; expected 1 to 4"),
             (
                 ["read_recurrent_layers": list(3)],
@@ -98,11 +98,15 @@ import Testing
             ),
             (
                 ["attention_window": .integer(513)],
-                "\"attention_window\": expected at most 512 with block_width 512, found 513"
+                "\"attention_window\": expected 2 to 512 with block_width 512, found 513"
+            ),
+            (
+                ["attention_window": .integer(1)],
+                "\"attention_window\": expected a whole number of at least 2, found 1"
             ),
             (
                 ["state_window": .integer(1025)],
-                "\"state_window\": expected at most 1024 with block_width 512, found 1025"
+                "\"state_window\": expected 1 to 1024 with block_width 512, found 1025"
             ),
             (
                 ["use_compressed_mem": .bool(true), "attention_window": .integer(9)],

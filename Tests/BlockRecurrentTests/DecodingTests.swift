@@ -68,7 +68,8 @@ import Testing
         _ = model.decode([tokens(40)], states: &states)
         let size = states[0].bytes
         let rows = 2 * configuration.blockWidth + configuration.compressedLength
-        let written = configuration.recurrences.count * 5 * 12
+        // Of each recurrent layer the states, their normalised form, keys and values, and keys for tokens.
+        let written = configuration.recurrences.count * 5 * (12 + 12 + 2 * 4 + 4)
         #expect(size == 4 * (3 * rows * 3 * 4 + written))
         for count in [1, 50, 1, 1, 1, 1, 1] { _ = model.decode([tokens(count)], states: &states) }
         #expect(states[0].bytes == size)
@@ -95,7 +96,8 @@ import Testing
         let model = makeModel(variant)
         let lengths = [0, 18, 4, 18, 40, 0]
         let before = lengths.enumerated().map { randomTokens([1, $1], seed: UInt64(20 + $0)) }
-        let carries = before.map { $0.shape[1] == 0 ? nil : model.read($0).carries[0] }
+        var carries = before.map { $0.shape[1] == 0 ? nil : model.read($0).carries[0] }
+        carries[3] = carries[3]?.forgetting(["states"])
         let next = randomTokens([lengths.count, 9], seed: 30)
         let (logits, after) = model.logits(next, carries: carries, mode: .inference)
         for row in lengths.indices {
@@ -140,17 +142,17 @@ import Testing
     @Test func memoriesOfOtherModelsAreRefused() throws {
         let model = makeModel()
         let wrong: [(Variant, Int, String)] = [
-            (Variant("depth") { $0.depth = 2 }, 12, "layers 2, recurrent 1; expected 3 and 1"),
+            (Variant("depth") { $0.depth = 2 }, 12, "layers: expected 3, 1 of them recurrent, found 2 and 1"),
             (Variant.feedback, 12, ""),
             (
-                Variant("width") { $0.blockWidth = 4 }, 12,
-                "memories.0 [2, 1, 4, 4]; expected [2, 1, n, 4], n from 6 to 6"
+                Variant("width") { $0.blockWidth = 12 }, 12,
+                "memories.0: expected [2, 1, 1…6, 4], found [2, 1, 12, 4]"
             ),
             (
                 Variant("head") { $0.headDimension = 6 }, 5,
-                "blocks.0 [2, 1, 5, 6]; expected [2, 1, n, 4], n less than 6"
+                "blocks.0: expected [2, 1, 1…5, 4], found [2, 1, 5, 6]"
             ),
-            (Variant("states") { $0.stateVectors = 7 }, 12, "states.0 [1, 7, 12]; expected [1, 5, 12]"),
+            (Variant("states") { $0.stateVectors = 7 }, 12, "states.0: expected [1, 5, 12], found [1, 7, 12]"),
         ]
         for (variant, n, message) in wrong {
             let carry = try #require(makeModel(variant).read(randomTokens([1, n])).carries[0])
@@ -166,19 +168,26 @@ import Testing
     @Test func memoriesThatDoNotFitAreNamed() throws {
         let tensors = try #require(makeModel().read(randomTokens([1, 20])).carries[0]).tensors
         let wrong: [([String: Tensor], String)] = [
-            (tensors.filter { $0.key != "layers" }, "layers []; expected the numbers of layers, [2]"),
+            (
+                tensors.filter { $0.key != "layers" },
+                "layers: expected the numbers of layers and of recurrent ones, [2]"
+            ),
             (
                 tensors.filter { $0.key != "memories.1" },
-                "memories.1 []; expected [2, 1, 6, 4] as memories.0"
+                "memories.1: expected [2, 1, 6, 4] as memories.0, is missing"
             ),
             (
                 tensors.merging(["blocks.2": .zeros([2, 1, 3, 4])]) { $1 },
-                "blocks.2 [2, 1, 3, 4]; expected [2, 1, 2, 4] as blocks.0"
+                "blocks.2: expected [2, 1, 2, 4] as blocks.0, found [2, 1, 3, 4]"
             ),
-            (tensors.merging(["states.0": .zeros([5, 12])]) { $1 }, "states.0 [5, 12]; expected [1, s, m]"),
+            (tensors.merging(["states.0": .zeros([5, 12])]) { $1 }, "states.0: expected [1, s, m], found [5, 12]"),
             (
                 tensors.merging(["memories.0": .zeros([2, 2, 6, 4])]) { $1 },
-                "memories.0 [2, 2, 6, 4]; expected [2, 1, n, d]"
+                "memories.0: expected [2, 1, n, d], found [2, 2, 6, 4]"
+            ),
+            (
+                tensors.merging(["memories.0": .zeros([3, 1, 6, 4])]) { $1 },
+                "memories.0: expected [2, 1, n, d], found [3, 1, 6, 4]"
             ),
         ]
         for (tensors, message) in wrong {

@@ -61,17 +61,8 @@ extension Fixture {
     }
 }
 
-extension TokenTensor {
-    /// Some columns of [b, n].
-    func columns(_ range: Range<Int>) -> TokenTensor {
-        let n = shape[1]
-        let rows = (0..<shape[0]).flatMap { values[$0 * n + range.lowerBound..<$0 * n + range.upperBound] }
-        return TokenTensor(rows, shape: [shape[0], range.count])
-    }
-}
-
-/// Expects agreement relative to the largest element of what is expected, or within `floor` where that is more. The peer's own float32 noise against float64 is
-/// up to 2e-6 for outputs and 4e-6 for gradients; ours adds as much.
+/// Expects agreement relative to the largest element of what is expected, or within `floor` where that is more. The peer's
+/// own float32 noise against float64 is up to 2e-6 for outputs and 4e-6 for gradients; ours adds as much.
 func expectClose(
     _ got: Tensor, _ expected: Tensor, _ tolerance: Float, floor: Float = 0, _ what: String,
     sourceLocation: SourceLocation = #_sourceLocation

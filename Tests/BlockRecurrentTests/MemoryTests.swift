@@ -29,6 +29,27 @@ import Testing
         }
     }
 
+    /// Of the last block of a segment nothing is kept for what it writes: 2048 states of 64 columns, whose feed-forward layer
+    /// alone would keep 682 floats of each, 5.6 MB.
+    @Test func theLastWriteIsNotKept() async {
+        await #expect(processExitsWith: .success) {
+            var configuration = BlockRecurrentConfiguration(tokens: 16, dimension: 64, depth: 1)
+            (configuration.heads, configuration.headDimension) = (2, 8)
+            (configuration.blockWidth, configuration.maximumLength, configuration.stateVectors) = (64, 128, 2048)
+            configuration.stateUpdate = .dual
+            let model = BlockRecurrentTransformer(configuration, key: RandomKey(seed: 1))
+            func held(_ n: Int) -> Int {
+                let tokens = TokenTensor([Int32](repeating: 3, count: n), shape: [1, n])
+                let before = MemoryPool.shared.statistics.current
+                let loss = model.loss(tokens, tokens)
+                defer { _ = loss.item }
+                return MemoryPool.shared.statistics.current - before
+            }
+            let (one, two) = (held(64), held(128))
+            require(two - one > 5_600_000 && one < 5_600_000, "\(one) bytes for one block, \(two) for two")
+        }
+    }
+
     /// What a segment hands on is of the size of a block, and holds on to nothing else.
     @Test func carriesAreSmall() async {
         await #expect(processExitsWith: .success) {

@@ -17,21 +17,33 @@ private struct Mistake {
 
 private var mistakes: [Mistake] {
     [
-        Mistake("BlockRecurrentTransformer: tokens [5], expected [b, n]") {
+        Mistake("BlockRecurrentTransformer: tokens [5], expected [b, n], both at least 1") {
             makeModel()(randomTokens([5]), nil, mode: .inference).logits
+        },
+        Mistake("BlockRecurrentTransformer: tokens [1, 0], expected [b, n], both at least 1") {
+            makeModel()(randomTokens([1, 0]))
+        },
+        Mistake("BlockRecurrentTransformer: tokens [0, 3], 0 carries; expected [b, n], b carries") {
+            makeModel().logits(randomTokens([0, 3]), carries: [], mode: .inference).logits
+        },
+        Mistake("BlockRecurrentTransformer: recurrent_layers: 7 is no layer; expected 1 to 3") {
+            makeModel(Variant("wrong") { $0.recurrentLayers = [7] })
+        },
+        Mistake("BlockRecurrentTransformer: state_window: expected 1 to 12 with block_width 6, found 0") {
+            makeModel(Variant("wrong") { $0.stateWindow = 0 })
         },
         Mistake("BlockRecurrentTransformer: 13 tokens, but max_seq_len is 12") { makeModel()(randomTokens([1, 13])) },
         Mistake("BlockRecurrentTransformer: tokens [2, 5], 1 carries; expected [b, n], b carries") {
             makeModel().logits(randomTokens([2, 5]), carries: [nil], mode: .inference).logits
         },
-        Mistake("memories [[2, 1, 6, 4]], expected none or 3 of [2, 1, 6…6, 4]") {
+        Mistake("memories [[2, 1, 6, 4]], expected none or 3 of [2, 1, 1…6, 4]") {
             makeModel()(randomTokens([1, 5]), xlMemories: [.zeros([2, 1, 6, 4])], states: []).logits
         },
-        Mistake("memories [[2, 1, 5, 4], [2, 1, 5, 4], [2, 1, 5, 4]], expected none or 3 of [2, 1, 6…6, 4]") {
-            let memories = (0..<3).map { _ in Tensor.zeros([2, 1, 5, 4]) }
+        Mistake("memories [[2, 1, 7, 4], [2, 1, 7, 4], [2, 1, 7, 4]], expected none or 3 of [2, 1, 1…6, 4]") {
+            let memories = (0..<3).map { _ in Tensor.zeros([2, 1, 7, 4]) }
             return makeModel()(randomTokens([1, 5]), xlMemories: memories, states: []).logits
         },
-        Mistake("states [[5, 11]], expected none or 1 of [1, 5, 12]") {
+        Mistake("states [[5, 11]], expected none or 1 of [1, 5, 12] or [5, 12]") {
             makeModel()(randomTokens([1, 5]), xlMemories: [], states: [.zeros([5, 11])]).logits
         },
         Mistake("BlockRecurrentTransformer.decode: 2 sequences for 1 states, each of at least one token") {

@@ -24,12 +24,13 @@ import Testing
         }
     }
 
-    /// Far beyond what memories reach: 3 layers of at most 11 tokens back (14 with compressed ones).
+    /// Far beyond what memories reach: 3 layers of at most 11 tokens back (29 with compressed ones).
     @Test(arguments: Variant.some) func statesRememberLong(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([1, 96])
         let (before, after) = (model.read(tokens).logits, model.read(changed(tokens, at: 2)).logits)
-        #expect(after.at(1, 95).values != before.at(1, 95).values)
+        let remembers = !model.configuration.recurrences.isEmpty
+        #expect((after.at(1, 95).values != before.at(1, 95).values) == remembers)
     }
 
     /// Without states what lies beyond the memories' reach is gone: a segment after another with initial states.
@@ -41,11 +42,11 @@ import Testing
             var logits: Tensor?
             for start in stride(from: 0, to: 96, by: 6) {
                 (logits, carries) = model.logits(
-                    columns(tokens, start..<start + 6), carries: [carries[0]?.forgetting(["states"])], mode: .inference)
+                    tokens.columns(start..<start + 6), carries: [carries[0]?.forgetting(["states"])], mode: .inference)
             }
             return try #require(logits).values
         }
-        // 3 layers see 17 tokens back at most, so token 50 is out of sight from 90 on and 80 is not.
+        // Each of 3 layers sees 11 tokens back at most, so token 30 is out of sight and token 85 is not.
         #expect(try last(changed(tokens, at: 30)) == last(tokens))
         #expect(try last(changed(tokens, at: 85)) != last(tokens))
     }
@@ -54,14 +55,19 @@ import Testing
     @Test func theAttentionWindowIsExact() {
         let model = makeModel(
             Variant("one layer") { ($0.depth, $0.recurrentLayers, $0.attentionWindow) = (1, [1], 4) })
-        // States differ only from the next block on, so the test stays inside the first two segments' second block.
         let tokens = randomTokens([1, 12])
-        let before = model.read(tokens).logits
-        for t in 6..<12 {
-            let after = model.read(changed(tokens, at: t)).logits
+        // The second block with the memory of the first, but not with the states that it has written.
+        func read(_ tokens: TokenTensor) -> Tensor {
+            let memories = model(tokens.columns(0..<6), xlMemories: [], states: []).xlMemories
+            return model(tokens.columns(6..<12), xlMemories: memories, states: []).logits
+        }
+        let before = read(tokens)
+        for t in 0..<12 {
+            let after = read(changed(tokens, at: t))
             for position in 6..<12 {
                 let sees = (position - 3...position).contains(t)
-                #expect((after.at(1, position).values != before.at(1, position).values) == sees, "\(t) \(position)")
+                let differs = after.at(1, position - 6).values != before.at(1, position - 6).values
+                #expect(differs == sees, "\(t) \(position)")
             }
         }
     }
@@ -74,7 +80,7 @@ import Testing
         let end = window < 6 ? 6 : 12
         func states(_ tokens: TokenTensor) -> [Float] {
             // The states that the last block begins with do not depend on the block before where it is written alone.
-            model(columns(tokens, 0..<end), xlMemories: [], states: []).states[0].values
+            model(tokens.columns(0..<end), xlMemories: [], states: []).states[0].values
         }
         let before = states(tokens)
         for t in 0..<end {
@@ -84,8 +90,8 @@ import Testing
         guard window > 6 else { return }
         // With the initial states before the second block, only what it and the memory hold can be seen.
         func written(_ tokens: TokenTensor) -> [Float] {
-            let memories = model(columns(tokens, 0..<6), xlMemories: [], states: []).xlMemories
-            return model(columns(tokens, 6..<12), xlMemories: memories, states: []).states[0].values
+            let memories = model(tokens.columns(0..<6), xlMemories: [], states: []).xlMemories
+            return model(tokens.columns(6..<12), xlMemories: memories, states: []).states[0].values
         }
         let second = written(tokens)
         for t in 0..<12 {
@@ -113,8 +119,8 @@ import Testing
             makeModel(), xlMemoriesDropout: memories, stateDropout: states
         ).transformer
         let text = randomTokens([2, 18])
-        let carries = model.read(columns(text, 0..<12)).carries
-        let rest = columns(text, 12..<18)
+        let carries = model.read(text.columns(0..<12)).carries
+        let rest = text.columns(12..<18)
         let expected = carries.map { carry in
             var carry = carry!
             if memories == 1 { carry.layers = model.nothing.layers }
@@ -128,12 +134,66 @@ import Testing
                 == makeModel().logits(rest, carries: carries, mode: .inference).logits.values)
     }
 
+    /// Memories and states are dropped independently of each other.
+    @Test func forgettingIsDrawnForEachPart() {
+        let model = RecurrentTrainerWrapper(makeModel(), xlMemoriesDropout: 0.5, stateDropout: 0.5).transformer
+        let text = randomTokens([1, 18])
+        let carry = model.read(text.columns(0..<12)).carries[0]
+        let rest = text.columns(12..<13)
+        func logits(_ parts: Set<String>) -> [Float] {
+            model.logits(rest, carries: [carry?.forgetting(parts)], mode: .inference).logits.values
+        }
+        let outcomes = [[], ["memories"], ["states"], ["memories", "states"]].map { logits(Set($0)) }
+        var counts = [0, 0, 0, 0]
+        for seed in 0..<400 {
+            let mode = ForwardMode.training(RandomKey(seed: UInt64(seed)))
+            let found = model.logits(rest, carries: [carry], mode: mode).logits.values
+            if let index = outcomes.firstIndex(of: found) { counts[index] += 1 }
+        }
+        #expect(counts.allSatisfy { abs($0 - 100) < 44 }, "\(counts)")  // five deviations of 8.7
+    }
+
+    /// A wrapper has the transformer's own dropouts unless others are given, and each segment draws for itself.
+    @Test func segmentsOfAWindowDrawForThemselves() {
+        let own = makeModel(Variant("dropouts") { ($0.memoriesDropout, $0.stateDropout) = (0.5, 0.5) })
+        let wrapper = RecurrentTrainerWrapper(own)
+        #expect(wrapper.transformer.configuration.memoriesDropout == 0.5)
+        let tokens = randomTokens([1, 61])
+        let mode = ForwardMode.training(RandomKey(seed: 5))
+        var (carries, losses, forgotten): ([RecurrentMemory?], [Float], Set<Bool>) = ([nil], [], [])
+        wrapper.segmentLosses(tokens, mode: mode) { losses.append($0.item) }
+        for index in 0..<5 {
+            let (inputs, targets) = (
+                tokens.columns(index * 12..<index * 12 + 12), tokens.columns(index * 12 + 1..<index * 12 + 13)
+            )
+            let segment = own.loss(inputs, targets, carries: carries, mode: mode.child(index))
+            #expect(segment.loss.item == losses[index])
+            if index > 0 {
+                forgotten.insert(
+                    own.loss(inputs, targets, carries: carries, mode: .inference).loss.item != losses[index])
+            }
+            carries = segment.carries
+        }
+        #expect(forgotten == [false, true])
+    }
+
+    /// States may be given once for all rows.
+    @Test func statesForAllRowsAreThoseOfEach() {
+        let model = makeModel()
+        let states = Tensor.normal([5, 12], key: RandomKey(seed: 3))
+        let tokens = randomTokens([2, 9])
+        let all = model(tokens, xlMemories: [], states: [states])
+        let each = model(tokens, xlMemories: [], states: [stack([states, states])])
+        #expect(all.logits.values == each.logits.values && all.states[0].values == each.states[0].values)
+        #expect(all.logits.values != model(tokens).values)
+    }
+
     /// A probability between: about its share of segments.
     @Test func segmentsForgetByChance() {
         let model = RecurrentTrainerWrapper(makeModel(), stateDropout: 0.3).transformer
         let text = randomTokens([1, 18])
-        let carries = model.read(columns(text, 0..<12)).carries
-        let rest = columns(text, 12..<13)
+        let carries = model.read(text.columns(0..<12)).carries
+        let rest = text.columns(12..<13)
         let kept = model.logits(rest, carries: carries, mode: .inference).logits.values
         let count = (0..<400).count {
             model.logits(rest, carries: carries, mode: .training(RandomKey(seed: $0))).logits.values != kept
@@ -186,7 +246,7 @@ import Testing
         var losses: [Float] = []
         for range in [0..<12, 12..<24, 24..<30] {
             let segment = wrapper.transformer.loss(
-                columns(tokens, range), columns(tokens, range.lowerBound + 1..<range.upperBound + 1), carries: carries,
+                tokens.columns(range), tokens.columns(range.lowerBound + 1..<range.upperBound + 1), carries: carries,
                 mode: .inference)
             carries = segment.carries
             losses.append(segment.loss.item)
@@ -199,6 +259,8 @@ import Testing
             let all = wrapper.transformer.read(TokenTensor(whole, shape: [1, whole.count])).logits.at(0, 0)
             #expect(Array(all.argmax().values[(prompt.count - 1)...].dropLast()) == text)
         }
+        #expect(wrapper.generate(prompts, length: 3) { _ in [7, 2] } == [[7, 7, 7], [2, 2, 2]])
+        #expect(wrapper.generate(prompts, length: 0) == [[], []])
     }
 
     /// Layers that read states below the layer that writes them are passed block by block, all others by all blocks together.

@@ -47,6 +47,22 @@ import Testing
         }
     }
 
+    /// What a block takes of the states is of those that it begins with, of each recurrent layer its own.
+    @Test func blocksShowTheStatesTheyRead() {
+        let model = makeModel(Variant("two") { $0.recurrentLayers = [1, 3] })
+        let tokens = randomTokens([2, 12])
+        func states(_ tokens: TokenTensor, _ carries: [RecurrentMemory?]) -> [Tensor] {
+            let recorder = AttentionRecorder()
+            _ = model.logits(tokens, carries: carries, mode: .recording(recorder))
+            return recorder.layers.filter { $0.name.hasSuffix("states") }.map(\.weights)
+        }
+        let whole = states(tokens, [nil, nil])
+        let rest = states(tokens.columns(6..<12), model.read(tokens.columns(0..<6)).carries)
+        #expect(whole.count == 2)
+        for (all, second) in zip(whole, rest) { expectSame(all.sliced(2, from: 6), second, "the second block") }
+        #expect(whole[0].values != whole[1].values)
+    }
+
     /// What is recorded changes nothing.
     @Test(arguments: Variant.some) func recordingChangesNothing(_ variant: Variant) {
         let model = makeModel(variant)

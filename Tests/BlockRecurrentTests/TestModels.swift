@@ -38,6 +38,7 @@ struct Variant: Sendable, CustomTestStringConvertible {
         Variant("state window 3") { $0.stateWindow = 3 },
         Variant("state window 10") { ($0.stateWindow, $0.compressesMemory) = (10, true) },
         Variant("normalised") { ($0.normalizesAllLayers, $0.normalizedScale) = (true, nil) },
+        Variant("no states") { $0.recurrentLayers = [] },
         Variant("block width 1") { ($0.blockWidth, $0.maximumLength) = (1, 12) },
     ]
 }
@@ -63,13 +64,6 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3) -> TokenTensor {
         RandomKey(seed: seed).integers(count).map { Int32($0 % UInt64(vocabulary)) }, shape: shape)
 }
 
-/// Some columns of [b, n].
-func columns(_ tokens: TokenTensor, _ range: Range<Int>) -> TokenTensor {
-    let (b, n) = (tokens.shape[0], tokens.shape[1])
-    return TokenTensor(
-        (0..<b).flatMap { row in range.map { tokens.values[row * n + $0] } }, shape: [b, range.count])
-}
-
 extension BlockRecurrentTransformer {
     /// Logits of a text of any length, read in segments that end at `cuts`, and what is remembered then.
     func read(
@@ -80,7 +74,7 @@ extension BlockRecurrentTransformer {
         var start = 0
         var parts: [Tensor] = []
         for cut in cuts ?? Array(stride(from: segmentLength, to: n, by: segmentLength)) + [n] {
-            let (logits, next) = logits(columns(tokens, start..<cut), carries: carries, mode: .inference)
+            let (logits, next) = logits(tokens.columns(start..<cut), carries: carries, mode: .inference)
             parts.append(logits)
             (start, carries) = (cut, next)
         }

@@ -21,8 +21,7 @@ public struct EvaluateCommand: Sendable {
     public init(
         source: ModelSource, data: [String] = [], corpusLength: Int? = nil, sequenceLength: Int? = nil,
         batchSize: Int? = nil, carries: Bool? = nil, forgotten: [String] = [], batch: String? = nil,
-        output: String? = nil,
-        gradients: Bool = false, threads: Int? = nil, json: Bool = false
+        output: String? = nil, gradients: Bool = false, threads: Int? = nil, json: Bool = false
     ) {
         self.source = source
         self.data = data
@@ -30,7 +29,7 @@ public struct EvaluateCommand: Sendable {
         self.sequenceLength = sequenceLength
         self.batchSize = batchSize
         self.carries = carries
-        self.forgotten = forgotten
+        self.forgotten = forgotten.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
         self.batch = batch
         self.output = output
         self.gradients = gradients

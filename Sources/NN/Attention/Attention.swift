@@ -44,6 +44,11 @@ struct DenseAttention: Sendable {
     init(
         _ q: Tensor, _ k: Tensor, _ v: Tensor, _ options: WindowAttentionOptions, group: Int = 1, offset: Int = 0
     ) {
+        require(
+            group == 1 && offset == 0
+                || options.bias == nil && options.windowFactors == nil && options.key == nil
+                    && !options.attendsSelfLast,
+            "attention: options that go by the query's place, of grouped queries")
         (self.group, self.offset) = (group, offset)
         (self.q, self.k, self.v) = (q, k, v)
         (queries, keys, values) = (

@@ -14,7 +14,7 @@ struct KeySegment {
 struct QueryRows {
     let pointer: UnsafePointer<Float>
     let stride: Int
-    /// Their positions in the sequence.
+    /// Their rows in the sequence: the queries' positions, where there are not several rows at one (`group`).
     let tokens: Range<Int>
     /// Batch × heads counted through, of which bias and mask take theirs.
     let sequence: Int

@@ -17,6 +17,17 @@ public struct TokenTensor: Sendable, Equatable {
 
     public func reshaped(_ shape: [Int]) -> TokenTensor { TokenTensor(values, shape: shape) }
 
+    /// Some columns of [b, n]: [b, columns].
+    public func columns(_ range: Range<Int>) -> TokenTensor {
+        require(
+            shape.count == 2 && range.lowerBound >= 0 && range.upperBound <= shape[1],
+            "columns: \(range) of tokens \(shape)")
+        let n = shape[1]
+        if range == 0..<n { return self }
+        let rows = (0..<shape[0]).flatMap { values[$0 * n + range.lowerBound..<$0 * n + range.upperBound] }
+        return TokenTensor(rows, shape: [shape[0], range.count])
+    }
+
     /// The first element that is not in 0 ..< limit, if any.
     public func firstOutside(_ limit: Int) -> Int32? { values.first { $0 < 0 || $0 >= limit } }
 }

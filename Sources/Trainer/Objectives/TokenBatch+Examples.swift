@@ -14,14 +14,9 @@ extension TokenBatch {
 
     /// Some columns of inputs and targets: [batch, columns] each.
     func columns(_ range: Range<Int>) -> (inputs: TokenTensor, targets: TokenTensor) {
-        func cut(_ tokens: [Int32]) -> TokenTensor {
-            guard range != 0..<shape[1] else { return TokenTensor(tokens, shape: shape) }
-            let rows = (0..<shape[0]).flatMap { row in
-                tokens[row * shape[1] + range.lowerBound..<row * shape[1] + range.upperBound]
-            }
-            return TokenTensor(rows, shape: [shape[0], range.count])
-        }
-        return (cut(inputs), cut(targets))
+        (
+            TokenTensor(inputs, shape: shape).columns(range), TokenTensor(targets, shape: shape).columns(range)
+        )
     }
 }
 

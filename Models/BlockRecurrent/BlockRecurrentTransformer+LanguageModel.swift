@@ -28,20 +28,20 @@ extension BlockRecurrentTransformer {
 
     private func memory(_ memories: [Tensor], _ states: [Tensor], rows b: Int) -> RecurrentMemory {
         let (d, s, m) = (configuration.headDimension, configuration.states, configuration.dimension)
-        let w = configuration.blockWidth
+        let longest = configuration.blockWidth + configuration.compressedLength
         require(
             (memories.isEmpty || memories.count == layers.count)
                 && memories.allSatisfy {
                     $0.rank == 4 && $0.shape == [2, b, $0.shape[2], d]
-                        && (w...w + configuration.compressedLength).contains($0.shape[2])
+                        && (1...longest).contains($0.shape[2])
                 },
             "BlockRecurrentTransformer: memories \(memories.map(\.shape)), expected none or \(layers.count) of [2, \(b), "
-                + "\(w)…\(w + configuration.compressedLength), \(d)]")
+                + "1…\(longest), \(d)]")
         require(
             (states.isEmpty || states.count == writers.count)
                 && states.allSatisfy { $0.shape == [b, s, m] || $0.shape == [s, m] },
             "BlockRecurrentTransformer: states \(states.map(\.shape)), expected none or \(writers.count) of [\(b), \(s), "
-                + "\(m)]")
+                + "\(m)] or [\(s), \(m)]")
         var memory = nothing
         for (index, tensor) in memories.enumerated() { memory.layers[index].before = packed(tensor) }
         for (index, tensor) in states.enumerated() { memory.states[index] = tensor.expanded(to: [b, s, m]) }
@@ -52,7 +52,9 @@ extension BlockRecurrentTransformer {
     func callAsFunction(
         _ tokens: TokenTensor, _ memory: RecurrentMemory?, mode: ForwardMode
     ) -> (logits: Tensor, memory: RecurrentMemory) {
-        require(tokens.shape.count == 2, "BlockRecurrentTransformer: tokens \(tokens.shape), expected [b, n]")
+        require(
+            tokens.shape.count == 2 && tokens.count > 0,
+            "BlockRecurrentTransformer: tokens \(tokens.shape), expected [b, n], both at least 1")
         require(
             tokens.shape[1] <= configuration.maximumLength,
             "BlockRecurrentTransformer: \(tokens.shape[1]) tokens, but max_seq_len is \(configuration.maximumLength)")
@@ -79,7 +81,7 @@ extension BlockRecurrentTransformer: LanguageModel {
         _ tokens: TokenTensor, carries: [RecurrentMemory?], mode: ForwardMode
     ) -> (logits: Tensor, carries: [RecurrentMemory?]) {
         require(
-            tokens.shape.count == 2 && carries.count == tokens.shape[0],
+            tokens.shape.count == 2 && tokens.count > 0 && carries.count == tokens.shape[0],
             "BlockRecurrentTransformer: tokens \(tokens.shape), \(carries.count) carries; expected [b, n], b carries")
         let given = forgetful(carries.map { $0 ?? nothing }, mode)
         let groups = Dictionary(grouping: given.indices) { given[$0].form }.values.sorted { $0[0] < $1[0] }

@@ -1,0 +1,76 @@
+import NN
+import Tensors
+
+// Between decoding and segments: the same memory in two forms.
+//
+// w tokens in a block, s states, m width of the model, d columns of a head
+
+extension BlockRecurrentTransformer {
+    /// What a decoding state has read, in the form in which segments hand it on.
+    public func carry(of state: BlockRecurrentState) -> RecurrentMemory? { memory(of: state) }
+
+    /// A decoding state that goes on where segments ended.
+    /// - Throws: `InputError` that names the tensor that is none of this model's.
+    public func decodingState(after carry: RecurrentMemory) throws -> BlockRecurrentState {
+        try check(carry)
+        return withoutGradients { state(after: carry) }
+    }
+
+    /// - Throws: `InputError` that names the tensor that is none of this model's.
+    private func check(_ memory: RecurrentMemory) throws {
+        let (w, d, s) = (configuration.blockWidth, configuration.headDimension, configuration.states)
+        guard memory.layers.count == layers.count, memory.states.count == writers.count else {
+            throw InputError(
+                "layers: expected \(layers.count), \(writers.count) of them recurrent, found \(memory.layers.count) and"
+                    + " \(memory.states.count)")
+        }
+        func check(_ name: String, _ tensor: Tensor?, _ lengths: ClosedRange<Int>) throws {
+            guard let shape = tensor?.shape, shape[2] != 2 * d || !lengths.contains(shape[1]) else { return }
+            let (least, most) = (lengths.lowerBound, lengths.upperBound)
+            let n = least == most ? "\(least)" : "\(least)…\(most)"
+            throw InputError("\(name): expected [2, 1, \(n), \(d)], found [2, 1, \(shape[1]), \(shape[2] / 2)]")
+        }
+        for (index, layer) in memory.layers.enumerated() {
+            try check("memories.\(index)", layer.before, 1...w + configuration.compressedLength)
+            try check("blocks.\(index)", layer.block, 1...max(1, w - 1))
+        }
+        for (index, states) in memory.states.enumerated() {
+            if let shape = states?.shape, shape != [1, s, configuration.dimension] {
+                throw InputError("states.\(index): expected [1, \(s), \(configuration.dimension)], found \(shape)")
+            }
+        }
+    }
+
+    /// A decoding state that goes on after what was read in segments, one row.
+    func state(after memory: RecurrentMemory) -> BlockRecurrentState {
+        let capacity = 2 * configuration.blockWidth + configuration.compressedLength
+        let decoding = zip(layers, memory.layers).map { layer, memory in
+            let parts = [memory.before, memory.block].compactMap { $0 }
+            var result = DecodingLayer(d: configuration.headDimension, before: memory.before?.shape[1] ?? 0)
+            result.reserve(capacity)
+            guard !parts.isEmpty else { return result }
+            let all = concatenate(parts, axis: 1)
+            result.append(all.at(0, 0), layer.attention.positioned(all, end: memory.offset, positions))
+            return result
+        }
+        let ready = zip(writers, memory.states).map { layer, states in
+            let container = layers[layer].attention.stateContainer!
+            return container.ready(states ?? container.beginning)
+        }
+        return BlockRecurrentState(layers: decoding, states: memory.states, ready: ready)
+    }
+
+    /// The memory of one row that a decoding state holds.
+    func memory(of state: BlockRecurrentState) -> RecurrentMemory {
+        RecurrentMemory(
+            layers: state.layers.map { layer in
+                func part(_ rows: Range<Int>) -> Tensor? {
+                    rows.isEmpty
+                        ? nil
+                        : layer.keysAndValues.sliced(0, from: rows.lowerBound, to: rows.upperBound).unsqueezed(0)
+                }
+                return LayerMemory(before: part(0..<layer.before), block: part(layer.before..<layer.count))
+            }, states: state.states
+        ).detached()
+    }
+}

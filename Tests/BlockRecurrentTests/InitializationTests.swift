@@ -1,0 +1,48 @@
+import NN
+import Tensors
+import Testing
+
+@testable import BlockRecurrentTransformers
+
+/// What parameters are before training: the peer's distributions, each drawn for itself.
+@Suite struct InitializationTests {
+    private let model = makeModel(
+        Variant("wide") {
+            ($0.dimension, $0.headDimension, $0.stateVectors) = (64, 32, 64)
+            ($0.recurrentLayers, $0.compressesMemory, $0.blockWidth, $0.maximumLength) = ([1, 2], true, 8, 16)
+        })
+
+    private func deviation(_ tensor: Tensor) -> Double {
+        let squares = tensor.values.reduce(0.0) { $0 + Double($1) * Double($1) }
+        return (squares / Double(tensor.count)).squareRoot()
+    }
+
+    /// Of thousands of numbers the deviation is known to a few per cent; of 64, to three deviations of a tenth.
+    @Test func distributionsAreThePeers() {
+        let expected: [(suffix: String, deviation: Double, tolerance: Double)] = [
+            ("token_emb.weight", 1, 0.12), ("init_state", 0.1, 0.01), ("state_pos_ids", 1, 0.05),
+            ("learned_ema_beta", 0.1, 0.03),
+            // Uniform within 1 / √inputs.
+            ("to_q.weight", 1 / 192.0.squareRoot(), 0.005),
+            ("layers.0.0.to_out.weight", 1 / (3 * 128.0).squareRoot(), 0.01),
+            ("q_to_state.weight", 1 / 192.0.squareRoot(), 0.005),
+            ("1.1.weight", 1 / (3 * 32.0 * 4).squareRoot(), 0.005),
+        ]
+        for (suffix, deviation, tolerance) in expected {
+            let found = model.state.filter { $0.key.hasSuffix(suffix) }
+            #expect(!found.isEmpty, "\(suffix)")
+            for (key, parameter) in found where !(suffix == "1.1.weight" && !key.hasPrefix("mem_manager")) {
+                #expect(abs(self.deviation(parameter.value) - deviation) < tolerance, "\(key)")
+            }
+        }
+        for (key, parameter) in model.state where key.hasSuffix("_scale") || key.hasSuffix("gamma") {
+            #expect(parameter.value.values.allSatisfy { $0 == 1 }, "\(key)")
+        }
+    }
+
+    /// No two weights are the same numbers.
+    @Test func weightsAreDrawnForThemselves() {
+        let drawn = model.trainable.filter { !$0.key.hasSuffix("_scale") && !$0.key.hasSuffix("gamma") }
+        #expect(Set(drawn.map { $0.parameter.value.values.prefix(8).description }).count == drawn.count)
+    }
+}
