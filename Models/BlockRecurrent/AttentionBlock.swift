@@ -22,10 +22,14 @@ struct BlockKeys: Sendable {
     }
 }
 
+/// A layer's attention over its block and the memory before it.
+///
 /// Keys: norm.*, {to_q, to_kv, to_out}.weight, attn.{q,k}_scale, state_container.*, feedback.c.weight.
 public struct AttentionBlock: Module {
     public let norm: BiaslessLayerNorm
+    /// Queries of all heads, [h · d, m].
     public let toQuery: Linear
+    /// One head of keys and values, [2 d, m].
     public let toKeysAndValues: Linear
     /// Of the heads, and of what is read of states: [m, h · d · (1 + reads)].
     public let toOut: Linear

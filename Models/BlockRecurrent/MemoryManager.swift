@@ -43,7 +43,7 @@ public struct MemoryCompression: Module {
     }
 }
 
-/// Keys: layers.i.1.* where memories are compressed.
+/// What each layer remembers of the blocks before. Keys: layers.i.1.* where memories are compressed.
 public struct MemoryManager: Module {
     /// One a layer; none where nothing is compressed.
     public let compressions: [MemoryCompression]

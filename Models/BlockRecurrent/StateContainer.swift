@@ -16,22 +16,30 @@ struct ReadyStates: Sendable {
     let keys: Tensor, readKeys: Tensor, values: Tensor
 }
 
+/// The states of a layer, and how they are read and written.
+///
 /// Keys: init_state [s, m], state_pos_ids [s, m], state_norm.*, {q_to_state, q_from_state, state_to_q, state_to_kv,
 /// to_state_out}.weight, {to_state_cross_attn, state_self_attn, from_state_cross_attn}.{q,k}_scale, those of the gate;
 /// state_ff.*, ff_gate.*.
 public struct StateContainer: Module {
+    /// What the states are before anything was read, [s, m].
     public let initialStates: Parameter
     /// Added after the norm, by which states differ from each other (the paper's learned "state IDs").
     public let identifiers: Parameter
     public let norm: BiaslessLayerNorm
     /// Of the tokens that read, in the layer that reads.
     public let queriesToStates: Linear
+    /// Of the states over the block's tokens.
     public let crossQueries: Linear
+    /// Of the states over each other.
     public let selfQueries: Linear
+    /// Of the states, one head.
     public let keysAndValues: Linear
     /// Nil where the feed-forward layer takes its place.
     public let toStateOut: Linear?
+    /// What of the old states stays.
     public let gate: StateGate
+    /// Nil without one (`StateUpdate.skip`).
     public let feedForward: RecurrentFeedForward?
     /// After the feed-forward layer, where there is one before it too.
     public let feedForwardGate: StateGate?
