@@ -312,7 +312,8 @@ def bad_block_recurrents(folder):
     refuse('"gate" is "lstm", but the weights are those of "fixed"', "block.pt", out, "--set", "gate=lstm")
     refuse('--set: "gate": expected fixed or lstm, found "gru"', "block.pt", out, "--set", "gate=gru")
     lacks = lambda state: {key: value for key, value in state.items() if not key.endswith("init_state")}
-    refuse("none.pt: no layer has a state_container.init_state; expected a recurrent layer", save("none.pt", lacks), out)
+    refuse("none.pt: the layers read [0, 1, 0, 0] states and [] write some; expected a layer for each that reads it, not above"
+           " it", save("none.pt", lacks), out)
     container = "layers.1.0.state_container."
     for option, key in (("state_update", container + "state_ff.0.beta"), ("feedback", "layers.0.0.feedback.0.weight")):
         model = Variant(**small, **{option: {"feedback": True}.get(option, "single")})

@@ -51,6 +51,8 @@ PEERS = {
           use_compressed_mem=True, compressed_mem_factor=3)),
          ("model_state_dict", "module.transformer.", dict(num_tokens=8, dim=14, depth=4, dim_head=4, heads=1, max_seq_len=14,
           block_width=7, num_state_vectors=7, recurrent_layers=[1, 4], all_layers_qk_rmsnorm=True)),
+         ("model", "", dict(num_tokens=8, dim=10, depth=2, dim_head=4, heads=3, max_seq_len=12, block_width=4,
+          recurrent_layers=[])),
          (None, "_orig_mod.", dict(num_tokens=30, dim=16, depth=3, dim_head=8, heads=2, ff_mult=1, max_seq_len=16,
           block_width=16, num_state_vectors=3, recurrent_layers=[2, 3], read_recurrent_layers=[2, 1]))],
         {"num_tokens", "dim", "depth", "dim_head", "heads", "ff_mult", "all_layers_qk_rmsnorm", "num_state_vectors",
