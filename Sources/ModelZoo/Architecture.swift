@@ -81,6 +81,15 @@ public enum ModelZoo {
     }
 }
 
+/// - Throws: `InputError` where the objective hides tokens.
+/// - Parameter models: what reads from the left only, as the subject of a sentence.
+func refuseMasked(_ objective: ObjectiveKind?, _ models: String) throws {
+    guard objective == .masked else { return }
+    throw InputError(
+        "--objective masked: \(models) read from the left, and do not see what stands after a hidden token; expected"
+            + " next-token or reverse")
+}
+
 /// The error for a name that is not one of a list.
 func unknown(_ kind: String, _ name: String, _ known: [String]) -> InputError {
     let hint = nearest(name, in: known).map { ", did you mean \"\($0)\"?" } ?? ""

@@ -4,11 +4,7 @@ struct BlockRecurrentArchitecture: Architecture {
     let presetNames = ["tiny", "quick", "small", "reference"]
 
     func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
-        guard objective != .masked else {
-            throw InputError(
-                "--objective masked: block-recurrent transformers read from the left, and do not see what stands after a"
-                    + " hidden token; expected next-token or reverse")
-        }
+        try refuseMasked(objective, "block-recurrent transformers")
         var configuration: BlockRecurrentConfiguration
         var training: TrainingDefaults
         switch name {

@@ -4,11 +4,7 @@ struct FastWeightsArchitecture: Architecture {
     let presetNames = ["tiny", "quick", "small", "reference"]
 
     func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
-        guard objective != .masked else {
-            throw InputError(
-                "--objective masked: fast weights read from the left, and do not see what stands after a hidden token; expected"
-                    + " next-token or reverse")
-        }
+        try refuseMasked(objective, "fast weights")
         var configuration: FastWeightsConfiguration
         var training: TrainingDefaults
         switch name {
