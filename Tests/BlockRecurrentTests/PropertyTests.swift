@@ -1,3 +1,4 @@
+import FixtureSupport
 import Foundation
 import NN
 import Tensors
@@ -6,19 +7,13 @@ import Testing
 @testable import BlockRecurrentTransformers
 
 @Suite struct PropertyTests {
-    private func changed(_ tokens: TokenTensor, at t: Int) -> TokenTensor {
-        var values = tokens.values
-        values[t] = (values[t] + 1) % Int32(vocabulary)
-        return TokenTensor(values, shape: tokens.shape)
-    }
-
     /// Exactly nothing of the future: not a bit, within blocks, segments and beyond.
     @Test(arguments: Variant.some) func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([1, 40])
         let before = model.read(tokens).logits
         for t in [0, 1, 5, 6, 11, 12, 17, 39] {
-            let after = model.read(changed(tokens, at: t)).logits
+            let after = model.read(tokens.changed(at: t, vocabulary)).logits
             #expect(after.sliced(1, to: t).values == before.sliced(1, to: t).values, "token \(t)")
             #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)")
         }
@@ -28,7 +23,7 @@ import Testing
     @Test(arguments: Variant.some) func statesRememberLong(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([1, 96])
-        let (before, after) = (model.read(tokens).logits, model.read(changed(tokens, at: 2)).logits)
+        let (before, after) = (model.read(tokens).logits, model.read(tokens.changed(at: 2, vocabulary)).logits)
         let remembers = !model.configuration.recurrences.isEmpty
         #expect((after.at(1, 95).values != before.at(1, 95).values) == remembers)
     }
@@ -47,8 +42,8 @@ import Testing
             return try #require(logits).values
         }
         // Each of 3 layers sees 11 tokens back at most, so token 30 is out of sight and token 85 is not.
-        #expect(try last(changed(tokens, at: 30)) == last(tokens))
-        #expect(try last(changed(tokens, at: 85)) != last(tokens))
+        #expect(try last(tokens.changed(at: 30, vocabulary)) == last(tokens))
+        #expect(try last(tokens.changed(at: 85, vocabulary)) != last(tokens))
     }
 
     /// attention_window: what a single layer without states' help can see.
@@ -63,7 +58,7 @@ import Testing
         }
         let before = read(tokens)
         for t in 0..<12 {
-            let after = read(changed(tokens, at: t))
+            let after = read(tokens.changed(at: t, vocabulary))
             for position in 6..<12 {
                 let sees = (position - 3...position).contains(t)
                 let differs = after.at(1, position - 6).values != before.at(1, position - 6).values
@@ -84,7 +79,7 @@ import Testing
         }
         let before = states(tokens)
         for t in 0..<end {
-            let differs = states(changed(tokens, at: t)) != before
+            let differs = states(tokens.changed(at: t, vocabulary)) != before
             if window < 6 { #expect(differs == seen.contains(t), "token \(t)") }
         }
         guard window > 6 else { return }
@@ -95,7 +90,7 @@ import Testing
         }
         let second = written(tokens)
         for t in 0..<12 {
-            #expect((written(changed(tokens, at: t)) != second) == seen.contains(t), "token \(t)")
+            #expect((written(tokens.changed(at: t, vocabulary)) != second) == seen.contains(t), "token \(t)")
         }
     }
 

@@ -1,3 +1,4 @@
+import FixtureSupport
 import Foundation
 import NN
 import Tensors
@@ -6,19 +7,13 @@ import Testing
 @testable import FastWeightTransformers
 
 @Suite struct PropertyTests {
-    private func changed(_ tokens: TokenTensor, at t: Int) -> TokenTensor {
-        var values = tokens.values
-        values[t] = (values[t] + 1) % Int32(vocabulary)
-        return TokenTensor(values, shape: tokens.shape)
-    }
-
     /// Exactly nothing of the future: not a bit.
     @Test(arguments: Variant.some) func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([1, 40])
         let before = model(tokens)
         for t in [0, 1, 31, 32, 39] {
-            let after = model(changed(tokens, at: t))
+            let after = model(tokens.changed(at: t, vocabulary))
             #expect(after.sliced(1, to: t).values == before.sliced(1, to: t).values, "token \(t)")
             #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)")
         }
@@ -28,7 +23,7 @@ import Testing
     @Test(arguments: Variant.some) func earlierTokensAreRemembered(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([1, 40])
-        #expect(model(changed(tokens, at: 0)).at(1, 39).values != model(tokens).at(1, 39).values)
+        #expect(model(tokens.changed(at: 0, vocabulary)).at(1, 39).values != model(tokens).at(1, 39).values)
     }
 
     /// The same seed, the same bits; another one, others.

@@ -1,19 +1,9 @@
+import FixtureSupport
 import NN
 import Tensors
 import Testing
 
 @testable import LocalTransformers
-
-/// A programmer's mistake and what the message it stops with must say.
-private struct Mistake {
-    let message: String
-    let make: () -> Void
-
-    init(_ message: String, _ make: @escaping () -> Any) {
-        self.message = message
-        self.make = { _ = make() }
-    }
-}
 
 private func attend(_ shape: [Int], window: Int = 4, callWindow: Int? = nil, dimension: Int? = nil) -> Tensor {
     var options = LocalAttentionOptions(windowSize: window)

@@ -17,7 +17,10 @@ extension LanguageModel {
             metadata: origin.merging(["position": "\(state.position)", GenerationFile.weights: weightsChecksum()]) {
                 $1
             })
-        for (name, tensor) in carry.tensors { try writer.add(GenerationFile.prefix + name, tensor) }
+        // In an order of their own, so that the same state gives the same bytes.
+        for (name, tensor) in carry.tensors.sorted(by: { $0.key < $1.key }) {
+            try writer.add(GenerationFile.prefix + name, tensor)
+        }
         try writer.add("unread", TokenTensor(state.unread))
         try writer.add("pending", TokenTensor(state.pending.map(Int32.init)))
         try writer.write(to: path)

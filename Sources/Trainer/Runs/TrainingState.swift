@@ -48,7 +48,9 @@ extension TrainingState {
 
     func add(to writer: inout SafetensorsWriter) throws {
         writer.metadata.merge(metadata) { $1 }
-        for (name, tensor) in carries { try writer.add(Self.carryPrefix + name, tensor) }
+        for (name, tensor) in carries.sorted(by: { $0.key < $1.key }) {
+            try writer.add(Self.carryPrefix + name, tensor)
+        }
     }
 
     /// Reads the state of an open file.
