@@ -34,6 +34,7 @@ let package = Package(
         .executable(name: "Visualize", targets: ["Visualize"]),
         .executable(name: "Retrieval", targets: ["Retrieval"]),
         .executable(name: "Bench", targets: ["Bench"]),
+        .executable(name: "Compare", targets: ["Compare"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
@@ -81,6 +82,7 @@ let package = Package(
             name: "RetrievalTasks", dependencies: ["FastWeightTransformers", "Trainer", "Plotting", "CKernels"],
             swiftSettings: hotSwift),
         .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
+        .target(name: "Comparing", dependencies: ["ModelZoo", "Benchmarking", "Plotting"], swiftSettings: hotSwift),
 
         // MARK: Executables
         .target(name: "CommandSupport", dependencies: ["ModelZoo", argumentParser]),
@@ -91,6 +93,7 @@ let package = Package(
         .executableTarget(name: "Visualize", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
         .executableTarget(name: "Retrieval", dependencies: ["RetrievalTasks", "CommandSupport", argumentParser]),
         .executableTarget(name: "Bench", dependencies: ["Benchmarking", "CommandSupport", argumentParser]),
+        .executableTarget(name: "Compare", dependencies: ["Comparing", "CommandSupport", argumentParser]),
 
         // MARK: Tests
         .target(
@@ -119,6 +122,7 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(name: "RetrievalTests", dependencies: ["RetrievalTasks", "FastWeightTransformers", "Trainer"]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
+        .testTarget(name: "ComparingTests", dependencies: ["Comparing"]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),
     ],
     swiftLanguageModes: [.v6]

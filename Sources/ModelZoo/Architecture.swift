@@ -36,6 +36,9 @@ public protocol Architecture: Sendable {
     ///   none for it.
     func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset
 
+    /// The causal model of a size, by the rules of the preset `small`.
+    func configuration(_ size: ModelSize) -> JSONValue
+
     /// Builds a model with initial parameters drawn from `key`.
     /// - Throws: `InputError` that names `file` and the key of `configuration` that is wrong.
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel

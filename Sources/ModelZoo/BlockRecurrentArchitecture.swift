@@ -40,6 +40,17 @@ struct BlockRecurrentArchitecture: Architecture {
         return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
 
+    func configuration(_ size: ModelSize) -> JSONValue {
+        var configuration = BlockRecurrentConfiguration(
+            tokens: size.vocabulary, dimension: size.width, depth: size.depth)
+        // The states are half a block, segments four blocks.
+        configuration.set(
+            heads: size.heads, of: size.headDimension, block: size.window, segment: 4 * size.window,
+            states: max(size.window / 2, 1))
+        configuration.normalizedScale = 8
+        return configuration.json
+    }
+
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
         BlockRecurrentTransformer(try BlockRecurrentConfiguration(configuration, file: file), key: key)
     }

@@ -40,6 +40,15 @@ struct FLASHArchitecture: Architecture {
         return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
 
+    func configuration(_ size: ModelSize) -> JSONValue {
+        // Two units have as many parameters as a layer of attention and feed-forward (2202.10447, section 3.2).
+        var configuration = FLASHConfiguration(
+            tokens: size.vocabulary, dimension: size.width, depth: 2 * size.depth)
+        (configuration.groupSize, configuration.queryKeyDimension) = (size.window, 64)
+        (configuration.isCausal, configuration.usesLaplace) = (true, true)
+        return configuration.json
+    }
+
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
         FLASHTransformer(try FLASHConfiguration(configuration, file: file), key: key)
     }

@@ -40,6 +40,14 @@ struct FastWeightsArchitecture: Architecture {
         return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
 
+    func configuration(_ size: ModelSize) -> JSONValue {
+        var configuration = FastWeightsConfiguration(tokens: size.vocabulary, width: size.width)
+        (configuration.heads, configuration.layers) = (size.heads, size.depth)
+        configuration.feedForwardDimension = 4 * size.width
+        configuration.normsAttention = true
+        return configuration.json
+    }
+
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
         FastWeightsLM(try FastWeightsConfiguration(configuration, file: file), key: key)
     }

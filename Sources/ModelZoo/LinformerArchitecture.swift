@@ -64,6 +64,18 @@ struct LinformerArchitecture: Architecture {
         return Preset(configuration: json, training: training)
     }
 
+    func configuration(_ size: ModelSize) -> JSONValue {
+        var configuration = LinformerLMConfiguration(
+            tokens: size.vocabulary, inputSize: size.sequenceLength, channels: size.width)
+        configuration.stack.slots = min(size.window, size.sequenceLength)
+        configuration.stack.feedForwardDimension = 4 * size.width
+        (configuration.stack.heads, configuration.stack.depth) = (size.heads, size.depth)
+        configuration.stack.projectionStart = .turns
+        configuration.stack.causality = .causal
+        configuration.setDropout(0)
+        return configuration.json
+    }
+
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
         if configuration.isEncoderDecoder {
             let options = try LinformerEncDecConfiguration(configuration, file: file)

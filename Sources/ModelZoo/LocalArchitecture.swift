@@ -38,6 +38,17 @@ struct LocalArchitecture: Architecture {
         return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
 
+    func configuration(_ size: ModelSize) -> JSONValue {
+        var configuration = LocalConfiguration(
+            tokens: size.vocabulary, maximumLength: size.sequenceLength, dimension: size.width, depth: size.depth,
+            windowSize: size.window)
+        configuration.attention.heads = size.heads
+        configuration.attention.headDimension = size.headDimension
+        configuration.attention.attention.isCausal = true
+        configuration.usesDynamicBias = true
+        return configuration.json
+    }
+
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
         let options = try LocalConfiguration(configuration, file: file)
         guard options.tokens != nil else {

@@ -1,0 +1,7 @@
+import CommandSupport
+import Comparing
+
+@main
+struct Compare: Command {
+    func run() throws {}
+}

@@ -1,0 +1,58 @@
+/// What all models of a comparison have in common; the results of a folder are of one set of them.
+public struct ComparisonOptions: Codable, Sendable, Equatable {
+    /// Parameters that every model has, within 5 %.
+    public var parameters = 1_000_000
+    public var seed: UInt64 = 0
+    public var text = TextOptions()
+    public var recall = RecallOptions()
+    public var scale = ScaleOptions()
+
+    public init() {}
+}
+
+/// `--task text`.
+public struct TextOptions: Codable, Sendable, Equatable {
+    /// The files; none for the built-in corpus.
+    public var data: [String] = []
+    /// Of training, for each model; nil where `steps` says how long.
+    public var minutes: Double? = 5
+    public var steps: Int?
+    /// Tokens in a window, windows in a batch.
+    public var sequenceLength = 512, batchSize = 8
+    public var learningRate = 1e-3
+
+    enum CodingKeys: String, CodingKey {
+        case data, minutes, steps
+        case sequenceLength = "sequence_length"
+        case batchSize = "batch_size"
+        case learningRate = "learning_rate"
+    }
+}
+
+/// `--task recall`.
+public struct RecallOptions: Codable, Sendable, Equatable {
+    /// Of training, for each model and task; nil where `steps` says how long.
+    public var minutes: Double? = 2
+    public var steps: Int?
+    public var learningRate = 1e-3
+
+    enum CodingKeys: String, CodingKey {
+        case minutes, steps
+        case learningRate = "learning_rate"
+    }
+}
+
+/// `--task scale`.
+public struct ScaleOptions: Codable, Sendable, Equatable {
+    /// The longest sequence; each is twice the one before, from 512.
+    public var longest = 262_144
+    /// What one pass may take.
+    public var budgetSeconds = 60.0
+    public var budgetMegabytes = 8192.0
+
+    enum CodingKeys: String, CodingKey {
+        case longest
+        case budgetSeconds = "budget_seconds"
+        case budgetMegabytes = "budget_megabytes"
+    }
+}

@@ -1,0 +1,63 @@
+import Foundation
+import ModelZoo
+
+/// The finished cells of a folder: results.json.
+public struct ComparisonResults: Codable, Sendable, Equatable {
+    public var version = packageVersion
+    /// The processor, the threads used, and the system.
+    public var machine: Machine
+    public var options: ComparisonOptions
+    /// In the order in which they were finished.
+    public var text: [TextOutcome] = []
+    public var recall: [RecallOutcome] = []
+    public var scale: [ScaleOutcome] = []
+
+    public init(_ options: ComparisonOptions, machine: Machine) { (self.options, self.machine) = (options, machine) }
+
+    /// Writes the file in one piece.
+    public func write(to path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try AtomicFile.write(encoder.encode(self) + Data("\n".utf8), to: path)
+    }
+
+    /// - Throws: `InputError` that names the file, and the key that is wrong.
+    public init(path: String) throws {
+        guard let data = FileManager.default.contents(atPath: path) else { throw InputError("\(path): cannot be read") }
+        do {
+            self = try JSONDecoder().decode(Self.self, from: data)
+        } catch let error as DecodingError {
+            throw InputError("\(path): \(error.place)")
+        }
+    }
+}
+
+/// Where numbers were measured.
+public struct Machine: Codable, Sendable, Equatable {
+    public var processor: String
+    public var system: String
+    public var threads: Int
+    /// What OpenBLAS multiplies with, such as SkylakeX.
+    public var blas: String
+    /// The day of the first cell, as in 2026-11-22.
+    public var date: String
+}
+
+extension DecodingError {
+    /// The key that is wrong, and what was expected of it.
+    fileprivate var place: String {
+        func line(_ context: Context, _ key: (any CodingKey)? = nil) -> String {
+            let path = (context.codingPath + (key.map { [$0] } ?? [])).map {
+                $0.intValue.map(String.init) ?? $0.stringValue
+            }
+            return (path.isEmpty ? "" : "\"\(path.joined(separator: "."))\": ")
+        }
+        switch self {
+        case .keyNotFound(let key, let context): return line(context, key) + "is missing"
+        case .typeMismatch(_, let context), .valueNotFound(_, let context):
+            return line(context) + context.debugDescription
+        case .dataCorrupted(let context): return line(context) + context.debugDescription
+        @unknown default: return "cannot be read"
+        }
+    }
+}

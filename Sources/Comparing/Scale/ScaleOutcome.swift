@@ -1,0 +1,34 @@
+/// What one model costs at one sequence length: a batch of one sequence of random tokens.
+public struct ScaleOutcome: Codable, Sendable, Equatable {
+    /// The architecture's id, or `naive` for the baseline with all n² scores in memory.
+    public var model: String
+    /// n.
+    public var length: Int
+    public var parameters: Int
+    /// Of the pass without gradients over all n tokens; nil where the model was not run.
+    public var forwardSeconds: Double?
+    /// Of the pass with gradients, and of backward alone.
+    public var trainingSeconds: Double?, backwardSeconds: Double?
+    /// Of one token generated after n tokens.
+    public var generationSeconds: Double?
+    /// The most memory that tensors held at once in the pass with gradients, parameters included, in MB of 2²⁰ bytes.
+    public var peakMegabytes: Double?
+    /// The memory of the decoding state after n tokens.
+    public var stateMegabytes: Double?
+    /// Why it was not run, as in: would take 90 s, more than the 60 s allowed.
+    public var skipped: String?
+
+    public init(model: String, length: Int, parameters: Int, skipped: String? = nil) {
+        (self.model, self.length, self.parameters, self.skipped) = (model, length, parameters, skipped)
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case model, length, parameters, skipped
+        case forwardSeconds = "forward_seconds"
+        case trainingSeconds = "training_seconds"
+        case backwardSeconds = "backward_seconds"
+        case generationSeconds = "generation_seconds"
+        case peakMegabytes = "peak_megabytes"
+        case stateMegabytes = "state_megabytes"
+    }
+}

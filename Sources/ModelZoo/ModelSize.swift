@@ -1,0 +1,67 @@
+/// How large a model is to be, in what all architectures have in common, so that they can be compared on equal terms.
+public struct ModelSize: Sendable, Hashable {
+    /// Tokens of the vocabulary.
+    public var vocabulary: Int
+    /// d, of the residual stream; a multiple of `heads`.
+    public var width: Int
+    /// Layers of attention and feed-forward; two gated attention units of FLASH, which are both, stand for one.
+    public var depth: Int
+    public var heads: Int
+    /// The longest sequence that is read at once.
+    public var sequenceLength: Int
+    /// What an architecture attends to exactly: its window, group or block, and the slots of Linformer.
+    public var window: Int
+
+    /// Columns of a head: even, as rotary positions need.
+    public var headDimension: Int { max(width / heads / 2, 1) * 2 }
+
+    public init(
+        vocabulary: Int = 256, width: Int, depth: Int = 4, heads: Int = 4, sequenceLength: Int, window: Int = 128
+    ) {
+        require(width % heads == 0, "ModelSize: width \(width), expected a multiple of heads \(heads)")
+        (self.vocabulary, self.width, self.depth, self.heads) = (vocabulary, width, depth, heads)
+        (self.sequenceLength, self.window) = (sequenceLength, window)
+    }
+}
+
+extension Architecture {
+    /// The size whose width gives a number of parameters, the others being equal.
+    /// - Returns: the size, and how many parameters it has: the nearest there is.
+    /// - Throws: `InputError` where that is off by more than 5 %.
+    public func fitting(_ size: ModelSize, parameters: Int) throws -> (size: ModelSize, parameters: Int) {
+        func count(_ units: Int) throws -> Int { try parameterCount(size.of(width: units * size.heads)) }
+        // Parameters grow with the width: the first width with as many, or the one before.
+        var (low, high) = (1, 2)
+        while try count(high) < parameters { (low, high) = (high, high * 2) }
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if try count(middle) < parameters { low = middle } else { high = middle }
+        }
+        let counts = try (low: count(low), high: count(high))
+        let isLow = parameters - counts.low < counts.high - parameters
+        let (units, found) = isLow ? (low, counts.low) : (high, counts.high)
+        guard abs(Double(found) / Double(parameters) - 1) <= 0.05 else {
+            throw InputError(
+                "--parameters: no width of \(id) has \(parameters) within 5 %, the nearest \(found); expected a larger"
+                    + " number, or that")
+        }
+        return (size.of(width: units * size.heads), found)
+    }
+
+    /// The model of a size.
+    public func makeModel(_ size: ModelSize, key: RandomKey) throws -> any LanguageModel {
+        try makeModel(configuration(size), file: "\(id) of width \(size.width)", key: key)
+    }
+
+    private func parameterCount(_ size: ModelSize) throws -> Int {
+        try makeModel(size, key: RandomKey(seed: 0)).parameterCount
+    }
+}
+
+extension ModelSize {
+    fileprivate func of(width: Int) -> ModelSize {
+        var size = self
+        size.width = width
+        return size
+    }
+}
