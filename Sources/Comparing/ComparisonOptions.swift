@@ -12,17 +12,18 @@ public struct ComparisonOptions: Codable, Sendable, Equatable {
 
 /// `--task text`.
 public struct TextOptions: Codable, Sendable, Equatable {
-    /// The files; none for the built-in corpus.
-    public var data: [String] = []
-    /// Of training, for each model; nil where `steps` says how long.
+    /// Of training, for each model and text; nil where `steps` says how long.
     public var minutes: Double? = 5
     public var steps: Int?
     /// Tokens in a window, windows in a batch.
     public var sequenceLength = 512, batchSize = 8
     public var learningRate = 1e-3
+    /// Steps between two validations.
+    public var validateEvery = 50
 
     enum CodingKeys: String, CodingKey {
-        case data, minutes, steps
+        case minutes, steps
+        case validateEvery = "validate_every"
         case sequenceLength = "sequence_length"
         case batchSize = "batch_size"
         case learningRate = "learning_rate"

@@ -1,5 +1,8 @@
 /// How well one model learned a text, and at what cost.
 public struct TextOutcome: Codable, Sendable, Equatable {
+    /// The text's name: that of its file, or `corpus` for the built-in one. A comparison may have several texts, each with
+    /// a training of its own for each model.
+    public var text: String
     /// The architecture's id.
     public var model: String
     public var parameters: Int
@@ -18,6 +21,8 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     public var generationPrompt: Int
     /// The validations, in order.
     public var validations: [Validation]
+    /// Where the training ended before its time because numbers were no longer finite: what the trainer said.
+    public var fault: String?
 
     public struct Validation: Codable, Sendable, Equatable {
         public var step: Int, tokens: Int
@@ -39,19 +44,20 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     public var best: Double { validations.map(\.bitsPerByte).min() ?? .nan }
 
     public init(
-        model: String, parameters: Int, width: Int, steps: Int, tokens: Int, seconds: Double, tokensPerSecond: Double,
-        peakMegabytes: Double, generationTokensPerSecond: Double, generationPrompt: Int, validations: [Validation]
+        text: String, model: String, parameters: Int, width: Int, steps: Int, tokens: Int, seconds: Double, tokensPerSecond: Double,
+        peakMegabytes: Double, generationTokensPerSecond: Double, generationPrompt: Int, validations: [Validation],
+        fault: String? = nil
     ) {
-        (self.model, self.parameters, self.width) = (model, parameters, width)
+        (self.text, self.model, self.parameters, self.width) = (text, model, parameters, width)
         (self.steps, self.tokens, self.seconds) = (steps, tokens, seconds)
         (self.tokensPerSecond, self.peakMegabytes) = (tokensPerSecond, peakMegabytes)
         self.generationTokensPerSecond = generationTokensPerSecond
         self.generationPrompt = generationPrompt
-        self.validations = validations
+        (self.validations, self.fault) = (validations, fault)
     }
 
     enum CodingKeys: String, CodingKey {
-        case model, parameters, width, steps, tokens, seconds, validations
+        case text, model, parameters, width, steps, tokens, seconds, validations, fault
         case tokensPerSecond = "tokens_per_second"
         case peakMegabytes = "peak_megabytes"
         case generationTokensPerSecond = "generation_tokens_per_second"
