@@ -120,9 +120,11 @@ let package = Package(
         .testTarget(
             name: "BlockRecurrentTests", dependencies: ["BlockRecurrentTransformers", "Trainer", "FixtureSupport"],
             resources: [.copy("Fixtures")]),
-        .testTarget(name: "RetrievalTests", dependencies: ["RetrievalTasks", "FastWeightTransformers", "Trainer"]),
+        .testTarget(
+            name: "RetrievalTests",
+            dependencies: ["RetrievalTasks", "FastWeightTransformers", "Trainer", "FixtureSupport"]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
-        .testTarget(name: "ComparingTests", dependencies: ["Comparing"]),
+        .testTarget(name: "ComparingTests", dependencies: ["Comparing", "FixtureSupport"]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),
     ],
     swiftLanguageModes: [.v6]

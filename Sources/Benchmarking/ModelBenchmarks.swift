@@ -105,24 +105,30 @@ public struct GenerationBenchmark: Encodable {
         return time(model, id, name, promptLength, length)
     }
 
-    private static func time<Model: LanguageModel>(
-        _ model: Model, _ id: String, _ preset: String, _ promptLength: Int, _ length: Int
+    private static func time(
+        _ model: some LanguageModel, _ id: String, _ preset: String, _ promptLength: Int, _ length: Int
     ) -> GenerationBenchmark {
-        let vocabulary = UInt64(model.vocabularySize)
-        let prompt = RandomKey(seed: 1).integers(promptLength).map { Int32($0 % vocabulary) }
-        var states = [model.startDecoding()]
+        let (promptSeconds, tokensPerSecond) = model.generationSpeed(promptLength: promptLength, length: length)
+        return GenerationBenchmark(
+            model: id, preset: preset, parameters: model.parameterCount, prompt: promptLength, length: length,
+            promptSeconds: promptSeconds, tokensPerSecond: tokensPerSecond, peakMemoryMB: peakResidentMegabytes(),
+            threads: Threads.count)
+    }
+}
+
+extension LanguageModel {
+    /// Times greedy generation, one token at a time, after a random prompt.
+    public func generationSpeed(promptLength: Int, length: Int) -> (promptSeconds: Double, tokensPerSecond: Double) {
+        let prompt = RandomKey(seed: 1).integers(promptLength).map { Int32($0 % UInt64(vocabularySize)) }
+        var states = [startDecoding()]
         let start = now()
-        var logits = model.decode([prompt], states: &states)
+        var logits = decode([prompt], states: &states)
         let promptSeconds = now() - start
-        func next() { logits = model.decode([logits.argmax().values], states: &states) }
+        func next() { logits = decode([logits.argmax().values], states: &states) }
         next()  // Warm-up: buffers of a step's size.
         let begin = now()
         for _ in 0..<length { next() }
-        let seconds = now() - begin
-        return GenerationBenchmark(
-            model: id, preset: preset, parameters: model.parameterCount, prompt: promptLength, length: length,
-            promptSeconds: promptSeconds, tokensPerSecond: Double(length) / seconds,
-            peakMemoryMB: peakResidentMegabytes(), threads: Threads.count)
+        return (promptSeconds, Double(length) / (now() - begin))
     }
 }
 

@@ -1,7 +1,89 @@
+import ArgumentParser
 import CommandSupport
 import Comparing
 
 @main
 struct Compare: Command {
-    func run() throws {}
+    static let configuration = CommandConfiguration(
+        abstract: "The architectures side by side: quality, speed and memory on equal terms.",
+        discussion: """
+            Three tasks, each for models of the same number of parameters (within 5 %), and a plain transformer with full \
+            softmax attention as the baseline:
+
+            text: each model is trained on the same windows of a text in the same order, for the same time or number of \
+            steps. Bits per byte against time and tokens, speed, memory, generation.
+            recall: associative recall, induction heads, selective copying, passkeys, and questions of the built-in corpus: \
+            how much of what was read is found again, by length and distance.
+            scale: what a pass and a generated token cost at sequence lengths from 512 on, until a model passes the budget.
+
+            results.json, report.html, summary.md and the plots are written to the folder after each cell, which is one \
+            model in one task. Ctrl-C keeps what is finished; the same command goes on.
+
+            Exit codes: 0 all cells are finished; 1 bad input, or something failed; 64 the command line could not be read; \
+            130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP, 141 because nobody read the output any more.
+            """)
+
+    @Option(help: "text, recall, scale, several with commas, or all.")
+    var task = CompareCommand().task
+
+    @Option(help: "Architectures with commas, or all.")
+    var models = CompareCommand().models
+
+    @Option(
+        parsing: .upToNextOption,
+        help: "Text files, each compared on its own; corpus for the built-in corpus, which is taken without any.")
+    var data: [String] = []
+
+    @Option(help: "Tasks of recall with commas: mqar, induction, copying, passkey, questions; or all.")
+    var recall = CompareCommand().recall
+
+    @Option(help: "Minutes of training for each model on each text (5 unless given) and task of recall (2).")
+    var minutes: Double?
+
+    @Option(help: "Steps of training instead of minutes.")
+    var steps: Int?
+
+    @Option(help: "Parameters of each model; 1000000 unless given.")
+    var parameters: Int?
+
+    @Option(help: "Tokens in a window of text; 512 unless given.")
+    var sequenceLength: Int?
+
+    @Option(help: "Windows of text in a batch; 8 unless given.")
+    var batchSize: Int?
+
+    @Option(help: "The learning rate of Adam; 0.001 unless given.")
+    var learningRate: Double?
+
+    @Option(help: "Steps between two validations on a text; 50 unless given.")
+    var validateEvery: Int?
+
+    @Option(help: "The longest sequence of scale; 262144 unless given.")
+    var longest: Int?
+
+    @Option(help: "Seconds that one pass of scale may take; 60 unless given.")
+    var budgetSeconds: Double?
+
+    @Option(help: "Memory that one pass of scale may take; 8 unless given.")
+    var budgetGigabytes: Double?
+
+    @Option(help: "What parameters, windows and tasks are drawn from; 0 unless given.")
+    var seed: UInt64?
+
+    @Option(help: "Threads to use; all processors unless given.")
+    var threads: Int?
+
+    @Option(help: "The folder of the results.")
+    var out = CompareCommand().out
+
+    func run() throws {
+        var command = CompareCommand()
+        (command.task, command.models, command.data, command.recall) = (task, models, data, recall)
+        (command.minutes, command.steps, command.parameters) = (minutes, steps, parameters)
+        (command.sequenceLength, command.batchSize) = (sequenceLength, batchSize)
+        (command.learningRate, command.validateEvery) = (learningRate, validateEvery)
+        (command.longest, command.budgetSeconds, command.budgetGigabytes) = (longest, budgetSeconds, budgetGigabytes)
+        (command.seed, command.threads, command.out) = (seed, threads, out)
+        try CompareDisplay().show(command)
+    }
 }

@@ -32,17 +32,6 @@ public struct ComparisonResults: Codable, Sendable, Equatable {
     }
 }
 
-/// Where numbers were measured.
-public struct Machine: Codable, Sendable, Equatable {
-    public var processor: String
-    public var system: String
-    public var threads: Int
-    /// What OpenBLAS multiplies with, such as SkylakeX.
-    public var blas: String
-    /// The day of the first cell, as in 2026-11-22.
-    public var date: String
-}
-
 extension DecodingError {
     /// The key that is wrong, and what was expected of it.
     fileprivate var place: String {

@@ -1,47 +1,27 @@
-import ArgumentParser
 import CommandSupport
-import Foundation
 import RetrievalTasks
-import Trainer
 
-/// Shows a run on standard output, has signals stop it, and says how it ended.
+/// Shows the run of a command on standard output.
 final class RetrievalDisplay {
     /// What the command exits with when its minutes are over.
     private static let timeIsOver: Int32 = 2
 
-    private let output = StandardStream()
-    private let terminal = Terminal()
+    private let display = CellsDisplay()
     private var printer: RetrievalPrinter
 
-    init() { printer = RetrievalPrinter(isTerminal: terminal.isInteractive) }
+    init() { printer = RetrievalPrinter(isTerminal: display.terminal.isInteractive) }
 
     /// - Throws: what the command throws; `ExitCode` where not all cells were finished.
     func show(_ command: RetrievalCommand) throws {
-        Interrupt.unblockSignals()
-        let (results, isComplete) = try {
-            // So that the line of an error begins a line.
-            defer { output.write(printer.end()) }
-            return try command.run(
-                report: { [self] in output.write(printer.output(for: $0, width: terminal.width)) },
-                prepared: { [self] in
-                    StandardStream.ignorePipeSignal()
-                    Interrupt.catchSignals(withNotice: terminal.isInteractive)
-                },
-                stop: { [self] in Interrupt.isWanted || output.failure != nil })
-        }()
+        let (results, isComplete) = try display.run(end: { printer.end() }) { prepared, stop in
+            try command.run(
+                report: { [self] in display.write(printer.output(for: $0, width: display.terminal.width)) },
+                prepared: prepared, stop: stop)
+        }
         if !results.outcomes.isEmpty {
-            output.write("\n\(RetrievalReport(results).text)\n* not solved: no loss of 1e-3 or less\n")
-            output.write("\(command.out)/report.html\n")
+            display.write("\n\(RetrievalReport(results).text)\n* not solved: no loss of 1e-3 or less\n")
+            display.write("\(command.out)/report.html\n")
         }
-        if !isComplete { output.write("not all cells are finished: the same command goes on with the others\n") }
-        if let error = output.failure?.error { throw error }
-        if !isComplete { throw ExitCode(status) }
-    }
-
-    private var status: Int32 {
-        if let signal = Interrupt.caught ?? (output.failure == nil ? nil : SIGPIPE) {
-            return ExitStatus.stopped(by: signal)
-        }
-        return Self.timeIsOver
+        try display.finish(isComplete: isComplete, otherwise: Self.timeIsOver)
     }
 }

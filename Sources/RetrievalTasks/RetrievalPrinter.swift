@@ -3,12 +3,9 @@ import Trainer
 
 /// Turns the events of a run into what is written for those who watch it: a value that knows no terminal and no clock.
 public struct RetrievalPrinter: Sendable {
-    /// Whether there is a line that is written over and over, for terminals that know `\r` and the escape code that
-    /// erases the rest of a line.
-    private let isTerminal: Bool
-    private var isLineShown = false
+    private var line: OverwrittenLine
 
-    public init(isTerminal: Bool) { self.isTerminal = isTerminal }
+    public init(isTerminal: Bool) { line = OverwrittenLine(isTerminal: isTerminal) }
 
     /// What to write for an event, with all line ends; empty where there is nothing to write.
     /// - Parameter width: the columns of the terminal.
@@ -18,26 +15,13 @@ public struct RetrievalPrinter: Sendable {
             (finished > 0 ? "\(finished) of " : "") + "\(total) cell\(total == 1 ? "" : "s")"
                 + (finished > 0 ? " finished already\n" : "\n")
         case .evaluated(let cell, let evaluations, let progress):
-            line(Self.status(cell, evaluations, progress), width)
-        case .finished(let outcome, _): end() + Self.summary(of: outcome) + "\n"
+            line.show(Self.status(cell, evaluations, progress), width: width)
+        case .finished(let outcome, _): line.end() + Self.summary(of: outcome) + "\n"
         }
     }
 
     /// What to write when nothing more will come, as before an error.
-    public mutating func end() -> String {
-        defer { isLineShown = false }
-        return isLineShown ? Self.erase : ""
-    }
-
-    private static let erase = "\r\u{1B}[K"
-
-    private mutating func line(_ text: String, _ width: Int) -> String {
-        guard isTerminal else { return "" }
-        let before = end()
-        isLineShown = true
-        // One column stays free: in the last one some terminals go on to the next line.
-        return before + text.prefix(max(width - 1, 1))
-    }
+    public mutating func end() -> String { line.end() }
 
     private static func status(
         _ cell: RetrievalCell, _ evaluations: [RetrievalOutcome.Evaluation], _ progress: RetrievalRun.Event.Progress

@@ -3,6 +3,8 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     /// The text's name: that of its file, or `corpus` for the built-in one. A comparison may have several texts, each with
     /// a training of its own for each model.
     public var text: String
+    /// Of the tokens trained on, which tells one text from another of the same name.
+    public var checksum: String
     /// The architecture's id.
     public var model: String
     public var parameters: Int
@@ -15,7 +17,8 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     /// Tokens trained on in a second: of the median step.
     public var tokensPerSecond: Double
     /// The most memory that tensors held at once in training: parameters, optimiser, activations, gradients.
-    public var peakMegabytes: Double
+    /// nil where the training ended with a fault.
+    public var peakMegabytes: Double?
     /// Tokens generated in a second, one sequence, after a prompt of `generationPrompt` tokens.
     public var generationTokensPerSecond: Double
     public var generationPrompt: Int
@@ -44,11 +47,13 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     public var best: Double { validations.map(\.bitsPerByte).min() ?? .nan }
 
     public init(
-        text: String, model: String, parameters: Int, width: Int, steps: Int, tokens: Int, seconds: Double, tokensPerSecond: Double,
-        peakMegabytes: Double, generationTokensPerSecond: Double, generationPrompt: Int, validations: [Validation],
+        text: String, checksum: String, model: String, parameters: Int, width: Int, steps: Int, tokens: Int,
+        seconds: Double, tokensPerSecond: Double,
+        peakMegabytes: Double?, generationTokensPerSecond: Double, generationPrompt: Int, validations: [Validation],
         fault: String? = nil
     ) {
-        (self.text, self.model, self.parameters, self.width) = (text, model, parameters, width)
+        (self.text, self.checksum, self.model) = (text, checksum, model)
+        (self.parameters, self.width) = (parameters, width)
         (self.steps, self.tokens, self.seconds) = (steps, tokens, seconds)
         (self.tokensPerSecond, self.peakMegabytes) = (tokensPerSecond, peakMegabytes)
         self.generationTokensPerSecond = generationTokensPerSecond
@@ -57,7 +62,7 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case text, model, parameters, width, steps, tokens, seconds, validations, fault
+        case text, checksum, model, parameters, width, steps, tokens, seconds, validations, fault
         case tokensPerSecond = "tokens_per_second"
         case peakMegabytes = "peak_megabytes"
         case generationTokensPerSecond = "generation_tokens_per_second"

@@ -18,7 +18,7 @@ func refuse(_ options: [(name: String, isGiven: Bool)], _ reason: String) throws
 }
 
 /// Sets the number of threads that everything after this uses.
-func useThreads(_ threads: Int?) throws {
+package func useThreads(_ threads: Int?) throws {
     guard let threads else { return }
     guard threads >= 1 else { throw InputError("--threads: expected a whole number of at least 1, found \(threads)") }
     Threads.count = threads

@@ -10,6 +10,9 @@ public enum BLAS {
     /// Floating-point operations (a multiply-add is two) of all products so far.
     public static var operationCount: Int { operations.load(ordering: .relaxed) }
 
+    /// The processor whose kernels OpenBLAS multiplies with, such as Haswell or SkylakeX.
+    public static var kernels: String { openblas_get_corename().map { String(cString: $0) } ?? "unknown" }
+
     /// A matrix operand: where it starts, the step between its rows in memory, and whether it is read transposed.
     public struct Operand {
         public let pointer: UnsafePointer<Float>

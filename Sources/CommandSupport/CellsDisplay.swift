@@ -1,0 +1,40 @@
+import ArgumentParser
+import Foundation
+import ModelZoo
+
+/// Shows a run that keeps what is finished on standard output, has signals stop it, and says how it ended.
+public final class CellsDisplay {
+    public let terminal = Terminal()
+    private let output = StandardStream()
+
+    public init() {}
+
+    public func write(_ text: String) { output.write(text) }
+
+    /// Runs something that signals, or a reader who goes away, may stop.
+    /// - Parameters:
+    ///   - end: what to write before an error, so that its line begins a line.
+    ///   - body: is given what to call when nothing is wrong with its input, and what to ask whether to stop.
+    public func run<Result>(
+        end: () -> String, _ body: (_ prepared: () -> Void, _ stop: () -> Bool) throws -> Result
+    ) throws -> Result {
+        Interrupt.unblockSignals()
+        defer { output.write(end()) }
+        return try body(
+            { [self] in
+                StandardStream.ignorePipeSignal()
+                Interrupt.catchSignals(withNotice: terminal.isInteractive)
+            }, { [self] in Interrupt.isWanted || output.failure != nil })
+    }
+
+    /// After all has been written.
+    /// - Parameter status: what the command exits with when it was not stopped, and not all is finished.
+    /// - Throws: why nothing can be written; `ExitCode` where not all is finished.
+    public func finish(isComplete: Bool, otherwise status: Int32) throws {
+        if !isComplete { output.write("not all cells are finished: the same command goes on with the others\n") }
+        if let error = output.failure?.error { throw error }
+        guard !isComplete else { return }
+        guard let signal = Interrupt.caught ?? (output.failure == nil ? nil : SIGPIPE) else { throw ExitCode(status) }
+        throw ExitCode(ExitStatus.stopped(by: signal))
+    }
+}

@@ -1,0 +1,172 @@
+import Foundation
+import ModelZoo
+
+/// `Compare`: the options as they are given, lists with commas. Options that are nil were not given.
+public struct CompareCommand: Sendable {
+    /// text, recall, scale, or all.
+    public var task = "all"
+    /// Ids of the zoo, or all.
+    public var models = "all"
+    /// Files, each a text of its own; `corpus` for the built-in one, which is taken where there is none.
+    public var data: [String] = []
+    /// Tasks of recall, or all.
+    public var recall = "all"
+    /// Of training, for each model on each text or task.
+    public var minutes: Double?
+    public var steps: Int?
+    public var parameters: Int?
+    public var sequenceLength: Int?
+    public var batchSize: Int?
+    public var learningRate: Double?
+    public var validateEvery: Int?
+    public var longest: Int?
+    public var budgetSeconds: Double?
+    public var budgetGigabytes: Double?
+    public var seed: UInt64?
+    public var threads: Int?
+    public var out = "comparison"
+
+    public init() {}
+
+    /// Measures what is not finished yet.
+    /// - Parameters:
+    ///   - report: is told how it goes.
+    ///   - prepared: called when nothing is wrong with the options, the texts and the folder.
+    ///   - stop: asked often.
+    /// - Returns: all that is finished in the folder, and whether that is all that was asked for.
+    /// - Throws: `InputError` or `TrainingFault`, in one line.
+    public func run(
+        report: (ComparisonRun.Event) -> Void = { _ in }, prepared: () -> Void = {}, stop: () -> Bool = { false }
+    ) throws -> (results: ComparisonResults, isComplete: Bool) {
+        try useThreads(threads)
+        let options = try options()
+        let tasks: [ComparisonTask] = try Self.words("--task", task)
+        let texts = try tasks.contains(.text) ? texts(options.text.sequenceLength) : []
+        var run = try ComparisonRun(cells(tasks, texts, options), texts: texts, options, folder: out)
+        prepared()
+        let isComplete = try run.run(report: report, stop: stop)
+        return (run.results, isComplete)
+    }
+
+    // MARK: What the options say
+
+    /// - Throws: `InputError` that names the option and what was expected.
+    func options() throws -> ComparisonOptions {
+        try check()
+        if minutes != nil, steps != nil {
+            throw InputError("--minutes: cannot be combined with --steps; expected one of the two")
+        }
+        var options = ComparisonOptions()
+        if let parameters { options.parameters = parameters }
+        if let seed { options.seed = seed }
+        if let minutes { (options.text.minutes, options.recall.minutes) = (minutes, minutes) }
+        if let steps {
+            (options.text.minutes, options.text.steps) = (nil, steps)
+            (options.recall.minutes, options.recall.steps) = (nil, steps)
+        }
+        if let sequenceLength { options.text.sequenceLength = sequenceLength }
+        if let batchSize { options.text.batchSize = batchSize }
+        if let learningRate { (options.text.learningRate, options.recall.learningRate) = (learningRate, learningRate) }
+        if let validateEvery { options.text.validateEvery = validateEvery }
+        if let longest { options.scale.longest = longest }
+        if let budgetSeconds { options.scale.budgetSeconds = budgetSeconds }
+        if let budgetGigabytes { options.scale.budgetMegabytes = budgetGigabytes * 1024 }
+        return options
+    }
+
+    private func check() throws {
+        func expect(_ name: String, _ value: (some Any)?, _ isValid: Bool, _ expected: String) throws {
+            if let value, !isValid { throw InputError("\(name): expected \(expected), found \(value)") }
+        }
+        func whole(_ name: String, _ value: Int?, from least: Int = 1) throws {
+            try expect(name, value, value ?? least >= least, "a whole number of at least \(least)")
+        }
+        func positive(_ name: String, _ value: Double?) throws {
+            try expect(name, value, value ?? 1 > 0 && value?.isFinite ?? true, "a number above 0")
+        }
+        try whole("--steps", steps)
+        try whole("--parameters", parameters)
+        try whole("--sequence-length", sequenceLength, from: TextOptions.leastSequenceLength)
+        try whole("--batch-size", batchSize)
+        try whole("--validate-every", validateEvery)
+        try whole("--longest", longest, from: ScaleOptions.shortest)
+        try positive("--minutes", minutes)
+        try positive("--learning-rate", learningRate)
+        try positive("--budget-seconds", budgetSeconds)
+        try positive("--budget-gigabytes", budgetGigabytes)
+    }
+
+    private func texts(_ sequenceLength: Int) throws -> [ComparedText] {
+        let texts = try (data.isEmpty ? [ComparedText.corpus] : data).map {
+            try ComparedText($0, sequenceLength: sequenceLength)
+        }
+        for (index, text) in texts.enumerated() where texts[..<index].contains(where: { $0.name == text.name }) {
+            throw InputError("--data: two texts are named \(text.name); expected files of different names")
+        }
+        return texts
+    }
+
+    /// Text by text and task by task, so that models are compared soon; lengths in ascending order, as whether a length is
+    /// within the budget is told by those before.
+    func cells(_ tasks: [ComparisonTask], _ texts: [ComparedText], _ options: ComparisonOptions) throws
+        -> [ComparisonCell]
+    {
+        let models = try modelIDs()
+        // Early, so that a plan of hours does not end with this.
+        for model in models where tasks != [.recall] {
+            _ = try ModelZoo.architecture(model).fitting(options.size, parameters: options.parameters)
+        }
+        return try tasks.flatMap { task -> [ComparisonCell] in
+            switch task {
+            case .text: return texts.flatMap { text in models.map { .text(text.name, model: $0) } }
+            case .recall:
+                let names: [RecallTaskName] = try Self.words("--recall", recall)
+                return names.flatMap { name in models.map { .recall(name, model: $0) } }
+            case .scale:
+                // The naive form of the baseline goes with it.
+                let forms = models + (models.contains("transformer") ? [ScaleCell.naive] : [])
+                return options.scale.lengths.flatMap { length in forms.map { .scale(model: $0, length: length) } }
+            }
+        }
+    }
+
+    private func modelIDs() throws -> [String] {
+        if models == "all" { return ModelZoo.identifiers }
+        return try Self.parts(models).map { try ModelZoo.architecture($0).id }
+    }
+
+    /// The words of a list, or all there are; each once.
+    private static func words<Word: RawRepresentable<String> & CaseIterable & Hashable>(
+        _ name: String, _ text: String
+    ) throws -> [Word] {
+        if text == "all" { return Array(Word.allCases) }
+        return try parts(text).map { part in
+            if let word = Word(rawValue: part) { return word }
+            let known = (Word.allCases.map(\.rawValue) + ["all"]).joined(separator: ", ")
+            throw InputError("\(name): expected some of \(known), found \(JSONValue.quoted(part))")
+        }
+    }
+
+    private static func parts(_ text: String) -> [String] {
+        var seen = Set<String>()
+        return text.split(separator: ",", omittingEmptySubsequences: false)
+            .map { $0.trimmingCharacters(in: .whitespaces) }.filter { seen.insert($0).inserted }
+    }
+}
+
+extension ComparisonOptions {
+    /// What the models of text and scale have in common beside the number of parameters, which gives the width.
+    var size: ModelSize { ModelSize(width: 64, sequenceLength: text.sequenceLength) }
+}
+
+extension TextOptions {
+    /// A prompt and what is generated after it have to fit into a window.
+    static let leastSequenceLength = 128
+}
+
+extension ScaleOptions {
+    static let shortest = 512
+
+    /// From 512, each twice the one before.
+    var lengths: [Int] { Array(sequence(first: Self.shortest) { $0 * 2 }.prefix { $0 <= longest }) }
+}

@@ -1,0 +1,217 @@
+import Foundation
+import ModelZoo
+
+/// Measures cells one after another and keeps what is finished in a folder:
+///
+///     results.json          the finished cells
+///     report.html           plots and tables of them, in one file
+///     summary.md            the same as markdown; the plots beside it as SVG
+///     text/NAME/MODEL/      the training runs of the task text, which other commands can open
+///     .lock                 held while cells are measured
+///
+/// What is finished there already is not measured again; a training that was interrupted goes on.
+public struct ComparisonRun {
+    public let cells: [ComparisonCell]
+    public let folder: String
+    public private(set) var results: ComparisonResults
+    private let texts: [ComparedText]
+    private let lock: RunLock
+
+    /// Makes the folder where there is none, and reads what is in it.
+    /// - Parameters:
+    ///   - cells: different ones, in the order in which they are measured.
+    ///   - texts: those of the cells.
+    /// - Throws: `InputError` where the folder cannot be used or holds results that were measured with other options or
+    ///   elsewhere; `TrainingFault` when somebody else uses it.
+    public init(_ cells: [ComparisonCell], texts: [ComparedText], _ options: ComparisonOptions, folder: String) throws {
+        (self.cells, self.texts, self.folder) = (cells, texts, folder)
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        } catch {
+            throw InputError("\(folder): cannot be made: \(error.localizedDescription)")
+        }
+        lock = try RunLock(folder: folder)
+        let path = folder + "/results.json"
+        if FileManager.default.fileExists(atPath: path) {
+            results = try ComparisonResults(path: path)
+            try results.take(options, of: Set(cells.map(\.task)), .current, path: path)
+            try results.require(texts, path: path)
+        } else {
+            results = ComparisonResults(options, machine: .current)
+        }
+    }
+
+    /// What there is to tell.
+    public enum Event: Sendable {
+        /// Before the first cell: how many are finished already, of how many.
+        case started(finished: Int, of: Int)
+        /// How a cell stands, in words.
+        case progress(ComparisonCell, String, Progress)
+        /// What came out, in words.
+        case finished(ComparisonCell, String, Progress)
+
+        /// Where the run stands.
+        public struct Progress: Sendable {
+            /// From 1.
+            public let number: Int
+            public let total: Int
+            /// Of the whole plan, an estimate; nil while there is nothing to go by.
+            public let secondsLeft: Double?
+
+            public init(number: Int, total: Int, secondsLeft: Double?) {
+                (self.number, self.total, self.secondsLeft) = (number, total, secondsLeft)
+            }
+        }
+    }
+
+    /// Measures what is not finished yet.
+    /// - Parameters:
+    ///   - report: is told how it goes.
+    ///   - stop: asked often; what is finished by then is kept.
+    /// - Returns: whether all cells are finished.
+    public mutating func run(report: (Event) -> Void = { _ in }, stop: () -> Bool = { false }) throws -> Bool {
+        // Before the first cell, so that whoever goes on does so with the same options.
+        try save()
+        var estimate = ComparisonEstimate(cells.filter { !results.has($0) }, results.options)
+        let total = cells.count
+        report(.started(finished: cells.count { results.has($0) }, of: total))
+        for (index, cell) in cells.enumerated() where !results.has(cell) {
+            let start = ContinuousClock.now
+            var seconds: Double { (ContinuousClock.now - start) / .seconds(1) }
+            func progress(_ share: Double) -> Event.Progress {
+                .init(
+                    number: index + 1, total: total,
+                    secondsLeft: estimate.secondsLeft(in: cell, share: share, since: seconds))
+            }
+            let summary = try measure(
+                cell, progress: { report(.progress(cell, $1, progress($0))) }, stop: stop)
+            guard let summary else { return false }
+            estimate.finish(cell, seconds: seconds)
+            try save()
+            report(.finished(cell, summary, progress(1)))
+        }
+        return true
+    }
+
+    /// - Returns: what came out in words; nil where it was stopped.
+    private mutating func measure(
+        _ cell: ComparisonCell, progress: (Double, String) -> Void, stop: () -> Bool
+    ) throws -> String? {
+        if stop() { return nil }
+        let options = results.options
+        switch cell {
+        case .text(let name, let model):
+            guard let text = texts.first(where: { $0.name == name }) else {
+                throw InputError("--data: there is no text named \(name)")
+            }
+            let cell = TextCell(
+                text: text, model: model, folder: "\(folder)/text/\(name)/\(model)")
+            guard let outcome = try cell.run(options, progress: progress, stop: stop) else { return nil }
+            results.text.append(outcome)
+            return outcome.summary
+        case .recall(let task, let model):
+            let cell = RecallCell(task: task, model: model)
+            let outcome = try cell.run(options.recall, seed: options.seed, progress: progress, stop: stop)
+            guard let outcome else { return nil }
+            results.recall.append(outcome)
+            return outcome.summary
+        case .scale(let model, let length):
+            let before = results.scale.filter { $0.model == model && $0.length < length }
+            let outcome = try ScaleCell(model: model, length: length).run(
+                options.scale, parameters: options.parameters, seed: options.seed, before: before, progress: progress,
+                stop: stop)
+            guard let outcome else { return nil }
+            results.scale.append(outcome)
+            return outcome.summary
+        }
+    }
+
+    private func save() throws {
+        try results.write(to: folder + "/results.json")
+        let page = ComparisonReport(results)
+        try AtomicFile.write(Data(page.html.utf8), to: folder + "/report.html")
+        try AtomicFile.write(Data(page.markdown.utf8), to: folder + "/summary.md")
+        for (name, plot) in page.plots {
+            try AtomicFile.write(Data(plot.svgDocument.utf8), to: "\(folder)/\(name).svg")
+        }
+    }
+}
+
+extension ComparisonResults {
+    /// - Throws: `InputError` where there are results of another text with the same name.
+    fileprivate func require(_ texts: [ComparedText], path: String) throws {
+        for text in texts {
+            guard let other = self.text.first(where: { $0.text == text.name && $0.checksum != text.checksum }) else {
+                continue
+            }
+            throw InputError(
+                "\(path): has results of another text named \(text.name) (checksum \(other.checksum), found"
+                    + " \(text.checksum)); expected the same, or another folder (--out)")
+        }
+    }
+
+    /// Takes over the options of the tasks that are to be measured.
+    /// - Throws: `InputError` where there are results that were measured with others, or on another machine: what stands in
+    ///   one table must be comparable.
+    fileprivate mutating func take(
+        _ wanted: ComparisonOptions, of tasks: Set<ComparisonTask>, _ here: Machine, path: String
+    ) throws {
+        guard ComparisonTask.allCases.contains(where: has) else {
+            (options, machine) = (wanted, here)
+            return
+        }
+        let expected = "expected the same, or another folder (--out)"
+        guard version == packageVersion else {
+            throw InputError("\(path): made by version \(version); this is \(packageVersion)")
+        }
+        guard machine.isSame(as: here) else {
+            throw InputError("\(path): was measured on \(machine.description); found \(here.description); \(expected)")
+        }
+        for (name, there, here) in options.differences(from: wanted, in: tasks.filter(has)) {
+            throw InputError("\(path): was measured with \(name) \(there), found \(name) \(here); \(expected)")
+        }
+        for task in tasks { options.take(wanted, of: task) }
+    }
+}
+
+extension ComparisonOptions {
+    /// The options that differ in what the tasks use, by their names on the command line.
+    func differences(from other: ComparisonOptions, in tasks: Set<ComparisonTask>)
+        -> [(name: String, there: String, here: String)]
+    {
+        zip(named(tasks), other.named(tasks)).filter { $0.value != $1.value }.map { ($0.name, $0.value, $1.value) }
+    }
+
+    fileprivate mutating func take(_ other: ComparisonOptions, of task: ComparisonTask) {
+        switch task {
+        case .text: text = other.text
+        case .recall: recall = other.recall
+        case .scale: scale = other.scale
+        }
+    }
+
+    private func named(_ tasks: Set<ComparisonTask>) -> [(name: String, value: String)] {
+        func said(_ value: (some Any)?) -> String { value.map { "\($0)" } ?? "not given" }
+        var all = [("--parameters", "\(parameters)"), ("--seed", "\(seed)")]
+        if tasks.contains(.text) {
+            all += [
+                ("--minutes", said(text.minutes)), ("--steps", said(text.steps)),
+                ("--sequence-length", "\(text.sequenceLength)"), ("--batch-size", "\(text.batchSize)"),
+                ("--learning-rate", "\(text.learningRate)"), ("--validate-every", "\(text.validateEvery)"),
+            ]
+        }
+        if tasks.contains(.recall) {
+            all += [
+                ("--minutes", said(recall.minutes)), ("--steps", said(recall.steps)),
+                ("--learning-rate", "\(recall.learningRate)"),
+            ]
+        }
+        if tasks.contains(.scale) {
+            all += [
+                ("--longest", "\(scale.longest)"), ("--budget-seconds", "\(scale.budgetSeconds)"),
+                ("--budget-gigabytes", "\(scale.budgetMegabytes / 1024)"),
+            ]
+        }
+        return all
+    }
+}

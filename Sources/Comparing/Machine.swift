@@ -1,0 +1,63 @@
+import Foundation
+import ModelZoo
+
+/// Where numbers were measured.
+public struct Machine: Codable, Sendable, Equatable {
+    public var processor: String
+    /// Such as Debian GNU/Linux 12 (bookworm).
+    public var system: String
+    /// Used by the package.
+    public var threads: Int
+    /// Whose kernels OpenBLAS multiplies with, such as Haswell.
+    public var blas: String
+    /// The day of the first cell, as in 2026-11-22.
+    public var date: String
+
+    public init(processor: String, system: String, threads: Int, blas: String, date: String) {
+        (self.processor, self.system, self.threads, self.blas) = (processor, system, threads, blas)
+        self.date = date
+    }
+
+    /// This one, today.
+    public static var current: Machine {
+        Machine(
+            processor: processorName, system: systemName, threads: Threads.count, blas: BLAS.kernels,
+            date: Date.now.formatted(.iso8601.year().month().day()))
+    }
+
+    /// Whether numbers of both can stand in one table.
+    func isSame(as other: Machine) -> Bool {
+        (processor, threads, blas) == (other.processor, other.threads, other.blas)
+    }
+
+    /// For people, in a line.
+    public var description: String {
+        "\(processor), \(threads) thread\(threads == 1 ? "" : "s"), OpenBLAS kernels for \(blas), \(system)"
+    }
+
+    private static var processorName: String {
+        #if os(Linux)
+            value("model name", in: "/proc/cpuinfo", separator: ":") ?? "unknown processor"
+        #else
+            var size = 0
+            sysctlbyname("machdep.cpu.brand_string", nil, &size, nil, 0)
+            var bytes = [CChar](repeating: 0, count: max(size, 1))
+            sysctlbyname("machdep.cpu.brand_string", &bytes, &size, nil, 0)
+            return String(cString: bytes)
+        #endif
+    }
+
+    private static var systemName: String {
+        value("PRETTY_NAME", in: "/etc/os-release", separator: "=")
+            ?? ProcessInfo.processInfo.operatingSystemVersionString
+    }
+
+    /// What stands behind a name in the first line that begins with it.
+    private static func value(_ name: String, in file: String, separator: Character) -> String? {
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8),
+            let line = text.split(whereSeparator: \.isNewline).first(where: { $0.hasPrefix(name) }),
+            let place = line.firstIndex(of: separator)
+        else { return nil }
+        return line[line.index(after: place)...].trimmingCharacters(in: .whitespaces.union(["\""]))
+    }
+}

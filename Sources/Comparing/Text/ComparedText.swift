@@ -1,0 +1,34 @@
+import Foundation
+import ModelZoo
+
+/// A text of a comparison: its name, where it comes from, and its two parts.
+public struct ComparedText: Sendable {
+    /// What `--data` says for the built-in corpus.
+    public static let corpus = "corpus"
+
+    /// The file's name without its folder, or `corpus`.
+    public let name: String
+    let origin: RunOrigin
+    let split: DataSplit
+    /// Of the tokens trained on.
+    let checksum: String
+
+    /// - Parameter path: of a file, or `corpus`.
+    /// - Throws: `InputError` that names the file which cannot be read or is too short.
+    public init(_ path: String, sequenceLength: Int) throws {
+        if path == Self.corpus {
+            name = Self.corpus
+            let options = CorpusOptions()
+            origin = RunOrigin(corpus: options)
+            split = try DataSplit(options, tokenizer: ByteTokenizer(), sequenceLength: sequenceLength)
+        } else {
+            name = URL(fileURLWithPath: path).lastPathComponent
+            let absolute = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+            origin = RunOrigin(data: [absolute])
+            split = try DataSplit(
+                ByteTokenizer().tokens(of: TextSource(path: path)), validationFraction: origin.validationFraction,
+                sequenceLength: sequenceLength)
+        }
+        checksum = split.training.fingerprint()
+    }
+}

@@ -1,0 +1,137 @@
+import Benchmarking
+import Foundation
+import ModelZoo
+
+/// One model on one text: trained like the others, validated on the way, then timed in generating.
+struct TextCell {
+    let text: ComparedText
+    /// The architecture's id.
+    let model: String
+    /// Where its training run is kept, and gone on with; an ordinary run folder.
+    let folder: String
+
+    /// - Parameters:
+    ///   - progress: is told the share of the training that is done, and how it stands.
+    ///   - stop: asked after each step.
+    /// - Returns: nil where it was stopped, and the run saved.
+    func run(
+        _ options: ComparisonOptions, progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
+    ) throws -> TextOutcome? {
+        let architecture = try ModelZoo.architecture(model)
+        let base = ModelSize(width: 64, sequenceLength: options.text.sequenceLength)
+        let (size, _) = try architecture.fitting(base, parameters: options.parameters)
+        let made = try architecture.makeModel(size, key: RandomKey(seed: options.seed).child(-1))
+        var origin = text.origin
+        (origin.model, origin.configuration) = (model, architecture.configuration(size))
+        return try train(made, size, origin, options, progress, stop)
+    }
+
+    private func train<Model: LanguageModel>(
+        _ model: Model, _ size: ModelSize, _ origin: RunOrigin, _ options: ComparisonOptions,
+        _ progress: (Double, String) -> Void, _ stop: () -> Bool
+    ) throws -> TextOutcome? {
+        let training = options.text.training(on: text.split, seed: options.seed)
+        let end: (step: Int, tokens: Int, seconds: Double, isFinished: Bool)
+        var fault: String?
+        do {
+            let run = try makeRun(model, origin, training)
+            do {
+                try run.train(report: { report($0, training.length, progress) }, stop: stop)
+            } catch let error as TrainingFault where error.kind == .notFinite {
+                fault = error.message
+            }
+            end = (run.step, run.tokens, run.seconds, run.isFinished)
+        }
+        guard end.isFinished || fault != nil else { return nil }
+        let lines = try MetricsLog.read(path: folder + "/metrics.jsonl")
+        // The run, and with it the optimiser, is gone.
+        progress(1, "memory and generation")
+        let memory = fault == nil ? model.trainingMemory(training) : nil
+        let prompt = options.text.generationPrompt
+        let speed = model.generationSpeed(promptLength: prompt, length: TextOptions.generationLength).tokensPerSecond
+        return TextOutcome(
+            text: text.name, checksum: text.checksum, model: self.model, parameters: model.parameterCount,
+            width: size.width, steps: end.step,
+            tokens: end.tokens, seconds: lines.reduce(0) { $0 + $1.stepSeconds(of: training) },
+            tokensPerSecond: median(lines.map(\.tokensPerSecond)),
+            peakMegabytes: memory, generationTokensPerSecond: speed, generationPrompt: prompt,
+            validations: TextOutcome.validations(lines, training), fault: fault)
+    }
+
+    /// The run in the folder, or a new one.
+    /// - Throws: `InputError` where the folder's was made with other options.
+    private func makeRun<Model: LanguageModel>(_ model: Model, _ origin: RunOrigin, _ options: TrainingOptions) throws
+        -> TrainingRun<Model>
+    {
+        guard FileManager.default.fileExists(atPath: folder + "/config.json") else {
+            return try TrainingRun(
+                model, on: text.split, tokenizer: ByteTokenizer(), options: options, folder: folder, origin: origin)
+        }
+        let saved = try RunFolder(path: folder)
+        guard try saved.configuration().training == options else {
+            throw InputError("\(folder): was trained with other options; expected the same, or another folder (--out)")
+        }
+        return try TrainingRun(resuming: saved, model, on: text.split, tokenizer: ByteTokenizer())
+    }
+
+    private func report(_ event: TrainingEvent, _ length: TrainingLength, _ progress: (Double, String) -> Void) {
+        guard case .step(let metrics, _) = event else { return }
+        let share =
+            switch length {
+            case .minutes(let minutes): metrics.seconds / (minutes * 60)
+            case .steps(let steps): Double(metrics.step) / Double(steps)
+            case .epochs: 0.0  // no comparison has any
+            }
+        progress(min(share, 1), "step \(metrics.step)" + String(format: "  %.3f bits/byte", metrics.bitsPerByte))
+    }
+}
+
+extension TextOptions {
+    /// Tokens that are timed in generating.
+    static let generationLength = 64
+
+    /// Tokens that a validation reads at most.
+    static let validationTokens = 1 << 16
+
+    /// As much as leaves room in a window for what is generated.
+    var generationPrompt: Int { max(1, sequenceLength - Self.generationLength - 1) }
+
+    /// The same for every model: windows in the order of the text, so that what carries something along can, a constant
+    /// learning rate, so that every moment is as good an end as any other.
+    func training(on text: DataSplit, seed: UInt64) -> TrainingOptions {
+        let held = Double(text.validation?.count ?? 0)
+        return TrainingOptions(
+            order: .sequential, sequenceLength: sequenceLength, batchSize: batchSize,
+            length: steps.map { .steps($0) } ?? .minutes(minutes ?? 0), learningRate: learningRate,
+            schedule: .constant, warmupSteps: 50, clip: 0.5, validateEvery: validateEvery,
+            validationShare: min(1, Double(Self.validationTokens) / max(held, 1)), sampleEvery: 0,
+            saveEvery: validateEvery, seed: seed)
+    }
+}
+
+extension TextOutcome {
+    /// The validations of a run's metrics.
+    static func validations(_ lines: [StepMetrics], _ options: TrainingOptions) -> [Validation] {
+        var seconds = 0.0
+        return lines.compactMap { line in
+            seconds += line.stepSeconds(of: options)
+            return line.extra["validation_bits_per_byte"].map {
+                Validation(step: line.step, tokens: line.tokens, seconds: seconds, bitsPerByte: $0)
+            }
+        }
+    }
+}
+
+extension StepMetrics {
+    /// The time of the step alone: the run's own clock counts validations too.
+    func stepSeconds(of options: TrainingOptions) -> Double {
+        Double(options.batchSize * options.sequenceLength) / tokensPerSecond
+    }
+}
+
+/// The middle of several values, or the mean of the two in the middle; NaN of none.
+func median(_ values: [Double]) -> Double {
+    let sorted = values.sorted()
+    guard !sorted.isEmpty else { return .nan }
+    return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
+}

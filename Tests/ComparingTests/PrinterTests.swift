@@ -1,0 +1,52 @@
+import ModelZoo
+import Testing
+
+@testable import Comparing
+
+@Suite struct PrinterTests {
+    private let cell = ComparisonCell.scale(model: "flash", length: 1024)
+
+    @Test func aTerminalHasOneLineThatIsWrittenOver() {
+        var printer = ComparisonPrinter(isTerminal: true)
+        #expect(printer.output(for: .started(finished: 2, of: 7)) == "2 of 7 cells finished already\n")
+        let progress = ComparisonRun.Event.Progress(number: 3, total: 7, secondsLeft: 125)
+        let first = printer.output(for: .progress(cell, "forward", progress))
+        #expect(first == "3/7  scale 1024, flash  forward  about 2 min 5 s left")
+        #expect(printer.output(for: .progress(cell, "forward", progress), width: 11) == "\r\u{1B}[K3/7  scale")
+        let last = printer.output(for: .finished(cell, "too long", progress))
+        #expect(last == "\r\u{1B}[K3/7  scale 1024, flash: too long\n")
+        #expect(printer.end().isEmpty)
+    }
+
+    @Test func aFileGetsWhatIsFinishedAlone() {
+        var printer = ComparisonPrinter(isTerminal: false)
+        #expect(printer.output(for: .started(finished: 0, of: 1)) == "1 cell\n")
+        let progress = ComparisonRun.Event.Progress(number: 1, total: 1, secondsLeft: nil)
+        #expect(printer.output(for: .progress(cell, "forward", progress)).isEmpty)
+        #expect(printer.output(for: .finished(cell, "too long", progress)) == "1/1  scale 1024, flash: too long\n")
+    }
+
+    // MARK: Time left
+
+    @Test func timeLeftIsWhatTheOptionsAllowUntilCellsAreFinished() {
+        var options = ComparisonOptions()
+        options.text.minutes = 2
+        let cells = ["a", "b", "c"].map { ComparisonCell.text("t", model: $0) }
+        var estimate = ComparisonEstimate(cells, options)
+        #expect(estimate.secondsLeft(in: cells[0], share: 0, since: 0) == 360)
+        #expect(estimate.secondsLeft(in: cells[0], share: 0.5, since: 90) == 330)
+        // The first took 150 seconds where 120 were expected, and so will the others.
+        estimate.finish(cells[0], seconds: 150)
+        #expect(estimate.secondsLeft(in: cells[1], share: 0, since: 30) == 270)
+    }
+
+    @Test func stepsSayNothingOfTimeUntilACellIsFinished() {
+        var options = ComparisonOptions()
+        (options.recall.minutes, options.recall.steps) = (nil, 100)
+        let cells = ["a", "b"].map { ComparisonCell.recall(.mqar, model: $0) }
+        var estimate = ComparisonEstimate(cells, options)
+        #expect(estimate.secondsLeft(in: cells[0], share: 0.5, since: 10) == nil)
+        estimate.finish(cells[0], seconds: 44)
+        #expect(estimate.secondsLeft(in: cells[1], share: 0, since: 4) == 40)
+    }
+}

@@ -1,0 +1,168 @@
+import FixtureSupport
+import Foundation
+import ModelZoo
+import Testing
+
+@testable import Comparing
+
+@Suite struct RunTests {
+    private let workspace: Workspace
+
+    init() throws { workspace = try Workspace() }
+
+    // MARK: Options
+
+    private static let wrong: [(@Sendable (inout CompareCommand) -> Void, String)] = [
+        ({ $0.task = "texts" }, "--task: expected some of text, recall, scale, all, found \"texts\""),
+        ({ $0.task = "text," }, "--task: expected some of text, recall, scale, all, found \"\""),
+        (
+            { ($0.task, $0.recall) = ("recall", "mqar,copy") },
+            "--recall: expected some of mqar, induction, copying, passkey, questions, all, found \"copy\""
+        ),
+        ({ $0.steps = 0 }, "--steps: expected a whole number of at least 1, found 0"),
+        ({ ($0.steps, $0.minutes) = (nil, 0) }, "--minutes: expected a number above 0, found 0.0"),
+        ({ ($0.steps, $0.minutes) = (nil, .nan) }, "--minutes: expected a number above 0, found nan"),
+        ({ $0.minutes = 1 }, "--minutes: cannot be combined with --steps; expected one of the two"),
+        ({ $0.parameters = -1 }, "--parameters: expected a whole number of at least 1, found -1"),
+        ({ $0.sequenceLength = 100 }, "--sequence-length: expected a whole number of at least 128, found 100"),
+        ({ $0.batchSize = 0 }, "--batch-size: expected a whole number of at least 1, found 0"),
+        ({ $0.learningRate = .infinity }, "--learning-rate: expected a number above 0, found inf"),
+        ({ $0.longest = 256 }, "--longest: expected a whole number of at least 512, found 256"),
+        ({ $0.budgetSeconds = 0 }, "--budget-seconds: expected a number above 0, found 0.0"),
+        ({ $0.budgetGigabytes = -2 }, "--budget-gigabytes: expected a number above 0, found -2.0"),
+        ({ $0.threads = 0 }, "--threads: expected a whole number of at least 1, found 0"),
+        ({ $0.models = "local,locla" }, "unknown model \"locla\", did you mean \"local\"?"),
+        ({ $0.data += $0.data }, "--data: two texts are named story.txt; expected files of different names"),
+        ({ $0.data = ["/nowhere/at.all"] }, "/nowhere/at.all"),
+        ({ $0.parameters = 20_000 }, "--parameters: no width of"),
+    ]
+
+    @Test(arguments: wrong.indices) func wrongOptionsAreNamed(_ index: Int) {
+        let (change, message) = Self.wrong[index]
+        let error = #expect(throws: InputError.self) { try workspace.command(change).run() }
+        #expect(error?.message.hasPrefix(message) == true, "\(error?.message ?? "")")
+        // Nothing is made for a command that cannot be run.
+        #expect(!FileManager.default.fileExists(atPath: workspace.out))
+    }
+
+    @Test func cellsGoByTextTaskAndLength() throws {
+        var command = workspace.command {
+            ($0.task, $0.models, $0.recall, $0.longest) = ("all", "transformer, flash", "passkey", 1500)
+        }
+        command.data = ["corpus", workspace.text]
+        let options = try command.options()
+        let texts = try command.data.map { try ComparedText($0, sequenceLength: 128) }
+        let titles = try command.cells(ComparisonTask.allCases, texts, options).map(\.title)
+        #expect(
+            titles == [
+                "text corpus, transformer", "text corpus, flash", "text story.txt, transformer",
+                "text story.txt, flash",
+                "recall passkey, transformer", "recall passkey, flash", "scale 512, transformer", "scale 512, flash",
+                "scale 512, naive", "scale 1024, transformer", "scale 1024, flash", "scale 1024, naive",
+            ])
+        #expect(ScaleOptions().lengths.first == 512 && ScaleOptions().lengths.last == 262_144)
+        #expect(ScaleOptions().lengths.count == 10)
+    }
+
+    // MARK: Going on
+
+    @Test func whatIsFinishedIsNotMeasuredAgain() throws {
+        let first = try workspace.command { $0.models = "local" }.run()
+        #expect(first.isComplete && first.results.text.map(\.model) == ["local"])
+        let diary = Diary()
+        let second = try workspace.command().run(report: diary.add)
+        #expect(diary.lines == ["1 of 2", "2/2 text story.txt, fast-weights"])
+        #expect(second.results.text.first == first.results.text.first)
+        #expect(try ComparisonResults(path: workspace.out + "/results.json") == second.results)
+        for name in ["report.html", "summary.md"] {
+            #expect(try !workspace.folder.read("out/" + name).isEmpty)
+        }
+    }
+
+    @Test func aStoppedRunKeepsWhatIsFinished() throws {
+        let diary = Diary()
+        let stopped = try workspace.command().run(report: diary.add, stop: { diary.finished == 1 })
+        #expect(!stopped.isComplete && stopped.results.text.map(\.model) == ["local"])
+        #expect(try ComparisonResults(path: workspace.out + "/results.json") == stopped.results)
+        let rest = try workspace.command().run()
+        #expect(rest.isComplete && rest.results.text.map(\.model) == ["local", "fast-weights"])
+        #expect(rest.results.text[0] == stopped.results.text[0])
+    }
+
+    private static let others: [(@Sendable (inout CompareCommand) -> Void, String)] = [
+        ({ $0.steps = 5 }, "--steps 4, found --steps 5"),
+        ({ ($0.steps, $0.minutes) = (nil, 1) }, "--minutes not given, found --minutes 1.0"),
+        ({ $0.parameters = 210_000 }, "--parameters 200000, found --parameters 210000"),
+        ({ $0.seed = 3 }, "--seed 0, found --seed 3"),
+        ({ $0.sequenceLength = 192 }, "--sequence-length 128, found --sequence-length 192"),
+        ({ $0.learningRate = 0.5 }, "--learning-rate 0.001, found --learning-rate 0.5"),
+    ]
+
+    @Test func otherOptionsNeedAnotherFolder() throws {
+        let before = try workspace.command { $0.models = "local" }.run().results
+        let path = workspace.out + "/results.json"
+        for (change, text) in Self.others {
+            let message = "\(path): was measured with \(text); expected the same, or another folder (--out)"
+            #expect(throws: InputError(message)) { try workspace.command(change).run() }
+        }
+        #expect(try ComparisonResults(path: path) == before)
+    }
+
+    /// What has no results yet may still be asked for with other options.
+    @Test func anotherTaskMayHaveItsOwnOptions() throws {
+        _ = try workspace.command { $0.models = "local" }.run()
+        let (results, isComplete) = try workspace.command {
+            ($0.task, $0.models, $0.longest, $0.steps) = ("scale", "local", 512, nil)
+        }.run()
+        #expect(isComplete && results.text.count == 1 && results.scale.map(\.length) == [512])
+        #expect(results.options.scale.longest == 512 && results.options.text.steps == 4)
+    }
+
+    @Test func anotherTextOfTheSameNameIsRefused() throws {
+        let checksum = try workspace.command { $0.models = "local" }.run().results.text[0].checksum
+        try workspace.folder.write(String(repeating: "something else altogether ", count: 400), "story.txt")
+        let error = #expect(throws: InputError.self) { try workspace.command().run() }
+        #expect(error?.message.contains("another text named story.txt (checksum \(checksum), found ") == true)
+    }
+
+    @Test func anotherMachineNeedsAnotherFolder() throws {
+        var results = try workspace.command { $0.models = "local" }.run().results
+        let path = workspace.out + "/results.json"
+        results.machine.processor = "Another Processor"
+        try results.write(to: path)
+        let error = #expect(throws: InputError.self) { try workspace.command().run() }
+        #expect(error?.message.hasPrefix("\(path): was measured on Another Processor, ") == true)
+        // Another day, or a newer system, is the same machine.
+        results.machine = .current
+        (results.machine.date, results.machine.system) = ("2001-01-01", "Minix")
+        try results.write(to: path)
+        #expect(try workspace.command().run().isComplete)
+    }
+
+    @Test func aFileThatIsNoResultNamesThePlace() throws {
+        _ = try workspace.command { $0.models = "local" }.run()
+        let (path, good) = (workspace.out + "/results.json", try workspace.folder.read("out/results.json"))
+        for (from, to, message) in [
+            ("\"steps\" : 4,", "\"steps\" : \"four\",", "\"text.0.steps\""),
+            ("\"checksum\"", "\"cheksum\"", "\"text.0.checksum\": is missing"),
+            ("{", "[", ""),
+        ] {
+            #expect(good.contains(from))
+            let parts = good.components(separatedBy: from)
+            // The last place: options come before results.
+            let bad = parts.dropLast().joined(separator: from) + to + parts.last!
+            try workspace.folder.write(bad, "out/results.json")
+            let error = #expect(throws: InputError.self) { try workspace.command().run() }
+            #expect(error?.message.hasPrefix("\(path): \(message)") == true, "\(error?.message ?? "")")
+        }
+    }
+
+    @Test func onlyOneRunAtATime() throws {
+        let lock = try { () throws -> RunLock in
+            try FileManager.default.createDirectory(atPath: workspace.out, withIntermediateDirectories: true)
+            return try RunLock(folder: workspace.out)
+        }()
+        #expect(throws: TrainingFault.self) { try workspace.command().run() }
+        withExtendedLifetime(lock) {}
+    }
+}

@@ -1,0 +1,115 @@
+import FixtureSupport
+import Foundation
+import ModelZoo
+import Testing
+
+@testable import Comparing
+
+@Suite struct TextTests {
+    private let workspace: Workspace
+
+    init() throws { workspace = try Workspace() }
+
+    /// Times differ from run to run, and tests that run beside use memory of the same pool.
+    private func withoutTimes(_ outcomes: [TextOutcome]) -> [TextOutcome] {
+        outcomes.map { outcome in
+            var outcome = outcome
+            (outcome.seconds, outcome.tokensPerSecond, outcome.generationTokensPerSecond) = (0, 0, 0)
+            outcome.peakMegabytes = 0
+            for index in outcome.validations.indices { outcome.validations[index].seconds = 0 }
+            return outcome
+        }
+    }
+
+    @Test func everyModelReadsTheSameTokensWithTheSameOptions() throws {
+        let models = ModelZoo.identifiers
+        let (results, isComplete) = try workspace.command { $0.models = "all" }.run()
+        #expect(isComplete && results.text.map(\.model) == models)
+        for outcome in results.text {
+            #expect(outcome.steps == 4 && outcome.tokens == 4 * 2 * 128, "\(outcome.model)")
+            #expect(outcome.validations.map(\.tokens) == [512, 1024], "\(outcome.model)")
+            #expect(abs(Double(outcome.parameters) / 200_000 - 1) <= 0.05, "\(outcome.model): \(outcome.parameters)")
+            // Untrained models need 8 bits for each of the 256 bytes, and a little more for their prejudices.
+            #expect(outcome.best < 9.5 && outcome.best > 1, "\(outcome.model): \(outcome.best)")
+            // Parameters, their gradients and the optimiser's two moments are a part of it.
+            #expect(outcome.peakMegabytes ?? 0 > 4 * 4 * Double(outcome.parameters) / 1_048_576, "\(outcome.model)")
+        }
+        let runs = try models.map {
+            try RunFolder(path: "\(workspace.out)/text/story.txt/\($0)").configuration()
+        }
+        #expect(Set(runs.map(\.training)).count == 1)
+        #expect(runs[0].training.order == .sequential && runs.map(\.origin.model) == models)
+        #expect(Set(runs.map(\.trainingChecksum)) == [results.text[0].checksum])
+    }
+
+    @Test func theSameSeedGivesTheSameNumbersAndAnotherOthers() throws {
+        let first = try workspace.command().run().results
+        let second = try workspace.command { $0.out += "-2" }.run().results
+        #expect(withoutTimes(first.text) == withoutTimes(second.text))
+        let other = try workspace.command { ($0.out, $0.seed) = ($0.out + "-3", 1) }.run().results
+        #expect(zip(first.text, other.text).allSatisfy { $0.best != $1.best })
+    }
+
+    /// Stopped in the middle of a training: it goes on from the step it had come to, and ends with the same bits.
+    @Test func aStoppedTrainingGoesOn() throws {
+        let whole = try workspace.command { $0.out += "-whole" }.run().results
+        let diary = Diary()
+        let stopped = try workspace.command().run(report: diary.add, stop: { diary.steps >= 3 })
+        #expect(!stopped.isComplete && stopped.results.text.isEmpty)
+        let lines = try MetricsLog.read(path: workspace.out + "/text/story.txt/local/metrics.jsonl")
+        #expect(lines.map(\.step) == [1, 2, 3])
+        let (results, isComplete) = try workspace.command().run()
+        #expect(isComplete && withoutTimes(results.text) == withoutTimes(whole.text))
+    }
+
+    /// The model of a comparison is a run like any other.
+    @Test func otherCommandsOpenWhatWasTrained() throws {
+        _ = try workspace.command { $0.models = "linformer" }.run()
+        var lines: [String] = []
+        try EvaluateCommand(
+            source: ModelSource(run: workspace.out + "/text/story.txt/linformer"), data: [workspace.text]
+        ).run(print: { lines.append($0) })
+        #expect(lines.joined().contains("bits"))
+    }
+
+    @Test func aTrainingWithOtherOptionsIsNotGoneOnWith() throws {
+        _ = try workspace.command { $0.models = "local" }.run()
+        try FileManager.default.removeItem(atPath: workspace.out + "/results.json")
+        let folder = workspace.out + "/text/story.txt/local"
+        let message = "\(folder): was trained with other options; expected the same, or another folder (--out)"
+        #expect(throws: InputError(message)) { try workspace.command { $0.steps = 5 }.run() }
+    }
+
+    /// Numbers that are no longer finite are a result of a model, and no reason to give up the others.
+    @Test func aTrainingThatDivergesIsKeptWithItsReason() throws {
+        let (results, isComplete) = try workspace.command {
+            ($0.learningRate, $0.steps) = (1e30, 200)
+        }.run()
+        #expect(isComplete && results.text.count == 2)
+        #expect(results.text.allSatisfy { $0.fault != nil && $0.steps < 200 })
+        #expect(try ComparisonResults(path: workspace.out + "/results.json") == results)
+    }
+
+    /// Only steps count: with 256 tokens a step and these speeds they take 1, 2 and 4 seconds.
+    @Test func validationsAreNoTimeOfTraining() throws {
+        let lines = [256.0, 128, 64].enumerated().map { index, speed in
+            StepMetrics(
+                step: index + 1, tokens: 256 * (index + 1), loss: 1, bitsPerByte: 2, learningRate: 1e-3,
+                gradientNorm: 1,
+                tokensPerSecond: speed, seconds: 100 * Double(index + 1),
+                extra: index == 1 ? [:] : ["validation_bits_per_byte": Double(3 - index)])
+        }
+        let options = TrainingOptions(sequenceLength: 128, batchSize: 2)
+        #expect(
+            TextOutcome.validations(lines, options) == [
+                .init(step: 1, tokens: 256, seconds: 1, bitsPerByte: 3),
+                .init(step: 3, tokens: 768, seconds: 7, bitsPerByte: 1),
+            ])
+    }
+
+    @Test func mediansOfEvenAndOddCounts() {
+        #expect(median([3, 1, 2]) == 2)
+        #expect(median([4, 1, 2, 3]) == 2.5)
+        #expect(median([]).isNaN)
+    }
+}
