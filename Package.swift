@@ -25,6 +25,7 @@ let package = Package(
         .library(name: "Linformers", targets: ["Linformers"]),
         .library(name: "FastWeightTransformers", targets: ["FastWeightTransformers"]),
         .library(name: "BlockRecurrentTransformers", targets: ["BlockRecurrentTransformers"]),
+        .library(name: "Transformers", targets: ["Transformers"]),
         .library(name: "Visualizing", targets: ["Visualizing"]),
         .library(name: "ModelZoo", targets: ["ModelZoo"]),
         .executable(name: "Train", targets: ["Train"]),
@@ -73,10 +74,13 @@ let package = Package(
             name: "BlockRecurrentTransformers", dependencies: ["NN"], path: "Models/BlockRecurrent",
             exclude: ["README.md"], swiftSettings: hotSwift),
         .target(
+            name: "Transformers", dependencies: ["NN"], path: "Models/Transformer", exclude: ["README.md"],
+            swiftSettings: hotSwift),
+        .target(
             name: "ModelZoo",
             dependencies: [
                 "Trainer", "Visualizing", "FLASHTransformers", "LocalTransformers", "Linformers",
-                "FastWeightTransformers", "BlockRecurrentTransformers",
+                "FastWeightTransformers", "BlockRecurrentTransformers", "Transformers",
             ]),
         .target(
             name: "RetrievalTasks", dependencies: ["FastWeightTransformers", "Trainer", "Plotting", "CKernels"],
@@ -119,6 +123,9 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "BlockRecurrentTests", dependencies: ["BlockRecurrentTransformers", "Trainer", "FixtureSupport"],
+            resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "TransformerTests", dependencies: ["Transformers", "Trainer", "FixtureSupport"],
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "RetrievalTests",

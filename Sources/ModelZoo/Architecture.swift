@@ -6,6 +6,7 @@
 @_exported import NN
 @_exported import Tensors
 @_exported import Trainer
+@_exported import Transformers
 @_exported import Visualizing
 
 /// A named starting point: a configuration and how to train it.
@@ -72,7 +73,7 @@ extension TrainingDefaults {
 public enum ModelZoo {
     private static let architectures: [any Architecture] = [
         FLASHArchitecture(), LocalArchitecture(), LinformerArchitecture(), FastWeightsArchitecture(),
-        BlockRecurrentArchitecture(),
+        BlockRecurrentArchitecture(), TransformerArchitecture(),
     ]
 
     public static let identifiers = architectures.map(\.id)

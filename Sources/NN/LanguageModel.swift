@@ -3,7 +3,7 @@ import Tensors
 /// What the trainer, the generator and the evaluation need of a model that predicts the next token. They know no
 /// architecture beyond this.
 public protocol LanguageModel: Module {
-    /// What has been read of one sequence, in a size that does not grow with it.
+    /// What has been read of one sequence, in a size that does not grow with it, full softmax attention excepted.
     associatedtype DecodingState: Sendable
 
     /// What one sequence passes from one segment of a text to the next in training and evaluation; `NoCarry` for most.
@@ -62,7 +62,7 @@ public protocol LanguageModel: Module {
 
     /// Appends tokens to each of several sequences, any number (at least one) to each, and returns the logits after the
     /// last token of each: [sequences, vocabulary]. Equal to the full forward at the same position, however the tokens
-    /// are cut into calls; the cost of a token does not grow with its position.
+    /// are cut into calls; the cost of a token does not grow with its position, full softmax attention excepted.
     func decode(_ tokens: [[Int32]], states: inout [DecodingState]) -> Tensor
 
     /// All that a decoding state remembers, in tensors that can be saved, as if a segment had ended here; nil, whatever the

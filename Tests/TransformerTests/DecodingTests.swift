@@ -1,0 +1,91 @@
+import NN
+import Tensors
+import Testing
+
+@testable import Transformers
+
+/// Token by token equals the whole sequence, at every position, however the tokens are cut into calls.
+@Suite struct DecodingTests {
+    private func tokens(_ n: Int, seed: UInt64 = 2) -> [Int32] { randomTokens([n], seed: seed).values }
+
+    private func expectDecodesAsForward(_ model: Transformer, _ text: [Int32], cuts: [Int]) {
+        let all = model(TokenTensor(text, shape: [1, text.count]))
+        var states = [model.startDecoding()]
+        var start = 0
+        for cut in cuts + [text.count] where cut > start {
+            let logits = model.decode([Array(text[start..<cut])], states: &states)
+            // The products are cut otherwise, so sums of some hundred terms round otherwise.
+            expectClose(logits, all.at(0, 0).sliced(0, from: cut - 1, to: cut), 1e-5, "position \(cut - 1)")
+            start = cut
+        }
+        #expect(states[0].position == text.count)
+    }
+
+    @Test(arguments: TransformerConfiguration.AttentionForm.allCases)
+    func equalsTheForward(_ form: TransformerConfiguration.AttentionForm) {
+        let model = makeModel { ($0.attention, $0.heads) = (form, 3) }
+        expectDecodesAsForward(model, tokens(37), cuts: Array(1...37))
+        expectDecodesAsForward(model, tokens(37), cuts: [1, 6, 7, 20, 23, 36])
+        expectDecodesAsForward(model, tokens(37), cuts: [])
+    }
+
+    /// More keys than are worked on together, more queries than a tile has rows.
+    @Test func equalsTheForwardInLongTexts() {
+        expectDecodesAsForward(makeModel(), tokens(2100), cuts: [3, 700, 701, 1300, 2098, 2099])
+    }
+
+    /// Without a cache: the whole text again for its last token.
+    @Test(arguments: TransformerConfiguration.AttentionForm.allCases)
+    func logitsAfterATextAreThoseOfItsLastToken(_ form: TransformerConfiguration.AttentionForm) {
+        let model = makeModel { $0.attention = form }
+        let text = randomTokens([2, 17])
+        // The last product has fewer rows, so its sums of 12 terms may round otherwise.
+        expectClose(model.logits(after: text), model(text).at(1, 16), 1e-6, "logits")
+    }
+
+    /// Sequences of unequal length in one call, each at its own place.
+    @Test func decodesRaggedBatches() {
+        let model = makeModel()
+        let texts = [tokens(9, seed: 3), tokens(30, seed: 4), tokens(1, seed: 5)]
+        let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
+        var states = texts.map { _ in model.startDecoding() }
+        _ = model.decode(texts, states: &states)
+        let logits = model.decode(next, states: &states)
+        for row in texts.indices {
+            let text = texts[row] + next[row]
+            let all = model(TokenTensor(text, shape: [1, text.count]))
+            expectClose(logits.at(0, row), all.at(0, 0).at(0, text.count - 1), 1e-5, "row \(row)")
+        }
+        #expect(states.map(\.position) == [14, 31, 13])
+    }
+
+    /// A copy of a state is a branch: what one reads the other does not see.
+    @Test func copiesAreBranches() {
+        let model = makeModel()
+        var states = [model.startDecoding()]
+        _ = model.decode([tokens(10)], states: &states)
+        var branch = states
+        let first = model.decode([[1, 2, 3]], states: &states)
+        let other = model.decode([[4, 5, 6]], states: &branch)
+        var again = [model.startDecoding()]
+        _ = model.decode([tokens(10)], states: &again)
+        #expect(model.decode([[4, 5, 6]], states: &again).values == other.values)
+        #expect(first.values != other.values)
+    }
+
+    /// The state has the keys and values of every token, and at most as much room again.
+    @Test func theStateGrows() {
+        let model = makeModel()
+        var states = [model.startDecoding()]
+        // Two layers of keys and values of 2 heads of 6 floats.
+        let token = 2 * 2 * 2 * 6 * 4
+        #expect(states[0].bytes == 0)
+        _ = model.decode([tokens(100)], states: &states)
+        #expect(states[0].bytes == 100 * token)
+        for read in 101...450 {
+            _ = model.decode([tokens(1)], states: &states)
+            #expect((read * token...2 * read * token).contains(states[0].bytes), "\(read)")
+        }
+        #expect(states[0].bytes == 800 * token)
+    }
+}

@@ -1,0 +1,93 @@
+import FixtureSupport
+import Foundation
+import NN
+import Tensors
+import Testing
+
+@testable import Transformers
+
+@Suite struct PropertyTests {
+    @Test(arguments: TransformerConfiguration.AttentionForm.allCases)
+    func laterTokensDoNotChangeEarlierLogits(_ form: TransformerConfiguration.AttentionForm) {
+        let model = makeModel { $0.attention = form }
+        let n = 23
+        let tokens = randomTokens([2, n])
+        let before = model(tokens)
+        for t in [0, 1, 11, 22] {
+            let after = model(tokens.changed(at: n + t, vocabulary))
+            #expect(after.at(0, 0).values == before.at(0, 0).values, "the other row")
+            #expect(after.at(0, 1).sliced(0, to: t).values == before.at(0, 1).sliced(0, to: t).values, "position \(t)")
+            for later in t..<n {
+                #expect(after.at(0, 1).at(0, later).values != before.at(0, 1).at(0, later).values, "\(t) → \(later)")
+            }
+        }
+    }
+
+    /// Both forms of attention are the same function, with the same gradients and the same dropped weights.
+    @Test(arguments: [1, 2, 31, 300], [false, true])
+    func naiveEqualsFused(n: Int, drops: Bool) throws {
+        func model(_ form: TransformerConfiguration.AttentionForm) -> Transformer {
+            makeModel {
+                $0.attention = form
+                if drops { ($0.attentionDropout, $0.feedForwardDropout) = (0.3, 0.2) }
+            }
+        }
+        let (fused, naive) = (model(.fused), model(.naive))
+        let (tokens, targets) = (randomTokens([2, n]), randomTokens([2, n], seed: 4))
+        let mode = ForwardMode.training(RandomKey(seed: 5))
+        let logits = fused(tokens, mode: mode)
+        // Sums of up to 300 products in another order.
+        expectClose(logits, naive(tokens, mode: mode), 1e-5, "logits")
+        if drops { #expect(logits.values != fused(tokens).values) }
+        let expected = gradients(of: naive.loss(tokens, targets, mode: mode))
+        let got = gradients(of: fused.loss(tokens, targets, mode: mode))
+        let parameters = try zip(fused.trainable, naive.trainable).map { mine, other in
+            (mine.key, try #require(got[mine.parameter]), try #require(expected[other.parameter]))
+        }
+        // One token has no choice of keys: the gradients of queries are rounding, measured by the largest of all.
+        let largest = parameters.reduce(Float(0)) { $1.2.values.reduce($0) { max($0, abs($1)) } }
+        for (key, mine, other) in parameters {
+            let (difference, own) = Fixture.difference(mine, other)
+            #expect(difference <= max(2e-5 * own, 1e-7 * largest), "gradient of \(key): off by \(difference) of \(own)")
+        }
+    }
+
+    /// Positions are relative: logits do not depend on where a text begins, if nothing stands before it that it sees; and
+    /// they do depend on the order.
+    @Test func theOrderCounts() {
+        let model = makeModel()
+        var swapped = randomTokens([1, 9])
+        let before = model(swapped)
+        swapped.values[2] = (swapped.values[1] + 1) % Int32(vocabulary)
+        let first = model(swapped)
+        swapped.values.swapAt(1, 2)
+        let second = model(swapped)
+        // The last query sees the same tokens in both, in another order.
+        #expect(Fixture.difference(first.at(1, 8), second.at(1, 8)).difference > 1e-3)
+        #expect(before.at(1, 0).values == second.at(1, 0).values)
+    }
+
+    @Test func aModelSurvivesItsFile() throws {
+        let model = makeModel()
+        let path = NSTemporaryDirectory() + "transformer-\(UUID().uuidString).safetensors"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try model.save(to: path)
+        let again = Transformer(model.configuration, key: RandomKey(seed: 99))
+        let tokens = randomTokens([2, 13])
+        #expect(again(tokens).values != model(tokens).values)
+        try again.load(from: path)
+        #expect(again(tokens).values == model(tokens).values)
+    }
+
+    @Test func theSameSeedGivesTheSameBits() throws {
+        let configuration = makeModel { ($0.attentionDropout, $0.feedForwardDropout) = (0.2, 0.2) }.configuration
+        let (tokens, targets) = (randomTokens([3, 21]), randomTokens([3, 21], seed: 4))
+        func gradient(_ seed: UInt64) throws -> [[Float]] {
+            let model = Transformer(configuration, key: RandomKey(seed: 5))
+            let all = gradients(of: model.loss(tokens, targets, mode: .training(RandomKey(seed: seed))))
+            return try model.trainable.map { try #require(all[$0.parameter]).values }
+        }
+        #expect(try gradient(1) == gradient(1))
+        #expect(try gradient(1) != gradient(2))
+    }
+}
