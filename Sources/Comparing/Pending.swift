@@ -11,16 +11,6 @@ struct RecallCell {
     ) throws -> RecallOutcome? { throw InputError("--task recall: not there yet") }
 }
 
-struct ScaleCell {
-    static let naive = "naive"
-    let model: String
-    let length: Int
-    func run(
-        _ options: ScaleOptions, parameters: Int, seed: UInt64, before: [ScaleOutcome],
-        progress: (Double, String) -> Void, stop: () -> Bool
-    ) throws -> ScaleOutcome? { throw InputError("--task scale: not there yet") }
-}
-
 public struct ComparisonReport {
     public var html = "", markdown = "", text = ""
     public var plots: [(name: String, plot: LinePlot)] = []

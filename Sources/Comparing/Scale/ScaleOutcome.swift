@@ -4,18 +4,20 @@ public struct ScaleOutcome: Codable, Sendable, Equatable {
     public var model: String
     /// n.
     public var length: Int
+    /// Those of the model for sequences of n tokens: some have more the longer these are.
     public var parameters: Int
     /// Of the pass without gradients over all n tokens; nil where the model was not run.
     public var forwardSeconds: Double?
-    /// Of the pass with gradients, and of backward alone.
+    /// Of the pass with gradients of the loss over all n tokens, and of its backward alone.
     public var trainingSeconds: Double?, backwardSeconds: Double?
-    /// Of one token generated after n tokens.
+    /// Of one token generated after n tokens, the median of some; `naive` has no cache and computes all of them again.
     public var generationSeconds: Double?
     /// The most memory that tensors held at once in the pass with gradients, parameters included, in MB of 2²⁰ bytes.
     public var peakMegabytes: Double?
-    /// The memory of the decoding state after n tokens.
+    /// The memory of the decoding state after n tokens; nil for `naive`, which has none.
     public var stateMegabytes: Double?
-    /// Why it was not run, as in: would take 90 s, more than the 60 s allowed.
+    /// Why it was not run, as in: would take about 90 s a pass, more than the 60 s allowed. Where only the pass without
+    /// gradients was, its time is there.
     public var skipped: String?
 
     public init(model: String, length: Int, parameters: Int, skipped: String? = nil) {

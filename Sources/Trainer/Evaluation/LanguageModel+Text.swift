@@ -12,7 +12,7 @@ extension LanguageModel {
     }
 
     /// Logits of a window that nothing comes before, segment after segment: [b, n, vocabulary].
-    func logits(ofWindow batch: TokenBatch) -> Tensor {
+    package func logits(ofWindow batch: TokenBatch) -> Tensor {
         var carries = batch.rowsWithoutCarry() as [Carry?]
         return concatenate(
             segments(of: batch.shape[1]).map { segment in

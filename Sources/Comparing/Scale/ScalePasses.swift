@@ -1,0 +1,64 @@
+import Benchmarking
+import ModelZoo
+
+/// The passes of a model over one sequence of random tokens that are timed.
+struct ScalePasses<Model: LanguageModel> {
+    private let model: Model
+    private let batch: TokenBatch
+    private let key: RandomKey
+
+    init(_ model: Model, length n: Int, key: RandomKey) {
+        let tokens = key.child(0).integers(n + 1).map { Int32($0 % UInt64(model.vocabularySize)) }
+        (self.model, self.key) = (model, key)
+        batch = TokenBatch(
+            inputs: Array(tokens.dropLast()), targets: Array(tokens.dropFirst()), shape: [1, n], startsDocument: [true],
+            textCount: n)
+    }
+
+    /// All logits, without gradients.
+    func forward() { withoutGradients { _ = model.logits(ofWindow: batch) } }
+
+    /// The gradients of the loss over all tokens, as a step of training makes them: in segments where the model has a
+    /// longest one. Returns the seconds of its forward passes.
+    func training() -> Double {
+        var carries: [Model.Carry?] = []
+        return model.stepGradients(of: [batch], carries: &carries, key: key.child(1)).forwardSeconds
+    }
+
+    /// The token after all others without a cache.
+    func next(_ transformer: Transformer) {
+        _ = transformer.logits(after: TokenTensor(batch.inputs, shape: batch.shape))
+    }
+
+    /// Tokens of a prompt that are read in one call: as many as make products fast, and no more, so that a long prompt takes
+    /// no memory and can be stopped.
+    private static var piece: Int { 4096 }
+    /// Tokens that are timed, after one that is not.
+    private static var timed: Int { 16 }
+
+    /// The median time of a token after n others, and the memory of what has been read then. Where the model can decode no
+    /// more than n, the tokens are the last of them.
+    /// - Returns: nil where it was stopped.
+    func generation(_ stop: () -> Bool) -> (seconds: Double, stateBytes: Int)? {
+        let n = batch.inputs.count
+        let room = model.maximumDecodingLength.map { max(1, $0 - 1 - Self.timed) } ?? n
+        let prompt = batch.inputs.prefix(min(n, room))
+        let pool = MemoryPool.shared
+        let held = pool.statistics.current
+        var states = [model.startDecoding()]
+        for start in stride(from: 0, to: prompt.count, by: Self.piece) {
+            if stop() { return nil }
+            _ = model.decode([Array(prompt[start..<min(start + Self.piece, prompt.count)])], states: &states)
+        }
+        let bytes = pool.statistics.current - held
+        var seconds: [Double] = []
+        for index in 0...Self.timed {
+            if stop() { return nil }
+            let token = batch.targets[index % n]
+            let start = now()
+            _ = model.decode([[token]], states: &states)
+            seconds.append(now() - start)
+        }
+        return (seconds.dropFirst().sorted()[Self.timed / 2], bytes)
+    }
+}

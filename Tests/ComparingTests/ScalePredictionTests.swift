@@ -1,0 +1,80 @@
+import ModelZoo
+import Testing
+
+@testable import Comparing
+
+/// What is expected of a length by those before, and what is then not run.
+@Suite struct ScalePredictionTests {
+    private func outcome(_ length: Int, seconds: Double?, megabytes: Double? = nil, forward: Double? = nil)
+        -> ScaleOutcome
+    {
+        var outcome = ScaleOutcome(model: "flash", length: length, parameters: 1)
+        (outcome.trainingSeconds, outcome.peakMegabytes, outcome.forwardSeconds) = (seconds, megabytes, forward)
+        return outcome
+    }
+
+    @Test(
+        arguments: [
+            // Nothing to go by.
+            ([], 1024, nil),
+            // One length alone: as the square.
+            ([(512, 3)], 1024, 12), ([(512, 3)], 2048, 48),
+            // As between the last two.
+            ([(512, 1), (1024, 4)], 2048, 16), ([(512, 1), (1024, 4)], 4096, 64),
+            ([(512, 7), (1024, 2), (2048, 6)], 4096, 18), ([(512, 2), (2048, 8)], 4096, 16),
+            // At least with the length.
+            ([(512, 4), (1024, 5)], 2048, 10), ([(512, 4), (1024, 2)], 4096, 8), ([(512, 0), (1024, 2)], 2048, 8),
+        ] as [([(Int, Double)], Int, Double?)])
+    func extrapolation(_ points: [(Int, Double)], to length: Int, expected: Double?) throws {
+        let got = ScalePrediction.extrapolate(points.map { (length: $0, value: $1) }, to: length)
+        // A power and a logarithm, some roundings of 1e-16 each.
+        if let expected { #expect(abs(try #require(got) - expected) < 1e-9) } else { #expect(got == nil) }
+    }
+
+    @Test func onlyShorterLengthsThatWereMeasuredCount() throws {
+        let before = [
+            outcome(2048, seconds: 4, megabytes: 30), outcome(512, seconds: 1, megabytes: 10),
+            outcome(1024, seconds: 2, megabytes: 15), outcome(4096, seconds: 1000), outcome(8192, seconds: nil),
+        ]
+        let prediction = ScalePrediction(of: 4096, before: before)
+        #expect(abs(try #require(prediction.seconds) - 8) < 1e-9)
+        #expect(abs(try #require(prediction.megabytes) - 60) < 1e-9)
+        // A pass that was not run with gradients takes at least what it took without.
+        let longer = ScalePrediction(of: 4096, before: [outcome(2048, seconds: nil, forward: 70)])
+        #expect(longer.seconds == 280 && longer.megabytes == nil)
+        #expect(ScalePrediction(of: 512, before: before) == ScalePrediction())
+    }
+
+    @Test(
+        arguments: [
+            (nil, nil, nil), (60, 8192, nil),
+            (61, nil, "would take about 61 s a pass, more than the 60 s allowed"),
+            (249.7, 9000, "would take about 250 s a pass, more than the 60 s allowed"),
+            (1, 16384, "would take about 16 GB, more than the 8 GB allowed"),
+            (nil, 8600, "would take about 8.4 GB, more than the 8 GB allowed"),
+        ] as [(Double?, Double?, String?)])
+    func refusals(_ seconds: Double?, _ megabytes: Double?, _ expected: String?) {
+        #expect(ScalePrediction(seconds: seconds, megabytes: megabytes).refusal(ScaleOptions()) == expected)
+    }
+
+    @Test func smallBudgetsAreNamedAsTheyAre() {
+        var options = ScaleOptions()
+        (options.budgetSeconds, options.budgetMegabytes) = (0.25, 1000)
+        #expect(
+            ScalePrediction(seconds: 1.26).refusal(options)
+                == "would take about 1.3 s a pass, more than the 0.25 s allowed")
+        #expect(
+            ScalePrediction(megabytes: 1001).refusal(options)
+                == "would take about 1001 MB, more than the 1000 MB allowed")
+        #expect(
+            ScalePrediction.took(2, options) == "took 2 s a pass without gradients, more than the 0.25 s allowed")
+    }
+
+    @Test func raisingNeverLowers() {
+        var prediction = ScalePrediction(seconds: 1)
+        prediction.raise(megabytes: 5)
+        #expect(prediction == ScalePrediction(seconds: 1, megabytes: 5))
+        prediction.raise(megabytes: 4)
+        #expect(prediction.megabytes == 5)
+    }
+}
