@@ -118,7 +118,8 @@ public struct ComparisonRun {
         case .scale(let model, let length):
             let before = results.scale.filter { $0.model == model && $0.length < length }
             let outcome = try ScaleCell(model: model, length: length).run(
-                options.scale, parameters: options.parameters, seed: options.seed, before: before, progress: progress,
+                options.scale, size: options.size, parameters: options.parameters, seed: options.seed, before: before,
+                progress: progress,
                 stop: stop)
             guard let outcome else { return nil }
             results.scale.append(outcome)

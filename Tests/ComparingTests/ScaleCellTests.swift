@@ -4,6 +4,10 @@ import Testing
 
 @testable import Comparing
 
+extension ModelSize {
+    fileprivate static let base = ModelSize(width: 64, sequenceLength: 512)
+}
+
 /// The passes over one sequence, of every model.
 @Suite struct ScaleCellTests {
     private static let parameters = 300_000
@@ -31,7 +35,8 @@ import Testing
         progress: (Double, String) -> Void = { _, _ in }, asking: Asking = Asking()
     ) throws -> ScaleOutcome? {
         try ScaleCell(model: model, length: length, secondsOfRepeats: 0).run(
-            options, parameters: Self.parameters, seed: 3, before: before, progress: progress, stop: asking.stop)
+            options, size: .base, parameters: Self.parameters, seed: 3, before: before, progress: progress,
+            stop: asking.stop)
     }
 
     @Test(arguments: models) func measuresEverything(_ model: String) throws {
@@ -39,7 +44,7 @@ import Testing
         let outcome = try #require(try run(model, 40, progress: { share, _ in shares.append(share) }))
         #expect(outcome.model == model && outcome.length == 40 && outcome.skipped == nil)
         let made = try ScaleCell(model: model, length: 40)
-            .makeModel(parameters: Self.parameters, key: RandomKey(seed: 1))
+            .makeModel(.base, parameters: Self.parameters, key: RandomKey(seed: 1))
         #expect(outcome.parameters == made.parameterCount)
         let (training, backward) = try (#require(outcome.trainingSeconds), #require(outcome.backwardSeconds))
         #expect(backward > 0 && training > backward)
@@ -54,7 +59,7 @@ import Testing
         for model in Self.models {
             let counts = try [512, 1024].map {
                 try ScaleCell(model: model, length: $0)
-                    .makeModel(parameters: Self.parameters, key: RandomKey(seed: 1)).parameterCount
+                    .makeModel(.base, parameters: Self.parameters, key: RandomKey(seed: 1)).parameterCount
             }
             #expect(abs(Double(counts[0]) / Double(Self.parameters) - 1) <= 0.05, "\(model)")
             #expect((counts[1] > counts[0]) == ["local", "linformer"].contains(model), "\(model): \(counts)")
@@ -64,7 +69,7 @@ import Testing
     @Test func theNaiveFormIsTheBaselines() throws {
         func model(_ name: String) throws -> Transformer {
             let made = try ScaleCell(model: name, length: 64)
-                .makeModel(parameters: Self.parameters, key: RandomKey(seed: 1))
+                .makeModel(.base, parameters: Self.parameters, key: RandomKey(seed: 1))
             return try #require(made as? Transformer)
         }
         let (naive, fused) = try (model(ScaleCell.naive), model("transformer"))
@@ -120,7 +125,7 @@ import Testing
         let unknown = #expect(throws: InputError.self) { try run("flsh", 64) }
         #expect(unknown?.message.hasPrefix("unknown model \"flsh\", did you mean \"flash\"?") == true)
         let small = #expect(throws: InputError.self) {
-            try ScaleCell(model: ScaleCell.naive, length: 64).makeModel(parameters: 100, key: RandomKey(seed: 1))
+            try ScaleCell(model: ScaleCell.naive, length: 64).makeModel(.base, parameters: 100, key: RandomKey(seed: 1))
         }
         #expect(small?.message.hasPrefix("--parameters: no width of transformer has 100 within 5 %") == true)
     }
@@ -132,7 +137,8 @@ import Testing
     private static func outcomes(_ model: String, _ lengths: [Int]) -> [ScaleOutcome] {
         lengths.map {
             let outcome = try? ScaleCell(model: model, length: $0, secondsOfRepeats: 0).run(
-                ScaleOptions(), parameters: 300_000, seed: 3, before: [], progress: { _, _ in }, stop: { false })
+                ScaleOptions(), size: .base, parameters: 300_000, seed: 3, before: [], progress: { _, _ in },
+                stop: { false })
             require(outcome != nil, "\(model) at \($0)")
             return outcome!
         }
@@ -142,7 +148,7 @@ import Testing
         await #expect(processExitsWith: .success) {
             for outcome in ScaleMemoryTests.outcomes(ScaleCell.naive, [1024, 2048]) {
                 let model = try ScaleCell(model: ScaleCell.naive, length: outcome.length)
-                    .makeModel(parameters: 300_000, key: RandomKey(seed: 1))
+                    .makeModel(.base, parameters: 300_000, key: RandomKey(seed: 1))
                 let expected = (model as! Transformer).configuration.naiveMegabytes(outcome.length)
                 let peak = outcome.peakMegabytes ?? 0
                 // And parameters, gradients, and what grows with n.
@@ -176,7 +182,7 @@ import Testing
                     continue
                 }
                 let made = try ScaleCell(model: model, length: 512).makeModel(
-                    parameters: 300_000, key: RandomKey(seed: 1))
+                    .base, parameters: 300_000, key: RandomKey(seed: 1))
                 let c = (made as! Transformer).configuration
                 // Floats of a token; the pool's classes hold at most an eighth more.
                 let floats = Double(2 * c.heads * c.headDimension * c.depth)

@@ -14,7 +14,8 @@ struct ScaleCell {
     var secondsOfRepeats = 4.0
 
     /// - Parameters:
-    ///   - parameters: what the model has, within 5 %, where it is made for 512 tokens; some have more for longer sequences.
+    ///   - size: what the model has in common with the others; its sequence length is the one at which all have so many
+    ///     `parameters`, within 5 %. Some have more for longer sequences.
     ///   - seed: of the initial parameters and the tokens.
     ///   - before: what the same model cost at shorter lengths.
     ///   - progress: is told the share that is done, and what comes next.
@@ -22,7 +23,7 @@ struct ScaleCell {
     /// - Returns: nil where it was stopped.
     /// - Throws: `InputError` for an unknown model, or a number of parameters that it cannot have.
     func run(
-        _ options: ScaleOptions, parameters: Int, seed: UInt64, before: [ScaleOutcome],
+        _ options: ScaleOptions, size: ModelSize, parameters: Int, seed: UInt64, before: [ScaleOutcome],
         progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
     ) throws -> ScaleOutcome? {
         if stop() { return nil }
@@ -32,7 +33,7 @@ struct ScaleCell {
         defer { MemoryPool.shared.releaseCached() }
         let held = MemoryPool.shared.statistics.current
         let key = RandomKey(seed: seed)
-        let made = try makeModel(parameters: parameters, key: key.child(0))
+        let made = try makeModel(size, parameters: parameters, key: key.child(0))
         var outcome = ScaleOutcome(model: model, length: length, parameters: made.parameterCount)
         var prediction = ScalePrediction(of: length, before: before.filter { $0.model == model })
         if model == Self.naive, let transformer = made as? Transformer {
@@ -47,9 +48,9 @@ struct ScaleCell {
     }
 
     /// The model of the width that has so many parameters, made for sequences of n tokens.
-    func makeModel(parameters: Int, key: RandomKey) throws -> any LanguageModel {
+    func makeModel(_ size: ModelSize, parameters: Int, key: RandomKey) throws -> any LanguageModel {
         let architecture = try ModelZoo.architecture(model == Self.naive ? "transformer" : model)
-        var (size, _) = try architecture.fitting(ModelSize(width: 64, sequenceLength: 512), parameters: parameters)
+        var (size, _) = try architecture.fitting(size, parameters: parameters)
         size.sequenceLength = length
         var configuration = architecture.configuration(size)
         if model == Self.naive, case .object(var members) = configuration {
