@@ -22,8 +22,9 @@ import Testing
             // As between the last two.
             ([(512, 1), (1024, 4)], 2048, 16), ([(512, 1), (1024, 4)], 4096, 64),
             ([(512, 7), (1024, 2), (2048, 6)], 4096, 18), ([(512, 2), (2048, 8)], 4096, 16),
-            // At least with the length.
+            // At least with the length, at most with its square.
             ([(512, 4), (1024, 5)], 2048, 10), ([(512, 4), (1024, 2)], 4096, 8), ([(512, 0), (1024, 2)], 2048, 8),
+            ([(512, 1), (1024, 6)], 2048, 24),
         ] as [([(Int, Double)], Int, Double?)])
     func extrapolation(_ points: [(Int, Double)], to length: Int, expected: Double?) throws {
         let got = ScalePrediction.extrapolate(points.map { (length: $0, value: $1) }, to: length)
@@ -49,7 +50,8 @@ import Testing
         arguments: [
             (nil, nil, nil), (60, 8192, nil),
             (61, nil, "would take about 61 s a pass, more than the 60 s allowed"),
-            (249.7, 9000, "would take about 250 s a pass, more than the 60 s allowed"),
+            (249.7, 8000, "would take about 250 s a pass, more than the 60 s allowed"),
+            (249.7, 9000, "would take about 8.8 GB, more than the 8 GB allowed"),
             (1, 16384, "would take about 16 GB, more than the 8 GB allowed"),
             (nil, 8600, "would take about 8.4 GB, more than the 8 GB allowed"),
         ] as [(Double?, Double?, String?)])

@@ -19,8 +19,8 @@ struct ScalePrediction: Equatable {
         megabytes = predicted(\.peakMegabytes)
     }
 
-    /// Grows as between the last two lengths, and at least with the length; from one alone with its square, which nothing
-    /// here exceeds.
+    /// Grows as between the last two lengths, but at least with the length and at most with its square, which nothing here
+    /// exceeds: what is more is noise. From one length alone: with the square.
     /// - Parameter points: lengths and values, in the order of the lengths.
     static func extrapolate(_ points: [(length: Int, value: Double)], to length: Int) -> Double? {
         guard let last = points.last else { return nil }
@@ -28,7 +28,7 @@ struct ScalePrediction: Equatable {
         if let other = points.dropLast().last, other.value > 0 {
             power = log(last.value / other.value) / log(Double(last.length) / Double(other.length))
         }
-        return last.value * pow(Double(length) / Double(last.length), max(power, 1))
+        return last.value * pow(Double(length) / Double(last.length), min(max(power, 1), 2))
     }
 
     /// Takes at least so much memory.
@@ -36,13 +36,14 @@ struct ScalePrediction: Equatable {
 
     /// Why a model is not run, as the end of a sentence; nil where it may be.
     func refusal(_ options: ScaleOptions) -> String? {
-        if let seconds, seconds > options.budgetSeconds {
-            return "would take about \(Self.text(seconds: seconds)) a pass, more than the"
-                + " \(Self.text(seconds: options.budgetSeconds)) allowed"
-        }
+        // Memory first: it is the same on every machine.
         if let megabytes, megabytes > options.budgetMegabytes {
             return "would take about \(Self.text(megabytes: megabytes)), more than the"
                 + " \(Self.text(megabytes: options.budgetMegabytes)) allowed"
+        }
+        if let seconds, seconds > options.budgetSeconds {
+            return "would take about \(Self.text(seconds: seconds)) a pass, more than the"
+                + " \(Self.text(seconds: options.budgetSeconds)) allowed"
         }
         return nil
     }
