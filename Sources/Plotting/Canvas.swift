@@ -35,6 +35,12 @@ struct Canvas {
             + " fill=\"\(colour)\"" + Self.close("circle", title)
     }
 
+    /// A closed area.
+    mutating func polygon(_ corners: [Point], colour: String, title: String = "") {
+        let places = corners.map { "\(Self.number($0.x)),\(Self.number($0.y))" }.joined(separator: " ")
+        elements += "<polygon points=\"\(places)\" fill=\"\(colour)\"" + Self.close("polygon", title)
+    }
+
     mutating func rectangle(
         x: ClosedRange<Double>, y: ClosedRange<Double>, colour: String, opacity: Double = 1, outline: String? = nil,
         title: String = ""

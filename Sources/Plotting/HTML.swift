@@ -25,6 +25,16 @@ public struct HTML: Sendable, Equatable {
     /// A heading below that of a section.
     public static func heading(_ text: String) -> HTML { element("h3", .text(text)) + newline }
 
+    /// Sentences one below the other.
+    /// - Parameter items: each with a few words, set apart, that say what it is about; these may be empty.
+    public static func list(_ items: [(topic: String, text: String)]) -> HTML {
+        let rows = items.map { item in
+            let topic = item.topic.isEmpty ? empty : element("strong", text(item.topic)) + text(" ")
+            return element("li", topic + text(item.text)) + newline
+        }
+        return element("ul", rows.reduce(newline, +)) + newline
+    }
+
     /// Text in a fixed pitch whose line ends stay, wrapped where it is too wide.
     public static func code(_ text: String) -> HTML { element("pre", .text(text)) + newline }
 
@@ -54,33 +64,4 @@ public struct HTML: Sendable, Equatable {
     public static func group(_ pieces: [HTML]) -> HTML { element("div", pieces.reduce(newline, +)) + newline }
 
     static let newline = HTML(source: "\n")
-}
-
-/// Rows of text under the names of their columns.
-public struct Table: Sendable {
-    /// nil for a table without a head.
-    public var head: [String]?
-    public var rows: [[String]]
-    /// The columns that hold numbers, which stand at the right.
-    public var numeric: Set<Int>
-
-    public init(head: [String]? = nil, rows: [[String]], numeric: Set<Int> = []) {
-        self.head = head
-        self.rows = rows
-        self.numeric = numeric
-    }
-
-    /// The first column names the rows.
-    public var html: HTML {
-        func cells(_ row: [String], _ name: (Int) -> String) -> HTML {
-            row.enumerated().reduce(HTML.empty) { html, cell in
-                html + .element(name(cell.0), class: numeric.contains(cell.0) ? "number" : "", .text(cell.1))
-            }
-        }
-        let head = head.map { HTML.element("thead", .element("tr", cells($0) { _ in "th" })) } ?? .empty
-        let body = rows.reduce(HTML.empty) {
-            $0 + .element("tr", cells($1) { $0 == 0 ? "th" : "td" }) + .newline
-        }
-        return .element("div", class: "table", .element("table", head + .element("tbody", body))) + .newline
-    }
 }

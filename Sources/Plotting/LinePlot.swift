@@ -7,15 +7,18 @@ public struct LinePlot: Sendable {
     /// In the order in which they are drawn, each over those before.
     public var series: [Series]
     public var references: [ReferenceLine]
+    /// Upright lines at values of x, labelled above.
+    public var marks: [ReferenceLine]
     /// In the unit in which text is 12 high. It grows in height where the labels need it.
     public var width: Double
     public var height: Double
 
     public init(
-        _ title: String, x: Axis, y: Axis, series: [Series], references: [ReferenceLine] = [], width: Double = 860,
-        height: Double = 320
+        _ title: String, x: Axis, y: Axis, series: [Series], references: [ReferenceLine] = [],
+        marks: [ReferenceLine] = [], width: Double = 860, height: Double = 320
     ) {
         (self.title, self.x, self.y, self.series, self.references) = (title, x, y, series, references)
+        self.marks = marks
         (self.width, self.height) = (max(width, 120), max(height, 100))
     }
 
@@ -34,7 +37,7 @@ public struct LinePlot: Sendable {
     private var drawing: (canvas: Canvas, height: Double) {
         let ends = endLabels
         let room = ends.map { EndLabel.keyRoom + TextWidth.of($0.text, size: Canvas.fontSize) + 4 }.max() ?? 0
-        let top = PlotFrame.top(y)
+        let top = PlotFrame.top(y) + (marks.isEmpty ? 0 : Self.markRoom)
         let height = max(height, Double(ends.count) * EndLabel.height + top + PlotFrame.bottom)
 
         let values = series.flatMap(\.y) + references.map(\.value)
@@ -42,7 +45,7 @@ public struct LinePlot: Sendable {
         let yTicks = y.ticks(yDomain, count: PlotFrame.tickCount(along: height - top - PlotFrame.bottom, each: 32))
         let frame = PlotFrame(width: width, height: height, top: top, yLabels: yTicks.labels, labelRoom: room)
         let xDomain = x.domain(of: series.lazy.flatMap(\.x), padding: 0)
-        let xTicks = x.ticks(xDomain, count: PlotFrame.tickCount(along: frame.right - frame.left, each: 78))
+        let xTicks = x.ticks(xDomain, count: PlotFrame.tickCount(along: frame.right - frame.left, each: x.tickRoom))
         let scales = Scales(
             x: Scale(x.scale, xDomain, from: frame.left, to: frame.right),
             y: Scale(y.scale, yDomain, from: frame.bottom, to: frame.top), frame: frame)
@@ -62,12 +65,14 @@ public struct LinePlot: Sendable {
         for (index, series) in series.enumerated() where series.style == .points {
             drawPoints(series, look(index), scales, on: &canvas)
         }
+        drawMarks(scales, xDomain, on: &canvas)
         drawLabels(ends, scales, on: &canvas)
         if !values.contains(where: y.accepts) { frame.drawEmpty(on: &canvas) }
         return (canvas, height)
     }
 
     private static let referenceDash = "2 3"
+    private static let markRoom = 14.0
 
     private struct Scales {
         let x: Scale
@@ -78,12 +83,16 @@ public struct LinePlot: Sendable {
     private struct Look {
         let colour: String
         let dash: String
+        /// nil where the points are dots like those of other lines.
+        let marker: Int?
     }
 
     /// Series with a name or colour of their own take the palette's in turn.
     private func look(_ index: Int) -> Look {
         let own = series[index].colour ?? series[..<index].count { $0.colour == nil }
-        return Look(colour: Palette.colour(own), dash: Palette.dash(series[index].dash ?? own))
+        return Look(
+            colour: Palette.colour(own), dash: Palette.dash(series[index].dash ?? own),
+            marker: series[index].style == .points ? series[index].marker : nil)
     }
 
     // MARK: Lines
@@ -97,15 +106,41 @@ public struct LinePlot: Sendable {
     }
 
     private static let mostPoints = 80
+    private static let markerRadius = 3.2
+    private static let markerDistance = 18.0
 
     private func drawPoints(_ series: Series, _ look: Look, _ scales: Scales, on canvas: inout Canvas) {
         let frame = scales.frame
         let points = zip(series.x, series.y).map { ($0, $1, Point(x: scales.x($0), y: scales.y($1))) }
             .filter { y.accepts($0.1) && $0.2.x.isFinite && frame.top - 1...frame.bottom + 1 ~= $0.2.y }
         guard points.count <= Self.mostPoints else { return }
-        for (x, y, place) in points {
+        var last = -Double.infinity
+        for (index, (x, y, place)) in points.enumerated() {
+            // Shapes need room to be told apart; the end of a line has one always.
+            if look.marker != nil && index < points.count - 1 && place.x < last + Self.markerDistance { continue }
+            last = place.x
             let title = [series.name, "\(Numbers.short(x)): \(Numbers.short(y))"].filter { !$0.isEmpty }
-            canvas.dot(place, radius: 2.6, colour: look.colour, title: title.joined(separator: ", "))
+            canvas.marker(
+                place, shape: look.marker ?? 0, radius: look.marker == nil ? 2.6 : Self.markerRadius,
+                colour: look.colour, title: title.joined(separator: ", "))
+        }
+    }
+
+    /// Upright lines, each with its label above it, as far within the drawing as it needs.
+    private func drawMarks(_ scales: Scales, _ domain: ClosedRange<Double>, on canvas: inout Canvas) {
+        let frame = scales.frame
+        var free = -Double.infinity
+        for mark in marks.sorted(by: { $0.value < $1.value }) where domain.contains(mark.value) {
+            let place = scales.x(mark.value)
+            canvas.line(
+                Point(x: place, y: frame.top - 3), Point(x: place, y: frame.bottom), width: 1.2, opacity: 0.5,
+                dash: Self.referenceDash)
+            let length = TextWidth.of(mark.label, size: Canvas.fontSize)
+            let start = max(min(place - length / 2, frame.right - length), frame.left)
+            // A label that would cover the one before is left out.
+            guard start > free else { continue }
+            canvas.text(mark.label, at: Point(x: start, y: frame.top - 9), opacity: 0.8)
+            free = start + length + 8
         }
     }
 
@@ -156,6 +191,10 @@ public struct LinePlot: Sendable {
             canvas.line(
                 key[0], key[1], colour: label.look?.colour ?? "currentColor", width: label.look == nil ? 1.2 : 2,
                 opacity: label.look == nil ? 0.75 : 1, dash: label.look?.dash ?? Self.referenceDash)
+            if let look = label.look, let marker = look.marker {
+                let middle = Point(x: frame.right + 24.5, y: place)
+                canvas.marker(middle, shape: marker, radius: Self.markerRadius, colour: look.colour)
+            }
             canvas.text(
                 label.text, at: Point(x: frame.right + EndLabel.keyRoom, y: place),
                 title: label.text == label.whole ? "" : label.whole)

@@ -54,8 +54,13 @@ public struct Page: Sendable {
         th, td { padding: .28rem 1.1rem .28rem 0; text-align: left; vertical-align: baseline; font-weight: normal;
           border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
         tbody th { color: var(--soft); white-space: nowrap }
-        thead th { font-weight: bold }
+        thead th { font-weight: bold; vertical-align: bottom }
         .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+        thead .number { white-space: normal; overflow-wrap: normal }
+        .wide th, .wide td { padding-right: .75rem }
+        .wide tbody th { white-space: normal; overflow-wrap: normal }
+        ul { margin: .5rem 0; padding-left: 1.1rem; max-width: 46rem }
+        li { margin: .3rem 0 }
         pre { margin: .35rem 0 1rem; padding: .7rem .9rem; background: var(--tint); border-radius: 4px;
           font: .82rem/1.5 Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace;
           white-space: pre-wrap; overflow-wrap: anywhere; tab-size: 4 }

@@ -68,6 +68,9 @@ public struct Axis: Sendable {
         return scale == .linear ? lower - size * 0.05...upper + size * 0.05 : lower / 1.5...upper * 1.5
     }
 
+    /// What a tick and its label need along an axis that lies, with some air.
+    var tickRoom: Double { format == .binary ? 44 : 78 }
+
     func ticks(_ domain: ClosedRange<Double>, count: Int) -> Ticks {
         switch scale {
         case .linear: Ticks(linear: domain, count: count, format: format)

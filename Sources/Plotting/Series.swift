@@ -19,9 +19,13 @@ public struct Series: Sendable {
     public var colour: Int?
     /// Which dash pattern, 0 for a solid line; nil for the colour's own.
     public var dash: Int?
+    /// What points are marked with, and the line's label too: a shape for each of 0 to 6, beginning with a dot. nil for
+    /// dots, and a label without one.
+    public var marker: Int?
 
     public init(
-        _ name: String, x: [Double], y: [Double], style: Style = .line, colour: Int? = nil, dash: Int? = nil
+        _ name: String, x: [Double], y: [Double], style: Style = .line, colour: Int? = nil, dash: Int? = nil,
+        marker: Int? = nil
     ) {
         self.name = name
         self.x = x
@@ -29,10 +33,11 @@ public struct Series: Sendable {
         self.style = style
         self.colour = colour
         self.dash = dash
+        self.marker = marker
     }
 }
 
-/// A horizontal line at a value that others are compared with.
+/// A line across a plot at a value that others are compared with.
 public struct ReferenceLine: Sendable {
     public var value: Double
     public var label: String

@@ -8,6 +8,12 @@ public enum TickFormat: Sendable {
     case compact
     /// Of shares: 0.25 is 25%.
     case percent
+    /// Of lengths that are powers of two: 512, 1k, 256k, with k for 1,024. A logarithmic axis is marked at such powers.
+    case binary
+    /// Of bytes: 64 MB, 1 GB, of 1,024 each. A logarithmic axis is marked at powers of two.
+    case bytes
+    /// Of seconds: 10 µs, 1 ms.
+    case seconds
 }
 
 /// The values an axis is marked at, with their labels.
@@ -26,9 +32,18 @@ struct Ticks: Equatable {
         labels = Self.labels(of: values, step: step, format)
     }
 
-    /// Powers of ten, with twice and five times them where there are few, or round linear ticks within a narrow range.
+    /// Powers of ten, with twice and five times them where there are few, or round linear ticks within a narrow range;
+    /// of formats for powers of two, those.
     /// - Parameter domain: above 0.
     init(logarithmic domain: ClosedRange<Double>, count: Int, format: TickFormat) {
+        if format == .binary || format == .bytes {
+            let powers = Self.powersOfTwo(in: domain, count: count)
+            if powers.count >= 2 {
+                values = powers
+                labels = Self.labels(of: powers, step: 1, format)
+                return
+            }
+        }
         let decades = Self.ticks(in: domain, factors: [1])
         let found: [Double] =
             if decades.count > count {
@@ -60,6 +75,17 @@ struct Ticks: Equatable {
         return ticks
     }
 
+    /// Every power of two, every second or third, so that there are no more than `count`.
+    private static func powersOfTwo(in domain: ClosedRange<Double>, count: Int) -> [Double] {
+        let first = Int((log2(domain.lowerBound) - 1e-9).rounded(.up))
+        let last = Int((log2(domain.upperBound) + 1e-9).rounded(.down))
+        guard first <= last else { return [] }
+        let every = (last - first + max(count, 1)) / max(count, 1)
+        // 1, 4, 16 … rather than 2, 8, 32, so that units are among them.
+        let start = every == 1 ? first : first + (every - first % every) % every
+        return stride(from: start, through: last, by: every).map { pow(2, Double($0)) }
+    }
+
     private static func roundStep(_ wanted: Double) -> Double {
         let power = pow(10, log10(wanted).rounded(.down))
         let factor = [1, 2, 5, 10].first { $0 * power >= wanted * 0.8 } ?? 10
@@ -71,6 +97,9 @@ struct Ticks: Equatable {
     private static func labels(of values: [Double], step: Double, _ format: TickFormat) -> [String] {
         let greatest = values.map(abs).max() ?? 0
         switch format {
+        case .binary: return values.map(Numbers.binary)
+        case .bytes: return values.map { quantity($0, ByteUnit.fitting($0)) }
+        case .seconds: return values.map { quantity($0, TimeUnit.fitting($0)) }
         case .percent: return values.map { fixed($0 * 100, decimals(step * 100)) + "%" }
         case .compact where greatest >= 9999.5:
             let (unit, letter) = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")].first { greatest >= $0.0 * 0.9999 }!
@@ -86,6 +115,10 @@ struct Ticks: Equatable {
     /// Digits after the point that tell multiples of `step` apart.
     private static func decimals(_ step: Double) -> Int { min(max(0, -Int((log10(step) + 1e-9).rounded(.down))), 15) }
 
+    private static func quantity(_ value: Double, _ unit: (name: String, size: Double)) -> String {
+        value == 0 ? "0" : Numbers.round(Numbers.significant(value / unit.size, digits: 4)) + " " + unit.name
+    }
+
     private static func scientific(_ mantissa: Double, _ decimals: Int, _ exponent: Int) -> String {
         if mantissa == 0 { return "0" }
         let power = "10" + String("\(exponent)".map { Self.superscripts[$0] ?? $0 })
@@ -99,34 +132,5 @@ struct Ticks: Equatable {
 
     private static func fixed(_ value: Double, _ decimals: Int) -> String {
         Numbers.text(value == 0 ? 0 : value, decimals: decimals)
-    }
-}
-
-/// Numbers for people.
-public enum Numbers {
-    /// With a fixed number of digits after the point and commas between thousands: 12,345.60. A minus sign is U+2212.
-    public static func text(_ value: Double, decimals: Int = 0) -> String {
-        guard value.isFinite else { return value.isNaN ? "–" : value < 0 ? "−∞" : "∞" }
-        let plain = String(format: "%.\(decimals)f", abs(value))
-        let parts = plain.split(separator: ".")
-        var whole = ""
-        for (index, digit) in parts[0].enumerated() {
-            if index > 0 && (parts[0].count - index) % 3 == 0 { whole.append(",") }
-            whole.append(digit)
-        }
-        let isZero = !plain.contains { $0 != "0" && $0 != "." }
-        return (value < 0 && !isZero ? "−" : "") + whole + (parts.count > 1 ? "." + parts[1] : "")
-    }
-
-    public static func text(_ value: Int) -> String { text(Double(value)) }
-}
-
-extension Numbers {
-    /// With about five digits that count: for tooltips.
-    static func short(_ value: Double) -> String {
-        guard value.isFinite else { return text(value) }
-        if value == value.rounded() && abs(value) < 1e15 { return text(value) }
-        let digits = 4 - Int(log10(abs(value)).rounded(.down))
-        return digits > 10 ? String(format: "%.4g", value) : text(value, decimals: max(digits, 0))
     }
 }

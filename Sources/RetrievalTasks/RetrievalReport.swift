@@ -104,36 +104,28 @@ public struct RetrievalReport: Sendable {
     }
 
     private func table(_ setting: RetrievalSetting, _ text: (RetrievalOutcome) -> String) -> HTML {
-        let rows = rows(setting, text)
-        return Table(head: rows[0], rows: Array(rows.dropFirst()), numeric: Set(1..<max(rows[0].count, 2))).html
+        table(setting, marks: false, text).html
     }
 
-    /// A head, and a row for each memory.
-    private func rows(_ setting: RetrievalSetting, _ text: (RetrievalOutcome) -> String) -> [[String]] {
-        let sizes = sizes(setting)
-        return [["S"] + sizes.map { Numbers.text($0) }]
-            + memories(setting).map { memory in
-                [memory.title] + sizes.map { outcome(setting, memory, $0).map(text) ?? "–" }
-            }
+    /// A row for each memory, a column for each S.
+    /// - Parameter marks: whether what was not solved is marked.
+    private func table(_ setting: RetrievalSetting, marks: Bool, _ text: (RetrievalOutcome) -> String) -> Table {
+        let (sizes, memories) = (sizes(setting), memories(setting))
+        let outcomes = memories.map { memory in sizes.map { outcome(setting, memory, $0) } }
+        let unsolved = outcomes.enumerated().flatMap { row, outcomes in
+            outcomes.enumerated().filter { $1.map { $0.end != .solved } ?? false }
+                .map { Table.Cell(row: row, column: $0.offset + 1) }
+        }
+        return Table(
+            head: ["S"] + sizes.map { Numbers.text($0) },
+            rows: zip(memories, outcomes).map { [$0.title] + $1.map { $0.map(text) ?? "–" } },
+            numeric: Set(1..<sizes.count + 1), marked: marks ? Set(unsolved) : [])
     }
 
-    /// The losses as text in columns, for a terminal; empty where nothing is finished.
+    /// The losses as text in columns, for a terminal, a star at those that were not solved; empty where nothing is
+    /// finished.
     public var text: String {
-        settings.map { setting in
-            let rows = rows(setting) { $0.lossText + ($0.end == .solved ? "" : "*") }.map { row in
-                // Numbers stand below each other, with and without a mark.
-                row[..<1] + row[1...].map { $0.hasSuffix("*") ? $0 : $0 + " " }
-            }
-            let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-            let lines = rows.map { row in
-                let cells = row.enumerated().map { column, text in
-                    let space = String(repeating: " ", count: widths[column] - text.count)
-                    return column == 0 ? text + space : space + text
-                }
-                return cells.joined(separator: "  ").trimmingCharacters(in: .whitespaces)
-            }
-            return Self.title(setting) + "\n" + lines.joined(separator: "\n") + "\n"
-        }.joined(separator: "\n")
+        settings.map { Self.title($0) + "\n" + table($0, marks: true) { $0.lossText }.text }.joined(separator: "\n")
     }
 }
 

@@ -132,6 +132,43 @@ import Testing
         }
     }
 
+    @Test func pointsHaveShapes() throws {
+        let series = (0..<7).map { Series("line \($0)", x: [0, 1], y: [1, Double($0)], style: .points, marker: $0) }
+        let elements = try check(plot(series).svg)
+        // Of each line two points and its label.
+        #expect(elements["circle"].count == 3 && elements["polygon"].count == 6 * 3)
+        #expect(elements["polygon"].filter { $0.text.isEmpty }.count == 18)  // what they say stands in their titles
+        let shapes = elements["polygon"].map { $0.attributes["points"]!.split(separator: " ").count }
+        #expect(Set(shapes) == [3, 4, 8, 10])
+        // Without a shape, the label has a piece of its line alone.
+        #expect(try check(plot([Series("v", x: [0, 1], y: [1, 2], style: .points)]).svg)["circle"].count == 2)
+    }
+
+    @Test func marksStandAtTheirPlaces() throws {
+        var plot = plot([Series("", x: [0, 10], y: [0, 1])])
+        plot.marks = [ReferenceLine(5, "the middle"), ReferenceLine(10, "the end"), ReferenceLine(11, "beyond")]
+        let elements = try check(plot.svg)
+        let (middle, end) = (
+            elements["text"].first { $0.text == "the middle" }, elements["text"].first { $0.text == "the end" }
+        )
+        #expect(!elements["text"].contains { $0.text == "beyond" })
+        let lines = elements["path"].filter { $0.attributes["stroke-dasharray"] == "2 3" }.map { $0.runs[0].map(\.x) }
+        #expect(lines.count == 2 && lines.allSatisfy { $0[0] == $0[1] })
+        let base = try #require(
+            elements["path"].first {
+                $0.runs[0].count == 2 && $0.runs[0][0].y == 278 && $0.runs[0][1].y == 278
+                    && $0.attributes["stroke-opacity"] == "60%"
+            })
+        // Drawn to a tenth.
+        #expect(abs(lines[0][0] - (base.runs[0][0].x + base.runs[0][1].x) / 2) < 0.11)
+        #expect(lines[1][0] == base.runs[0][1].x)
+        #expect(middle != nil && end != nil)
+        // Labels that would cover others are left out.
+        plot.marks = [ReferenceLine(5, "one"), ReferenceLine(5.01, "two")]
+        let crowded = try check(plot.svg)["text"].map(\.text)
+        #expect(crowded.contains("one") && !crowded.contains("two"))
+    }
+
     // MARK: Bars
 
     @Test func barsAreAsHighAsTheirValues() throws {

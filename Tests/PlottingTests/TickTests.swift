@@ -34,6 +34,50 @@ import Testing
         #expect(Ticks(logarithmic: domain, count: count, format: .automatic).labels == labels)
     }
 
+    @Test(
+        arguments: [
+            (
+                512.0...262_144.0, 10, TickFormat.binary,
+                ["512", "1k", "2k", "4k", "8k", "16k", "32k", "64k", "128k", "256k"]
+            ),
+            (512.0...262_144.0, 5, .binary, ["1k", "4k", "16k", "64k", "256k"]),
+            (1000.0...4_194_304.0, 4, .binary, ["4k", "64k", "1M"]),
+            (600.0...900.0, 3, .binary, ["600", "700", "800", "900"]),
+            (3e7...5e9, 4, .bytes, ["64 MB", "256 MB", "1 GB", "4 GB"]),
+            (500.0...5000.0, 4, .bytes, ["512 B", "1 kB", "2 kB", "4 kB"]),
+            (3e-6...2e-2, 6, .seconds, ["10 µs", "100 µs", "1 ms", "10 ms"]),
+            (2e-5...1.5e-4, 6, .seconds, ["20 µs", "50 µs", "100 µs"]),
+        ] as [(ClosedRange<Double>, Int, TickFormat, [String])])
+    func ofUnits(domain: ClosedRange<Double>, count: Int, format: TickFormat, labels: [String]) {
+        #expect(Ticks(logarithmic: domain, count: count, format: format).labels == labels)
+    }
+
+    @Test func linearAxesHaveUnitsToo() {
+        #expect(Ticks(linear: 0...2048, count: 2, format: .binary).labels == ["0", "1,000", "1.95k"])
+        #expect(Ticks(linear: 0...0.03, count: 3, format: .seconds).labels == ["0", "10 ms", "20 ms", "30 ms"])
+    }
+
+    @Test func quantitiesForPeople() {
+        let numbers: [(Double, String)] = [
+            (0.012345, "0.0123"), (1.2345, "1.23"), (12.345, "12.3"), (9.996, "10.0"), (99.96, "100"), (999.6, "1,000"),
+            (12_345.6, "12,346"), (0, "0"), (-1.2345, "−1.23"), (.nan, "–"), (.infinity, "∞"), (0.0999999, "0.100"),
+        ]
+        for (value, text) in numbers { #expect(Numbers.significant(value) == text) }
+        let times: [(Double, String)] = [
+            (8.5e-7, "850 ns"), (1.234e-5, "12.3 µs"), (0.0099996, "10.0 ms"), (0.9999, "1.00 s"), (75, "75.0 s"),
+            (0, "0 ns"), (.nan, "–"),
+        ]
+        for (value, text) in times { #expect(Numbers.seconds(value) == text) }
+        let sizes: [(Double, String)] = [
+            (512, "512 B"), (12_595, "12.3 kB"), (1_048_576, "1.00 MB"), (3e9, "2.79 GB"), (5e12, "4.55 TB"),
+        ]
+        for (value, text) in sizes { #expect(Numbers.bytes(value) == text) }
+        #expect(
+            [511, 512, 1024, 1536, 262_144, 1 << 20].map { Numbers.binary($0) } == [
+                "511", "512", "1k", "1.5k", "256k", "1M",
+            ])
+    }
+
     @Test func roundRangesOfAnySize() {
         // From the least to the greatest ranges that can be drawn: never many ticks, never one outside.
         for exponent in stride(from: -290.0, through: 290, by: 14.3) {

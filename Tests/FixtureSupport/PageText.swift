@@ -6,17 +6,17 @@ import Testing
 #endif
 
 /// What a page says. Records an issue where it is not well-formed.
-struct PageText {
-    struct Element {
-        let name: String
+public struct PageText {
+    public struct Element {
+        public let name: String
         let parent: Int?
         /// With that of the elements in it.
-        var text = ""
+        public internal(set) var text = ""
     }
 
-    let elements: [Element]
+    public let elements: [Element]
 
-    init(_ html: String, sourceLocation: SourceLocation = #_sourceLocation) {
+    public init(_ html: String, sourceLocation: SourceLocation = #_sourceLocation) {
         let parser = XMLParser(data: Data(html.utf8))
         let reader = Reader()
         parser.delegate = reader
@@ -27,21 +27,21 @@ struct PageText {
 
     private func texts(_ name: String) -> [String] { elements.filter { $0.name == name }.map(\.text) }
 
-    var title: String { texts("h1").first ?? "" }
-    var headings: [String] { texts("h2") }
+    public var title: String { texts("h1").first ?? "" }
+    public var headings: [String] { texts("h2") }
     /// The words in plots.
-    var labels: Set<String> { Set(texts("text")) }
-    var text: String { texts("body").first ?? "" }
+    public var labels: Set<String> { Set(texts("text")) }
+    public var text: String { texts("body").first ?? "" }
 
     /// The rows of all tables, cell by cell.
-    var rows: [[String]] {
+    public var rows: [[String]] {
         elements.indices.filter { elements[$0].name == "tr" }.map { row in
             elements.filter { $0.parent == row }.map(\.text)
         }
     }
 
     /// What stands in the first row of this name after it.
-    func row(_ name: String) -> [String]? { rows.first { $0.first == name }.map { Array($0.dropFirst()) } }
+    public func row(_ name: String) -> [String]? { rows.first { $0.first == name }.map { Array($0.dropFirst()) } }
 
     private final class Reader: NSObject, XMLParserDelegate {
         var elements: [Element] = []

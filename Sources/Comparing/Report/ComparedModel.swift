@@ -1,0 +1,47 @@
+import ModelZoo
+import Plotting
+
+/// What a model is called in reports, where it stands among the others, and how its lines look: the same everywhere.
+struct ComparedModel: Hashable, Sendable {
+    /// The id of full attention, which the others are compared with, and of its form with all n² scores in memory.
+    static let (full, naive) = ("transformer", "naive")
+
+    let id: String
+    let name: String
+    /// Of the palette's colours, dashes and shapes of points.
+    let colour: Int, dash: Int, marker: Int
+
+    /// In the order of reports. Baselines have the colour of the text; no two dashes and shapes are the same, so that
+    /// lines are told apart in black and white too.
+    private static let known = [
+        ComparedModel(id: full, name: "Transformer (full attention)", colour: 6, dash: 0, marker: 0),
+        ComparedModel(id: naive, name: "Naive attention", colour: 6, dash: 2, marker: 6),
+        ComparedModel(id: "flash", name: "FLASH", colour: 0, dash: 1, marker: 1),
+        ComparedModel(id: "local", name: "Local attention", colour: 1, dash: 3, marker: 2),
+        ComparedModel(id: "linformer", name: "Linformer", colour: 2, dash: 4, marker: 3),
+        ComparedModel(id: "fast-weights", name: "Fast weights", colour: 3, dash: 5, marker: 4),
+        ComparedModel(id: "block-recurrent", name: "Block-recurrent", colour: 4, dash: 6, marker: 5),
+    ]
+
+    /// The models of these ids in the order of reports; those that it does not know come last, by their ids.
+    static func ordered(_ ids: some Sequence<String>) -> [ComparedModel] {
+        let ids = Set(ids)
+        let unknown = ids.subtracting(known.map(\.id)).sorted().enumerated().map { index, id in
+            // From here on the palette's pairs of colour and dash are not those above.
+            ComparedModel(id: id, name: id, colour: 21 + index, dash: 21 + index, marker: index)
+        }
+        return known.filter { ids.contains($0.id) } + unknown
+    }
+
+    /// A line over numbers, with its points marked.
+    func series(_ points: [(x: Double, y: Double)]) -> Series {
+        Series(
+            name, x: points.map(\.x), y: points.map(\.y), style: .points, colour: colour, dash: dash, marker: marker)
+    }
+}
+
+/// Names as an enumeration: A, B and C.
+func enumeration(_ names: [String]) -> String {
+    guard let last = names.last, names.count > 1 else { return names.first ?? "" }
+    return names.dropLast().joined(separator: ", ") + " and " + last
+}

@@ -1,0 +1,76 @@
+import Foundation
+import ModelZoo
+import Plotting
+
+/// Plots, tables and a choice between the models, from all finished cells: a page, a document, and text for a terminal.
+///
+/// Whatever has no results is left out, so that a part of a comparison has its report too.
+public struct ComparisonReport: Sendable {
+    let results: ComparisonResults
+    /// All there are, in the order of every table and plot.
+    let models: [ComparedModel]
+
+    public init(_ results: ComparisonResults) {
+        self.results = results
+        models = ComparedModel.ordered(
+            results.text.map(\.model) + results.recall.map(\.model) + results.scale.map(\.model))
+    }
+
+    /// The texts that have results, in the order in which they came.
+    var texts: [TextNumbers] {
+        var names: [String] = []
+        for outcome in results.text where !names.contains(outcome.text) { names.append(outcome.text) }
+        return names.map { TextNumbers($0, results.text) }
+    }
+
+    var scaleNumbers: ScaleNumbers { ScaleNumbers(results.scale) }
+
+    /// The tasks that have results.
+    var tasks: [RecallNumbers] {
+        RecallTaskName.allCases.map { RecallNumbers($0, results.recall) }.filter { !$0.ids.isEmpty }
+    }
+
+    var sections: [ReportSection] {
+        guard !models.isEmpty else { return [] }
+        return [summarySection, choiceSection].compactMap { $0 } + textSections + recallSections
+            + [scaleSection, setUpSection].compactMap { $0 }
+    }
+
+    static let title = "Attention compared"
+
+    /// One line on what was compared, where and when.
+    var subtitle: String {
+        let machine = results.machine
+        return [
+            machine.processor, machine.threads == 1 ? "1 thread" : "\(machine.threads) threads",
+            "OpenBLAS \(machine.blas)", machine.system, machine.date, "AttentionZoo \(results.version)",
+        ].filter { !$0.isEmpty }.joined(separator: " · ")
+    }
+
+    // MARK: What is written
+
+    /// The plots of the page in its order, and the names, without an ending, of the files that hold them
+    /// one by one: `recall-mqar` is in recall-mqar.svg.
+    public var plots: [(name: String, plot: LinePlot)] {
+        sections.flatMap(\.plots).map { ($0.name, $0.plot) }
+    }
+
+    /// The document, which needs nothing beside it.
+    public var html: String {
+        var page = Page(Self.title, subtitle: subtitle)
+        page.add("", .paragraph(introduction))
+        for section in sections { page.add(section.title, section.html) }
+        return page.html
+    }
+
+    /// Sections of GitHub's markdown, without a title. The plots are links to the files that `plots` names.
+    /// - Parameter images: the folder of these files, as a path from the document; empty for the document's own.
+    public func markdown(images: String) -> String {
+        let folder = images.isEmpty || images.hasSuffix("/") ? images : images + "/"
+        let head = Markdown.escape(introduction) + "\n\n" + Markdown.escape(subtitle) + "\n\n"
+        return head + sections.map { $0.markdown(images: folder) }.joined()
+    }
+
+    /// The same with the plots beside the document.
+    public var markdown: String { markdown(images: "") }
+}

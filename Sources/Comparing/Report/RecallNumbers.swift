@@ -1,0 +1,115 @@
+/// What the outcomes of one task of `--task recall` say, by model.
+struct RecallNumbers {
+    let task: RecallTaskName
+    private let outcomes: [String: RecallOutcome]
+
+    /// Of several outcomes of a model the last counts.
+    init(_ task: RecallTaskName, _ outcomes: [RecallOutcome]) {
+        self.task = task
+        self.outcomes = Dictionary(
+            outcomes.filter { $0.task == task }.map { ($0.model, $0) }, uniquingKeysWith: { $1 })
+    }
+
+    var ids: [String] { Array(outcomes.keys) }
+
+    subscript(model: ComparedModel) -> RecallOutcome? { outcomes[model.id] }
+
+    private func sorted<Value: Comparable & Hashable>(_ value: (RecallOutcome.Accuracy) -> Value?) -> [Value] {
+        Set(outcomes.values.flatMap { $0.accuracies.compactMap(value) }).sorted()
+    }
+
+    var lengths: [Int] { sorted(\.length) }
+    var distances: [Int] { sorted(\.distance) }
+    var depths: [Double] { sorted(\.depth) }
+
+    /// The same for all models of a comparison.
+    var trainingLength: Int? { outcomes.values.map(\.trainingLength).min() }
+    var chance: Double? { outcomes.values.map(\.chance).filter(\.isFinite).max() }
+
+    /// The length that the task is judged by in one number: that of the training, or the nearest there is.
+    var judgedLength: Int? {
+        guard let training = trainingLength else { return nil }
+        return lengths.min { abs($0 - training) < abs($1 - training) }
+    }
+
+    // MARK: Shares
+
+    /// Answers found, of those asked.
+    struct Answers: Equatable {
+        var found: Int
+        var asked: Int
+
+        var share: Double { Double(found) / Double(asked) }
+
+        /// The variance of the share: p (1 − p) / n.
+        var variance: Double { share * (1 - share) / Double(asked) }
+
+        /// All of some cells together; nil where nothing could be asked.
+        init?(_ cells: [RecallOutcome.Accuracy]) {
+            let answered = cells.filter { $0.share != nil }
+            (found, asked) = (answered.reduce(0) { $0 + $1.found! }, answered.reduce(0) { $0 + $1.asked! })
+            if asked == 0 { return nil }
+        }
+    }
+
+    /// At one length. Cells for all distances together count, where there are any; else those of each distance.
+    func answers(_ model: ComparedModel, length: Int) -> Answers? {
+        let cells = (self[model]?.accuracies ?? []).filter { $0.length == length }
+        let whole = cells.filter { $0.distance == nil }
+        return Answers(whole.isEmpty ? cells : whole)
+    }
+
+    /// At one distance: at the length that the task is judged by where that has several, else at all lengths.
+    func answers(_ model: ComparedModel, distance: Int) -> Answers? {
+        let cells = (self[model]?.accuracies ?? []).filter { $0.distance == distance }
+        let judged = judgedLength
+        return Answers(isJudgedByDistance ? cells.filter { $0.length == judged } : cells)
+    }
+
+    /// Whether the length that the task is judged by has several distances.
+    var isJudgedByDistance: Bool {
+        let judged = judgedLength
+        return Set(
+            outcomes.values.flatMap { $0.accuracies.filter { $0.length == judged }.compactMap(\.distance) }
+        ).count > 1
+    }
+
+    func answers(_ model: ComparedModel, length: Int, depth: Double) -> Answers? {
+        Answers((self[model]?.accuracies ?? []).filter { $0.length == length && $0.depth == depth })
+    }
+
+    /// The task in one number.
+    func answers(_ model: ComparedModel) -> Answers? { judgedLength.flatMap { answers(model, length: $0) } }
+
+    // MARK: Beyond a reach
+
+    /// The least that a model cannot see beyond; nil where all see everything.
+    var reach: Int? { outcomes.values.compactMap(\.reach).min() }
+
+    /// What is asked about text that stands farther back than a reach, all of it: at the length that the task is judged by,
+    /// where there is any, else at all lengths.
+    func answers(_ model: ComparedModel, beyond reach: Int) -> Answers? {
+        let cells = (self[model]?.accuracies ?? []).filter { isBeyond($0, reach) }
+        let judged = outcomes.values.contains { outcome in
+            outcome.accuracies.contains { $0.length == judgedLength && isBeyond($0, reach) }
+        }
+        let length = judgedLength
+        return Answers(judged ? cells.filter { $0.length == length } : cells)
+    }
+
+    /// The same at all lengths, which is what a model that cannot see so far is held to.
+    func allAnswers(_ model: ComparedModel, beyond reach: Int) -> Answers? {
+        Answers((self[model]?.accuracies ?? []).filter { isBeyond($0, reach) })
+    }
+
+    /// The share of a sequence that may stand before and behind what a depth places.
+    private static let frame = 0.25
+
+    /// A cell's distances begin where those of the cell before end. What stands at a depth is as far from the question as
+    /// the rest of the sequence is long, but for what frames it.
+    private func isBeyond(_ cell: RecallOutcome.Accuracy, _ reach: Int) -> Bool {
+        if let depth = cell.depth { return (1 - depth) * Double(cell.length) * (1 - Self.frame) > Double(reach) }
+        guard let distance = cell.distance, let before = distances.last(where: { $0 < distance }) else { return false }
+        return before >= reach
+    }
+}

@@ -1,0 +1,76 @@
+import Plotting
+import Trainer
+
+// The models and the options of the comparison.
+
+extension ComparisonReport {
+    var setUpSection: ReportSection? {
+        ReportSection(
+            title: "Models and options",
+            pieces: [.table(modelsTable), .heading("Options"), .table(Table(rows: optionRows))])
+    }
+
+    private var modelsTable: Table {
+        let (texts, scale, recall) = (texts, scaleNumbers, results.recall)
+        func count(_ value: Double) -> String { Numbers.text(value) }
+        let tasks = tasks.map(\.task)
+        let table = ModelTable(
+            models,
+            [
+                .init("width", count) { model in texts.lazy.compactMap { $0[model] }.first.map { Double($0.width) } },
+                .init("parameters", count) { model in
+                    texts.lazy.compactMap { $0[model] }.first.map { Double($0.parameters) }
+                },
+            ]
+                + tasks.map { task in
+                    .init("parameters, \(task.shortTitle)", count) { model in
+                        recall.last { $0.task == task && $0.model == model.id }.map { Double($0.parameters) }
+                    }
+                }
+                + [scale.lengths.first, scale.lengths.last].compactMap { $0 }.map { length in
+                    .init("parameters at \(ComparisonText.length(length))", count) {
+                        scale.outcome($0, length).map { Double($0.parameters) }
+                    }
+                })
+        return table.table()
+    }
+
+    private var optionRows: [[String]] {
+        let options = results.options
+        func length(_ minutes: Double?, _ steps: Int?) -> String {
+            if let steps { return "\(Numbers.text(steps)) steps" }
+            return minutes.map { ReportText.duration($0 * 60) } ?? "–"
+        }
+        var rows = [
+            ["parameters", Numbers.text(options.parameters)], ["seed", "\(options.seed)"],
+            ["processor", results.machine.processor], ["threads", "\(results.machine.threads)"],
+            ["OpenBLAS", results.machine.blas], ["system", results.machine.system], ["date", results.machine.date],
+            ["AttentionZoo", results.version],
+        ]
+        if !results.text.isEmpty {
+            rows += [
+                ["texts", texts.map(\.title).joined(separator: ", ")],
+                ["text: training of each model", length(options.text.minutes, options.text.steps)],
+                [
+                    "text: batches",
+                    "\(options.text.batchSize) windows of \(Numbers.text(options.text.sequenceLength)) tokens",
+                ],
+                ["text: learning rate", "\(options.text.learningRate)"],
+                ["text: validation", "every \(Numbers.text(options.text.validateEvery)) steps"],
+            ]
+        }
+        if !results.recall.isEmpty {
+            rows += [
+                ["recall: training of each model", length(options.recall.minutes, options.recall.steps)],
+                ["recall: learning rate", "\(options.recall.learningRate)"],
+            ]
+        }
+        if !results.scale.isEmpty {
+            rows += [
+                ["scale: longest sequence", Numbers.text(options.scale.longest) + " tokens"],
+                ["scale: budget of a pass", budget],
+            ]
+        }
+        return rows
+    }
+}

@@ -1,0 +1,32 @@
+import Plotting
+
+// The tables that a terminal shows at the end of a run.
+
+extension ComparisonReport {
+    /// Short tables, and which model to choose; empty where nothing is finished.
+    public var text: String {
+        let tables: [(String, ModelTable)] = [
+            ("Learning a text", ModelTable(models, textSummary)), ("Recall", ModelTable(models, recallSummary())),
+        ]
+        var parts = tables.filter { !$0.1.columns.isEmpty }.map { "\($0)\n\($1.table(head: "").text)" }
+        parts += scaleTables
+        if !choices.isEmpty { parts.append("Which to choose\n" + choices.map { "- \($0)\n" }.joined()) }
+        return parts.joined(separator: "\n")
+    }
+
+    /// Of the longest sequence that all have come to, and how far each has come.
+    private var scaleTables: [String] {
+        let scale = scaleNumbers
+        guard !scale.lengths.isEmpty else { return [] }
+        let common = scale.common(.training, models).last ?? scale.lengths[0]
+        let at = ComparisonText.length(common)
+        let columns: [ModelTable.Column] = [
+            .init("training of a token", best: .least, Numbers.seconds) { scale.value(.training, $0, common) },
+            .init("memory", best: .least, ComparisonText.megabytes) { scale.value(.peak, $0, common) },
+            .init("generated token", best: .least, Numbers.seconds) { scale.value(.generation, $0, common) },
+            .init("longest", best: .greatest, ComparisonText.length) { scale.longest($0).map(Double.init) },
+        ]
+        let table = ModelTable(models, columns)
+        return table.columns.isEmpty ? [] : ["Longer sequences, at \(at) tokens\n\(table.table(head: "").text)"]
+    }
+}

@@ -1,0 +1,288 @@
+import FixtureSupport
+import Plotting
+import Testing
+
+@testable import Comparing
+
+/// The page, the document and the terminal's text of a comparison.
+@Suite struct ReportTests {
+    private let whole = ComparisonReport(ReportSample.whole)
+
+    private static let full = "Transformer (full attention)"
+    private static let names = [
+        full, "Naive attention", "FLASH", "Local attention", "Linformer", "Fast weights", "Block-recurrent",
+    ]
+
+    /// The rows of the table with this head.
+    private func rows(_ page: PageText, head: String) throws -> [[String]] {
+        let start = try #require(page.rows.firstIndex { $0.contains(head) }, "\(head)")
+        let width = page.rows[start].count
+        return Array(page.rows[(start + 1)...].prefix { $0.count == width && Self.names.contains($0[0]) })
+    }
+
+    // MARK: Page
+
+    @Test func pageHasAllParts() {
+        let page = PageText(whole.html)
+        #expect(page.title == "Attention compared")
+        #expect(
+            page.headings == [
+                "Summary", "Which to choose", "Learning a text: a_story.txt", "Learning a text: the built-in corpus",
+                "Recall: Multi-query associative recall", "Recall: Induction heads", "Recall: Selective copying",
+                "Recall: Passkey retrieval", "Recall: Questions of the built-in corpus", "Longer sequences",
+                "Models and options",
+            ])
+        for text in [
+            "Example Processor at 2.0 GHz", "2 threads", "2026-11-22", "give or take 3.0%", "within 60 s and 8 GB",
+            "8 windows of 512 tokens", "from 64k tokens on: would take about",
+        ] { #expect(page.text.contains(text), "\(text)") }
+        #expect(!whole.html.contains("src=") && !whole.html.contains("href=") && !whole.html.contains("nan"))
+    }
+
+    @Test func modelsHaveOneOrderAndOneLook() throws {
+        let page = PageText(whole.html)
+        for head in ["longest sequence", "recall: MQAR", "generated tokens/s", "256k", "µs per token", "width"] {
+            let found = try rows(page, head: head).map { $0[0] }
+            #expect(found.count > 5 && found == Self.names.filter(found.contains), "\(head)")
+        }
+        var looks: [String: Set<[Int?]>] = [:]
+        for (_, plot) in whole.plots {
+            let names = plot.series.map(\.name)
+            #expect(names == Self.names.filter(names.contains), "\(plot.title)")
+            for line in plot.series { looks[line.name, default: []].insert([line.colour, line.dash, line.marker]) }
+        }
+        // Each has one, and in black and white no two are the same.
+        #expect(looks.count == 7 && looks.values.allSatisfy { $0.count == 1 })
+        #expect(Set(looks.values.flatMap { $0.map { [$0[1], $0[2]] } }).count == 7)
+    }
+
+    @Test func plotsAreInThePageAndInFiles() {
+        let names = whole.plots.map(\.name)
+        let courses = ["a-story-txt", "corpus"].flatMap { ["text-\($0)-by-time", "text-\($0)-by-tokens"] }
+        let recall = [
+            "recall-mqar", "recall-mqar-by-distance", "recall-induction", "recall-copying", "recall-passkey",
+            "recall-questions-by-distance",
+        ]
+        let scale = ["forward", "training", "generation", "memory", "state"].map { "scale-\($0)" }
+        #expect(names == courses + recall + scale)
+        let page = whole.html
+        for (_, plot) in whole.plots { #expect(page.contains(plot.svg)) }
+        var one = ReportSample.whole
+        one.text = ReportSample.outcomes("a.txt")
+        #expect(ComparisonReport(one).plots.map(\.name).prefix(2) == ["text-by-time", "text-by-tokens"])
+    }
+
+    // MARK: Tables
+
+    @Test func summaryHoldsTheNumbers() throws {
+        let page = PageText(whole.html)
+        let heads = try #require(page.rows.first { $0.contains("longest sequence") })
+        #expect(
+            heads == [
+                "model", "bits per byte, a_story.txt", "bits per byte, the built-in corpus", "training tokens/s",
+                "training memory", "generated tokens/s", "longest sequence", "state at 32k",
+            ])
+        let table = try rows(page, head: "longest sequence")
+        #expect(table[0][3...] == ["15,600", "206 MB", "880", "32k", "131 MB"])
+        #expect(table[1][1...] == ["–", "–", "–", "–", "–", "8k", "–"])
+        #expect(table[2][3...] == ["21,300", "212 MB", "820", "≥ 256k", "512 kB"])
+        let best = try #require(ReportSample.whole.text.first { $0.model == "flash" }?.best)
+        #expect(table[2][1] == Numbers.text(best, decimals: 3))
+        // Read by every model at the length of the training.
+        let recall = try rows(page, head: "recall: MQAR")
+        #expect(recall[0] == [Self.full, "99.0%", "99.0%", "99.0%", "99.0%", "51%"])
+        #expect(recall.count == 6)
+    }
+
+    @Test func bestOfAColumnIsBold() {
+        let table = ModelTable(
+            ComparedModel.ordered(["flash", "local", "linformer", "other"]),
+            [
+                .init(
+                    "a", best: .least, { Numbers.text($0) },
+                    value: { ["flash": 1.2, "local": 1.4, "linformer": 3][$0.id] }),
+                .init(
+                    "b", best: .greatest, { Numbers.text($0) },
+                    value: { ["flash": 1, "local": .nan, "linformer": 3][$0.id] }),
+                .init("none", { Numbers.text($0) }, value: { _ in .nan }),
+                .init("alone", best: .least, { Numbers.text($0) }, value: { $0.id == "flash" ? 1 : nil }),
+                .init(
+                    "equal", best: .least, { _ in "same" }, value: { ["flash": 1, "local": 2, "linformer": 3][$0.id] }),
+            ]
+        ).table()
+        #expect(table.head == ["model", "a", "b", "alone", "equal"])
+        #expect(
+            table.rows == [
+                ["FLASH", "1", "1", "1", "same"], ["Local attention", "1", "–", "–", "same"],
+                ["Linformer", "3", "3", "–", "same"],
+            ])
+        // What reads the same as the best is marked with it; a lone number, or equal ones, are not.
+        #expect(table.marked == [.init(row: 0, column: 1), .init(row: 1, column: 1), .init(row: 2, column: 2)])
+    }
+
+    @Test func textTableHasWhatAllHaveReached() throws {
+        var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
+        func outcome(_ model: String, _ points: [(Double, Int, Double)], fault: String? = nil) -> TextOutcome {
+            TextOutcome(
+                text: "t", checksum: "", model: model, parameters: 1_000_000, width: 64, steps: 10, tokens: 1000,
+                seconds: 10, tokensPerSecond: 100, peakMegabytes: fault == nil ? 10 : nil,
+                generationTokensPerSecond: 50, generationPrompt: 447,
+                validations: points.map { .init(step: 1, tokens: $0.1, seconds: $0.0, bitsPerByte: $0.2) }, fault: fault
+            )
+        }
+        results.text = [
+            outcome("flash", [(10, 1000, 3), (20, 2000, 2), (30, 3000, 1.5)]),
+            outcome("local", [(12, 500, 4), (25, 1500, 2.5)]),
+            // Ended by a fault: it does not hold the others back.
+            outcome("linformer", [(5, 100, 5), (8, 200, .nan)], fault: "numbers are not finite"),
+        ]
+        let page = PageText(ComparisonReport(results).html)
+        let heads = try #require(page.rows.first { $0.contains("steps") })
+        #expect(heads[5...6] == ["bits per byte after 25 s", "bits per byte after 1,500 tokens"])
+        let table = try rows(page, head: "steps")
+        #expect(
+            table.map { Array($0[4...6]) } == [
+                ["1.500", "1.750", "2.500"], ["2.500", "2.500", "2.500"], ["5.000", "–", "–"],
+            ])
+        #expect(table[2][8] == "–")
+        #expect(page.text.contains("Linformer did not come to the end: numbers are not finite."))
+    }
+
+    @Test func recallTablesHaveDashesWhereAModelCannotRead() throws {
+        let page = PageText(whole.html)
+        let rows = page.rows.filter { $0.first == "Linformer" && $0.count == 6 && $0[1] == "60%" }
+        #expect(rows.contains(["Linformer", "60%", "60%", "43%", "–", "–"]))
+        let plot = try #require(whole.plots.first { $0.name == "recall-induction" }).plot
+        #expect(plot.series.first { $0.name == "Linformer" }?.x == [64, 256, 1024])
+        #expect(plot.references.map(\.value) == [1.0 / 15] && plot.marks.map(\.value) == [256])
+        #expect(
+            page.labels.contains("length of the training") && page.labels.contains("as far as Local attention sees"))
+    }
+
+    @Test func scaleTablesAreOfOneUnit() throws {
+        let page = PageText(whole.html)
+        let table = try rows(page, head: "µs per token")
+        #expect(table[0] == [Self.full, "33.6", "37.2", "44.3", "58.7", "87.3", "145", "259", "–", "–", "–"])
+        #expect(page.rows.contains(["Naive attention", "8k", "0.33×", "0.33×", "0.0014×", "15×"]))
+        let plot = try #require(whole.plots.first { $0.name == "scale-memory" }).plot
+        #expect(
+            plot.series[1].y.last.map { $0 / 1_048_576 }
+                == ReportSample.scale.last { $0.model == "naive" && $0.skipped == nil }?.peakMegabytes)
+        for label in ["512", "1k", "256k", "1 GB", "100 ms"] { #expect(page.labels.contains(label), "\(label)") }
+    }
+
+    // MARK: Control
+
+    private func control(found: Int) -> PageText {
+        var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
+        results.recall = [
+            RecallOutcome(
+                task: .mqar, model: "local", parameters: 1, steps: 1, seconds: 1, trainingLength: 256, chance: 0.01,
+                reach: 60,
+                accuracies: [
+                    .init(length: 256, distance: 32, asked: 100, found: 90),
+                    .init(length: 256, distance: 64, asked: 100, found: 50),
+                    .init(length: 256, distance: 128, asked: 400, found: found),
+                    .init(length: 512, distance: 256, asked: nil, found: nil),
+                ])
+        ]
+        return PageText(ComparisonReport(results).html)
+    }
+
+    /// 3 standard errors of 400 guesses with a chance of 1% are 1.5%: up to 9 answers.
+    @Test(arguments: [(4, "1.0%", true), (9, "2.2%", true), (10, "2.5%", false), (0, "0%", true)])
+    func controlIsSpelledOut(found: Int, share: String, holds: Bool) {
+        let text =
+            "Local attention sees no farther back than 60 tokens. Of what stands farther back it found \(share) (\(found) of 400 "
+            + "answers), a guess finds 1.0%: the control \(holds ? "holds" : "does not hold")."
+        #expect(control(found: found).text.contains(text), "\(control(found: found).text)")
+    }
+
+    /// Depths are distances from the end; the sample's `local` sees 126 tokens.
+    @Test func depthsBeyondReachAreControlled() {
+        let task = RecallNumbers(.passkey, ReportSample.recall)
+        let local = ComparedModel.ordered(["local"])[0]
+        // Of 1024 and 4096 tokens all depths but the end, of 256 the beginning and a quarter.
+        #expect(task.allAnswers(local, beyond: 126)?.asked == 400 * (4 + 4 + 2))
+        #expect(task.answers(local, beyond: 126)?.asked == 400 * 2)
+    }
+
+    // MARK: Missing parts
+
+    @Test(arguments: ["text", "recall", "scale", "nothing"]) func partsStandAlone(_ part: String) throws {
+        var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
+        if part == "text" { results.text = ReportSample.text }
+        if part == "recall" { results.recall = ReportSample.recall }
+        if part == "scale" { results.scale = ReportSample.scale }
+        let report = ComparisonReport(results)
+        let page = PageText(report.html)
+        #expect(page.headings.contains { $0.hasPrefix("Learning") } == (part == "text"))
+        #expect(page.headings.contains { $0.hasPrefix("Recall") } == (part == "recall"))
+        #expect(page.headings.contains("Longer sequences") == (part == "scale"))
+        #expect(report.text.isEmpty == (part == "nothing"))
+        #expect(report.choices.isEmpty == (part == "nothing"))
+        #expect(report.plots.allSatisfy { $0.name.hasPrefix(part) })
+        for (_, plot) in report.plots { _ = PageText(plot.svgDocument) }
+        if part == "nothing" { #expect(page.text.contains("No cell is finished yet.") && page.headings.isEmpty) }
+    }
+
+    /// One cell of each, with as little in it as there can be.
+    @Test func singleCells() {
+        var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
+        results.text = [ReportSample.text[0]]
+        results.text[0].validations = []
+        results.recall = [ReportSample.recall[0]]
+        results.recall[0].accuracies = [.init(length: 64, asked: nil, found: nil)]
+        results.scale = [ScaleOutcome(model: "flash", length: 512, parameters: 1, skipped: "too <slow>")]
+        let report = ComparisonReport(results)
+        let page = PageText(report.html)
+        #expect(page.text.contains("from 512 tokens on: too <slow>"))
+        #expect(report.choices.isEmpty && !report.html.contains("nan") && !report.markdown.contains("nan"))
+    }
+
+    // MARK: Documents
+
+    @Test func markdownIsWhole() throws {
+        let lines = whole.markdown.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        // Every row of a table has as many cells as its head.
+        var cells: Int?
+        for line in lines {
+            let count = line.hasPrefix("|") ? line.replacing("\\|", with: "").count { $0 == "|" } : nil
+            if let count, let cells { #expect(count == cells, "\(line)") }
+            cells = count
+        }
+        #expect(lines.contains { $0.hasPrefix("| FLASH | **") })
+        for (name, plot) in whole.plots { #expect(lines.contains("![\(plot.title)](\(name).svg)"), "\(name)") }
+        #expect(whole.markdown(images: "comparison").contains("](comparison/scale-memory.svg)"))
+        #expect(lines.contains("## Which to choose"))
+        for choice in whole.choices {
+            #expect(whole.markdown.replacing("**", with: "").contains(Markdown.escape(choice)))
+        }
+        // Tables and lists are apart from what stands before them.
+        for (before, line) in zip(lines, lines.dropFirst()) where line.hasPrefix("|") || line.hasPrefix("#") {
+            #expect(before.isEmpty || before.hasPrefix("|"), "\(line)")
+        }
+        #expect(!whole.markdown.contains("<"))
+    }
+
+    @Test func namesCannotBecomeMarkup() {
+        var results = ReportSample.whole
+        let name = "</td><script>&|_*"
+        for index in results.text.indices { results.text[index].text = name }
+        for index in results.scale.indices { results.scale[index].model = name }
+        let report = ComparisonReport(results)
+        let page = PageText(report.html)
+        #expect(!page.elements.contains { $0.name == "script" })
+        #expect(page.rows.contains { $0[0] == name })
+        #expect(report.markdown.contains("\\</td>\\<script>&\\|\\_\\*"))
+        #expect(report.plots.allSatisfy { $0.name.allSatisfy { $0.isLetter || $0.isNumber || $0 == "-" } })
+    }
+
+    @Test func terminalHasShortTables() {
+        let text = whole.text
+        let lines = text.split(separator: "\n").map(String.init)
+        #expect(lines.filter { $0.hasPrefix("FLASH ") }.count == 3)
+        #expect(lines.contains("Longer sequences, at 8k tokens"))
+        for choice in whole.choices { #expect(lines.contains("- " + choice)) }
+    }
+}
