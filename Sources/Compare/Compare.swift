@@ -55,6 +55,10 @@ struct Compare: Command {
     @Option(help: "The learning rate of Adam; 0.001 unless given.")
     var learningRate: Double?
 
+    @Option(
+        help: "Windows of text: random, or sequential, so that what carries something along can; random unless given.")
+    var order: String?
+
     @Option(help: "Steps between two validations on a text; 50 unless given.")
     var validateEvery: Int?
 
@@ -81,7 +85,7 @@ struct Compare: Command {
         (command.task, command.models, command.data, command.recall) = (task, models, data, recall)
         (command.minutes, command.steps, command.parameters) = (minutes, steps, parameters)
         (command.sequenceLength, command.batchSize) = (sequenceLength, batchSize)
-        (command.learningRate, command.validateEvery) = (learningRate, validateEvery)
+        (command.learningRate, command.order, command.validateEvery) = (learningRate, order, validateEvery)
         (command.longest, command.budgetSeconds, command.budgetGigabytes) = (longest, budgetSeconds, budgetGigabytes)
         (command.seed, command.threads, command.out) = (seed, threads, out)
         try CompareDisplay().show(command)

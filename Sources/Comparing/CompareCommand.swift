@@ -19,6 +19,8 @@ public struct CompareCommand: Sendable {
     public var batchSize: Int?
     public var learningRate: Double?
     public var validateEvery: Int?
+    /// random or sequential.
+    public var order: String?
     public var longest: Int?
     public var budgetSeconds: Double?
     public var budgetGigabytes: Double?
@@ -68,6 +70,7 @@ public struct CompareCommand: Sendable {
         if let batchSize { options.text.batchSize = batchSize }
         if let learningRate { (options.text.learningRate, options.recall.learningRate) = (learningRate, learningRate) }
         if let validateEvery { options.text.validateEvery = validateEvery }
+        if let order { options.text.order = try option("--order", order) }
         if let longest { options.scale.longest = longest }
         if let budgetSeconds { options.scale.budgetSeconds = budgetSeconds }
         if let budgetGigabytes { options.scale.budgetMegabytes = budgetGigabytes * 1024 }

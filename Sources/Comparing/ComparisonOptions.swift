@@ -1,3 +1,5 @@
+import ModelZoo
+
 /// What all models of a comparison have in common; the results of a folder are of one set of them.
 public struct ComparisonOptions: Codable, Sendable, Equatable {
     /// Parameters that every model has, within 5 %.
@@ -18,11 +20,14 @@ public struct TextOptions: Codable, Sendable, Equatable {
     /// Tokens in a window, windows in a batch.
     public var sequenceLength = 512, batchSize = 8
     public var learningRate = 1e-3
+    /// Random windows, in which nothing comes from before the window for any model, or windows one after another, so that
+    /// what carries something along can.
+    public var order = DataOrder.random
     /// Steps between two validations.
     public var validateEvery = 50
 
     enum CodingKeys: String, CodingKey {
-        case minutes, steps
+        case minutes, steps, order
         case validateEvery = "validate_every"
         case sequenceLength = "sequence_length"
         case batchSize = "batch_size"

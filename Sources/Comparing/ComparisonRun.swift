@@ -198,7 +198,8 @@ extension ComparisonOptions {
             all += [
                 ("--minutes", said(text.minutes)), ("--steps", said(text.steps)),
                 ("--sequence-length", "\(text.sequenceLength)"), ("--batch-size", "\(text.batchSize)"),
-                ("--learning-rate", "\(text.learningRate)"), ("--validate-every", "\(text.validateEvery)"),
+                ("--learning-rate", "\(text.learningRate)"), ("--order", text.order.rawValue),
+                ("--validate-every", "\(text.validateEvery)"),
             ]
         }
         if tasks.contains(.recall) {

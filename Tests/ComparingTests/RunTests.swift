@@ -27,6 +27,10 @@ import Testing
         ({ $0.sequenceLength = 100 }, "--sequence-length: expected a whole number of at least 128, found 100"),
         ({ $0.batchSize = 0 }, "--batch-size: expected a whole number of at least 1, found 0"),
         ({ $0.learningRate = .infinity }, "--learning-rate: expected a number above 0, found inf"),
+        (
+            { $0.order = "randm" },
+            "--order: expected one of random, sequential, found \"randm\"; did you mean \"random\"?"
+        ),
         ({ $0.longest = 256 }, "--longest: expected a whole number of at least 512, found 256"),
         ({ $0.budgetSeconds = 0 }, "--budget-seconds: expected a number above 0, found 0.0"),
         ({ $0.budgetGigabytes = -2 }, "--budget-gigabytes: expected a number above 0, found -2.0"),
@@ -96,6 +100,7 @@ import Testing
         ({ $0.seed = 3 }, "--seed 0, found --seed 3"),
         ({ $0.sequenceLength = 192 }, "--sequence-length 128, found --sequence-length 192"),
         ({ $0.learningRate = 0.5 }, "--learning-rate 0.001, found --learning-rate 0.5"),
+        ({ $0.order = "sequential" }, "--order random, found --order sequential"),
     ]
 
     @Test func otherOptionsNeedAnotherFolder() throws {

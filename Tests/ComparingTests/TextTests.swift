@@ -38,7 +38,7 @@ import Testing
             try RunFolder(path: "\(workspace.out)/text/story.txt/\($0)").configuration()
         }
         #expect(Set(runs.map(\.training)).count == 1)
-        #expect(runs[0].training.order == .sequential && runs.map(\.origin.model) == models)
+        #expect(runs[0].training.order == .random && runs.map(\.origin.model) == models)
         #expect(Set(runs.map(\.trainingChecksum)) == [results.text[0].checksum])
     }
 

@@ -96,12 +96,12 @@ extension TextOptions {
     /// As much as leaves room in a window for what is generated.
     var generationPrompt: Int { max(1, sequenceLength - Self.generationLength - 1) }
 
-    /// The same for every model: windows in the order of the text, so that what carries something along can, a constant
-    /// learning rate, so that every moment is as good an end as any other.
+    /// The same for every model: the same windows in the same order, and a constant learning rate, so that every moment is
+    /// as good an end as any other.
     func training(on text: DataSplit, seed: UInt64) -> TrainingOptions {
         let held = Double(text.validation?.count ?? 0)
         return TrainingOptions(
-            order: .sequential, sequenceLength: sequenceLength, batchSize: batchSize,
+            order: order, sequenceLength: sequenceLength, batchSize: batchSize,
             length: steps.map { .steps($0) } ?? .minutes(minutes ?? 0), learningRate: learningRate,
             schedule: .constant, warmupSteps: 50, clip: 0.5, validateEvery: validateEvery,
             validationShare: min(1, Double(Self.validationTokens) / max(held, 1)), sampleEvery: 0,

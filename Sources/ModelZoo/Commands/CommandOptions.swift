@@ -4,7 +4,7 @@ import Foundation
 
 /// One of the words that an option takes.
 /// - Throws: `InputError` that names the option, its words, and the nearest.
-func option<Word: RawRepresentable<String> & CaseIterable>(_ name: String, _ text: String) throws -> Word {
+package func option<Word: RawRepresentable<String> & CaseIterable>(_ name: String, _ text: String) throws -> Word {
     if let word = Word(rawValue: text) { return word }
     let words = Word.allCases.map(\.rawValue)
     let hint = nearest(text, in: words).map { "; did you mean \"\($0)\"?" } ?? ""

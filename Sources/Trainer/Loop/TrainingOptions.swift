@@ -13,7 +13,7 @@ public enum TrainingLength: Sendable, Hashable {
 }
 
 /// Which windows of the text a batch holds, by the names that `--order` takes.
-public enum DataOrder: String, CaseIterable, Sendable {
+public enum DataOrder: String, Codable, CaseIterable, Sendable {
     /// Windows from random places.
     case random
     /// Each row goes on where it stopped in the batch before, and a model that carries something carries it along.
