@@ -53,28 +53,19 @@ public struct TrainingBenchmark: Encodable {
         var best = (step: Double.infinity, forward: 0.0, operations: 0)
         for step in 0...steps {
             let (start, operations) = (now(), BLAS.operationCount)
-            let forward = makeStep(model, examples, optimizer, training, key: key.child(2 + step))
+            let made = model.makeStep(
+                on: examples, optimizer, learningRate: training.learningRate, clip: training.clip,
+                key: key.child(2 + step))
             let seconds = now() - start
-            if step > 0 && seconds < best.step { best = (seconds, forward, BLAS.operationCount - operations) }
+            if step > 0, seconds < best.step, let made {
+                best = (seconds, made.forwardSeconds, BLAS.operationCount - operations)
+            }
         }
         return TrainingBenchmark(
             model: id, preset: preset, parameters: model.parameterCount, batch: batch, sequence: sequence, steps: steps,
             stepSeconds: best.step, forwardSeconds: best.forward,
             tokensPerSecond: Double(batch * sequence) / best.step, peakMemoryMB: peakResidentMegabytes(),
             blasGflops: Double(best.operations) / best.step / 1e9, threads: Threads.count)
-    }
-
-    /// The trainer's step. Returns the seconds of its forward passes.
-    private static func makeStep<Model: LanguageModel>(
-        _ model: Model, _ examples: TokenBatch, _ optimizer: Optimizer, _ training: TrainingDefaults, key: RandomKey
-    ) -> Double {
-        var carries: [Model.Carry?] = []
-        let step = model.stepGradients(of: [examples], carries: &carries, key: key)
-        let norm = optimizer.globalNorm(of: step.gradients)
-        optimizer.update(
-            step.gradients, learningRate: training.learningRate,
-            scale: Optimizer.clippingScale(norm: norm, limit: training.clip))
-        return step.forwardSeconds
     }
 }
 

@@ -13,14 +13,19 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
     public var chance: Double
     /// How far back, in tokens, the model can see at all, whatever it learns; nil for as far as there is text.
     public var reach: Int?
-    /// What was asked after the training.
+    /// What was asked after the training: by length, and by depth where the task has one; then of sequences as long as the
+    /// training's, the same questions once more by distance. Of the corpus's questions by distance alone.
     public var accuracies: [Accuracy]
+    /// Where the training ended before its time because numbers were no longer finite: what was asked then is of the step
+    /// before.
+    public var fault: String?
 
     /// The answers to questions of one kind.
     public struct Accuracy: Codable, Sendable, Equatable {
         /// Tokens in the sequences; of the corpus's questions, in the windows.
         public var length: Int
-        /// Tokens between the question and what answers it, at most; nil where that is no part of the task.
+        /// How many tokens before the question its answer stands, at most, and farther than the bound before; nil for
+        /// questions of all distances.
         public var distance: Int?
         /// Where in the sequence the answer stands, 0 for its beginning to 1 for its end; of `passkey` alone.
         public var depth: Double?
@@ -42,15 +47,15 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
 
     public init(
         task: RecallTaskName, model: String, parameters: Int, steps: Int, seconds: Double, trainingLength: Int,
-        chance: Double, reach: Int?, accuracies: [Accuracy]
+        chance: Double, reach: Int?, accuracies: [Accuracy], fault: String? = nil
     ) {
         (self.task, self.model, self.parameters) = (task, model, parameters)
         (self.steps, self.seconds, self.trainingLength) = (steps, seconds, trainingLength)
-        (self.chance, self.reach, self.accuracies) = (chance, reach, accuracies)
+        (self.chance, self.reach, self.accuracies, self.fault) = (chance, reach, accuracies, fault)
     }
 
     enum CodingKeys: String, CodingKey {
-        case task, model, parameters, steps, seconds, chance, reach, accuracies
+        case task, model, parameters, steps, seconds, chance, reach, accuracies, fault
         case trainingLength = "training_length"
     }
 }

@@ -22,7 +22,7 @@ public struct Question: Sendable, Hashable {
     }
 
     /// At most so many questions of each group of distances, taken evenly from all of them, in their order.
-    static func sample(_ questions: [Question], perDistance most: Int) -> [Question] {
+    package static func sample(_ questions: [Question], perDistance most: Int) -> [Question] {
         Dictionary(grouping: questions, by: \.group).values
             .flatMap { group in
                 let count = min(most, group.count)

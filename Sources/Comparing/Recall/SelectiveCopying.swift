@@ -1,0 +1,40 @@
+import ModelZoo
+
+/// Selective copying: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces",
+/// https://arxiv.org/abs/2312.00752, section 4.1.1, after the copying memory task of https://arxiv.org/abs/1511.06464.
+///
+/// Data tokens, any of 14, stand at random places among noise, which is a token of its own. As many markers follow, all
+/// the same token, at which the data have to come in their order. Nothing but its number tells a marker which token it is
+/// to give.
+struct SelectiveCopying: RecallTask {
+    let name = RecallTaskName.copying
+    /// 14 data tokens, noise, the marker.
+    let vocabulary = 16
+    let trainingLengths = [64, 128, 256]
+    let testLengths = [64, 128, 256, 512, 1024]
+    /// Data tokens of a sequence, and markers.
+    var count = 16
+
+    var kinds: Int { vocabulary - 2 }
+    var noise: Int32 { Int32(kinds) }
+    var marker: Int32 { Int32(kinds + 1) }
+    var chance: Double { 1 / Double(kinds) }
+
+    func trainingSequence(of length: Int, key: RandomKey) -> RecallSequence {
+        var random = SplitMix64(key)
+        let first = length - count
+        let places = random.distinct(count, below: first).sorted()
+        var tokens =
+            [Int32](repeating: noise, count: first) + [Int32](repeating: marker, count: count)
+        let questions = places.enumerated().map { index, place in
+            tokens[place] = Int32(random.next(below: kinds))
+            return RecallSequence.Question(
+                place: first + index, answer: [tokens[place]], distance: first + index - place)
+        }
+        return RecallSequence(tokens: tokens, questions: questions)
+    }
+
+    func testSequence(of length: Int, depth: Double?, key: RandomKey) -> RecallSequence {
+        trainingSequence(of: length, key: key)
+    }
+}

@@ -1,0 +1,88 @@
+import NN
+import Tensors
+
+/// A training on examples that a function makes, for tasks that bring data of their own instead of a text. It keeps nothing
+/// on disk.
+package struct ExampleTraining: Sendable {
+    /// Steps, or minutes; epochs there are none.
+    package var length: TrainingLength
+    package var schedule: LearningRateSchedule
+    package var optimizer = OptimizerOptions.adam()
+    /// The greatest global norm of the gradients; nil for no limit.
+    package var clip: Double?
+    /// Of dropout.
+    package var key: RandomKey
+
+    package init(_ length: TrainingLength, _ schedule: LearningRateSchedule, clip: Double?, key: RandomKey) {
+        (self.length, self.schedule, self.clip, self.key) = (length, schedule, clip, key)
+    }
+
+    /// Where a training stands, or how it ended.
+    package struct Progress: Sendable {
+        package fileprivate(set) var steps = 0
+        /// Of the steps alone.
+        package fileprivate(set) var seconds = 0.0
+        /// Mean nats a target, of the last step.
+        package fileprivate(set) var loss = Double.nan
+        /// Ended before its time: asked to, or since a loss or gradient was no longer finite. The parameters are then those
+        /// of the step before.
+        package fileprivate(set) var isStopped = false
+        package fileprivate(set) var isDiverged = false
+    }
+
+    /// The share of the training that is over, 0 to 1.
+    package func share(_ progress: Progress) -> Double {
+        switch length {
+        case .steps(let steps): min(1, Double(progress.steps) / Double(max(steps, 1)))
+        case .minutes(let minutes): min(1, progress.seconds / (minutes * 60))
+        case .epochs: fatalError("ExampleTraining: epochs of no text")
+        }
+    }
+
+    /// Trains the model until the end that `length` sets.
+    /// - Parameters:
+    ///   - batch: the examples of step k, counted from 0. Each batch begins anew.
+    ///   - report: is told after each step.
+    ///   - stop: asked before each step.
+    package func train(
+        _ model: some LanguageModel, batch: (Int) -> TokenBatch, report: (Progress) -> Void = { _ in },
+        stop: () -> Bool = { false }
+    ) -> Progress {
+        let optimizer = Optimizer(model.trainable, self.optimizer)
+        var progress = Progress()
+        while share(progress) < 1 {
+            progress.isStopped = stop()
+            if progress.isStopped { return progress }
+            let clock = Stopwatch()
+            let step = model.makeStep(
+                on: batch(progress.steps), optimizer, learningRate: schedule.learningRate(at: progress.steps + 1),
+                clip: clip, key: key.child(progress.steps))
+            progress.seconds += clock.seconds
+            guard let step else {
+                progress.isDiverged = true
+                return progress
+            }
+            progress.steps += 1
+            progress.loss = step.loss
+            report(progress)
+        }
+        return progress
+    }
+}
+
+extension LanguageModel {
+    /// One step on one batch that begins anew: forward, backward, clipping, and the optimiser's update.
+    /// - Parameter key: the step's, for dropout.
+    /// - Returns: nil where the loss or the gradients are not finite; nothing is updated then.
+    package func makeStep(
+        on batch: TokenBatch, _ optimizer: Optimizer, learningRate: Double, clip: Double?, key: RandomKey
+    ) -> (loss: Double, forwardSeconds: Double)? {
+        var carries: [Carry?] = []
+        let step = stepGradients(of: [batch], carries: &carries, key: key)
+        let norm = optimizer.globalNorm(of: step.gradients)
+        guard step.loss.isFinite, norm.isFinite else { return nil }
+        optimizer.update(
+            step.gradients, learningRate: learningRate, scale: Optimizer.clippingScale(norm: norm, limit: clip))
+        return (step.loss, step.forwardSeconds)
+    }
+}
