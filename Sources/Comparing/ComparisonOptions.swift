@@ -40,7 +40,7 @@ public struct RecallOptions: Codable, Sendable, Equatable {
     /// Of training, for each model and task; nil where `steps` says how long.
     public var minutes: Double? = 2
     public var steps: Int?
-    public var learningRate = 1e-3
+    public var learningRate = 3e-3
 
     enum CodingKeys: String, CodingKey {
         case minutes, steps

@@ -14,8 +14,8 @@ import ModelZoo
 struct AssociativeRecall: RecallTask {
     let name = RecallTaskName.mqar
     let vocabulary = 256
-    let trainingLengths = [64, 128, 256]
-    let testLengths = [64, 128, 256, 512, 1024]
+    let trainingLengths = [32, 64, 128, 256]
+    let testLengths = [32, 64, 128, 256, 512, 1024]
 
     /// As many values as there are.
     var chance: Double { 2 / Double(vocabulary) }

@@ -1,0 +1,134 @@
+import ModelZoo
+import Testing
+
+@testable import Comparing
+
+@Suite struct RecallCellTests {
+    private func options(steps: Int) -> RecallOptions {
+        var options = RecallOptions()
+        (options.steps, options.minutes) = (steps, nil)
+        return options
+    }
+
+    /// Without what is a matter of time.
+    private func untimed(_ outcome: RecallOutcome?) throws -> RecallOutcome {
+        var outcome = try #require(outcome)
+        outcome.seconds = 0
+        return outcome
+    }
+
+    /// A small task that is over in a second: one pair of a key and a value, asked for at the end.
+    private struct OnePair: RecallTask {
+        let name = RecallTaskName.mqar
+        let vocabulary = 8
+        let chance = 0.25
+        let trainingLengths = [4, 8]
+        let testLengths = [4, 8, 16]
+
+        func trainingSequence(of length: Int, key: RandomKey) -> RecallSequence {
+            var random = SplitMix64(key)
+            let (key, value) = (Int32(random.next(below: 4)), Int32(4 + random.next(below: 4)))
+            let noise = (0..<length - 3).map { _ in Int32(random.next(below: 4)) }
+            return RecallSequence(
+                tokens: [key, value] + noise + [key],
+                questions: [.init(place: length - 1, answer: [value], distance: length - 2)])
+        }
+
+        func testSequence(of length: Int, depth: Double?, key: RandomKey) -> RecallSequence {
+            trainingSequence(of: length, key: key)
+        }
+    }
+
+    private func exam(_ id: String, steps: Int, rate: Double = 1e-2, seed: UInt64 = 1) -> (
+        RecallExam, any LanguageModel
+    ) {
+        var options = options(steps: steps)
+        options.learningRate = rate
+        let key = RandomKey(seed: seed)
+        let size = ModelSize(vocabulary: 8, width: 16, depth: 1, heads: 2, sequenceLength: 8, window: 4)
+        let model = try! ModelZoo.architecture(id).makeModel(size, key: key.child(0))
+        return (RecallExam(task: OnePair(), id: id, options: options, key: key), model)
+    }
+
+    /// A model that sees everything learns where the value stands; one whose tokens see four back does not see it.
+    @Test func trainingTeachesWhatCanBeSeen() throws {
+        let (exam, model) = exam("transformer", steps: 150)
+        var shares: [Double] = []
+        let outcome = try #require(try exam.run(model, progress: { share, _ in shares.append(share) }, stop: { false }))
+        #expect(outcome.steps == 150 && outcome.fault == nil && outcome.reach == nil)
+        #expect(outcome.trainingLength == 8 && outcome.model == "transformer" && outcome.chance == 0.25)
+        #expect(outcome.accuracies.map(\.length) == [4, 8, 8, 16])
+        #expect(outcome.accuracies.map(\.distance) == [nil, nil, 32, nil])
+        #expect(outcome.accuracies[1].asked == 512 && outcome.accuracies[1].share! > 0.95, "\(outcome.accuracies)")
+        #expect(shares == shares.sorted() && shares.count > 150 && shares.last! <= 1)
+        let (control, local) = self.exam("local", steps: 150)
+        let blind = try #require(try control.run(local, progress: { _, _ in }, stop: { false }))
+        #expect(blind.reach == 4)
+        // Within reach at length 4; six back, nobody can do better than one in four: 512 questions, five deviations.
+        #expect(blind.accuracies[0].share! > 0.95, "\(blind.accuracies)")
+        #expect(abs(blind.accuracies[1].share! - 0.25) < 0.1, "\(blind.accuracies)")
+    }
+
+    /// Linformer reads no more than it is made for.
+    @Test func whatIsTooLongIsNotAsked() throws {
+        let (exam, model) = exam("linformer", steps: 2)
+        let outcome = try #require(try exam.run(model, progress: { _, _ in }, stop: { false }))
+        #expect(outcome.accuracies.map { $0.asked == nil } == [false, false, false, true])
+        #expect(outcome.accuracies.last?.length == 16 && outcome.accuracies.last?.share == nil)
+    }
+
+    @Test func divergenceIsAResult() throws {
+        let (exam, model) = exam("transformer", steps: 100, rate: 1e30)
+        let outcome = try #require(try exam.run(model, progress: { _, _ in }, stop: { false }))
+        #expect(outcome.steps < 100 && outcome.fault == "diverged after step \(outcome.steps)")
+        #expect(outcome.accuracies.count == 4)
+    }
+
+    @Test(arguments: [1, 20, 32])
+    func stoppedCellsHaveNoOutcome(_ last: Int) throws {
+        let (exam, model) = exam("transformer", steps: 30)
+        var asked = 0
+        let outcome = try exam.run(
+            model, progress: { _, _ in },
+            stop: {
+                asked += 1
+                return asked == last
+            })
+        #expect(outcome == nil && asked == last)
+    }
+
+    @Test func theSeedDecides() throws {
+        func run(_ seed: UInt64) throws -> RecallOutcome {
+            let (exam, model) = exam("fast-weights", steps: 20, seed: seed)
+            return try untimed(try exam.run(model, progress: { _, _ in }, stop: { false }))
+        }
+        let first = try run(7)
+        #expect(try run(7) == first)
+        #expect(try run(8) != first)
+    }
+
+    @Test func optionsAreChecked() {
+        func message(_ change: (inout RecallOptions) -> Void) -> String {
+            var options = RecallOptions()
+            change(&options)
+            do {
+                _ = try RecallCell(task: .copying, model: "local").run(options, seed: 0)
+                return ""
+            } catch { return "\(error)" }
+        }
+        #expect(message { $0.steps = 0 } == "--steps: expected a whole number of at least 1, found 0")
+        #expect(message { $0.minutes = -1 } == "--minutes: expected a number above 0, found -1.0")
+        #expect(message { $0.minutes = nil } == "--minutes: expected a number above 0, found none")
+        #expect(message { $0.learningRate = 0 } == "--learning-rate: expected a number above 0, found 0.0")
+    }
+
+    /// From the corpus to the answers, by distance, as far as a window holds.
+    @Test func theCorpusAsks() throws {
+        let cell = RecallCell(task: .questions, model: "fast-weights")
+        let outcome = try untimed(try cell.run(options(steps: 1), seed: 3))
+        #expect(outcome.accuracies.map(\.distance) == [100, 300, 1000])
+        #expect(outcome.accuracies.allSatisfy { $0.length == 1024 && $0.asked! > 100 && $0.depth == nil })
+        #expect(outcome.chance == 1.0 / 16 && outcome.steps == 1 && outcome.trainingLength == 1024)
+        #expect(try cell.run(options(steps: 1), seed: 3, stop: { true }) == nil)
+    }
+}
