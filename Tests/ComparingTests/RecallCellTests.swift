@@ -59,14 +59,14 @@ import Testing
         #expect(outcome.trainingLength == 8 && outcome.model == "transformer" && outcome.chance == 0.25)
         #expect(outcome.accuracies.map(\.length) == [4, 8, 8, 16])
         #expect(outcome.accuracies.map(\.distance) == [nil, nil, 32, nil])
-        #expect(outcome.accuracies[1].asked == 512 && outcome.accuracies[1].share! > 0.95, "\(outcome.accuracies)")
+        #expect(outcome.accuracies[1].asked == 256 && outcome.accuracies[1].share! > 0.95, "\(outcome.accuracies)")
         #expect(shares == shares.sorted() && shares.count > 150 && shares.last! <= 1)
         let (control, local) = self.exam("local", steps: 150)
         let blind = try #require(try control.run(local, progress: { _, _ in }, stop: { false }))
         #expect(blind.reach == 4)
-        // Within reach at length 4; six back, nobody can do better than one in four: 512 questions, five deviations.
+        // Within reach at length 4; six back, nobody can do better than one in four: 256 questions, four deviations.
         #expect(blind.accuracies[0].share! > 0.95, "\(blind.accuracies)")
-        #expect(abs(blind.accuracies[1].share! - 0.25) < 0.1, "\(blind.accuracies)")
+        #expect(abs(blind.accuracies[1].share! - 0.25) < 0.11, "\(blind.accuracies)")
     }
 
     /// Linformer reads no more than it is made for.

@@ -101,7 +101,7 @@ struct RecallExam {
     }
 
     /// Sequences of a length, as far as so many tokens go.
-    private static let (leastSequences, mostSequences, tokens) = (16, 512, 1 << 20)
+    private static let (leastSequences, mostSequences, tokens) = (16, 256, 1 << 19)
 }
 
 /// A question that was asked.
