@@ -4,7 +4,7 @@ struct TransformerArchitecture: Architecture {
     let presetNames = ["tiny", "quick", "small", "reference"]
 
     func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
-        try refuseMasked(objective, "transformers of the zoo")
+        try refuseMasked(objective, "plain transformers")
         var configuration: TransformerConfiguration
         var training: TrainingDefaults
         switch name {
