@@ -85,7 +85,7 @@ let package = Package(
         .target(
             name: "RetrievalTasks", dependencies: ["FastWeightTransformers", "Trainer", "Plotting", "CKernels"],
             swiftSettings: hotSwift),
-        .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
+        .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels", "Plotting"], swiftSettings: hotSwift),
         .target(name: "Comparing", dependencies: ["ModelZoo", "Benchmarking", "Plotting"], swiftSettings: hotSwift),
 
         // MARK: Executables

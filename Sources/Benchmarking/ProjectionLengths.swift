@@ -1,6 +1,7 @@
 import Foundation
 import Linformers
 import NN
+import Plotting
 import Tensors
 
 /// Inference of one Linformer attention layer (512 channels, 8 heads) over growing lengths, against full attention: the
@@ -107,10 +108,7 @@ public struct ProjectionLengths: Encodable {
                         ]
                     })
         }
-        let widths = lines[0].indices.map { column in lines.map { $0[column].count }.max()! }
-        return lines.map { line in
-            zip(line, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ")
-        }.joined(separator: "\n")
+        return String(Table(rows: lines, numeric: Set(lines[0].indices)).text.dropLast())  // without its last line end
     }
 }
 

@@ -53,6 +53,13 @@ public struct ColourMap: Sendable {
             Colour(160, 15, 30), Colour(95, 0, 18),
         ], missing: Colour(150, 150, 150))
 
+    /// White over blue to a dark blue, likewise.
+    public static let blues = ColourMap(
+        [
+            .white, Colour(214, 230, 244), Colour(160, 202, 228), Colour(90, 158, 208), Colour(36, 112, 180),
+            Colour(8, 70, 140), Colour(6, 38, 86),
+        ], missing: Colour(150, 150, 150))
+
     /// The colour of a number; below 0 that of 0, above 1 that of 1.
     public func callAsFunction(_ value: Double) -> Colour {
         value.isFinite ? colours[Int((min(max(value, 0), 1) * 255).rounded())] : missing

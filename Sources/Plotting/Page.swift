@@ -58,7 +58,8 @@ public struct Page: Sendable {
         .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
         thead .number { white-space: normal; overflow-wrap: normal }
         .wide th, .wide td { padding-right: .75rem }
-        .wide tbody th { white-space: normal; overflow-wrap: normal }
+        .wide tbody th { white-space: normal; overflow-wrap: normal; min-width: 7.5rem }
+        .table + .table { margin-top: 1.25rem }
         ul { margin: .5rem 0; padding-left: 1.1rem; max-width: 46rem }
         li { margin: .3rem 0 }
         pre { margin: .35rem 0 1rem; padding: .7rem .9rem; background: var(--tint); border-radius: 4px;
@@ -70,8 +71,8 @@ public struct Page: Sendable {
         @media print {
           @page { margin: 16mm 15mm }
           body { margin: 0; padding: 0; max-width: none; font-size: 10pt; background: #ffffff; color: #000000 }
-          figure, tr, pre, .pairs > * { break-inside: avoid }
-          h2, h3 { break-after: avoid }
+          figure, .table, tr, li, pre, .pairs > * { break-inside: avoid }
+          h2, h3, h2 + p { break-after: avoid }
           pre { background: none; border: 1px solid var(--line) }
           .pairs { grid-template-columns: repeat(2, minmax(0, 1fr)) }
           .table { overflow: visible } }

@@ -72,7 +72,8 @@ enum ReportSample {
         }
     }
 
-    /// Cells as a run gives them: `local` knows nothing farther back than 126 tokens, `linformer` reads no more than 1024.
+    /// Cells as a run gives them: `local` knows nothing farther back than 126 tokens, `linformer` reads no more than
+    /// 1024.
     private static func accuracies(_ task: RecallTaskName, _ index: Int, _ id: String) -> [RecallOutcome.Accuracy] {
         let skill = [0.93, 0.97, 0.6, 0.88, 0.95, 0.99][index]
         func cell(_ length: Int, distance: Int? = nil, depth: Double? = nil) -> RecallOutcome.Accuracy {

@@ -156,7 +156,7 @@ import Testing
         #expect(plot.series.first { $0.name == "Linformer" }?.x == [64, 256, 1024])
         #expect(plot.references.map(\.value) == [1.0 / 15] && plot.marks.map(\.value) == [256])
         #expect(
-            page.labels.contains("length of the training") && page.labels.contains("as far as Local attention sees"))
+            page.labels.contains("longest trained on") && page.labels.contains("as far as Local attention sees"))
     }
 
     @Test func scaleTablesAreOfOneUnit() throws {
@@ -169,6 +169,34 @@ import Testing
             plot.series[1].y.last.map { $0 / 1_048_576 }
                 == ReportSample.scale.last { $0.model == "naive" && $0.skipped == nil }?.peakMegabytes)
         for label in ["512", "1k", "256k", "1 GB", "100 ms"] { #expect(page.labels.contains(label), "\(label)") }
+    }
+
+    /// What was measured and found to be beyond the budget is in the tables, and not within the budget.
+    @Test func passedBudgetsAreNotReached() {
+        var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
+        results.scale = ReportSample.scale.filter { $0.model == "flash" && $0.length <= 2048 }
+        results.scale[2].skipped = "took 61 s a pass, more than the 60 s allowed"
+        let scale = ScaleNumbers(results.scale)
+        let flash = ComparedModel.ordered(["flash"])[0]
+        #expect(scale.longest(flash) == 1024 && scale.lengths(.training, flash) == [512, 1024, 2048])
+        #expect(scale.stop(flash)?.length == 2048)
+        #expect(PageText(ComparisonReport(results).html).row("FLASH")?.first == "1k")
+    }
+
+    /// Answers at one distance are a part of those at all distances, and are not counted twice.
+    @Test func answersAreCountedOnce() {
+        var outcome = ReportSample.outcomes(.copying)[0]
+        outcome.accuracies = [
+            .init(length: 256, asked: 10, found: 5), .init(length: 256, distance: 128, asked: 4, found: 4),
+            .init(length: 256, distance: 256, asked: 6, found: 1),
+            .init(length: 512, distance: 128, asked: 4, found: 0),
+            .init(length: 512, distance: 512, asked: 4, found: 2),
+        ]
+        let (task, model) = (RecallNumbers(.copying, [outcome]), ComparedModel.ordered([outcome.model])[0])
+        #expect(task.answers(model, length: 256)?.asked == 10 && task.answers(model, length: 512)?.share == 0.25)
+        // By distance at the length of the training, which has several.
+        #expect(task.answers(model, distance: 128)?.asked == 4 && task.answers(model, distance: 512) == nil)
+        #expect(task.answers(model)?.share == 0.5)
     }
 
     // MARK: Control
@@ -193,8 +221,8 @@ import Testing
     @Test(arguments: [(4, "1.0%", true), (9, "2.2%", true), (10, "2.5%", false), (0, "0%", true)])
     func controlIsSpelledOut(found: Int, share: String, holds: Bool) {
         let text =
-            "Local attention sees no farther back than 60 tokens. Of what stands farther back it found \(share) (\(found) of 400 "
-            + "answers), a guess finds 1.0%: the control \(holds ? "holds" : "does not hold")."
+            "Local attention sees no farther back than 60 tokens. Of what stands farther back it found \(share) "
+            + "(\(found) of 400 answers), a guess finds 1.0%: the control \(holds ? "holds" : "does not hold")."
         #expect(control(found: found).text.contains(text), "\(control(found: found).text)")
     }
 

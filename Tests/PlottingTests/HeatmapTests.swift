@@ -4,9 +4,12 @@ import Testing
 
 @Suite struct HeatmapTests {
     @Test func coloursGetDarkerFromWhiteOn() {
+        for map in [ColourMap.reds, .blues] {
+            let colours = (0...255).map { map(Double($0) / 255) }
+            #expect(zip(colours, colours.dropFirst()).allSatisfy { $0.lightness > $1.lightness })
+        }
         let colours = (0...255).map { ColourMap.reds(Double($0) / 255) }
         #expect(colours.first == .white && colours.last == Colour(95, 0, 18))
-        #expect(zip(colours, colours.dropFirst()).allSatisfy { $0.lightness > $1.lightness })
         #expect(ColourMap.reds(-3) == colours.first && ColourMap.reds(7) == colours.last)
         for value in [Double.nan, .infinity, -.infinity] { #expect(ColourMap.reds(value) == ColourMap.reds.missing) }
         let two = ColourMap([Colour(0, 10, 200), Colour(100, 20, 0)], missing: .black)

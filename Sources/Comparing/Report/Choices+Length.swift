@@ -6,11 +6,12 @@ import Plotting
 extension ComparisonReport {
     // MARK: Generation
 
-    /// Up to so many times the time of the shortest text, the time of a token counts as the same: noise of short times is
-    /// below that, and growth over lengths that differ by far more is above.
+    /// Up to so many times the time of the shortest text, the time of a token counts as the same: noise of short times
+    /// is below that, and growth over lengths that differ by far more is above.
     private static let steadyGrowth = 1.25
 
-    /// The time of a token after the longest text after which two models were measured, and whose time grows with the text.
+    /// The time of a token after the longest text after which two models were measured, and whose time grows with the
+    /// text.
     var longGeneration: Choice? {
         let scale = scaleNumbers
         let measured = candidates.filter { !scale.lengths(.generation, $0).isEmpty }
@@ -50,8 +51,8 @@ extension ComparisonReport {
 
     // MARK: Recall
 
-    /// The share of what stands farther back than a model with a window sees: the mean over the tasks that ask for it, of
-    /// the models that were asked in all of them.
+    /// The share of what stands farther back than a model with a window sees: the mean over the tasks that ask for it,
+    /// of the models that were asked in all of them.
     var farRecall: Choice? {
         let far = tasks.compactMap { task in task.reach.map { (task: task, reach: $0) } }
             .filter { far in candidates.contains { far.task.answers($0, beyond: far.reach) != nil } }
@@ -134,7 +135,7 @@ extension ComparisonReport {
                 + "(\(Numbers.seconds(found.own)) a token; \(found.model.name): \(Numbers.seconds(found.other)))"
                 + (slower.map { "; " + loss($0) } ?? "")
         } else {
-            sentence = "not for its speed: \(shortest == slower ? "already " : "")" + loss(shortest)
+            sentence = "not for speed: \(shortest == slower ? "already " : "")" + loss(shortest)
         }
         sentence += quality(of: full).map { "; " + $0 } ?? ""
         return Choice(topic: "When full attention is still the best:", sentence: sentence + ".")

@@ -11,8 +11,8 @@ struct Choice {
 
 // Which model to choose: sentences that follow from the numbers by these rules, so that none can contradict them.
 //
-// - Models tie with the best of them within 1 % of bits per byte, 5 % of speeds, times and memory, and the standard error of
-//   the difference of shares; all that tie are named, the best first, and then the next.
+// - Models tie with the best of them within 1 % of bits per byte, 5 % of speeds, times and memory, and the standard
+//   error of the difference of shares; all that tie are named, the best first, and then the next.
 // - A sentence needs numbers of two models at least; without them it is left out.
 // - Naive attention is no choice: it computes what full attention does, and is left out everywhere.
 
@@ -64,14 +64,18 @@ extension ComparisonReport {
 
     /// Text by text, at what all have reached.
     private func bits(_ course: TextNumbers.Course, topic: String, _ place: (Double) -> String) -> Choice? {
-        let parts = texts.compactMap { text -> String? in
+        let found = texts.compactMap { text -> (sentence: String, place: String)? in
             guard let common = text.common(course),
                 let ranking = ranking(.least, within: Self.bitsTie, { text.bits($0, course, at: common) })
             else { return nil }
-            return ranking.sentence(unit: " bits per byte", tie: "1%", ComparisonText.bits)
-                + ", after \(place(common))" + (texts.count > 1 ? " of \(text.title)" : "")
+            let sentence = ranking.sentence(unit: " bits per byte", tie: "1%", ComparisonText.bits)
+            return (sentence + (texts.count > 1 ? " on \(text.title)" : ""), ", after \(place(common))")
         }
-        return parts.isEmpty ? nil : Choice(topic: topic, sentence: parts.joined(separator: "; ") + ".")
+        guard let last = found.last else { return nil }
+        // What is the same for all texts is said once.
+        let isSame = found.allSatisfy { $0.place == last.place }
+        let parts = found.map { isSame ? $0.sentence : $0.sentence + $0.place }
+        return Choice(topic: topic, sentence: parts.joined(separator: "; ") + (isSame ? last.place : "") + ".")
     }
 
     // MARK: Training

@@ -15,12 +15,12 @@ struct ComparedModel: Hashable, Sendable {
     /// lines are told apart in black and white too.
     private static let known = [
         ComparedModel(id: full, name: "Transformer (full attention)", colour: 6, dash: 0, marker: 0),
-        ComparedModel(id: naive, name: "Naive attention", colour: 6, dash: 2, marker: 6),
+        ComparedModel(id: naive, name: "Naive attention", colour: 6, dash: 6, marker: 6),
         ComparedModel(id: "flash", name: "FLASH", colour: 0, dash: 1, marker: 1),
         ComparedModel(id: "local", name: "Local attention", colour: 1, dash: 3, marker: 2),
         ComparedModel(id: "linformer", name: "Linformer", colour: 2, dash: 4, marker: 3),
         ComparedModel(id: "fast-weights", name: "Fast weights", colour: 3, dash: 5, marker: 4),
-        ComparedModel(id: "block-recurrent", name: "Block-recurrent", colour: 4, dash: 6, marker: 5),
+        ComparedModel(id: "block-recurrent", name: "Block-recurrent", colour: 4, dash: 2, marker: 5),
     ]
 
     /// The models of these ids in the order of reports; those that it does not know come last, by their ids.

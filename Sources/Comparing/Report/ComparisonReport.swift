@@ -40,11 +40,7 @@ public struct ComparisonReport: Sendable {
 
     /// One line on what was compared, where and when.
     var subtitle: String {
-        let machine = results.machine
-        return [
-            machine.processor, machine.threads == 1 ? "1 thread" : "\(machine.threads) threads",
-            "OpenBLAS \(machine.blas)", machine.system, machine.date, "AttentionZoo \(results.version)",
-        ].filter { !$0.isEmpty }.joined(separator: " · ")
+        [results.machine.description, results.machine.date, "AttentionZoo \(results.version)"].joined(separator: " · ")
     }
 
     // MARK: What is written

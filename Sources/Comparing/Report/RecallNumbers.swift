@@ -86,8 +86,8 @@ struct RecallNumbers {
     /// The least that a model cannot see beyond; nil where all see everything.
     var reach: Int? { outcomes.values.compactMap(\.reach).min() }
 
-    /// What is asked about text that stands farther back than a reach, all of it: at the length that the task is judged by,
-    /// where there is any, else at all lengths.
+    /// What is asked about text that stands farther back than a reach, all of it: at the length that the task is judged
+    /// by, where there is any, else at all lengths.
     func answers(_ model: ComparedModel, beyond reach: Int) -> Answers? {
         let cells = (self[model]?.accuracies ?? []).filter { isBeyond($0, reach) }
         let judged = outcomes.values.contains { outcome in
@@ -105,8 +105,8 @@ struct RecallNumbers {
     /// The share of a sequence that may stand before and behind what a depth places.
     private static let frame = 0.25
 
-    /// A cell's distances begin where those of the cell before end. What stands at a depth is as far from the question as
-    /// the rest of the sequence is long, but for what frames it.
+    /// A cell's distances begin where those of the cell before end. What stands at a depth is as far from the question
+    /// as the rest of the sequence is long, but for what frames it.
     private func isBeyond(_ cell: RecallOutcome.Accuracy, _ reach: Int) -> Bool {
         if let depth = cell.depth { return (1 - depth) * Double(cell.length) * (1 - Self.frame) > Double(reach) }
         guard let distance = cell.distance, let before = distances.last(where: { $0 < distance }) else { return false }

@@ -60,7 +60,7 @@ private struct RecallPieces {
 
     private var lengthPieces: [ReportPiece] {
         let values = models.map { model in task.lengths.map { task.answers(model, length: $0)?.share } }
-        let marks = task.trainingLength.map { [ReferenceLine(Double($0), "length of the training")] } ?? []
+        let marks = task.trainingLength.map { [ReferenceLine(Double($0), "longest trained on")] } ?? []
         return pieces(
             "Found by length", name: "recall-\(task.task.rawValue)", axis: "tokens in a sequence", task.lengths,
             values, marks: task.lengths.count > 1 ? marks : [])
@@ -111,6 +111,7 @@ private struct RecallPieces {
             HeatmapPlot(
                 model.name, rows: depths.map(Self.depthName), columns: lengths.map { ComparisonText.length($0) },
                 values: depths.map { depth in lengths.map { share(model, $0, depth) ?? .nan } }, range: 0...1,
+                colours: .blues,
                 valueText: { $0.isFinite ? Numbers.text($0 * 100) + "%" : "–" })
         }
         let cells = models.map { model in
@@ -121,10 +122,9 @@ private struct RecallPieces {
                     return shares.map { $0.map { Numbers.text($0 * 100) } ?? "–" }.joined(separator: " / ")
                 }
         }
-        let names = depths.map { Numbers.text($0 * 100) + "%" }
+        let names = depths.map { Numbers.text($0 * 100) }.joined(separator: " / ")
         let table = Table(
-            head: ["found (%) where the answer stands after " + names.joined(separator: " / ") + " of the text"]
-                + lengths.map { ComparisonText.length($0) },
+            head: ["found (%) of what stands after \(names)% of the text"] + lengths.map { ComparisonText.length($0) },
             rows: cells, numeric: Set(1..<lengths.count + 1))
         return [
             .heading("Found by length and by where in the sequence it stands"), .heatmaps(maps, table),
@@ -153,8 +153,8 @@ private struct RecallPieces {
             let error = (chance * (1 - chance) / Double(answers.asked)).squareRoot()
             let holds = answers.share <= chance + Self.errors * error
             return .paragraph(
-                "Control: \(model.name) sees no farther back than \(Numbers.text(reach)) tokens. Of what stands farther "
-                    + "back it found \(ComparisonText.share(answers.share)) (\(Numbers.text(answers.found)) of "
+                "Control: \(model.name) sees no farther back than \(Numbers.text(reach)) tokens. Of what stands "
+                    + "farther back it found \(ComparisonText.share(answers.share)) (\(Numbers.text(answers.found)) of "
                     + "\(Numbers.text(answers.asked)) answers), a guess finds \(ComparisonText.share(chance)): "
                     + (holds ? "the control holds." : "the control does not hold."))
         }

@@ -50,10 +50,13 @@ struct ScaleNumbers {
         lengths.filter { value(measure, model, $0) != nil }
     }
 
-    /// The longest sequence that a model was trained on within the budgets.
-    func longest(_ model: ComparedModel) -> Int? { lengths(.training, model).last }
+    /// The longest sequence that a model was trained on within the budgets; one that was measured and found to be
+    /// beyond them does not count.
+    func longest(_ model: ComparedModel) -> Int? {
+        lengths(.training, model).last { outcome(model, $0)?.skipped == nil }
+    }
 
-    /// The shortest sequence that was not run, and why not.
+    /// The shortest sequence that was not run, or took more than the budgets, and why.
     func stop(_ model: ComparedModel) -> (length: Int, reason: String)? {
         lengths.lazy.compactMap { length in outcome(model, length)?.skipped.map { (length, $0) } }.first
     }

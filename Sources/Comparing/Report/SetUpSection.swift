@@ -43,9 +43,6 @@ extension ComparisonReport {
         }
         var rows = [
             ["parameters", Numbers.text(options.parameters)], ["seed", "\(options.seed)"],
-            ["processor", results.machine.processor], ["threads", "\(results.machine.threads)"],
-            ["OpenBLAS", results.machine.blas], ["system", results.machine.system], ["date", results.machine.date],
-            ["AttentionZoo", results.version],
         ]
         if !results.text.isEmpty {
             rows += [

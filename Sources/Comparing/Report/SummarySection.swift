@@ -43,7 +43,8 @@ extension ComparisonReport {
                     + "optimiser.")
         }
         if !tasks.isEmpty {
-            notes.append("Recall: the share of answers that were found, in sequences as long as those of the training.")
+            notes.append(
+                "Recall: the share of answers that were found, in sequences as long as the longest of the training.")
         }
         if !results.scale.isEmpty {
             notes.append(

@@ -70,8 +70,8 @@ extension ComparisonReport {
         return
             "Bits per byte: the best validation. At a time or a number of tokens that all models have reached: on the "
             + "straight line between the validations before and after it. Training: tokens/s of the median step. "
-            + "Generation: one sequence, after a prompt of \(prompts.joined(separator: " or ")) tokens. Memory: the most "
-            + "that tensors held at once in training." + faults.joined()
+            + "Generation: one sequence, after a prompt of \(prompts.joined(separator: " or ")) tokens. Memory: the "
+            + "most that tensors held at once in training." + faults.joined()
     }
 
     // MARK: Plots
