@@ -199,6 +199,16 @@ import Testing
         #expect(task.answers(model)?.share == 0.5)
     }
 
+    @Test func recallSaysHowFarTrainingsCame() {
+        var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
+        results.recall = Array(ReportSample.outcomes(.mqar).prefix(2))
+        results.recall[1].steps = 17
+        results.recall[1].fault = "diverged after step 17"
+        let text = PageText(ComparisonReport(results).html).text
+        #expect(text.contains("Steps of training: FLASH 2,000; Local attention 17. Local attention did not come to"))
+        #expect(text.contains("come to the end: diverged after step 17."))
+    }
+
     // MARK: Control
 
     private func control(found: Int) -> PageText {

@@ -51,6 +51,17 @@ private struct RecallPieces {
     var all: [ReportPiece] {
         let byLength = task.lengths.count > 1 || task.distances.isEmpty
         return (byLength ? lengthPieces : []) + (hasDistances ? distancePieces : []) + depthPieces + control
+            + [training]
+    }
+
+    /// How far each has come in its training.
+    private var training: ReportPiece {
+        let outcomes = models.compactMap { model in task[model].map { (model.name, $0) } }
+        let steps = outcomes.map { "\($0) \(Numbers.text($1.steps))" }
+        let faults = outcomes.compactMap { name, outcome in
+            outcome.fault.map { " \(name) did not come to the end: \($0)." }
+        }
+        return .paragraph("Steps of training: \(steps.joined(separator: "; "))." + faults.joined())
     }
 
     /// What stands at a depth is at a distance too, which says nothing more.

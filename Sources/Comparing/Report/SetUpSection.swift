@@ -52,6 +52,7 @@ extension ComparisonReport {
                     "text: batches",
                     "\(options.text.batchSize) windows of \(Numbers.text(options.text.sequenceLength)) tokens",
                 ],
+                ["text: order of the windows", options.text.order.rawValue],
                 ["text: learning rate", "\(options.text.learningRate)"],
                 ["text: validation", "every \(Numbers.text(options.text.validateEvery)) steps"],
             ]
