@@ -71,7 +71,7 @@ public struct Page: Sendable {
         @media print {
           @page { margin: 16mm 15mm }
           body { margin: 0; padding: 0; max-width: none; font-size: 10pt; background: #ffffff; color: #000000 }
-          figure, .table, tr, li, pre, .pairs > * { break-inside: avoid }
+          figure, .table, tr, li, p, pre, .pairs > * { break-inside: avoid }
           h2, h3, h2 + p { break-after: avoid }
           pre { background: none; border: 1px solid var(--line) }
           .pairs { grid-template-columns: repeat(2, minmax(0, 1fr)) }

@@ -33,7 +33,8 @@ import Testing
                 "Models and options",
             ])
         for text in [
-            "Example Processor at 2.0 GHz", "2 threads", "2026-11-22", "give or take 3.0%", "within 60 s and 8 GB",
+            "Example Processor at 2.0 GHz", "2 threads", "2026-11-22", "give or take 3.0%",
+            "Those of recall have 210,000 to 215,000 parameters.", "within 60 s and 8 GB",
             "8 windows of 512 tokens", "from 64k tokens on: would take about",
         ] { #expect(page.text.contains(text), "\(text)") }
         #expect(!whole.html.contains("src=") && !whole.html.contains("href=") && !whole.html.contains("nan"))

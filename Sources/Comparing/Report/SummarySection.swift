@@ -21,9 +21,15 @@ extension ComparisonReport {
         let scale = scaleNumbers.lengths.first.map { shortest in results.scale.filter { $0.length == shortest } } ?? []
         let counts: [Int] = results.text.map(\.parameters) + scale.map(\.parameters)
         let wanted = Double(results.options.parameters)
-        guard let off = counts.map({ abs(Double($0) / wanted - 1) }).max() else { return "" }
-        return "All have \(Numbers.text(results.options.parameters)) parameters, give or take "
-            + "\(Numbers.text(off * 100, decimals: 1))%."
+        let recall = results.recall.map(\.parameters)
+        let own = recall.min().flatMap { least in
+            recall.max().map { "Those of recall have \(Numbers.text(least)) to \(Numbers.text($0)) parameters." }
+        }
+        let all = counts.map { abs(Double($0) / wanted - 1) }.max().map { off in
+            "All have \(Numbers.text(results.options.parameters)) parameters, give or take "
+                + "\(Numbers.text(off * 100, decimals: 1))%."
+        }
+        return [all, own].compactMap { $0 }.joined(separator: " ")
     }
 
     var summarySection: ReportSection? {
