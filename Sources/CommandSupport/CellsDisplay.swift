@@ -16,7 +16,7 @@ public final class CellsDisplay {
     ///   - end: what to write before an error, so that its line begins a line.
     ///   - body: is given what to call when nothing is wrong with its input, and what to ask whether to stop.
     public func run<Result>(
-        end: () -> String, _ body: (_ prepared: () -> Void, _ stop: () -> Bool) throws -> Result
+        end: () -> String, running body: (_ prepared: () -> Void, _ stop: () -> Bool) throws -> Result
     ) throws -> Result {
         Interrupt.unblockSignals()
         defer { output.write(end()) }

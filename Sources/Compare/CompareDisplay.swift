@@ -10,11 +10,13 @@ final class CompareDisplay {
 
     /// - Throws: what the command throws; `ExitCode` where not all cells were finished.
     func show(_ command: CompareCommand) throws {
-        let (results, isComplete) = try display.run(end: { printer.end() }) { prepared, stop in
-            try command.run(
-                report: { [self] in display.write(printer.output(for: $0, width: display.terminal.width)) },
-                prepared: prepared, stop: stop)
-        }
+        let (results, isComplete) = try display.run(
+            end: { printer.end() },
+            running: { prepared, stop in
+                try command.run(
+                    report: { [self] in display.write(printer.output(for: $0, width: display.terminal.width)) },
+                    prepared: prepared, stop: stop)
+            })
         display.write("\n\(ComparisonReport(results).text)\n\(command.out)/report.html\n")
         try display.finish(isComplete: isComplete, otherwise: ExitStatus.failure)
     }

@@ -13,11 +13,13 @@ final class RetrievalDisplay {
 
     /// - Throws: what the command throws; `ExitCode` where not all cells were finished.
     func show(_ command: RetrievalCommand) throws {
-        let (results, isComplete) = try display.run(end: { printer.end() }) { prepared, stop in
-            try command.run(
-                report: { [self] in display.write(printer.output(for: $0, width: display.terminal.width)) },
-                prepared: prepared, stop: stop)
-        }
+        let (results, isComplete) = try display.run(
+            end: { printer.end() },
+            running: { prepared, stop in
+                try command.run(
+                    report: { [self] in display.write(printer.output(for: $0, width: display.terminal.width)) },
+                    prepared: prepared, stop: stop)
+            })
         if !results.outcomes.isEmpty {
             display.write("\n\(RetrievalReport(results).text)\n* not solved: no loss of 1e-3 or less\n")
             display.write("\(command.out)/report.html\n")
