@@ -140,9 +140,10 @@ import Testing
         let task = SelectiveCopying()
         for index in 0..<50 {
             let sequence = task.trainingSequence(of: 128, key: key.child(index))
-            #expect(sequence.tokens.count { $0 == task.noise } == 96)
-            #expect(sequence.tokens.suffix(16).allSatisfy { $0 == task.marker })
-            #expect(sequence.tokens.prefix(112).count { $0 < task.kinds } == 16)
+            #expect(sequence.tokens.indices.filter { sequence.tokens[$0] == task.beginning } == [0])
+            #expect(sequence.tokens.count { $0 == task.noise } == 111)
+            #expect(sequence.tokens.suffix(8).allSatisfy { $0 == task.marker })
+            #expect(sequence.tokens.prefix(120).count { $0 < task.kinds } == 8)
         }
     }
 
@@ -158,7 +159,7 @@ import Testing
     }
 
     @Test func chances() {
-        let chances: [Double] = [1.0 / 128, 1.0 / 15, 1.0 / 14, 1e-5]
+        let chances: [Double] = [1.0 / 64, 1.0 / 15, 1.0 / 14, 1e-5]
         #expect(Self.tasks.map(\.chance) == chances)
         #expect(Self.tasks.map(\.trainingLength) == [256, 256, 256, 256])
     }

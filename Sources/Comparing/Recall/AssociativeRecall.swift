@@ -9,13 +9,15 @@ import ModelZoo
 /// value is to be foreseen. Slots are drawn without replacement with probabilities in proportion to g^(a−1), g = 1, 2, …
 /// being the slot's number and a = 0.01; the first pair has the first draw. All other tokens are random.
 ///
-/// Scaled down from the paper's 8192 tokens to 256: the lower half are keys, the upper values. With so few, a random token
+/// D is n / 8. The training has short sequences beside long ones.
+///
+/// Scaled down from the paper's 8192 tokens to 128: the lower half are keys, the upper values. With so few, a random token
 /// would often be one of the sequence's keys and its follower a second value; so random tokens are any but those keys.
 struct AssociativeRecall: RecallTask {
     let name = RecallTaskName.mqar
-    let vocabulary = 256
+    let vocabulary = 128
     let trainingLengths = [32, 64, 128, 256]
-    let testLengths = [32, 64, 128, 256, 512, 1024]
+    let testLengths = [32, 64, 128, 256, 512]
 
     /// As many values as there are.
     var chance: Double { 2 / Double(vocabulary) }
