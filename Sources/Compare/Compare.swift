@@ -52,7 +52,7 @@ struct Compare: Command {
     @Option(help: "Windows of text in a batch; 8 unless given.")
     var batchSize: Int?
 
-    @Option(help: "The learning rate of Adam; 0.001 unless given.")
+    @Option(help: "The learning rate of Adam; 0.003 unless given.")
     var learningRate: Double?
 
     @Option(

@@ -17,6 +17,7 @@ public struct CompareCommand: Sendable {
     public var parameters: Int?
     public var sequenceLength: Int?
     public var batchSize: Int?
+    /// Of Adam.
     public var learningRate: Double?
     public var validateEvery: Int?
     /// random or sequential.

@@ -19,7 +19,7 @@ public struct TextOptions: Codable, Sendable, Equatable {
     public var steps: Int?
     /// Tokens in a window, windows in a batch.
     public var sequenceLength = 512, batchSize = 8
-    public var learningRate = 1e-3
+    public var learningRate = 3e-3
     /// Random windows, in which nothing comes from before the window for any model, or windows one after another, so that
     /// what carries something along can.
     public var order = DataOrder.random

@@ -99,7 +99,7 @@ import Testing
         ({ $0.parameters = 210_000 }, "--parameters 200000, found --parameters 210000"),
         ({ $0.seed = 3 }, "--seed 0, found --seed 3"),
         ({ $0.sequenceLength = 192 }, "--sequence-length 128, found --sequence-length 192"),
-        ({ $0.learningRate = 0.5 }, "--learning-rate 0.001, found --learning-rate 0.5"),
+        ({ $0.learningRate = 0.5 }, "--learning-rate 0.003, found --learning-rate 0.5"),
         ({ $0.order = "sequential" }, "--order random, found --order sequential"),
     ]
 
