@@ -69,7 +69,7 @@ struct CorpusQuestions {
         let knowledge = TextKnowledge(corpus)
         let questions = Question.sample(
             knowledge.questions.filter { $0.distance <= Self.distanceBounds.last! }, perDistance: Self.questions)
-        let text = try ByteTokenizer().tokens(of: corpus.text)
+        let text = ByteTokenizer().tokens(of: corpus.text)
         let result: EvaluationResult
         do {
             result = try model.evaluate(
