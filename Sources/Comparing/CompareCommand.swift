@@ -3,7 +3,7 @@ import ModelZoo
 
 /// `Compare`: the options as they are given, lists with commas. Options that are nil were not given.
 public struct CompareCommand: Sendable {
-    /// text, recall, scale, or all.
+    /// text, recall, scale, or all: several with commas.
     public var task = "all"
     /// Ids of the zoo, or all.
     public var models = "all"
@@ -42,8 +42,8 @@ public struct CompareCommand: Sendable {
         report: (ComparisonRun.Event) -> Void = { _ in }, prepared: () -> Void = {}, stop: () -> Bool = { false }
     ) throws -> (results: ComparisonResults, isComplete: Bool) {
         try useThreads(threads)
-        let options = try options()
         let tasks: [ComparisonTask] = try Self.words("--task", task)
+        let options = try options(tasks)
         let texts = try tasks.contains(.text) ? texts(options.text.sequenceLength) : []
         var run = try ComparisonRun(cells(tasks, texts, options), texts: texts, options, folder: out)
         prepared()
@@ -54,8 +54,9 @@ public struct CompareCommand: Sendable {
     // MARK: What the options say
 
     /// - Throws: `InputError` that names the option and what was expected.
-    func options() throws -> ComparisonOptions {
+    func options(_ tasks: [ComparisonTask]) throws -> ComparisonOptions {
         try check()
+        try refuseForeign(Set(tasks))
         if minutes != nil, steps != nil {
             throw InputError("--minutes: cannot be combined with --steps; expected one of the two")
         }
@@ -76,6 +77,32 @@ public struct CompareCommand: Sendable {
         if let budgetSeconds { options.scale.budgetSeconds = budgetSeconds }
         if let budgetGigabytes { options.scale.budgetMegabytes = budgetGigabytes * 1024 }
         return options
+    }
+
+    /// Options that no task takes that was asked for.
+    private func refuseForeign(_ tasks: Set<ComparisonTask>) throws {
+        func expect(_ takers: Set<ComparisonTask>, _ given: [(String, Bool)]) throws {
+            guard tasks.isDisjoint(with: takers) else { return }
+            let names = takers.map { "--task \($0.rawValue)" }.sorted().joined(separator: " or ")
+            try refuse(given, "expected only with \(names)")
+        }
+        try expect(
+            [.text],
+            [
+                ("--data", !data.isEmpty), ("--order", order != nil), ("--sequence-length", sequenceLength != nil),
+                ("--batch-size", batchSize != nil), ("--validate-every", validateEvery != nil),
+            ])
+        try expect([.recall], [("--recall", recall != "all")])
+        try expect(
+            [.scale],
+            [
+                ("--longest", longest != nil), ("--budget-seconds", budgetSeconds != nil),
+                ("--budget-gigabytes", budgetGigabytes != nil),
+            ])
+        try expect(
+            [.text, .recall],
+            [("--minutes", minutes != nil), ("--steps", steps != nil), ("--learning-rate", learningRate != nil)])
+        try expect(ComparisonOptions.sized, [("--parameters", parameters != nil)])
     }
 
     private func check() throws {
@@ -117,8 +144,10 @@ public struct CompareCommand: Sendable {
     {
         let models = try modelIDs()
         // Early, so that a plan of hours does not end with this.
-        for model in models where tasks != [.recall] {
-            _ = try ModelZoo.architecture(model).fitting(options.size, parameters: options.parameters)
+        for (task, size) in [(ComparisonTask.text, options.size), (.scale, ScaleOptions.size)] {
+            for model in models where tasks.contains(task) {
+                _ = try ModelZoo.architecture(model).fitting(size, parameters: options.parameters)
+            }
         }
         return try tasks.flatMap { task -> [ComparisonCell] in
             switch task {
@@ -159,7 +188,7 @@ public struct CompareCommand: Sendable {
 }
 
 extension ComparisonOptions {
-    /// What the models of text and scale have in common beside the number of parameters, which gives the width.
+    /// What the models of text have in common beside the number of parameters, which gives the width.
     var size: ModelSize { ModelSize(width: 64, sequenceLength: text.sequenceLength) }
 }
 
@@ -170,6 +199,9 @@ extension TextOptions {
 
 extension ScaleOptions {
     static let shortest = 512
+
+    /// What the models of scale have in common beside the number of parameters, which gives the width.
+    static let size = ModelSize(width: 64, sequenceLength: shortest)
 
     /// From 512, each twice the one before.
     var lengths: [Int] { Array(sequence(first: Self.shortest) { $0 * 2 }.prefix { $0 <= longest }) }

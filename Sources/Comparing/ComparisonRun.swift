@@ -30,7 +30,7 @@ public struct ComparisonRun {
         } catch {
             throw InputError("\(folder): cannot be made: \(error.localizedDescription)")
         }
-        lock = try RunLock(folder: folder)
+        lock = try RunLock(folder: folder, for: .measuring)
         let path = folder + "/results.json"
         if FileManager.default.fileExists(atPath: path) {
             results = try ComparisonResults(path: path)
@@ -38,6 +38,10 @@ public struct ComparisonRun {
             try results.require(texts, path: path)
         } else {
             results = ComparisonResults(options, machine: .current)
+        }
+        // Early, so that a plan of hours does not end with this.
+        for case .text(let name, let model) in cells where !results.has(.text(name, model: model)) {
+            try textCell(name, model).requireSame(results.options)
         }
     }
 
@@ -101,12 +105,9 @@ public struct ComparisonRun {
         let options = results.options
         switch cell {
         case .text(let name, let model):
-            guard let text = texts.first(where: { $0.name == name }) else {
-                throw InputError("--data: there is no text named \(name)")
+            guard let outcome = try textCell(name, model).run(options, progress: progress, stop: stop) else {
+                return nil
             }
-            let cell = TextCell(
-                text: text, model: model, folder: "\(folder)/text/\(name)/\(model)")
-            guard let outcome = try cell.run(options, progress: progress, stop: stop) else { return nil }
             results.text.append(outcome)
             return outcome.summary
         case .recall(let task, let model):
@@ -118,13 +119,21 @@ public struct ComparisonRun {
         case .scale(let model, let length):
             let before = results.scale.filter { $0.model == model && $0.length < length }
             let outcome = try ScaleCell(model: model, length: length).run(
-                options.scale, size: options.size, parameters: options.parameters, seed: options.seed, before: before,
+                options.scale, size: ScaleOptions.size, parameters: options.parameters, seed: options.seed,
+                before: before,
                 progress: progress,
                 stop: stop)
             guard let outcome else { return nil }
             results.scale.append(outcome)
             return outcome.summary
         }
+    }
+
+    private func textCell(_ name: String, _ model: String) throws -> TextCell {
+        guard let text = texts.first(where: { $0.name == name }) else {
+            throw InputError("--data: there is no text named \(name)")
+        }
+        return TextCell(text: text, model: model, folder: "\(folder)/text/\(name)/\(model)")
     }
 
     private func save() throws {
@@ -157,7 +166,7 @@ extension ComparisonResults {
     fileprivate mutating func take(
         _ wanted: ComparisonOptions, of tasks: Set<ComparisonTask>, _ here: Machine, path: String
     ) throws {
-        guard ComparisonTask.allCases.contains(where: has) else {
+        guard !measured.isEmpty else {
             (options, machine) = (wanted, here)
             return
         }
@@ -168,52 +177,12 @@ extension ComparisonResults {
         guard machine.isSame(as: here) else {
             throw InputError("\(path): was measured on \(machine.description); found \(here.description); \(expected)")
         }
-        for (name, there, here) in options.differences(from: wanted, in: tasks.filter(has)) {
+        for (name, there, here) in options.differences(from: wanted, in: tasks, measured: measured) {
             throw InputError("\(path): was measured with \(name) \(there), found \(name) \(here); \(expected)")
         }
-        for task in tasks { options.take(wanted, of: task) }
-    }
-}
-
-extension ComparisonOptions {
-    /// The options that differ in what the tasks use, by their names on the command line.
-    func differences(from other: ComparisonOptions, in tasks: Set<ComparisonTask>)
-        -> [(name: String, there: String, here: String)]
-    {
-        zip(named(tasks), other.named(tasks)).filter { $0.value != $1.value }.map { ($0.name, $0.value, $1.value) }
+        options.take(wanted, of: tasks)
     }
 
-    fileprivate mutating func take(_ other: ComparisonOptions, of task: ComparisonTask) {
-        switch task {
-        case .text: text = other.text
-        case .recall: recall = other.recall
-        case .scale: scale = other.scale
-        }
-    }
-
-    private func named(_ tasks: Set<ComparisonTask>) -> [(name: String, value: String)] {
-        func said(_ value: (some Any)?) -> String { value.map { "\($0)" } ?? "not given" }
-        var all = [("--parameters", "\(parameters)"), ("--seed", "\(seed)")]
-        if tasks.contains(.text) {
-            all += [
-                ("--minutes", said(text.minutes)), ("--steps", said(text.steps)),
-                ("--sequence-length", "\(text.sequenceLength)"), ("--batch-size", "\(text.batchSize)"),
-                ("--learning-rate", "\(text.learningRate)"), ("--order", text.order.rawValue),
-                ("--validate-every", "\(text.validateEvery)"),
-            ]
-        }
-        if tasks.contains(.recall) {
-            all += [
-                ("--minutes", said(recall.minutes)), ("--steps", said(recall.steps)),
-                ("--learning-rate", "\(recall.learningRate)"),
-            ]
-        }
-        if tasks.contains(.scale) {
-            all += [
-                ("--longest", "\(scale.longest)"), ("--budget-seconds", "\(scale.budgetSeconds)"),
-                ("--budget-gigabytes", "\(scale.budgetMegabytes / 1024)"),
-            ]
-        }
-        return all
-    }
+    /// The tasks of which anything is finished.
+    private var measured: Set<ComparisonTask> { Set(ComparisonTask.allCases.filter(has)) }
 }

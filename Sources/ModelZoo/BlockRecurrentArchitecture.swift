@@ -43,9 +43,10 @@ struct BlockRecurrentArchitecture: Architecture {
     func configuration(_ size: ModelSize) -> JSONValue {
         var configuration = BlockRecurrentConfiguration(
             tokens: size.vocabulary, dimension: size.width, depth: size.depth)
-        // The states are half a block, segments four blocks.
+        // A segment is a sequence, so that gradients pass through all of it as in the other architectures; whole blocks.
+        let blocks = max(1, (size.sequenceLength + size.window - 1) / size.window)
         configuration.set(
-            heads: size.heads, of: size.headDimension, block: size.window, segment: 4 * size.window,
+            heads: size.heads, of: size.headDimension, block: size.window, segment: blocks * size.window,
             states: max(size.window / 2, 1))
         configuration.normalizedScale = 8
         return configuration.json

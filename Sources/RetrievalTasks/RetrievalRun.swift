@@ -28,7 +28,7 @@ public struct RetrievalRun {
         } catch {
             throw InputError("\(folder): cannot be made: \(error.localizedDescription)")
         }
-        lock = try RunLock(folder: folder)
+        lock = try RunLock(folder: folder, for: .measuring)
         let path = folder + "/results.json"
         if FileManager.default.fileExists(atPath: path) {
             results = try RetrievalResults(path: path)

@@ -16,7 +16,7 @@ import Testing
         ({ $0.task = "texts" }, "--task: expected some of text, recall, scale, all, found \"texts\""),
         ({ $0.task = "text," }, "--task: expected some of text, recall, scale, all, found \"\""),
         (
-            { ($0.task, $0.recall) = ("recall", "mqar,copy") },
+            { ($0.task, $0.recall) = ("text,recall", "mqar,copy") },
             "--recall: expected some of mqar, induction, copying, passkey, questions, all, found \"copy\""
         ),
         ({ $0.steps = 0 }, "--steps: expected a whole number of at least 1, found 0"),
@@ -54,7 +54,7 @@ import Testing
             ($0.task, $0.models, $0.recall, $0.longest) = ("all", "transformer, flash", "passkey", 1500)
         }
         command.data = ["corpus", workspace.text]
-        let options = try command.options()
+        let options = try command.options(ComparisonTask.allCases)
         let texts = try command.data.map { try ComparedText($0, sequenceLength: 128) }
         let titles = try command.cells(ComparisonTask.allCases, texts, options).map(\.title)
         #expect(
@@ -66,6 +66,50 @@ import Testing
             ])
         #expect(ScaleOptions().lengths.first == 512 && ScaleOptions().lengths.last == 262_144)
         #expect(ScaleOptions().lengths.count == 10)
+    }
+
+    private static let foreign: [(String, @Sendable (inout CompareCommand) -> Void, String)] = [
+        ("recall", { $0.data = ["a"] }, "--data: expected only with --task text"),
+        ("scale,recall", { $0.order = "random" }, "--order: expected only with --task text"),
+        ("scale", { $0.recall = "mqar" }, "--recall: expected only with --task recall"),
+        ("text", { $0.longest = 512 }, "--longest: expected only with --task scale"),
+        ("recall", { $0.budgetSeconds = 5 }, "--budget-seconds: expected only with --task scale"),
+        ("scale", { $0.steps = 5 }, "--steps: expected only with --task recall or --task text"),
+        ("recall", { $0.parameters = 500_000 }, "--parameters: expected only with --task scale or --task text"),
+    ]
+
+    @Test(arguments: foreign.indices) func optionsThatNoTaskTakesAreRefused(_ index: Int) {
+        let (task, change, message) = Self.foreign[index]
+        #expect(throws: InputError(message)) { try workspace.command(task: task, models: "local", change).run() }
+        #expect(!FileManager.default.fileExists(atPath: workspace.out))
+    }
+
+    private static let options: [(ComparisonTask, @Sendable (inout ComparisonOptions) -> Void, String?)] = [
+        (.text, { $0.text.minutes = 9 }, "--minutes"), (.text, { $0.text.steps = 9 }, "--steps"),
+        (.text, { $0.text.sequenceLength = 999 }, "--sequence-length"),
+        (.text, { $0.text.batchSize = 99 }, "--batch-size"),
+        (.text, { $0.text.learningRate = 9 }, "--learning-rate"), (.text, { $0.text.order = .sequential }, "--order"),
+        (.text, { $0.text.validateEvery = 9 }, "--validate-every"), (.text, { $0.parameters = 9 }, "--parameters"),
+        (.text, { $0.seed = 9 }, "--seed"), (.text, { $0.recall.minutes = 9 }, nil),
+        (.recall, { $0.recall.minutes = 9 }, "--minutes"), (.recall, { $0.recall.steps = 9 }, "--steps"),
+        (.recall, { $0.recall.learningRate = 9 }, "--learning-rate"), (.recall, { $0.seed = 9 }, "--seed"),
+        (.recall, { $0.parameters = 9 }, nil), (.recall, { $0.scale.longest = 9 }, nil),
+        (.scale, { $0.scale.budgetSeconds = 9 }, "--budget-seconds"),
+        (.scale, { $0.scale.budgetMegabytes = 9216 }, "--budget-gigabytes"),
+        (.scale, { $0.parameters = 9 }, "--parameters"), (.scale, { $0.scale.longest = 9 }, nil),
+        (.scale, { $0.text.batchSize = 9 }, nil),
+    ]
+
+    /// What a task was measured with has to stay, and nothing else.
+    @Test(arguments: options.indices) func everyOptionOfATaskHasToStay(_ index: Int) {
+        let (task, change, name) = Self.options[index]
+        var other = ComparisonOptions()
+        change(&other)
+        let differences = ComparisonOptions().differences(from: other, in: [task], measured: [task])
+        #expect(differences.map(\.name) == (name.map { [$0] } ?? []))
+        // A task without results may have any options, but for what it shares with another.
+        let free = ComparisonOptions().differences(from: other, in: [task], measured: [])
+        #expect(free.map(\.name) == (name == "--seed" ? ["--seed"] : []))
     }
 
     // MARK: Going on
@@ -115,9 +159,9 @@ import Testing
 
     /// What has no results yet may still be asked for with other options.
     @Test func anotherTaskMayHaveItsOwnOptions() throws {
-        _ = try workspace.command { $0.models = "local" }.run()
-        let (results, isComplete) = try workspace.command {
-            ($0.task, $0.models, $0.longest, $0.steps) = ("scale", "local", 512, nil)
+        _ = try workspace.command { ($0.models, $0.parameters) = ("local", 300_000) }.run()
+        let (results, isComplete) = try workspace.command(task: "scale", models: "local") {
+            ($0.longest, $0.parameters) = (512, 300_000)
         }.run()
         #expect(isComplete && results.text.count == 1 && results.scale.map(\.length) == [512])
         #expect(results.options.scale.longest == 512 && results.options.text.steps == 4)
@@ -167,7 +211,8 @@ import Testing
             try FileManager.default.createDirectory(atPath: workspace.out, withIntermediateDirectories: true)
             return try RunLock(folder: workspace.out)
         }()
-        #expect(throws: TrainingFault.self) { try workspace.command().run() }
+        let fault = #expect(throws: TrainingFault.self) { try workspace.command().run() }
+        #expect(fault?.message.hasSuffix("expected a folder that nobody else uses") == true)
         withExtendedLifetime(lock) {}
     }
 }

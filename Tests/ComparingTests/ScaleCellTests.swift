@@ -158,14 +158,13 @@ extension ModelSize {
         }
     }
 
-    /// Twice the length takes about twice the memory with gradients, in segments no more than before.
+    /// Twice the length takes about twice the memory with gradients.
     @Test func memoryGrowsWithTheLength() async {
         await #expect(processExitsWith: .success) {
             for model in ModelZoo.identifiers {
                 let outcomes = ScaleMemoryTests.outcomes(model, [1024, 2048])
                 let ratio = outcomes[1].peakMegabytes! / outcomes[0].peakMegabytes!
-                let most = model == "block-recurrent" ? 1.1 : 2.2
-                require(ratio >= 1 && ratio < most, "\(model): \(ratio)")
+                require(ratio > 1.5 && ratio < 2.2, "\(model): \(ratio)")
             }
         }
     }

@@ -23,6 +23,14 @@ final class Workspace {
         change(&command)
         return command
     }
+
+    /// Of another task, into the same folder, with no option but `models`.
+    func command(task: String, models: String, _ change: (inout CompareCommand) -> Void = { _ in }) -> CompareCommand {
+        var command = CompareCommand()
+        (command.task, command.models, command.out) = (task, models, out)
+        change(&command)
+        return command
+    }
 }
 
 /// What is told of a run, one line an event; of a cell's progress only that there was some.

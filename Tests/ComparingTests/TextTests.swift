@@ -72,12 +72,31 @@ import Testing
         #expect(lines.joined().contains("bits"))
     }
 
-    @Test func aTrainingWithOtherOptionsIsNotGoneOnWith() throws {
-        _ = try workspace.command { $0.models = "local" }.run()
-        try FileManager.default.removeItem(atPath: workspace.out + "/results.json")
+    private static let others: [(@Sendable (inout CompareCommand) -> Void, String)] = [
+        ({ $0.steps = 5 }, "other options"), ({ $0.parameters = 260_000 }, "another size of the model"),
+    ]
+
+    /// Nothing is finished, so that the folder has no results, but a training that was begun: it is found out before the
+    /// first cell, even where it is the last.
+    @Test(arguments: others.indices) func aTrainingThatWasBegunOtherwiseIsNotGoneOnWith(_ index: Int) throws {
+        let diary = Diary()
+        _ = try workspace.command { $0.models = "local" }.run(report: diary.add, stop: { diary.steps >= 1 })
         let folder = workspace.out + "/text/story.txt/local"
-        let message = "\(folder): was trained with other options; expected the same, or another folder (--out)"
-        #expect(throws: InputError(message)) { try workspace.command { $0.steps = 5 }.run() }
+        let (change, difference) = Self.others[index]
+        let message = "\(folder): was begun with \(difference); expected the same, or another folder (--out)"
+        let other = workspace.command {
+            $0.models = "fast-weights,local"
+            change(&$0)
+        }
+        #expect(throws: InputError(message)) { try other.run() }
+        #expect(!FileManager.default.fileExists(atPath: workspace.out + "/text/story.txt/fast-weights"))
+    }
+
+    @Test func aFileNamedAsTheBuiltInCorpusIsRefused() throws {
+        try workspace.folder.write(String(repeating: "words ", count: 400), "corpus")
+        let path = workspace.folder.path + "/corpus"
+        let message = "--data \(path): expected another name, as corpus is the built-in corpus"
+        #expect(throws: InputError(message)) { try workspace.command { $0.data = [path] }.run() }
     }
 
     /// Numbers that are no longer finite are a result of a model, and no reason to give up the others.

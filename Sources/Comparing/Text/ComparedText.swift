@@ -23,6 +23,9 @@ public struct ComparedText: Sendable {
             split = try DataSplit(options, tokenizer: ByteTokenizer(), sequenceLength: sequenceLength)
         } else {
             name = URL(fileURLWithPath: path).lastPathComponent
+            guard name != Self.corpus else {
+                throw InputError("--data \(path): expected another name, as \(name) is the built-in corpus")
+            }
             let absolute = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
             origin = RunOrigin(data: [absolute])
             split = try DataSplit(

@@ -17,14 +17,41 @@ struct TextCell {
     func run(
         _ options: ComparisonOptions, progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
     ) throws -> TextOutcome? {
+        let (size, origin) = try made(options)
+        let model = try ModelZoo.architecture(self.model).makeModel(size, key: RandomKey(seed: options.seed).child(-1))
+        return try train(model, size, origin, options, progress, stop)
+    }
+
+    /// The model's size, and where it comes from.
+    private func made(_ options: ComparisonOptions) throws -> (ModelSize, RunOrigin) {
         let architecture = try ModelZoo.architecture(model)
-        let base = ModelSize(width: 64, sequenceLength: options.text.sequenceLength)
-        let (size, _) = try architecture.fitting(base, parameters: options.parameters)
-        let made = try architecture.makeModel(size, key: RandomKey(seed: options.seed).child(-1))
+        let (size, _) = try architecture.fitting(options.size, parameters: options.parameters)
         var origin = text.origin
         (origin.model, origin.configuration) = (model, architecture.configuration(size))
-        return try train(made, size, origin, options, progress, stop)
+        return (size, origin)
     }
+
+    /// - Throws: `InputError` where there is a run in the folder that was begun otherwise: with other options, for another
+    ///   size, or on another number of threads, whose steps take other times.
+    func requireSame(_ options: ComparisonOptions) throws {
+        guard isBegun else { return }
+        let saved = try RunFolder(path: folder).configuration()
+        let (_, origin) = try made(options)
+        let differs: String? =
+            if saved.training != options.text.training(on: text.split, seed: options.seed) {
+                "other options"
+            } else if saved.origin.configuration != origin.configuration {
+                "another size of the model"
+            } else if saved.threads != Threads.count {
+                "--threads \(saved.threads)"
+            } else {
+                nil
+            }
+        guard let differs else { return }
+        throw InputError("\(folder): was begun with \(differs); expected the same, or another folder (--out)")
+    }
+
+    private var isBegun: Bool { FileManager.default.fileExists(atPath: folder + "/config.json") }
 
     private func train<Model: LanguageModel>(
         _ model: Model, _ size: ModelSize, _ origin: RunOrigin, _ options: ComparisonOptions,
@@ -53,28 +80,25 @@ struct TextCell {
             text: text.name, checksum: text.checksum, model: self.model, parameters: model.parameterCount,
             width: size.width, steps: end.step,
             tokens: end.tokens, seconds: lines.reduce(0) { $0 + $1.stepSeconds(of: training) },
-            tokensPerSecond: median(lines.map(\.tokensPerSecond)),
+            tokensPerSecond: lines.isEmpty ? 0 : median(lines.map(\.tokensPerSecond)),
             peakMegabytes: memory, generationTokensPerSecond: speed, generationPrompt: prompt,
             validations: TextOutcome.validations(lines, training), fault: fault)
     }
 
     /// The run in the folder, or a new one.
-    /// - Throws: `InputError` where the folder's was made with other options.
     private func makeRun<Model: LanguageModel>(_ model: Model, _ origin: RunOrigin, _ options: TrainingOptions) throws
         -> TrainingRun<Model>
     {
-        guard FileManager.default.fileExists(atPath: folder + "/config.json") else {
+        guard isBegun else {
             return try TrainingRun(
                 model, on: text.split, tokenizer: ByteTokenizer(), options: options, folder: folder, origin: origin)
         }
-        let saved = try RunFolder(path: folder)
-        guard try saved.configuration().training == options else {
-            throw InputError("\(folder): was trained with other options; expected the same, or another folder (--out)")
-        }
-        return try TrainingRun(resuming: saved, model, on: text.split, tokenizer: ByteTokenizer())
+        return try TrainingRun(
+            resuming: RunFolder(path: folder), model, on: text.split, tokenizer: ByteTokenizer())
     }
 
     private func report(_ event: TrainingEvent, _ length: TrainingLength, _ progress: (Double, String) -> Void) {
+        if case .warning(let text) = event { progress(0, text) }
         guard case .step(let metrics, _) = event else { return }
         let share =
             switch length {

@@ -14,7 +14,7 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     public var steps: Int, tokens: Int
     /// Of training steps alone; validations are not counted.
     public var seconds: Double
-    /// Tokens trained on in a second: of the median step.
+    /// Tokens trained on in a second: of the median step; 0 where no step was made.
     public var tokensPerSecond: Double
     /// The most memory that tensors held at once in training: parameters, optimiser, activations, gradients.
     /// nil where the training ended with a fault.

@@ -13,7 +13,7 @@ package func option<Word: RawRepresentable<String> & CaseIterable>(_ name: Strin
 
 /// Refuses the options that were given where they have no meaning.
 /// - Parameter options: names, and whether they were given.
-func refuse(_ options: [(name: String, isGiven: Bool)], _ reason: String) throws {
+package func refuse(_ options: [(name: String, isGiven: Bool)], _ reason: String) throws {
     if let wrong = options.first(where: \.isGiven) { throw InputError("\(wrong.name): \(reason)") }
 }
 

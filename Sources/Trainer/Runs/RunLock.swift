@@ -8,8 +8,16 @@ package final class RunLock: Sendable {
 
     static func path(in folder: String) -> String { folder + "/.lock" }
 
+    /// What somebody else does in a folder, and what was expected instead.
+    package struct Use: Sendable {
+        let verb: String
+        let expected: String
+        package static let training = Use(verb: "trained", expected: "a run that nobody else trains")
+        package static let measuring = Use(verb: "used", expected: "a folder that nobody else uses")
+    }
+
     /// - Throws: `TrainingFault` when somebody else has it, `InputError` when the file cannot be written.
-    package init(folder: String) throws {
+    package init(folder: String, for use: Use = .training) throws {
         let path = Self.path(in: folder)
         // Closed on exec, or a child would keep the lock.
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
@@ -22,7 +30,7 @@ package final class RunLock: Sendable {
             // a file another thread has opened meanwhile.
             throw TrainingFault(
                 .inUse,
-                "\(folder): is being trained by \(Self.holder(descriptor)); expected a run that nobody else trains")
+                "\(folder): is being \(use.verb) by \(Self.holder(descriptor)); expected \(use.expected)")
         }
         // Any other failure: a file system without locks, on which people are to train nevertheless.
         ftruncate(descriptor, 0)
