@@ -4,11 +4,13 @@ import ModelZoo
 
 /// Shows a run that keeps what is finished on standard output, has signals stop it, and says how it ended.
 public final class CellsDisplay {
+    /// Where it writes to.
     public let terminal = Terminal()
     private let output = StandardStream()
 
     public init() {}
 
+    /// Writes to standard output at once; what becomes of a failure `finish` says.
     public func write(_ text: String) { output.write(text) }
 
     /// Runs something that signals, or a reader who goes away, may stop.

@@ -7,8 +7,7 @@ struct Compare: Command {
     static let configuration = CommandConfiguration(
         abstract: "The architectures side by side: quality, speed and memory on equal terms.",
         discussion: """
-            Three tasks, each for models of the same number of parameters (within 5 %), and a plain transformer with full \
-            softmax attention as the baseline:
+            Three tasks, each for models of one size, and a plain transformer with full softmax attention as the baseline:
 
             text: each model is trained on the same windows of a text in the same order, for the same time or number of \
             steps. Bits per byte against time and tokens, speed, memory, generation.
@@ -43,7 +42,7 @@ struct Compare: Command {
     @Option(help: "Steps of training instead of minutes.")
     var steps: Int?
 
-    @Option(help: "Parameters of each model; 1000000 unless given.")
+    @Option(help: "Parameters of each model in text and scale, within 5 %; 1000000 unless given.")
     var parameters: Int?
 
     @Option(help: "Tokens in a window of text; 512 unless given.")

@@ -13,20 +13,31 @@ public struct CompareCommand: Sendable {
     public var recall = "all"
     /// Of training, for each model on each text or task.
     public var minutes: Double?
+    /// Instead of minutes.
     public var steps: Int?
+    /// Of each model of text and scale.
     public var parameters: Int?
+    /// Tokens in a window of text.
     public var sequenceLength: Int?
+    /// Windows in a batch of text.
     public var batchSize: Int?
     /// Of Adam.
     public var learningRate: Double?
+    /// Steps between two validations on a text.
     public var validateEvery: Int?
     /// random or sequential.
     public var order: String?
+    /// The longest sequence of scale.
     public var longest: Int?
+    /// What a pass of scale may take.
     public var budgetSeconds: Double?
+    /// What a pass of scale may take, in units of 2³⁰ bytes.
     public var budgetGigabytes: Double?
+    /// Of parameters, windows and tasks.
     public var seed: UInt64?
+    /// All processors where it is nil.
     public var threads: Int?
+    /// The folder of the results.
     public var out = "comparison"
 
     public init() {}

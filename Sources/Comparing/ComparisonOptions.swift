@@ -2,11 +2,15 @@ import ModelZoo
 
 /// What all models of a comparison have in common; the results of a folder are of one set of them.
 public struct ComparisonOptions: Codable, Sendable, Equatable {
-    /// Parameters that every model has, within 5 %.
+    /// Parameters that every model of text and scale has, within 5 %.
     public var parameters = 1_000_000
+    /// What parameters, windows and tasks are drawn from.
     public var seed: UInt64 = 0
+    /// Of `--task text` alone.
     public var text = TextOptions()
+    /// Of `--task recall` alone.
     public var recall = RecallOptions()
+    /// Of `--task scale` alone.
     public var scale = ScaleOptions()
 
     public init() {}

@@ -11,8 +11,11 @@ import ModelZoo
 ///
 /// What is finished there already is not measured again; a training that was interrupted goes on.
 public struct ComparisonRun {
+    /// In the order in which they are measured.
     public let cells: [ComparisonCell]
+    /// Where results are kept.
     public let folder: String
+    /// What is finished, of other cells than these too.
     public private(set) var results: ComparisonResults
     private let texts: [ComparedText]
     private let lock: RunLock

@@ -27,6 +27,7 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     /// Where the training ended before its time because numbers were no longer finite: what the trainer said.
     public var fault: String?
 
+    /// How well the held back text was predicted after so many steps.
     public struct Validation: Codable, Sendable, Equatable {
         public var step: Int, tokens: Int
         /// Of training before it.
