@@ -36,14 +36,14 @@ extension TextOutcome {
 }
 
 extension RecallOutcome {
-    /// At the length of the training, or the longest below it.
+    /// At the length that the report judges the task by.
     var summary: String {
-        let near = accuracies.filter { $0.length <= trainingLength && $0.asked ?? 0 > 0 }
-        let length = near.map(\.length).max()
-        let asked = near.filter { $0.length == length }
-        let (found, all) = asked.reduce((0, 0)) { ($0.0 + ($1.found ?? 0), $0.1 + ($1.asked ?? 0)) }
-        let share = all > 0 ? String(format: "%.1f %% found", 100 * Double(found) / Double(all)) : "nothing asked"
-        return "\(share) in \(length ?? trainingLength) tokens after \(steps) steps in \(ReportText.duration(seconds))"
+        let numbers = RecallNumbers(task, [self])
+        let length = numbers.judgedLength ?? trainingLength
+        let answers = numbers.answers(ComparedModel.ordered([model])[0])
+        let share = answers.map { String(format: "%.1f %% found", 100 * $0.share) } ?? "nothing asked"
+        return (fault.map { "\($0); " } ?? "")
+            + "\(share) in \(length) tokens after \(steps) steps in \(ReportText.duration(seconds))"
     }
 }
 

@@ -26,6 +26,25 @@ import Testing
         #expect(printer.output(for: .finished(cell, "too long", progress)) == "1/1  scale 1024, flash: too long\n")
     }
 
+    // MARK: Recall
+
+    /// Answers by distance are a part of the others, and what ended a training is said.
+    @Test func recallIsSummedUpAsInTheReport() {
+        var outcome = RecallOutcome(
+            task: .copying, model: "local", parameters: 1, steps: 17, seconds: 65, trainingLength: 256, chance: 0.1,
+            reach: nil,
+            accuracies: [
+                .init(length: 64, asked: 10, found: 10), .init(length: 256, asked: 10, found: 3),
+                .init(length: 256, distance: 128, asked: 2, found: 2),
+                .init(length: 256, distance: 256, asked: 8, found: 1),
+            ])
+        #expect(outcome.summary == "30.0 % found in 256 tokens after 17 steps in 1 min 5 s")
+        outcome.fault = "diverged after step 17"
+        #expect(outcome.summary.hasPrefix("diverged after step 17; 30.0 % found in 256 tokens"))
+        outcome.accuracies = [.init(length: 256, asked: nil, found: nil)]
+        #expect(outcome.summary.contains("; nothing asked in 256 tokens"))
+    }
+
     // MARK: Time left
 
     @Test func timeLeftIsWhatTheOptionsAllowUntilCellsAreFinished() {

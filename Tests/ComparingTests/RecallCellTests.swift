@@ -1,4 +1,5 @@
 import ModelZoo
+import Synchronization
 import Testing
 
 @testable import Comparing
@@ -37,6 +38,53 @@ import Testing
         func testSequence(of length: Int, depth: Double?, key: RandomKey) -> RecallSequence {
             trainingSequence(of: length, key: key)
         }
+
+        func guess(in sequence: RecallSequence) -> Double { 0.5 }
+    }
+
+    /// What is asked of a task, by whom.
+    private final class Record: Sendable {
+        let sequences = Mutex<[RecallSequence]>([])
+    }
+
+    /// A task that keeps all that is made of it.
+    private struct Recorded: RecallTask {
+        let task = OnePair()
+        let training = Record(), tests = Record()
+
+        var name: RecallTaskName { task.name }
+        var vocabulary: Int { task.vocabulary }
+        var chance: Double { task.chance }
+        var trainingLengths: [Int] { task.trainingLengths }
+        var testLengths: [Int] { task.testLengths }
+
+        func trainingSequence(of length: Int, key: RandomKey) -> RecallSequence {
+            let sequence = task.trainingSequence(of: length, key: key)
+            training.sequences.withLock { $0.append(sequence) }
+            return sequence
+        }
+
+        func testSequence(of length: Int, depth: Double?, key: RandomKey) -> RecallSequence {
+            let sequence = task.testSequence(of: length, depth: depth, key: key)
+            tests.sequences.withLock { $0.append(sequence) }
+            return sequence
+        }
+
+        func guess(in sequence: RecallSequence) -> Double { task.guess(in: sequence) }
+    }
+
+    /// Cells of different models train on the same and are asked the same; with another seed on something else.
+    @Test func modelsTrainOnTheSame() throws {
+        func run(_ id: String, seed: UInt64 = 3) throws -> (training: [RecallSequence], tests: [RecallSequence]) {
+            let task = Recorded()
+            _ = try RecallCell(task: .mqar, model: id)
+                .run(task, options(steps: 3), seed: seed, progress: { _, _ in }, stop: { false })
+            return (task.training.sequences.withLock { $0 }, task.tests.sequences.withLock { $0 })
+        }
+        let (local, fast) = try (run("local"), run("fast-weights"))
+        #expect(local.training.count >= 3 * 512 && local.training == fast.training)
+        #expect(local.tests.count >= 3 * 256 && local.tests == fast.tests)
+        #expect(try run("local", seed: 4).training != local.training)
     }
 
     private func exam(_ id: String, steps: Int, rate: Double = 1e-2, seed: UInt64 = 1) -> (
@@ -59,11 +107,14 @@ import Testing
         #expect(outcome.trainingLength == 8 && outcome.model == "transformer" && outcome.chance == 0.25)
         #expect(outcome.accuracies.map(\.length) == [4, 8, 8, 16])
         #expect(outcome.accuracies.map(\.distance) == [nil, nil, 32, nil])
+        #expect(outcome.accuracies.allSatisfy { $0.chance == 0.5 && $0.blindChance == nil })
         #expect(outcome.accuracies[1].asked == 256 && outcome.accuracies[1].share! > 0.95, "\(outcome.accuracies)")
         #expect(shares == shares.sorted() && shares.count > 150 && shares.last! <= 1)
         let (control, local) = self.exam("local", steps: 150)
         let blind = try #require(try control.run(local, progress: { _, _ in }, stop: { false }))
         #expect(blind.reach == 4)
+        // At distances of 2, 6, 6 and 14.
+        #expect(blind.accuracies.map(\.blindChance) == [nil, 0.25, 0.25, 0.25])
         // Within reach at length 4; six back, nobody can do better than one in four: 256 questions, four deviations.
         #expect(blind.accuracies[0].share! > 0.95, "\(blind.accuracies)")
         #expect(abs(blind.accuracies[1].share! - 0.25) < 0.11, "\(blind.accuracies)")

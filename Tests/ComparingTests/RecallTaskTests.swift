@@ -56,14 +56,13 @@ import Testing
         }
     }
 
-    @Test func batchesAreOfOneLengthAndTheSameForAll() {
+    @Test func batchesAreSequencesOfOneLength() {
         for task in Self.tasks {
             var lengths: Set<Int> = []
             for step in 0..<30 {
                 let batch = task.trainingBatch(key: key.child(step))
                 lengths.insert(batch.shape[1])
                 #expect(batch.shape[0] * batch.shape[1] == 4096)
-                #expect(batch == task.trainingBatch(key: key.child(step)))
                 #expect(batch.startsDocument.allSatisfy { $0 })
                 let row = task.trainingSequence(of: batch.shape[1], key: key.child(step).child(1))
                 let range = batch.shape[1]..<2 * batch.shape[1]
@@ -162,6 +161,71 @@ import Testing
         let chances: [Double] = [1.0 / 64, 1.0 / 15, 1.0 / 14, 1e-5]
         #expect(Self.tasks.map(\.chance) == chances)
         #expect(Self.tasks.map(\.trainingLength) == [256, 256, 256, 256])
+    }
+
+    // MARK: Guesses
+
+    /// The mean over sequences of a length that are asked.
+    private func guess(_ task: some RecallTask, _ length: Int, _ count: Int = 400) -> Double {
+        (0..<count).reduce(0) { sum, index in
+            sum + task.guess(in: task.testSequence(of: length, depth: 0.5, key: key.child(index)))
+        } / Double(count)
+    }
+
+    @Test func guessesAmongTheTextsValues() {
+        // D is n / 8, and no two values are the same; keys are left for the random tokens to avoid.
+        let task = AssociativeRecall()
+        let expected: [Double] = [1.0 / 4, 1.0 / 8, 1.0 / 32, 1.0 / 48]
+        let found = [32, 64, 256, 384].map { guess(task, $0, 1) }
+        #expect(found == expected)
+        #expect(task.testLengths.allSatisfy { task.pairs(in: $0) < task.vocabulary / 2 })
+    }
+
+    /// Whoever names the same token at all markers finds as many as there are of it.
+    @Test func guessesOfTheMostFrequent() {
+        let (copying, induction) = (SelectiveCopying(), InductionHeads())
+        for index in 0..<20 {
+            let sequence = copying.testSequence(of: 64, depth: nil, key: key.child(index))
+            let found = (0..<14).map { token in sequence.questions.count { $0.answer == [token] } }
+            #expect(copying.guess(in: sequence) == Double(found.max()!) / 8)
+        }
+        // The follower is one of the 62 tokens that are not special: a token that comes k times is it with k / 62. What
+        // guesses find is what they are expected to find: 2000 trials, four deviations of at most √(0.2 · 0.8 / 2000).
+        let count = 2000
+        let found = (0..<count).count { index in
+            let sequence = induction.testSequence(of: 64, depth: nil, key: key.child(index))
+            let others = sequence.tokens.filter { $0 != Int32(induction.special) }
+            return others.counts.max { ($0.value, $0.key) < ($1.value, $1.key) }!.key == sequence.questions[0].answer[0]
+        }
+        #expect(abs(Double(found) / Double(count) - guess(induction, 64)) < 4 * 0.009)
+        // With more tokens they come equally often.
+        #expect(guess(induction, 64, 100) > 0.11 && guess(induction, 16_384, 4) < 0.075)
+    }
+
+    /// Of 100,000 keys there are as many as 2002 different sets of digits with repetition, C(14, 5): each is found once.
+    @Test func guessesOfTheDigitsInAnyOrder() {
+        // The standard deviation is that of 5! / (orders of equal digits), mostly 1 / 120 or 2 / 120: 0.03 at most.
+        #expect(abs(guess(Passkey(), 64, 4000) - 0.02002) < 4 * 0.03 / 4000.squareRoot())
+    }
+
+    /// A blind model leaves out the values that it sees, and finds one of the others.
+    @Test func blindGuesses() {
+        let task = AssociativeRecall()
+        let sequence = task.testSequence(of: 128, depth: nil, key: key)
+        for question in sequence.questions {
+            for reach in [1, 20, question.distance - 1] where reach < question.distance {
+                let seen = Set(sequence.tokens[max(0, question.place - reach)..<max(question.place, 32)].indices)
+                let values = stride(from: 1, to: 32, by: 2).filter(seen.contains).map { sequence.tokens[$0] }
+                #expect(!values.contains(question.answer[0]))
+                #expect(task.guess(question, in: sequence, seeing: reach) == 1 / Double(64 - values.count))
+            }
+        }
+        // The others' tokens say nothing of each other.
+        let others: [any RecallTask] = [InductionHeads(), SelectiveCopying(), Passkey()]
+        for task in others {
+            let sequence = task.testSequence(of: 128, depth: 0, key: key)
+            #expect(task.guess(sequence.questions[0], in: sequence, seeing: 30) == task.chance)
+        }
     }
 }
 

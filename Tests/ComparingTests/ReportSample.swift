@@ -57,45 +57,69 @@ enum ReportSample {
         ids.enumerated().map { index, id in
             RecallOutcome(
                 task: task, model: id, parameters: 210_000 + index * 1000, steps: 2000, seconds: 120,
-                trainingLength: task == .questions ? 1024 : 256, chance: chance(task), reach: id == "local" ? 126 : nil,
+                trainingLength: task == .questions ? 1024 : 256, chance: chance(task),
+                reach: id == "local" ? reach : nil,
                 accuracies: accuracies(task, index, id))
         }
     }
 
     private static func chance(_ task: RecallTaskName) -> Double {
         switch task {
-        case .mqar: 1.0 / 128
+        case .mqar: 1.0 / 64
         case .induction: 1.0 / 15
-        case .copying: 0.1
+        case .copying: 1.0 / 14
         case .passkey: 1e-5
-        case .questions: 0.125
+        case .questions: 1.0 / 16
         }
     }
 
-    /// Cells as a run gives them: `local` knows nothing farther back than 126 tokens, `linformer` reads no more than
-    /// 1024.
+    /// What is found without binding.
+    private static func guess(_ task: RecallTaskName, _ length: Int) -> Double? {
+        switch task {
+        case .mqar: 8 / Double(length)
+        case .induction: 1.0 / 15 + 0.5 / Double(length).squareRoot()
+        case .copying: 0.27
+        case .passkey: 0.02
+        case .questions: nil
+        }
+    }
+
+    static let reach = 64
+
+    /// Cells as a run gives them: by length, of 256 tokens by distance too, of the key's by depth, of the corpus's questions
+    /// by distance alone. `local` knows nothing farther back than 64 tokens, `linformer` reads no more than 256.
     private static func accuracies(_ task: RecallTaskName, _ index: Int, _ id: String) -> [RecallOutcome.Accuracy] {
         let skill = [0.93, 0.97, 0.6, 0.88, 0.95, 0.99][index]
-        func cell(_ length: Int, distance: Int? = nil, depth: Double? = nil) -> RecallOutcome.Accuracy {
-            if id == "linformer" && length > 1024 {
+        func cell(_ length: Int, distance: Int? = nil, depth: Double? = nil, asked: Int = 400) -> RecallOutcome.Accuracy
+        {
+            if id == "linformer" && length > 256 && task != .questions {
                 return .init(length: length, distance: distance, depth: depth, asked: nil, found: nil)
             }
-            let far = depth.map { (1 - $0) * Double(length) } ?? Double(distance ?? length / 3)
+            // About how far back the nearest of what is asked stands.
+            let near = depth.map { Int((1 - $0) * Double(length)) } ?? distance.map { $0 * 3 / 4 } ?? length / 2
+            let isBlind = id == "local" && near >= reach
             let share =
-                id == "local" && far > 126
+                isBlind
                 ? chance(task)
                 : max(skill * pow(256 / max(Double(length), 256), 0.08 * Double(index + 1)), chance(task))
-            return .init(length: length, distance: distance, depth: depth, asked: 400, found: Int(400 * share))
+            return .init(
+                length: length, distance: distance, depth: depth, asked: asked, found: Int(Double(asked) * share),
+                chance: guess(task, length),
+                blindChance: isBlind && (distance != nil || depth != nil) && task != .questions ? chance(task) : nil)
         }
-        let distances = [32, 64, 128, 256, 512, 1024]
+        func byDistance() -> [RecallOutcome.Accuracy] {
+            zip([32, 64, 96, 128, 192, 256], [40, 120, 100, 60, 50, 30]).map { cell(256, distance: $0, asked: $1) }
+        }
+        func lengths(_ lengths: [Int]) -> [RecallOutcome.Accuracy] {
+            lengths.flatMap { [cell($0)] + ($0 == 256 ? byDistance() : []) }
+        }
         return switch task {
-        case .mqar:
-            [64, 128, 256, 512, 1024].flatMap { n in distances.filter { $0 <= n }.map { cell(n, distance: $0) } }
-        case .induction: [64, 256, 1024, 4096, 16_384].map { cell($0) }
-        case .copying: [128, 256, 512, 1024].map { cell($0) }
+        case .mqar: lengths([32, 64, 128, 256, 384])
+        case .induction: lengths([64, 256, 1024, 4096, 16_384])
+        case .copying: lengths([32, 64, 128, 256, 512, 1024])
         case .passkey:
-            [64, 256, 1024, 4096].flatMap { n in [0, 0.25, 0.5, 0.75, 1].map { cell(n, depth: $0) } }
-        case .questions: distances.map { cell(1024, distance: $0) }
+            [64, 256, 1024, 4096].flatMap { n in [0, 0.25, 0.5, 0.75, 1].map { cell(n, depth: $0, asked: 51) } }
+        case .questions: [100, 300, 1000].map { cell(1024, distance: $0, asked: 256) }
         }
     }
 

@@ -17,7 +17,8 @@ struct AssociativeRecall: RecallTask {
     let name = RecallTaskName.mqar
     let vocabulary = 128
     let trainingLengths = [32, 64, 128, 256]
-    let testLengths = [32, 64, 128, 256, 512]
+    /// Not beyond 384, where 48 of the 64 keys are taken: with all of them the random tokens could be nothing but values.
+    let testLengths = [32, 64, 128, 256, 384]
 
     /// As many values as there are.
     var chance: Double { 2 / Double(vocabulary) }
@@ -47,6 +48,16 @@ struct AssociativeRecall: RecallTask {
 
     func testSequence(of length: Int, depth: Double?, key: RandomKey) -> RecallSequence {
         trainingSequence(of: length, key: key)
+    }
+
+    /// Each of the D values is right once: 1 / D.
+    func guess(in sequence: RecallSequence) -> Double { 1 / Double(sequence.questions.count) }
+
+    /// As all values are different, those of the pairs that are seen can be left out: one of the others.
+    func guess(_ question: RecallSequence.Question, in sequence: RecallSequence, seeing reach: Int) -> Double {
+        let values = (0..<sequence.questions.count).map { 2 * $0 + 1 }
+        let seen = values.count { $0 >= question.place - reach && $0 != question.place - question.distance }
+        return 1 / Double(vocabulary / 2 - seen)
     }
 
     /// Draws one slot after another, each with its probability among those that are left: the largest of u^(1/p), in their

@@ -29,6 +29,12 @@ struct InductionHeads: RecallTask {
         return sequence(of: length, occurrences: 1, &random)
     }
 
+    /// The follower is any of the tokens but for the special ones; of those tokens, the one that comes most often.
+    func guess(in sequence: RecallSequence) -> Double {
+        let others = sequence.tokens.filter { $0 != Int32(special) }
+        return Double(others.counts.values.max() ?? 0) / Double(others.count)
+    }
+
     private func sequence(of length: Int, occurrences: Int, _ random: inout SplitMix64) -> RecallSequence {
         var tokens = (0..<length).map { _ in Int32(random.next(below: special)) }
         let follower = Int32(random.next(below: special))

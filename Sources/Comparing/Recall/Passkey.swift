@@ -39,6 +39,13 @@ struct Passkey: RecallTask {
         return sequence(of: length, places: [Int((filler * (depth ?? random.unit())).rounded())], &random)
     }
 
+    /// The key's digits in any order: as likely as the order of equal digits does not matter.
+    func guess(in sequence: RecallSequence) -> Double {
+        func orders(_ count: Int) -> Int { (1...count).reduce(1, *) }
+        let equal = sequence.questions[0].answer.counts.values.map(orders).reduce(1, *)
+        return Double(equal) / Double(orders(digits))
+    }
+
     /// What the key and the questions, the last without its last digit, leave of a sequence.
     private func fillerCount(_ length: Int, questions: Int) -> Int {
         let (key, question) = (1 + digits, 2 + digits)

@@ -3,10 +3,12 @@ import ModelZoo
 
 /// One task for one model.
 public struct RecallCell: Sendable, Hashable {
+    /// What is learned and asked.
     public let task: RecallTaskName
     /// The architecture's id.
     public let model: String
 
+    /// The cell of a task and an architecture's id, which `run` looks up.
     public init(task: RecallTaskName, model: String) { (self.task, self.model) = (task, model) }
 
     /// Trains the model and asks it.
@@ -21,14 +23,27 @@ public struct RecallCell: Sendable, Hashable {
         _ options: RecallOptions, seed: UInt64, progress: (_ share: Double, _ status: String) -> Void = { _, _ in },
         stop: () -> Bool = { false }
     ) throws -> RecallOutcome? {
-        let key = RandomKey(seed: seed).child(RecallTaskName.allCases.firstIndex(of: task)!)
         guard let task = task.task else {
-            return try CorpusQuestions(model: model).run(options, seed: seed, key: key, progress: progress, stop: stop)
+            return try CorpusQuestions(model: model).run(
+                options, seed: seed, key: key(seed), progress: progress, stop: stop)
         }
+        return try run(task, options, seed: seed, progress: progress, stop: stop)
+    }
+
+    /// The same with a task of sequences.
+    func run(
+        _ task: any RecallTask, _ options: RecallOptions, seed: UInt64,
+        progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
+    ) throws -> RecallOutcome? {
         let size = ModelSize.recall(vocabulary: task.vocabulary, length: task.trainingLength)
-        let model = try ModelZoo.architecture(self.model).recallModel(size, key: key.child(0))
-        return try RecallExam(task: task, id: self.model, options: options, key: key)
+        let model = try ModelZoo.architecture(self.model).recallModel(size, key: key(seed).child(0))
+        return try RecallExam(task: task, id: self.model, options: options, key: key(seed))
             .run(model, progress: progress, stop: stop)
+    }
+
+    /// Of the seed and the task alone.
+    private func key(_ seed: UInt64) -> RandomKey {
+        RandomKey(seed: seed).child(RecallTaskName.allCases.firstIndex(of: task)!)
     }
 }
 
@@ -74,8 +89,10 @@ struct RecallExam {
             guard let answers = answers(model, length, depth, key: key.child(3).child(index), stop: stop) else {
                 return nil
             }
-            accuracies.append(answers.accuracy(length: length, depth: depth))
-            if length == task.trainingLength && depth == nil { accuracies += answers.byDistance(length: length) }
+            accuracies.append(answers.accuracy(length: length, depth: depth, reach: model.reach))
+            if length == task.trainingLength && depth == nil {
+                accuracies += answers.byDistance(length: length, reach: model.reach)
+            }
         }
         return accuracies
     }
@@ -94,7 +111,12 @@ struct RecallExam {
             }
             guard let found = model.answers(to: sequences, stop: stop) else { return nil }
             for (sequence, found) in zip(sequences, found) {
-                answers += zip(sequence.questions, found).map { RecallAnswer(distance: $0.distance, isFound: $1) }
+                let guess = task.guess(in: sequence)
+                answers += zip(sequence.questions, found).map { question, isFound in
+                    RecallAnswer(
+                        distance: question.distance, isFound: isFound, chance: guess,
+                        blindChance: task.guess(question, in: sequence, seeing: model.reach ?? 0))
+                }
             }
         }
         return answers
@@ -108,19 +130,26 @@ struct RecallExam {
 struct RecallAnswer {
     let distance: Int
     let isFound: Bool
+    /// What guesses are expected to find: without binding, and without seeing it at all.
+    let chance: Double, blindChance: Double
 }
 
 extension [RecallAnswer] {
-    func accuracy(length: Int, distance: Int? = nil, depth: Double? = nil) -> RecallOutcome.Accuracy {
-        .init(length: length, distance: distance, depth: depth, asked: count, found: count { $0.isFound })
+    /// - Parameter reach: of the model.
+    func accuracy(length: Int, distance: Int? = nil, depth: Double? = nil, reach: Int?) -> RecallOutcome.Accuracy {
+        func mean(_ value: (RecallAnswer) -> Double) -> Double { reduce(0) { $0 + value($1) } / Double(count) }
+        let isBlind = allSatisfy { $0.distance > reach ?? .max }
+        return .init(
+            length: length, distance: distance, depth: depth, asked: count, found: count { $0.isFound },
+            chance: mean(\.chance), blindChance: isBlind ? mean(\.blindChance) : nil)
     }
 
     /// By upper bounds of the distance, as far as there are questions.
-    func byDistance(length: Int) -> [RecallOutcome.Accuracy] {
+    func byDistance(length: Int, reach: Int?) -> [RecallOutcome.Accuracy] {
         let bounds = [32, 64, 96, 128, 192, 256]
         return zip([0] + bounds, bounds).compactMap { least, bound in
             let group = filter { $0.distance > least && $0.distance <= bound }
-            return group.isEmpty ? nil : group.accuracy(length: length, distance: bound)
+            return group.isEmpty ? nil : group.accuracy(length: length, distance: bound, reach: reach)
         }
     }
 }

@@ -9,7 +9,9 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
     public var seconds: Double
     /// Tokens in a sequence of the training.
     public var trainingLength: Int
-    /// The share that a guess among all possible answers finds.
+    /// The share that a guess among all possible answers finds: of `mqar` all values of the vocabulary, of `induction` and
+    /// `copying` all tokens that there can be, of `passkey` all numbers of so many digits, of `questions` all places. A model
+    /// that sees nothing of what it is asked for finds no more, but for `mqar` (see `Accuracy.blindChance`).
     public var chance: Double
     /// How far back, in tokens, the model can see at all, whatever it learns; nil for as far as there is text.
     public var reach: Int?
@@ -31,19 +33,40 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
         public var depth: Double?
         /// nil where the model cannot read so long a sequence.
         public var asked: Int?
+        /// Of those asked; nil where nothing was.
         public var found: Int?
+        /// The share that is found without binding: by who knows which tokens stand in the text and how often, but not
+        /// where. `mqar`: any of the text's values, 1 / D. `induction` and `copying`: the token that comes most often.
+        /// `passkey`: the key's digits in any order. nil for `questions`, where that is `RecallOutcome.chance`, and where
+        /// nothing was asked.
+        public var chance: Double?
+        /// Where everything asked stands beyond the model's reach: the most that it can be expected to find. The tokens it
+        /// sees say nothing of the others in all tasks but `mqar`: there all values are different, so that those of the
+        /// pairs it sees can be left out. nil for models without such a limit, and where some of it can be seen.
+        public var blindChance: Double?
 
-        /// nil where nothing could be asked.
+        /// The share of the answers that were found; nil where nothing could be asked.
         public var share: Double? {
             guard let asked, let found, asked > 0 else { return nil }
             return Double(found) / Double(asked)
         }
 
-        public init(length: Int, distance: Int? = nil, depth: Double? = nil, asked: Int?, found: Int?) {
+        /// Answers to questions of one length, and of one distance or depth where they are given.
+        public init(
+            length: Int, distance: Int? = nil, depth: Double? = nil, asked: Int?, found: Int?, chance: Double? = nil,
+            blindChance: Double? = nil
+        ) {
             (self.length, self.distance, self.depth) = (length, distance, depth)
-            (self.asked, self.found) = (asked, found)
+            (self.asked, self.found, self.chance, self.blindChance) = (asked, found, chance, blindChance)
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case length, distance, depth, asked, found, chance
+            case blindChance = "blind_chance"
         }
     }
+
+    /// What came out for one model and task.
 
     public init(
         task: RecallTaskName, model: String, parameters: Int, steps: Int, seconds: Double, trainingLength: Int,
@@ -73,6 +96,7 @@ public enum RecallTaskName: String, Codable, CaseIterable, Sendable {
     /// The questions of the built-in corpus.
     case questions
 
+    /// The task's name for people.
     public var title: String {
         switch self {
         case .mqar: "Multi-query associative recall"

@@ -7,7 +7,7 @@ protocol RecallTask: Sendable {
     var name: RecallTaskName { get }
     /// How many tokens there are.
     var vocabulary: Int { get }
-    /// The share of the questions that a guess among all possible answers finds.
+    /// The share that a guess among all possible answers finds: the most for who sees nothing of the text.
     var chance: Double { get }
     /// The lengths of the training's sequences, in ascending order; a batch has any of them.
     var trainingLengths: [Int] { get }
@@ -21,6 +21,13 @@ protocol RecallTask: Sendable {
 
     /// A sequence to ask. Those of one length have equally many questions.
     func testSequence(of length: Int, depth: Double?, key: RandomKey) -> RecallSequence
+
+    /// The share of a sequence's questions that is found without binding: by who knows which tokens stand in it and how
+    /// often, but not where, and names what is right most often.
+    func guess(in sequence: RecallSequence) -> Double
+
+    /// The most that can be expected of an answer by who sees so many tokens before the place, and none of what it asks for.
+    func guess(_ question: RecallSequence.Question, in sequence: RecallSequence, seeing reach: Int) -> Double
 }
 
 /// Tokens, and what can be known of them.
@@ -46,6 +53,9 @@ extension RecallTask {
     /// Tokens in a sequence of the training at most.
     var trainingLength: Int { trainingLengths.last! }
     var depths: [Double?] { [nil] }
+
+    /// What is seen says nothing of the rest, where tokens are drawn independently of each other.
+    func guess(_ question: RecallSequence.Question, in sequence: RecallSequence, seeing reach: Int) -> Double { chance }
 
     /// What a batch of the training has, whatever the length of its sequences.
     static var batchTokens: Int { 4096 }
@@ -83,6 +93,11 @@ extension RecallTaskName {
         case .questions: nil
         }
     }
+}
+
+extension Sequence where Element: Hashable {
+    /// How often each element comes.
+    var counts: [Element: Int] { reduce(into: [:]) { $0[$1, default: 0] += 1 } }
 }
 
 extension SplitMix64 {

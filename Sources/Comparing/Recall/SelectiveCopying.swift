@@ -40,6 +40,12 @@ struct SelectiveCopying: RecallTask {
         return RecallSequence(tokens: tokens, questions: questions)
     }
 
+    /// The data token that comes most often, at every marker; about 27 % with 8 of 14.
+    func guess(in sequence: RecallSequence) -> Double {
+        let data = sequence.tokens.filter { $0 < Int32(kinds) }
+        return Double(data.counts.values.max() ?? 0) / Double(data.count)
+    }
+
     func testSequence(of length: Int, depth: Double?, key: RandomKey) -> RecallSequence {
         trainingSequence(of: length, key: key)
     }

@@ -21,28 +21,35 @@ extension ComparisonReport {
             }),
             let ranking = ranking(.least, within: Self.speedTie, { scale.value(.generation, $0, length) })
         else { return nil }
-        let growths = measured.compactMap { model -> (name: String, growth: Double, length: Int)? in
+        // Each compared with itself, after the shortest text that it was measured with.
+        let growths = measured.compactMap { model -> (name: String, growth: Double, first: Int, last: Int)? in
             let lengths = scale.lengths(.generation, model)
             guard lengths.count > 1, let first = scale.value(.generation, model, lengths[0]),
                 let last = scale.value(.generation, model, lengths.last!)
             else { return nil }
-            return (model.name, last / first, lengths.last!)
+            return (model.name, last / first, lengths[0], lengths.last!)
         }
         let steady = growths.filter { $0.growth <= Self.steadyGrowth }
         let growing = growths.filter { $0.growth > Self.steadyGrowth }
-        let least = scale.lengths[0]
+        let least = growths.map(\.first).min() ?? 0
+        /// Said where it is not what most have.
+        func beginning(_ first: Int) -> String { first == least ? "" : "from \(ComparisonText.length(first)) " }
         var sentences = [
             ranking.sentence(unit: " a token", tie: "5%", Numbers.seconds)
                 + ", after a text of \(ComparisonText.length(length)) tokens."
         ]
         if !steady.isEmpty {
             sentences.append(
-                "A token takes as long as after \(ComparisonText.length(least)) (at most 25% more) with "
-                    + enumeration(steady.map(\.name)) + ".")
+                "From \(ComparisonText.length(least)) tokens on, the time of a token grows by no more than 25% with "
+                    + enumeration(
+                        steady.map {
+                            $0.name + (beginning($0.first).isEmpty ? "" : " (\(beginning($0.first))on)")
+                        }) + ".")
         }
         if !growing.isEmpty {
             let names = growing.map {
-                "\($0.name) (\(ComparisonText.times($0.growth)) at \(ComparisonText.length($0.length)))"
+                "\($0.name) (\(ComparisonText.times($0.growth)) \(beginning($0.first).isEmpty ? "at" : beginning($0.first) + "to") "
+                    + "\(ComparisonText.length($0.last)))"
             }
             sentences.append("It grows with the text with " + enumeration(names) + ".")
         }
@@ -120,6 +127,7 @@ extension ComparisonReport {
         }
         let lengths = scale.lengths.filter { times($0) != nil }
         guard let shortest = lengths.first else { return nil }
+        /// The first at which another one is faster.
         let slower = lengths.first { times($0)!.own > times($0)!.other * (1 + Self.speedTie) }
         func loss(_ length: Int) -> String {
             let found = times(length)!
@@ -135,7 +143,7 @@ extension ComparisonReport {
                 + "(\(Numbers.seconds(found.own)) a token; \(found.model.name): \(Numbers.seconds(found.other)))"
                 + (slower.map { "; " + loss($0) } ?? "")
         } else {
-            sentence = "not for speed: \(shortest == slower ? "already " : "")" + loss(shortest)
+            sentence = "not for speed: already " + loss(shortest)
         }
         sentence += quality(of: full).map { "; " + $0 } ?? ""
         return Choice(topic: "When full attention is still the best:", sentence: sentence + ".")
@@ -147,15 +155,17 @@ extension ComparisonReport {
             guard let own = text.bitsAtCommon(full, .tokens),
                 let ranking = ranking(.least, within: Self.bitsTie, { text.bitsAtCommon($0, .tokens) })
             else { return nil }
+            let missing = text.common(.tokens).map { text.missing(.tokens, at: $0, of: candidates).map(\.name) } ?? []
+            let note = missing.isEmpty ? "" : " (\(enumeration(missing)) did not come so far)"
             let place = texts.count > 1 ? " of \(text.title)" : ""
             let best = ranking.leaders[0]
             if best.model == full {
                 let isAlone = ranking.leaders.count == 1
-                return "from the same tokens\(place) " + (isAlone ? "it learns most" : "no other learns better")
+                return "from the same tokens\(place) " + (isAlone ? "it learns most" : "no other learns better") + note
             }
             let isTie = ranking.leaders.contains { $0.model == full }
             return "from the same tokens\(place) it learns " + (isTie ? "as well as the best, within 1%" : "less")
-                + " (\(ComparisonText.bits(own - best.value)) bits per byte behind \(best.model.name))"
+                + " (\(ComparisonText.bits(own - best.value)) bits per byte behind \(best.model.name))" + note
         }
         return parts.isEmpty ? nil : parts.joined(separator: "; ")
     }

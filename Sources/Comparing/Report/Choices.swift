@@ -69,7 +69,9 @@ extension ComparisonReport {
                 let ranking = ranking(.least, within: Self.bitsTie, { text.bits($0, course, at: common) })
             else { return nil }
             let sentence = ranking.sentence(unit: " bits per byte", tie: "1%", ComparisonText.bits)
-            return (sentence + (texts.count > 1 ? " on \(text.title)" : ""), ", after \(place(common))")
+            let missing = text.missing(course, at: common, of: candidates).map(\.name)
+            let note = missing.isEmpty ? "" : ", without \(enumeration(missing)) (not validated there)"
+            return (sentence + (texts.count > 1 ? " on \(text.title)" : "") + note, ", after \(place(common))")
         }
         guard let last = found.last else { return nil }
         // What is the same for all texts is said once.

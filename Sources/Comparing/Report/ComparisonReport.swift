@@ -10,6 +10,7 @@ public struct ComparisonReport: Sendable {
     /// All there are, in the order of every table and plot.
     let models: [ComparedModel]
 
+    /// The report of what is finished.
     public init(_ results: ComparisonResults) {
         self.results = results
         models = ComparedModel.ordered(

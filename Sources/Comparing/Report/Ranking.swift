@@ -44,8 +44,9 @@ struct Ranking {
     ///   - tie: says how near a tie is.
     func sentence(unit: String, tie: String, _ text: (Double) -> String) -> String {
         if rest.isEmpty, leaders.count > 2, let first = leaders.first, let last = leaders.last {
-            return "all are within \(tie), from \(first.model.name) with \(text(first.value))\(unit) to "
-                + "\(last.model.name) with \(text(last.value))"
+            // Named, as those without a number are not among them.
+            return "\(enumeration(leaders.map(\.model.name))) are within \(tie), from \(text(first.value))\(unit) to "
+                + text(last.value)
         }
         let names = leaders.enumerated().map { index, entry in
             "\(entry.model.name) with \(text(entry.value))" + (index == 0 ? unit : "")

@@ -1,3 +1,5 @@
+import Foundation
+
 /// What the outcomes of one task of `--task recall` say, by model.
 struct RecallNumbers {
     let task: RecallTaskName
@@ -24,7 +26,28 @@ struct RecallNumbers {
 
     /// The same for all models of a comparison.
     var trainingLength: Int? { outcomes.values.map(\.trainingLength).min() }
-    var chance: Double? { outcomes.values.map(\.chance).filter(\.isFinite).max() }
+
+    /// What a guess among all possible answers finds.
+    private var guess: Double? { outcomes.values.map(\.chance).filter(\.isFinite).max() }
+
+    /// What is found without binding (`RecallOutcome.Accuracy.chance`), by length or by distance: the same for all that were
+    /// asked; where it is not known, what a guess among all possible answers finds.
+    func chance(length: Int) -> Double? { chance { cells(of: $0, length: length) } }
+
+    func chance(distance: Int) -> Double? { chance { cells(of: $0, distance: distance) } }
+
+    private func chance(_ cells: (RecallOutcome) -> [RecallOutcome.Accuracy]) -> Double? {
+        outcomes.values.compactMap { mean(cells($0), \.chance) }.max() ?? guess
+    }
+
+    /// The mean over the questions of cells; nil where one does not have it.
+    private func mean(_ cells: [RecallOutcome.Accuracy], _ value: (RecallOutcome.Accuracy) -> Double?) -> Double? {
+        let asked = cells.filter { $0.share != nil }
+        let values = asked.compactMap(value)
+        guard !asked.isEmpty, values.count == asked.count else { return nil }
+        let sum = zip(values, asked).reduce(0) { $0 + $1.0 * Double($1.1.asked!) }
+        return sum / Double(asked.reduce(0) { $0 + $1.asked! })
+    }
 
     /// The length that the task is judged by in one number: that of the training, or the nearest there is.
     var judgedLength: Int? {
@@ -54,16 +77,24 @@ struct RecallNumbers {
 
     /// At one length. Cells for all distances together count, where there are any; else those of each distance.
     func answers(_ model: ComparedModel, length: Int) -> Answers? {
-        let cells = (self[model]?.accuracies ?? []).filter { $0.length == length }
+        self[model].flatMap { Answers(cells(of: $0, length: length)) }
+    }
+
+    private func cells(of outcome: RecallOutcome, length: Int) -> [RecallOutcome.Accuracy] {
+        let cells = outcome.accuracies.filter { $0.length == length }
         let whole = cells.filter { $0.distance == nil }
-        return Answers(whole.isEmpty ? cells : whole)
+        return whole.isEmpty ? cells : whole
     }
 
     /// At one distance: at the length that the task is judged by where that has several, else at all lengths.
     func answers(_ model: ComparedModel, distance: Int) -> Answers? {
-        let cells = (self[model]?.accuracies ?? []).filter { $0.distance == distance }
+        self[model].flatMap { Answers(cells(of: $0, distance: distance)) }
+    }
+
+    private func cells(of outcome: RecallOutcome, distance: Int) -> [RecallOutcome.Accuracy] {
+        let cells = outcome.accuracies.filter { $0.distance == distance }
         let judged = judgedLength
-        return Answers(isJudgedByDistance ? cells.filter { $0.length == judged } : cells)
+        return isJudgedByDistance ? cells.filter { $0.length == judged } : cells
     }
 
     /// Whether the length that the task is judged by has several distances.
@@ -97,9 +128,29 @@ struct RecallNumbers {
         return Answers(judged ? cells.filter { $0.length == length } : cells)
     }
 
-    /// The same at all lengths, which is what a model that cannot see so far is held to.
-    func allAnswers(_ model: ComparedModel, beyond reach: Int) -> Answers? {
-        Answers((self[model]?.accuracies ?? []).filter { isBeyond($0, reach) })
+    /// The negative control: what a model with a reach found of what stands beyond it, at all lengths, and what it can be
+    /// expected to find at most without seeing it.
+    func control(_ model: ComparedModel) -> Control? {
+        guard let outcome = self[model], let reach = outcome.reach else { return nil }
+        let cells = outcome.accuracies.filter { isBeyond($0, reach) }
+        guard let answers = Answers(cells) else { return nil }
+        return Control(
+            reach: reach, answers: answers, chance: mean(cells) { $0.blindChance ?? outcome.chance } ?? outcome.chance)
+    }
+
+    /// Whether a model that cannot see what it is asked for finds it.
+    struct Control {
+        let reach: Int
+        let answers: Answers
+        let chance: Double
+
+        /// Up to which probability of as many right guesses, or more, they are no accident.
+        static let significance = 0.001
+
+        /// Whether so many right answers may be guesses.
+        var holds: Bool {
+            binomialTail(atLeast: answers.found, of: answers.asked, probability: chance) >= Self.significance
+        }
     }
 
     /// The share of a sequence that may stand before and behind what a depth places.
@@ -111,5 +162,18 @@ struct RecallNumbers {
         if let depth = cell.depth { return (1 - depth) * Double(cell.length) * (1 - Self.frame) > Double(reach) }
         guard let distance = cell.distance, let before = distances.last(where: { $0 < distance }) else { return false }
         return before >= reach
+    }
+}
+
+/// The probability of so many successes or more in independent trials, the sum of the terms of the binomial distribution:
+/// right for probabilities of any size, where a normal distribution would be none for 0.00001.
+func binomialTail(atLeast successes: Int, of trials: Int, probability: Double) -> Double {
+    if successes <= 0 || probability >= 1 { return 1 }
+    if successes > trials || probability <= 0 { return 0 }
+    let n = Double(trials)
+    return (successes...trials).reduce(0) { sum, count in
+        let k = Double(count)
+        let choices = lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+        return sum + exp(choices + k * log(probability) + (n - k) * log1p(-probability))
     }
 }

@@ -1,4 +1,4 @@
-import Foundation
+import ModelZoo
 import Plotting
 
 // What the models find again: a section for each task.
@@ -16,29 +16,57 @@ extension ComparisonReport {
     private func explanation(_ task: RecallNumbers) -> String {
         var sentences = [task.task.explanation]
         if let length = task.trainingLength {
-            sentences.append("Trained in sequences of up to \(Numbers.text(length)) tokens.")
+            sentences.append(
+                "Trained in sequences of \(task.task == .questions ? "" : "up to ")\(Numbers.text(length)) tokens, "
+                    + "\(learningRate(results.options.recall.learningRate)).")
         }
-        if let chance = task.chance { sentences.append("A guess finds \(ComparisonText.share(chance)).") }
+        if let note = segmentNote(.recall(vocabulary: 16, length: task.trainingLength ?? 0)) { sentences.append(note) }
+        if let length = task.judgedLength, let chance = task.chance(length: length) {
+            let place = task.lengths.count > 1 ? " in \(Numbers.text(length)) tokens" : ""
+            sentences.append("A guess finds \(ComparisonText.share(chance))\(place): \(task.task.guess).")
+        }
         return sentences.joined(separator: " ")
     }
 }
 
 extension RecallTaskName {
-    /// What is asked.
+    /// What is asked, and in what that is not the paper's.
     fileprivate var explanation: String {
         switch self {
         case .mqar:
             "Pairs of a key and a value are read; when a key comes again, its value has to be foreseen (Zoology, "
-                + "2312.04927)."
+                + "2312.04927). Smaller than the paper's: 128 tokens, half of them keys, instead of 8,192; a pair for every "
+                + "8 tokens of the sequence; what stands between the questions is random, but none of the sequence's keys. "
+                + "Trained in mixed lengths from 32 tokens on."
         case .induction:
-            "A special token is followed by another one; when it comes again, the same one has to follow (2312.00752, "
-                + "section 4.1.2)."
+            "A special token is followed by another one; when it comes again, at the end, the same one has to follow "
+                + "(2312.00752, section 4.1.2). Unlike the paper's, a sequence of the training has the special token up to "
+                + "8 times before the end and asks each time but the first, in mixed lengths from 64 tokens on; what is "
+                + "reported is the paper's one question at the end."
         case .copying:
-            "Tokens scattered over noise have to be repeated in their order (2312.00752, section 4.1.1)."
+            "Tokens scattered over noise have to be repeated in their order (2312.00752, section 4.1.1). Smaller than the "
+                + "paper's: 8 tokens to repeat instead of 16, in sequences of 32 to 256 tokens instead of 4,096. A token "
+                + "that comes nowhere else begins each sequence, which the paper has not: without it attention, a mean, "
+                + "cannot count."
         case .passkey:
-            "A number stands somewhere in a text that repeats itself, and is asked for at the end (2305.16300)."
+            "A number of five digits stands somewhere in a text that repeats itself, and is asked for at the end "
+                + "(2305.16300), in tokens instead of words. All digits must be right; each is foreseen from the true ones "
+                + "before it, not from the model's own. Unlike the paper's, models are trained on nothing else, with up to "
+                + "4 questions in a sequence of 64 to 256 tokens."
         case .questions:
-            "Questions about people and things that the text of the built-in corpus has told of."
+            "Questions about people and things that the text of the built-in corpus has told of, asked from windows of "
+                + "the text. Each byte of an answer is foreseen from the true ones before it."
+        }
+    }
+
+    /// Who guesses.
+    fileprivate var guess: String {
+        switch self {
+        case .mqar: "any of the values that the text has"
+        case .induction: "the token that comes most often"
+        case .copying: "the token of those to repeat that comes most often, at every place"
+        case .passkey: "the right digits in any order"
+        case .questions: "any of the places that there are"
         }
     }
 }
@@ -71,14 +99,16 @@ private struct RecallPieces {
 
     private var lengthPieces: [ReportPiece] {
         let values = models.map { model in task.lengths.map { task.answers(model, length: $0)?.share } }
+        let chances = task.lengths.map { task.chance(length: $0) }
         let marks = task.trainingLength.map { [ReferenceLine(Double($0), "longest trained on")] } ?? []
         return pieces(
             "Found by length", name: "recall-\(task.task.rawValue)", axis: "tokens in a sequence", task.lengths,
-            values, marks: task.lengths.count > 1 ? marks : [])
+            values, chances, marks: task.lengths.count > 1 ? marks : [])
     }
 
     private var distancePieces: [ReportPiece] {
         let values = models.map { model in task.distances.map { task.answers(model, distance: $0)?.share } }
+        let chances = task.distances.map { task.chance(distance: $0) }
         let marks = models.compactMap { model in
             task[model]?.reach.map { ReferenceLine(Double($0), "as far as \(model.name) sees") }
         }
@@ -86,28 +116,47 @@ private struct RecallPieces {
             task.isJudgedByDistance ? task.judgedLength.map { ", in \(ComparisonText.length($0)) tokens" } : nil
         return pieces(
             "Found by distance" + (length ?? ""), name: "recall-\(task.task.rawValue)-by-distance",
-            axis: "tokens between question and answer, at most", task.distances, values, marks: marks)
+            axis: "tokens between question and answer, at most", task.distances, values, chances, marks: marks)
     }
 
     /// A plot, where there are several places, and a table.
     private func pieces(
-        _ title: String, name: String, axis: String, _ places: [Int], _ values: [[Double?]], marks: [ReferenceLine]
+        _ title: String, name: String, axis: String, _ places: [Int], _ values: [[Double?]], _ chances: [Double?],
+        marks: [ReferenceLine]
     ) -> [ReportPiece] {
         let series = zip(models, values).map { model, values in
             model.series(zip(places, values).compactMap { place, value in value.map { (Double(place), $0) } })
         }
+        let guess = Self.guess(places, chances)
         let plot = LinePlot(
             title, x: Axis(axis, scale: .logarithmic, format: .binary),
-            y: Axis("found", range: -0.02...1.02, format: .percent), series: series,
-            references: task.chance.map { [ReferenceLine($0, "a guess")] } ?? [], marks: marks, height: 300)
+            y: Axis("found", range: -0.02...1.02, format: .percent), series: series + guess.series,
+            references: guess.references, marks: marks, height: 300)
         let columns = places.indices.map { index in
             let byModel = Dictionary(uniqueKeysWithValues: zip(models.map(\.id), values.map { $0[index] }))
             return ModelTable.Column(
                 ComparisonText.length(places[index]), best: .greatest, ComparisonText.share,
                 value: { byModel[$0.id] ?? nil })
         }
-        let table = ModelTable(models, columns).table(head: axis)
+        var table = ModelTable(models, columns).table(head: axis)
+        // Columns without a number of any model are left out.
+        let asked = places.indices.filter { index in values.contains { $0[index] != nil } }
+        if !table.rows.isEmpty {
+            table.rows.append([Self.guess] + asked.map { chances[$0].map(ComparisonText.share) ?? "–" })
+        }
         return (places.count > 1 ? [.plot(NamedPlot(name: name, plot: plot))] : [.heading(title)]) + [.table(table)]
+    }
+
+    private static let guess = "a guess"
+
+    /// A line across where a guess finds the same everywhere, else from place to place.
+    private static func guess(
+        _ places: [Int], _ chances: [Double?]
+    ) -> (series: [Series], references: [ReferenceLine]) {
+        let known = zip(places, chances).compactMap { place, chance in chance.map { (Double(place), $0) } }
+        guard let first = known.first else { return ([], []) }
+        if known.allSatisfy({ $0.1 == first.1 }) { return ([], [ReferenceLine(first.1, guess)]) }
+        return ([Series(guess, x: known.map(\.0), y: known.map(\.1), colour: 6, dash: 2)], [])
     }
 
     // MARK: By depth
@@ -152,22 +201,17 @@ private struct RecallPieces {
 
     // MARK: Control
 
-    /// How many standard errors above a guess a share may be and still be one.
-    private static let errors = 3.0
-
     /// Models that cannot see farther back than so many tokens must not find more there than a guess does.
     private var control: [ReportPiece] {
         models.compactMap { model in
-            guard let reach = task[model]?.reach, let chance = task.chance,
-                let answers = task.allAnswers(model, beyond: reach)
-            else { return nil }
-            let error = (chance * (1 - chance) / Double(answers.asked)).squareRoot()
-            let holds = answers.share <= chance + Self.errors * error
+            guard let control = task.control(model) else { return nil }
+            let answers = control.answers
             return .paragraph(
-                "Control: \(model.name) sees no farther back than \(Numbers.text(reach)) tokens. Of what stands "
+                "Control: \(model.name) sees no farther back than \(Numbers.text(control.reach)) tokens. Of what stands "
                     + "farther back it found \(ComparisonText.share(answers.share)) (\(Numbers.text(answers.found)) of "
-                    + "\(Numbers.text(answers.asked)) answers), a guess finds \(ComparisonText.share(chance)): "
-                    + (holds ? "the control holds." : "the control does not hold."))
+                    + "\(Numbers.text(answers.asked)) answers), a guess without seeing it finds at most "
+                    + "\(ComparisonText.share(control.chance)): "
+                    + (control.holds ? "the control holds." : "the control does not hold."))
         }
     }
 }

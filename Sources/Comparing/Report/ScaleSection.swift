@@ -1,3 +1,4 @@
+import ModelZoo
 import Plotting
 
 // What the models cost as sequences grow.
@@ -26,8 +27,10 @@ extension ComparisonReport {
     }
 
     private var scaleExplanation: String {
-        "One sequence of random tokens, k for 1,024; both axes are logarithmic. Each model goes on until a pass would "
-            + "take more than \(budget)."
+        let note = segmentNote(ModelSize(width: 64, sequenceLength: results.options.scale.longest))
+        return "One sequence of random tokens, k for 1,024; both axes are logarithmic. Each model goes on until a pass "
+            + "would take more than \(budget)."
+            + (note.map { " \($0) So its memory of training does not grow with the sequence." } ?? "")
     }
 
     // MARK: Ratios

@@ -110,13 +110,8 @@ extension ComparisonReport {
     }
 
     private var scaleSummary: [ModelTable.Column] {
-        let (scale, most) = (scaleNumbers, Double(results.options.scale.longest))
-        var columns: [ModelTable.Column] = [
-            .init(
-                "longest sequence", best: .greatest,
-                { ($0 >= most ? "≥ " : "") + ComparisonText.length($0) },
-                value: { scale.longest($0).map(Double.init) })
-        ]
+        let scale = scaleNumbers
+        var columns = [longestColumn("longest sequence")]
         if let length = stateLength {
             columns.append(
                 .init("state at \(ComparisonText.length(length))", best: .least, ComparisonText.megabytes) {
@@ -124,6 +119,15 @@ extension ComparisonReport {
                 })
         }
         return columns
+    }
+
+    /// The longest sequence that a model was trained on; marked where no longer one was tried.
+    func longestColumn(_ head: String) -> ModelTable.Column {
+        let (scale, last) = (scaleNumbers, results.options.scale.lengths.last)
+        return .init(
+            head, best: .greatest,
+            { length in (last.map { Int(length) >= $0 } ?? false ? "≥ " : "") + ComparisonText.length(length) },
+            value: { scale.longest($0).map(Double.init) })
     }
 
     /// The longest sequence after which the state of every model that has one is known.

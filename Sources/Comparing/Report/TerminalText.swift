@@ -24,7 +24,7 @@ extension ComparisonReport {
             .init("training of a token", best: .least, Numbers.seconds) { scale.value(.training, $0, common) },
             .init("memory", best: .least, ComparisonText.megabytes) { scale.value(.peak, $0, common) },
             .init("generated token", best: .least, Numbers.seconds) { scale.value(.generation, $0, common) },
-            .init("longest", best: .greatest, ComparisonText.length) { scale.longest($0).map(Double.init) },
+            longestColumn("longest"),
         ]
         let table = ModelTable(models, columns)
         return table.columns.isEmpty ? [] : ["Longer sequences, at \(at) tokens\n\(table.table(head: "").text)"]

@@ -37,9 +37,11 @@ struct TextNumbers {
     }
 
     /// The most that all models have reached, by their last validations; nil where fewer than two were validated. A
-    /// training that ended with a fault does not hold the others back.
+    /// training that ended with a fault does not hold the others back; it is named where it is not compared (`missing`).
     func common(_ course: Course) -> Double? {
-        let ends = outcomes.values.filter { $0.fault == nil }.compactMap { $0.validations.last.map(course.of) }
+        let ends = outcomes.values.filter { $0.fault == nil }.compactMap { outcome in
+            outcome.validations.last { $0.bitsPerByte.isFinite }.map(course.of)
+        }
         return ends.count > 1 ? ends.min() : nil
     }
 
@@ -53,6 +55,11 @@ struct TextNumbers {
         guard next > 0 else { return nil }
         let start = points[next - 1]
         return start.y + (end.y - start.y) * (place - start.x) / (end.x - start.x)
+    }
+
+    /// Those that were trained on the text and have no such number: a fault ended their training before.
+    func missing(_ course: Course, at place: Double, of models: [ComparedModel]) -> [ComparedModel] {
+        models.filter { self[$0] != nil && bits($0, course, at: place) == nil }
     }
 
     /// The same at the most that all have reached.

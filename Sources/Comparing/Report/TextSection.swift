@@ -1,3 +1,4 @@
+import ModelZoo
 import Plotting
 import Trainer
 
@@ -9,7 +10,7 @@ extension ComparisonReport {
 
     private func textSection(_ text: TextNumbers) -> ReportSection {
         var pieces: [ReportPiece] = [.paragraph(explanation(text))]
-        let slug = texts.count == 1 ? "text" : "text-" + Self.slug(text.name)
+        let slug = texts.count == 1 ? "text" : "text-" + slugs[text.name]!
         let courses: [(TextNumbers.Course, String, String)] = [
             (.seconds, "by-time", "Bits per byte by time of training"),
             (.tokens, "by-tokens", "Bits per byte by tokens seen"),
@@ -29,13 +30,25 @@ extension ComparisonReport {
         let length =
             options.steps.map { "\(Numbers.text($0)) steps" }
             ?? options.minutes.map { ReportText.duration($0 * 60) } ?? "as long as it took"
+        let note = segmentNote(ModelSize(width: 64, sequenceLength: options.sequenceLength))
         return "Read by every model in the same order: \(length) of training each, in batches of \(options.batchSize) "
-            + "windows of \(Numbers.text(options.sequenceLength)) tokens."
+            + "windows of \(Numbers.text(options.sequenceLength)) tokens, \(learningRate(options.learningRate))."
+            + (note.map { " " + $0 } ?? "")
     }
 
-    /// A name as a part of a file's name.
-    private static func slug(_ name: String) -> String {
-        String(name.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" })
+    /// The texts' names as parts of files' names, no two of them the same: those that would be are numbered.
+    private var slugs: [String: String] {
+        var (slugs, taken): ([String: String], Set<String>) = ([:], [])
+        for name in texts.map(\.name) {
+            let slug = String(name.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" })
+            var (unique, number) = (slug, 1)
+            while !taken.insert(unique).inserted {
+                number += 1
+                unique = "\(slug)-\(number)"
+            }
+            slugs[name] = unique
+        }
+        return slugs
     }
 
     // MARK: Table
@@ -68,8 +81,9 @@ extension ComparisonReport {
             outcome.fault.map { " \(model.name) did not come to the end: \($0)." }
         }
         return
-            "Bits per byte: the best validation. At a time or a number of tokens that all models have reached: on the "
-            + "straight line between the validations before and after it. Training: tokens/s of the median step. "
+            "Bits per byte: the best validation. At a time or a number of tokens that all models have reached, but for "
+            + "trainings that did not come to the end: on the straight line between the validations before and after "
+            + "it. Training: tokens/s of the median step. "
             + "Generation: one sequence, after a prompt of \(prompts.joined(separator: " or ")) tokens. Memory: the "
             + "most that tensors held at once in training." + faults.joined()
     }
