@@ -32,4 +32,9 @@ enum ComparisonText {
     static func tokens(_ value: Double) -> String {
         value < 1e6 ? Numbers.text(value) : Numbers.significant(value / 1e6) + " M"
     }
+
+    /// The same for all: none is tuned.
+    static func learningRate(_ rate: Double) -> String {
+        "all models with one constant learning rate, \(rate), after a warm-up"
+    }
 }

@@ -1,4 +1,3 @@
-import ModelZoo
 import Plotting
 
 // What the models find again: a section for each task.
@@ -18,9 +17,8 @@ extension ComparisonReport {
         if let length = task.trainingLength {
             sentences.append(
                 "Trained in sequences of \(task.task == .questions ? "" : "up to ")\(Numbers.text(length)) tokens, "
-                    + "\(learningRate(results.options.recall.learningRate)).")
+                    + "\(ComparisonText.learningRate(results.options.recall.learningRate)).")
         }
-        if let note = segmentNote(.recall(vocabulary: 16, length: task.trainingLength ?? 0)) { sentences.append(note) }
         if let length = task.judgedLength, let chance = task.chance(length: length) {
             let place = task.lengths.count > 1 ? " in \(Numbers.text(length)) tokens" : ""
             sentences.append("A guess finds \(ComparisonText.share(chance))\(place): \(task.task.guess).")

@@ -1,4 +1,3 @@
-import ModelZoo
 import Plotting
 
 // What the models cost as sequences grow.
@@ -27,10 +26,9 @@ extension ComparisonReport {
     }
 
     private var scaleExplanation: String {
-        let note = segmentNote(ModelSize(width: 64, sequenceLength: results.options.scale.longest))
-        return "One sequence of random tokens, k for 1,024; both axes are logarithmic. Each model goes on until a pass "
-            + "would take more than \(budget)."
-            + (note.map { " \($0) So its memory of training does not grow with the sequence." } ?? "")
+        "One sequence of random tokens, k for 1,024; both axes are logarithmic. Each model goes on until a pass "
+            + "would take more than \(budget). In training all are differentiated through the whole sequence, "
+            + "recurrent ones too, so that their memory grows with it."
     }
 
     // MARK: Ratios

@@ -1,4 +1,3 @@
-import ModelZoo
 import Plotting
 import Trainer
 
@@ -30,10 +29,8 @@ extension ComparisonReport {
         let length =
             options.steps.map { "\(Numbers.text($0)) steps" }
             ?? options.minutes.map { ReportText.duration($0 * 60) } ?? "as long as it took"
-        let note = segmentNote(ModelSize(width: 64, sequenceLength: options.sequenceLength))
         return "Read by every model in the same order: \(length) of training each, in batches of \(options.batchSize) "
-            + "windows of \(Numbers.text(options.sequenceLength)) tokens, \(learningRate(options.learningRate))."
-            + (note.map { " " + $0 } ?? "")
+            + "windows of \(Numbers.text(options.sequenceLength)) tokens, \(ComparisonText.learningRate(options.learningRate))."
     }
 
     /// The texts' names as parts of files' names, no two of them the same: those that would be are numbered.
