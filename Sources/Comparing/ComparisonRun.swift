@@ -122,10 +122,8 @@ public struct ComparisonRun {
         case .scale(let model, let length):
             let before = results.scale.filter { $0.model == model && $0.length < length }
             let outcome = try ScaleCell(model: model, length: length).run(
-                options.scale, size: ScaleOptions.size, parameters: options.parameters, seed: options.seed,
-                before: before,
-                progress: progress,
-                stop: stop)
+                options.scale, parameters: options.parameters, seed: options.seed, before: before,
+                progress: progress, stop: stop)
             guard let outcome else { return nil }
             results.scale.append(outcome)
             return outcome.summary

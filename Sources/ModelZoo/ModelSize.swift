@@ -1,3 +1,5 @@
+import Synchronization
+
 /// How large a model is to be, in what all architectures have in common, so that they can be compared on equal terms.
 public struct ModelSize: Sendable, Hashable {
     /// Tokens of the vocabulary.
@@ -27,12 +29,22 @@ public struct ModelSize: Sendable, Hashable {
 extension Architecture {
     /// The size whose width gives a number of parameters, the others being equal.
     /// - Returns: the size, and how many parameters it has: the nearest there is.
-    /// - Throws: `InputError` where that is off by more than 5 %.
+    /// - Throws: `InputError` where that is off by more than 5 %, or the number above 10⁹.
     public func fitting(_ size: ModelSize, parameters: Int) throws -> (size: ModelSize, parameters: Int) {
-        func count(_ units: Int) throws -> Int { try parameterCount(size.of(width: units * size.heads)) }
-        // Parameters grow with the width: the first width with as many, or the one before.
+        // To count, a model is made: one of 10⁹ takes 4 GB.
+        guard parameters <= 1_000_000_000 else {
+            throw InputError("--parameters: expected at most 1000000000, found \(parameters)")
+        }
+        func count(_ units: Int) throws -> Int {
+            try parameterCount(configuration(size.of(width: units * size.heads)))
+        }
+        // Parameters grow with the width, at most with its square: coming from below, no model on the way has many more
+        // than are asked for. Wanted is the first width with as many, or the one before.
         var (low, high) = (1, 2)
-        while try count(high) < parameters { (low, high) = (high, high * 2) }
+        while case let found = try count(high), found < parameters {
+            let next = Double(high) * (Double(parameters) / Double(found)).squareRoot()
+            (low, high) = (high, max(high + 1, Int(next)))
+        }
         while high - low > 1 {
             let middle = (low + high) / 2
             if try count(middle) < parameters { low = middle } else { high = middle }
@@ -53,10 +65,24 @@ extension Architecture {
         try makeModel(configuration(size), file: "\(id) of width \(size.width)", key: key)
     }
 
-    private func parameterCount(_ size: ModelSize) throws -> Int {
-        try makeModel(size, key: RandomKey(seed: 0)).parameterCount
+    /// Parameters of the model of a configuration. To count them it is made, the first time.
+    /// - Throws: `InputError` where the configuration is wrong.
+    public func parameterCount(_ configuration: JSONValue) throws -> Int {
+        let counted = CountedModel(id: id, configuration: configuration)
+        if let known = parameterCounts.withLock({ $0[counted] }) { return known }
+        let count = try makeModel(configuration, file: id, key: RandomKey(seed: 0)).parameterCount
+        parameterCounts.withLock { $0[counted] = count }
+        return count
     }
 }
+
+private struct CountedModel: Hashable {
+    let id: String
+    let configuration: JSONValue
+}
+
+/// What has been counted: a comparison asks for the same sizes in each of its cells.
+private let parameterCounts = Mutex<[CountedModel: Int]>([:])
 
 extension ModelSize {
     fileprivate func of(width: Int) -> ModelSize {

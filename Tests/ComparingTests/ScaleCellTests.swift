@@ -4,8 +4,9 @@ import Testing
 
 @testable import Comparing
 
-extension ModelSize {
-    fileprivate static let base = ModelSize(width: 64, sequenceLength: 512)
+/// The model that a cell makes.
+private func model(_ name: String, _ length: Int, parameters: Int = 300_000) throws -> any LanguageModel {
+    try ScaleModel(name, parameters: parameters).makeModel(length, key: RandomKey(seed: 1))
 }
 
 /// The passes over one sequence, of every model.
@@ -35,7 +36,7 @@ extension ModelSize {
         progress: (Double, String) -> Void = { _, _ in }, asking: Asking = Asking()
     ) throws -> ScaleOutcome? {
         try ScaleCell(model: model, length: length, secondsOfRepeats: 0).run(
-            options, size: .base, parameters: Self.parameters, seed: 3, before: before, progress: progress,
+            options, parameters: Self.parameters, seed: 3, before: before, progress: progress,
             stop: asking.stop)
     }
 
@@ -43,9 +44,6 @@ extension ModelSize {
         var shares: [Double] = []
         let outcome = try #require(try run(model, 40, progress: { share, _ in shares.append(share) }))
         #expect(outcome.model == model && outcome.length == 40 && outcome.skipped == nil)
-        let made = try ScaleCell(model: model, length: 40)
-            .makeModel(.base, parameters: Self.parameters, key: RandomKey(seed: 1))
-        #expect(outcome.parameters == made.parameterCount)
         let (training, backward) = try (#require(outcome.trainingSeconds), #require(outcome.backwardSeconds))
         #expect(backward > 0 && training > backward)
         #expect(try #require(outcome.forwardSeconds) > 0)
@@ -56,23 +54,20 @@ extension ModelSize {
 
     /// Models are as large as at 512 tokens, but for what they learn of each position.
     @Test func onlyPositionsMakeModelsLarger() throws {
-        for model in Self.models {
-            let counts = try [512, 1024].map {
-                try ScaleCell(model: model, length: $0)
-                    .makeModel(.base, parameters: Self.parameters, key: RandomKey(seed: 1)).parameterCount
-            }
-            #expect(abs(Double(counts[0]) / Double(Self.parameters) - 1) <= 0.05, "\(model)")
-            #expect((counts[1] > counts[0]) == ["local", "linformer"].contains(model), "\(model): \(counts)")
+        for name in Self.models {
+            let lengths = [512, 1024, 1536]
+            let counts = try lengths.map { try model(name, $0).parameterCount }
+            // Known without making them.
+            let sized = try ScaleModel(name, parameters: Self.parameters)
+            #expect(try lengths.map(sized.parameterCount) == counts, "\(name)")
+            #expect(abs(Double(counts[0]) / Double(Self.parameters) - 1) <= 0.05, "\(name)")
+            #expect((counts[1] > counts[0]) == ["local", "linformer"].contains(name), "\(name): \(counts)")
         }
     }
 
     @Test func theNaiveFormIsTheBaselines() throws {
-        func model(_ name: String) throws -> Transformer {
-            let made = try ScaleCell(model: name, length: 64)
-                .makeModel(.base, parameters: Self.parameters, key: RandomKey(seed: 1))
-            return try #require(made as? Transformer)
-        }
-        let (naive, fused) = try (model(ScaleCell.naive), model("transformer"))
+        let naive = try #require(try model(ScaleCell.naive, 64) as? Transformer)
+        let fused = try #require(try model("transformer", 64) as? Transformer)
         #expect(naive.configuration.attention == .naive && fused.configuration.attention == .fused)
         #expect(naive.parameterCount == fused.parameterCount)
         #expect(zip(naive.state, fused.state).allSatisfy { $0.parameter.value.values == $1.parameter.value.values })
@@ -85,7 +80,7 @@ extension ModelSize {
         (before.trainingSeconds, before.peakMegabytes) = (20, 1)
         let asking = Asking()
         let outcome = try #require(try run("flash", 64, before: [before], asking: asking))
-        #expect(outcome.skipped == "would take about 80 s a pass, more than the 60 s allowed")
+        #expect(outcome.skipped == "would take about 80.0 s a pass, more than the 60 s allowed")
         #expect(outcome.trainingSeconds == nil && outcome.forwardSeconds == nil && asking.count == 1)
         #expect(outcome.parameters > 0)
         // Another model's times say nothing.
@@ -96,7 +91,7 @@ extension ModelSize {
     @Test func theNaiveFormsMemoryIsKnownBefore() throws {
         let outcome = try #require(try run(ScaleCell.naive, 8192))
         // 8192² numbers of 4 heads, 7 times, and 4 masks: exactly 8 GB, and parameters and gradients.
-        #expect(outcome.skipped == "would take about 8.0 GB, more than the 8 GB allowed")
+        #expect(outcome.skipped == "would take about 8.00 GB, more than the 8 GB allowed")
         #expect(outcome.forwardSeconds == nil)
     }
 
@@ -104,8 +99,26 @@ extension ModelSize {
         var options = ScaleOptions()
         options.budgetSeconds = 1e-9
         let outcome = try #require(try run("transformer", 32, options))
-        #expect(outcome.skipped?.hasPrefix("took 0.0") == true && outcome.skipped?.hasSuffix("s allowed") == true)
+        #expect(outcome.skipped?.hasPrefix("took ") == true)
+        #expect(outcome.skipped?.hasSuffix(" a pass without gradients, more than the 1 ns allowed") == true)
         #expect(outcome.forwardSeconds != nil && outcome.trainingSeconds == nil && outcome.generationSeconds == nil)
+    }
+
+    /// What was found to be beyond the budget by measuring it keeps its numbers, and nothing longer is run.
+    @Test func aPassThatTookTooMuchMemoryIsBeyondTheBudget() throws {
+        var options = ScaleOptions()
+        // More than 300,000 parameters and their gradients, 2.3 MB; less than what 512 tokens take with them.
+        options.budgetMegabytes = 3
+        let outcome = try #require(try run("transformer", 512, options))
+        let peak = try #require(outcome.peakMegabytes)
+        #expect(outcome.skipped == "took \(ComparisonText.megabytes(peak)), more than the 3 MB allowed")
+        #expect(outcome.trainingSeconds != nil && outcome.generationSeconds != nil && outcome.stateMegabytes != nil)
+        let asking = Asking()
+        let longer = try #require(try run("transformer", 1024, options, before: [outcome], asking: asking))
+        #expect(longer.skipped?.hasPrefix("would take about ") == true && longer.peakMegabytes == nil)
+        #expect(asking.count == 1)
+        let longest = try #require(try run("transformer", 8192, options, before: [outcome, longer], asking: asking))
+        #expect(longest.skipped?.hasPrefix("would take about ") == true && asking.count == 2)
     }
 
     /// Whenever it is asked, it can be stopped.
@@ -124,9 +137,7 @@ extension ModelSize {
     @Test func mistakesAreNamed() {
         let unknown = #expect(throws: InputError.self) { try run("flsh", 64) }
         #expect(unknown?.message.hasPrefix("unknown model \"flsh\", did you mean \"flash\"?") == true)
-        let small = #expect(throws: InputError.self) {
-            try ScaleCell(model: ScaleCell.naive, length: 64).makeModel(.base, parameters: 100, key: RandomKey(seed: 1))
-        }
+        let small = #expect(throws: InputError.self) { try model(ScaleCell.naive, 64, parameters: 100) }
         #expect(small?.message.hasPrefix("--parameters: no width of transformer has 100 within 5 %") == true)
     }
 }
@@ -137,7 +148,7 @@ extension ModelSize {
     private static func outcomes(_ model: String, _ lengths: [Int]) -> [ScaleOutcome] {
         lengths.map {
             let outcome = try? ScaleCell(model: model, length: $0, secondsOfRepeats: 0).run(
-                ScaleOptions(), size: .base, parameters: 300_000, seed: 3, before: [], progress: { _, _ in },
+                ScaleOptions(), parameters: 300_000, seed: 3, before: [], progress: { _, _ in },
                 stop: { false })
             require(outcome != nil, "\(model) at \($0)")
             return outcome!
@@ -147,14 +158,33 @@ extension ModelSize {
     @Test func theNaiveFormTakesWhatIsExpected() async {
         await #expect(processExitsWith: .success) {
             for outcome in ScaleMemoryTests.outcomes(ScaleCell.naive, [1024, 2048]) {
-                let model = try ScaleCell(model: ScaleCell.naive, length: outcome.length)
-                    .makeModel(.base, parameters: 300_000, key: RandomKey(seed: 1))
-                let expected = (model as! Transformer).configuration.naiveMegabytes(outcome.length)
+                let made = try model(ScaleCell.naive, outcome.length)
+                let expected = (made as! Transformer).configuration.naiveMegabytes(outcome.length)
                 let peak = outcome.peakMegabytes ?? 0
                 // And parameters, gradients, and what grows with n.
                 require(
                     peak > expected && peak < 1.2 * expected, "\(peak) MB at \(outcome.length), expected \(expected)")
             }
+        }
+    }
+
+    /// Linformer's projections for 16 million tokens are 8 GB and more: what is refused is not made, nor are models that
+    /// are much larger than asked for to find the width.
+    @Test func whatIsRefusedIsNotMade() async {
+        await #expect(processExitsWith: .success) {
+            for name in ModelZoo.identifiers + [ScaleCell.naive] {
+                var before = ScaleOutcome(model: name, length: 1 << 23, parameters: 1)
+                before.trainingSeconds = 1000
+                let outcome = try ScaleCell(model: name, length: 1 << 24).run(
+                    ScaleOptions(), parameters: 300_000, seed: 3, before: [before], progress: { _, _ in },
+                    stop: { false })
+                require(outcome?.skipped != nil, name)
+            }
+            let outcome = ScaleMemoryTests.outcomes("linformer", [1 << 24])[0]
+            require(outcome.skipped?.hasSuffix("GB, more than the 8 GB allowed") == true, outcome.skipped ?? "run")
+            // 300,000 parameters are 1.2 MB.
+            let peak = MemoryPool.shared.statistics.peak
+            require(peak < 3 << 20, "\(peak) bytes at once")
         }
     }
 
@@ -172,17 +202,15 @@ extension ModelSize {
     /// Keys and values of all tokens in the transformer; in the others something that does not grow.
     @Test func statesGrowOnlyInTheTransformer() async {
         await #expect(processExitsWith: .success) {
-            for model in ModelZoo.identifiers {
-                let outcomes = ScaleMemoryTests.outcomes(model, [512, 1024])
+            for name in ModelZoo.identifiers {
+                let outcomes = ScaleMemoryTests.outcomes(name, [512, 1024])
                 let states = outcomes.map { $0.stateMegabytes! }
-                require(states[0] > 0, "\(model): \(states)")
-                guard model == "transformer" else {
-                    require(states[1] == states[0], "\(model): \(states)")
+                require(states[0] > 0, "\(name): \(states)")
+                guard name == "transformer" else {
+                    require(states[1] == states[0], "\(name): \(states)")
                     continue
                 }
-                let made = try ScaleCell(model: model, length: 512).makeModel(
-                    .base, parameters: 300_000, key: RandomKey(seed: 1))
-                let c = (made as! Transformer).configuration
+                let c = (try model(name, 512) as! Transformer).configuration
                 // Floats of a token; the pool's classes hold at most an eighth more.
                 let floats = Double(2 * c.heads * c.headDimension * c.depth)
                 for (state, n) in zip(states, [512.0, 1024]) {

@@ -49,11 +49,11 @@ import Testing
     @Test(
         arguments: [
             (nil, nil, nil), (60, 8192, nil),
-            (61, nil, "would take about 61 s a pass, more than the 60 s allowed"),
+            (61, nil, "would take about 61.0 s a pass, more than the 60 s allowed"),
             (249.7, 8000, "would take about 250 s a pass, more than the 60 s allowed"),
-            (249.7, 9000, "would take about 8.8 GB, more than the 8 GB allowed"),
-            (1, 16384, "would take about 16 GB, more than the 8 GB allowed"),
-            (nil, 8600, "would take about 8.4 GB, more than the 8 GB allowed"),
+            (249.7, 9000, "would take about 8.79 GB, more than the 8 GB allowed"),
+            (1, 16384, "would take about 16.0 GB, more than the 8 GB allowed"),
+            (nil, 8600, "would take about 8.40 GB, more than the 8 GB allowed"),
         ] as [(Double?, Double?, String?)])
     func refusals(_ seconds: Double?, _ megabytes: Double?, _ expected: String?) {
         #expect(ScalePrediction(seconds: seconds, megabytes: megabytes).refusal(ScaleOptions()) == expected)
@@ -64,12 +64,23 @@ import Testing
         (options.budgetSeconds, options.budgetMegabytes) = (0.25, 1000)
         #expect(
             ScalePrediction(seconds: 1.26).refusal(options)
-                == "would take about 1.3 s a pass, more than the 0.25 s allowed")
+                == "would take about 1.26 s a pass, more than the 250 ms allowed")
         #expect(
             ScalePrediction(megabytes: 1001).refusal(options)
-                == "would take about 1001 MB, more than the 1000 MB allowed")
+                == "would take about 1,001 MB, more than the 1,000 MB allowed")
+    }
+
+    /// What was measured is held against the budgets like what is expected.
+    @Test func whatWasMeasuredMayBeTooMuch() {
+        let options = ScaleOptions()
+        #expect(options.excess("took", seconds: 60, megabytes: 8192) == nil)
         #expect(
-            ScalePrediction.took(2, options) == "took 2 s a pass without gradients, more than the 0.25 s allowed")
+            options.excess("took", seconds: 80.2, megabytes: 8192)
+                == "took 80.2 s a pass, more than the 60 s allowed")
+        #expect(options.excess("took", seconds: 80.2, megabytes: 9318.4) == "took 9.10 GB, more than the 8 GB allowed")
+        #expect(
+            options.excess("took", seconds: 72, of: "a pass without gradients")
+                == "took 72.0 s a pass without gradients, more than the 60 s allowed")
     }
 
     @Test func raisingNeverLowers() {

@@ -1,4 +1,5 @@
 import ModelZoo
+import Synchronization
 import Testing
 
 @Suite struct SizeTests {
@@ -11,5 +12,63 @@ import Testing
         #expect(model.parameterCount == count)
         #expect(abs(Double(count) / Double(parameters) - 1) < 0.05, "\(count) at width \(size.width)")
         #expect(model.isCausal && model.vocabularySize == 256)
+    }
+
+    /// An architecture that writes down how large the models are that are made, under a name of its own: what was counted
+    /// is remembered by name.
+    private struct Watched: Architecture {
+        final class Diary: Sendable {
+            let counts = Mutex<[Int]>([])
+        }
+
+        let inner: any Architecture
+        let id: String
+        let diary = Diary()
+        var presetNames: [String] { inner.presetNames }
+
+        init(_ id: String) throws {
+            inner = try ModelZoo.architecture(id)
+            self.id = "watched-" + id
+        }
+
+        func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+            try inner.preset(name, objective: objective)
+        }
+        func configuration(_ size: ModelSize) -> JSONValue { inner.configuration(size) }
+        func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
+            let model = try inner.makeModel(configuration, file: file, key: key)
+            diary.counts.withLock { $0.append(model.parameterCount) }
+            return model
+        }
+        func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
+            inner.configuration(configuration, vocabularySize: vocabularySize)
+        }
+        func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) throws -> JSONValue {
+            try inner.configuration(configuration, sequenceLength: sequenceLength, dropout: dropout)
+        }
+    }
+
+    /// The search makes no model that is much larger than asked for, and none twice.
+    @Test(arguments: ModelZoo.identifiers) func nothingLargeIsMadeToFindTheWidth(_ id: String) throws {
+        let architecture = try Watched(id)
+        let base = ModelSize(width: 64, sequenceLength: 512)
+        let first = try architecture.fitting(base, parameters: 2_000_000)
+        let made = architecture.diary.counts.withLock { $0 }
+        // The first width that has as many parameters has a few percent more at this size.
+        #expect(try #require(made.max()) < 2_200_000, "\(made)")
+        #expect(Set(made).count == made.count && made.count <= 12, "\(made)")
+        let again = try architecture.fitting(base, parameters: 2_000_000)
+        #expect(again == first && architecture.diary.counts.withLock { $0.count } == made.count)
+    }
+
+    @Test(arguments: ModelZoo.identifiers) func tooManyParametersAreRefused(_ id: String) throws {
+        let architecture = try Watched(id)
+        for parameters in [1_000_000_001, 1_000_000_000_000, .max] {
+            let message = "--parameters: expected at most 1000000000, found \(parameters)"
+            #expect(throws: InputError(message)) {
+                try architecture.fitting(ModelSize(width: 64, sequenceLength: 512), parameters: parameters)
+            }
+        }
+        #expect(architecture.diary.counts.withLock { $0.isEmpty })
     }
 }

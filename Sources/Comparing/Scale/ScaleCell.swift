@@ -15,8 +15,7 @@ struct ScaleCell {
     var secondsOfRepeats = 4.0
 
     /// - Parameters:
-    ///   - size: what the model has in common with the others; its sequence length is the one at which all have so many
-    ///     `parameters`, within 5 %. Some have more for longer sequences.
+    ///   - parameters: that every model has for the shortest sequence, within 5 %.
     ///   - seed: of the initial parameters and the tokens.
     ///   - before: what the same model cost at shorter lengths.
     ///   - progress: is told the share that is done, and what comes next.
@@ -24,41 +23,27 @@ struct ScaleCell {
     /// - Returns: nil where it was stopped.
     /// - Throws: `InputError` for an unknown model, or a number of parameters that it cannot have.
     func run(
-        _ options: ScaleOptions, size: ModelSize, parameters: Int, seed: UInt64, before: [ScaleOutcome],
+        _ options: ScaleOptions, parameters: Int, seed: UInt64, before: [ScaleOutcome],
         progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
     ) throws -> ScaleOutcome? {
         if stop() { return nil }
         progress(0, "making the model")
-        // Of cells before this one, so that all find the same.
-        MemoryPool.shared.releaseCached()
-        defer { MemoryPool.shared.releaseCached() }
-        let held = MemoryPool.shared.statistics.current
-        let key = RandomKey(seed: seed)
-        let made = try makeModel(size, parameters: parameters, key: key.child(0))
-        var outcome = ScaleOutcome(model: model, length: length, parameters: made.parameterCount)
+        let sized = try ScaleModel(model, parameters: parameters)
+        var outcome = try ScaleOutcome(model: model, length: length, parameters: sized.parameterCount(length))
+        // Before it is made: the model alone may be more than the memory there is.
         var prediction = ScalePrediction(of: length, before: before.filter { $0.model == model })
-        if model == Self.naive, let transformer = made as? Transformer {
-            let fixed = megabytes(2 * 4 * made.parameterCount)  // parameters and their gradients
-            prediction.raise(megabytes: transformer.configuration.naiveMegabytes(length) + fixed)
-        }
+        prediction.raise(megabytes: try sized.leastMegabytes(length))
         if let refusal = prediction.refusal(options) {
             outcome.skipped = refusal
             return outcome
         }
-        return measure(made, held, outcome, options, key.child(1), progress, stop)
-    }
-
-    /// The model of the width that has so many parameters, made for sequences of n tokens.
-    func makeModel(_ size: ModelSize, parameters: Int, key: RandomKey) throws -> any LanguageModel {
-        let architecture = try ModelZoo.architecture(model == Self.naive ? "transformer" : model)
-        var (size, _) = try architecture.fitting(size, parameters: parameters)
-        size.sequenceLength = length
-        var configuration = architecture.configuration(size)
-        if model == Self.naive, case .object(var members) = configuration {
-            members["attention"] = .string("naive")
-            configuration = .object(members)
-        }
-        return try architecture.makeModel(configuration, file: "\(model) of width \(size.width)", key: key)
+        // Of what was before, so that all find the same.
+        MemoryPool.shared.releaseCached()
+        defer { MemoryPool.shared.releaseCached() }
+        let held = MemoryPool.shared.statistics.current
+        let key = RandomKey(seed: seed)
+        return measure(
+            try sized.makeModel(length, key: key.child(0)), held, outcome, options, key.child(1), progress, stop)
     }
 
     private func measure<Model: LanguageModel>(
@@ -70,21 +55,21 @@ struct ScaleCell {
         progress(0.02, "forward")
         guard let forward = fastest(stop, passes.forward) else { return nil }
         outcome.forwardSeconds = forward.seconds
-        if forward.seconds > options.budgetSeconds {
-            outcome.skipped = ScalePrediction.took(forward.seconds, options)
-            return outcome
-        }
+        outcome.skipped = options.excess("took", seconds: forward.seconds, of: "a pass without gradients")
+        if outcome.skipped != nil { return outcome }
 
         progress(0.25, "forward and backward")
         MemoryPool.shared.resetPeak()
         guard let training = fastest(stop, passes.training) else { return nil }
         outcome.trainingSeconds = training.seconds
         outcome.backwardSeconds = training.seconds - training.value
-        outcome.peakMegabytes = megabytes(MemoryPool.shared.statistics.peak - held)
+        let peak = megabytes(MemoryPool.shared.statistics.peak - held)
+        outcome.peakMegabytes = peak
+        outcome.skipped = options.excess("took", seconds: training.seconds, megabytes: peak)
 
         progress(0.8, "generation")
-        if self.model == Self.naive, let transformer = model as? Transformer {
-            guard let next = fastest(stop, { passes.next(transformer) }) else { return nil }
+        if self.model == Self.naive {
+            guard let next = fastest(stop, passes.next) else { return nil }
             outcome.generationSeconds = next.seconds
         } else {
             guard let generation = passes.generation(stop) else { return nil }
@@ -95,7 +80,8 @@ struct ScaleCell {
         return outcome
     }
 
-    /// The fastest of several runs and what it returned.
+    /// The fastest of several runs and what it returned. Unlike Benchmarking's, it is for passes of up to a minute:
+    /// one may be enough, and it can be stopped between two.
     /// - Returns: nil where it was stopped, which is asked before each run.
     private func fastest<Value>(_ stop: () -> Bool, _ body: () -> Value) -> (seconds: Double, value: Value)? {
         let begin = now()
@@ -109,6 +95,4 @@ struct ScaleCell {
         }
         return best
     }
-
-    private func megabytes(_ bytes: Int) -> Double { Double(bytes) / Double(1 << 20) }
 }

@@ -10,14 +10,15 @@ public struct ScaleOutcome: Codable, Sendable, Equatable {
     public var forwardSeconds: Double?
     /// Of the pass with gradients of the loss over all n tokens, and of its backward alone.
     public var trainingSeconds: Double?, backwardSeconds: Double?
-    /// Of one token generated after n tokens, the median of some; `naive` has no cache and computes all of them again.
+    /// Of one token generated after n tokens: the median of 16 tokens, each of which finds one more in the state. `naive`
+    /// has no state and computes all n again, the same each time: there it is the fastest of several passes.
     public var generationSeconds: Double?
     /// The most memory that tensors held at once in the pass with gradients, parameters included, in MB of 2²⁰ bytes.
     public var peakMegabytes: Double?
     /// The memory of the decoding state after n tokens; nil for `naive`, which has none.
     public var stateMegabytes: Double?
-    /// Why it was not run, as in: would take about 90 s a pass, more than the 60 s allowed. Where only the pass without
-    /// gradients was, its time is there.
+    /// Why this length is beyond the budgets, as in: would take about 90 s a pass, more than the 60 s allowed. nil where it
+    /// is within them. What was measured before that was known is there: nothing, only the pass without gradients, or all.
     public var skipped: String?
 
     public init(model: String, length: Int, parameters: Int, skipped: String? = nil) {

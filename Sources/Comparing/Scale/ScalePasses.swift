@@ -25,9 +25,11 @@ struct ScalePasses<Model: LanguageModel> {
         return model.stepGradients(of: [batch], carries: &carries, key: key.child(1)).forwardSeconds
     }
 
-    /// The token after all others without a cache.
-    func next(_ transformer: Transformer) {
-        _ = transformer.logits(after: TokenTensor(batch.inputs, shape: batch.shape))
+    /// The token after all others without a cache: of the baseline only, which is the one that has a naive form.
+    func next() {
+        let transformer = model as? Transformer
+        require(transformer != nil, "ScalePasses.next: \(Model.self), expected a Transformer")
+        _ = transformer?.logits(after: TokenTensor(batch.inputs, shape: batch.shape))
     }
 
     /// Tokens of a prompt that are read in one call: as many as make products fast, and no more, so that a long prompt takes
@@ -59,6 +61,6 @@ struct ScalePasses<Model: LanguageModel> {
             _ = model.decode([[token]], states: &states)
             seconds.append(now() - start)
         }
-        return (seconds.dropFirst().sorted()[Self.timed / 2], bytes)
+        return (median(Array(seconds.dropFirst())), bytes)
     }
 }

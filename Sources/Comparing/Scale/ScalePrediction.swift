@@ -1,5 +1,6 @@
 import Foundation
 import ModelZoo
+import Plotting
 
 /// What a pass with gradients will take, by what it took at shorter lengths; nil where there is nothing to go by.
 struct ScalePrediction: Equatable {
@@ -36,44 +37,37 @@ struct ScalePrediction: Equatable {
 
     /// Why a model is not run, as the end of a sentence; nil where it may be.
     func refusal(_ options: ScaleOptions) -> String? {
+        options.excess("would take about", seconds: seconds, megabytes: megabytes)
+    }
+}
+
+extension ScaleOptions {
+    /// What is more than the budgets allow, as the end of a sentence; nil where nothing is.
+    /// - Parameters:
+    ///   - verb: took, or would take about.
+    ///   - pass: whose `seconds` they are.
+    func excess(_ verb: String, seconds: Double?, of pass: String = "a pass", megabytes: Double? = nil) -> String? {
         // Memory first: it is the same on every machine.
-        if let megabytes, megabytes > options.budgetMegabytes {
-            return "would take about \(Self.text(megabytes: megabytes)), more than the"
-                + " \(Self.text(megabytes: options.budgetMegabytes)) allowed"
+        if let megabytes, megabytes > budgetMegabytes {
+            return "\(verb) \(ComparisonText.megabytes(megabytes)), more than the"
+                + " \(Numbers.round(ComparisonText.megabytes(budgetMegabytes))) allowed"
         }
-        if let seconds, seconds > options.budgetSeconds {
-            return "would take about \(Self.text(seconds: seconds)) a pass, more than the"
-                + " \(Self.text(seconds: options.budgetSeconds)) allowed"
+        if let seconds, seconds > budgetSeconds {
+            return "\(verb) \(Numbers.seconds(seconds)) \(pass), more than the"
+                + " \(Numbers.round(Numbers.seconds(budgetSeconds))) allowed"
         }
         return nil
     }
-
-    /// Why there is no pass with gradients after one without that took too long.
-    static func took(_ seconds: Double, _ options: ScaleOptions) -> String {
-        "took \(text(seconds: seconds)) a pass without gradients, more than the \(text(seconds: options.budgetSeconds))"
-            + " allowed"
-    }
-
-    /// 250 s, 1.5 s
-    private static func text(seconds: Double) -> String { "\(number(seconds)) s" }
-
-    /// 16 GB, 1.5 GB, 300 MB
-    private static func text(megabytes: Double) -> String {
-        megabytes < 1024 ? "\(number(megabytes)) MB" : "\(number(megabytes / 1024)) GB"
-    }
-
-    /// With two digits or all before the point.
-    private static func number(_ value: Double) -> String {
-        value < 9.95 && value.rounded() != value
-            ? String(format: value < 1 ? "%.2g" : "%.1f", value) : String(format: "%.0f", value)
-    }
 }
+
+/// In MB of 2²⁰ bytes.
+func megabytes(_ bytes: Int) -> Double { Double(bytes) / ComparisonText.megabyte }
 
 extension TransformerConfiguration {
     /// What a pass with gradients over n tokens takes at least in the naive form: the weights of all layers and their masks,
     /// and while one layer is worked on three more of what has n² numbers in each head.
     func naiveMegabytes(_ n: Int) -> Double {
         let squares = heads * (depth + 3) + depth
-        return 4 * Double(squares) * Double(n) * Double(n) / Double(1 << 20)
+        return 4 * Double(squares) * Double(n) * Double(n) / ComparisonText.megabyte
     }
 }
