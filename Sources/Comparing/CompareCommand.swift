@@ -120,18 +120,19 @@ public struct CompareCommand: Sendable {
         func expect(_ name: String, _ value: (some Any)?, _ isValid: Bool, _ expected: String) throws {
             if let value, !isValid { throw InputError("\(name): expected \(expected), found \(value)") }
         }
-        func whole(_ name: String, _ value: Int?, from least: Int = 1) throws {
-            try expect(name, value, value ?? least >= least, "a whole number of at least \(least)")
+        func whole(_ name: String, _ value: Int?, from least: Int = 1, to most: Int? = nil) throws {
+            let expected = most.map { "a whole number from \(least) to \($0)" } ?? "a whole number of at least \(least)"
+            try expect(name, value, (least...(most ?? .max)).contains(value ?? least), expected)
         }
         func positive(_ name: String, _ value: Double?) throws {
             try expect(name, value, value ?? 1 > 0 && value?.isFinite ?? true, "a number above 0")
         }
         try whole("--steps", steps)
         try whole("--parameters", parameters)
-        try whole("--sequence-length", sequenceLength, from: TextOptions.leastSequenceLength)
+        try whole("--sequence-length", sequenceLength, from: TextOptions.leastSequenceLength, to: 1 << 20)
         try whole("--batch-size", batchSize)
         try whole("--validate-every", validateEvery)
-        try whole("--longest", longest, from: ScaleOptions.shortest)
+        try whole("--longest", longest, from: ScaleOptions.shortest, to: 1 << 24)
         try positive("--minutes", minutes)
         try positive("--learning-rate", learningRate)
         try positive("--budget-seconds", budgetSeconds)

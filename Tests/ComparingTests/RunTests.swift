@@ -24,14 +24,15 @@ import Testing
         ({ ($0.steps, $0.minutes) = (nil, .nan) }, "--minutes: expected a number above 0, found nan"),
         ({ $0.minutes = 1 }, "--minutes: cannot be combined with --steps; expected one of the two"),
         ({ $0.parameters = -1 }, "--parameters: expected a whole number of at least 1, found -1"),
-        ({ $0.sequenceLength = 100 }, "--sequence-length: expected a whole number of at least 128, found 100"),
+        ({ $0.sequenceLength = 100 }, "--sequence-length: expected a whole number from 128 to 1048576, found 100"),
         ({ $0.batchSize = 0 }, "--batch-size: expected a whole number of at least 1, found 0"),
         ({ $0.learningRate = .infinity }, "--learning-rate: expected a number above 0, found inf"),
         (
             { $0.order = "randm" },
             "--order: expected one of random, sequential, found \"randm\"; did you mean \"random\"?"
         ),
-        ({ $0.longest = 256 }, "--longest: expected a whole number of at least 512, found 256"),
+        ({ $0.longest = 256 }, "--longest: expected a whole number from 512 to 16777216, found 256"),
+        ({ $0.longest = .max }, "--longest: expected a whole number from 512 to 16777216, found \(Int.max)"),
         ({ $0.budgetSeconds = 0 }, "--budget-seconds: expected a number above 0, found 0.0"),
         ({ $0.budgetGigabytes = -2 }, "--budget-gigabytes: expected a number above 0, found -2.0"),
         ({ $0.threads = 0 }, "--threads: expected a whole number of at least 1, found 0"),

@@ -22,6 +22,6 @@ extension LanguageModel {
             let result = stepGradients(of: [batch], carries: &carries, key: key)
             optimizer.update(result.gradients, learningRate: 0)
         }
-        return Double(MemoryPool.shared.statistics.peak) / Double(1 << 20)
+        return megabytes(MemoryPool.shared.statistics.peak)
     }
 }
