@@ -4,6 +4,7 @@ import ModelZoo
 public struct ComparisonPrinter: Sendable {
     private var line: OverwrittenLine
 
+    /// - Parameter isTerminal: whether lines can be written over.
     public init(isTerminal: Bool) { line = OverwrittenLine(isTerminal: isTerminal) }
 
     /// What to write for an event, with all line ends; empty where there is nothing to write.

@@ -217,8 +217,9 @@ import Testing
     @Test func guessesAreOfTheirLength() throws {
         let page = PageText(whole.html)
         #expect(page.rows.contains(["a guess", "25%", "12%", "6.2%", "3.1%", "2.1%"]))
-        #expect(page.text.contains("A guess finds 3.1% in 256 tokens: any of the values that the text has."))
-        #expect(page.text.contains("A guess finds 6.2%: any of the places that there are."))
+        #expect(page.text.contains("A guess among all possible answers finds 1.6%. A guess that knows what the text"))
+        #expect(page.text.contains("but not where (any of its values), finds 3.1% in 256 tokens"))
+        #expect(page.text.contains("in any order), finds 2.0% in 256 tokens"))
         func plot(_ name: String, _ report: ComparisonReport) throws -> LinePlot {
             try #require(report.plots.first { $0.name == name }).plot
         }
@@ -233,6 +234,14 @@ import Testing
             for cell in old.recall[index].accuracies.indices { old.recall[index].accuracies[cell].chance = nil }
         }
         #expect(try plot("recall-mqar", ComparisonReport(old)).references.map(\.value) == [1.0 / 64])
+        #expect(!ComparisonReport(old).html.contains("but not where"))
+    }
+
+    @Test(arguments: [
+        (1, "100%"), (0.9996, "99.9%"), (0.98, "98%"), (0.995, "99.5%"), (0.004, "0.4%"), (1e-5, "0.001%"), (0, "0%"),
+    ])
+    func sharesNearTheEndsHaveMoreDigits(_ share: Double, _ text: String) {
+        #expect(ComparisonText.share(share) == text)
     }
 
     // MARK: Control

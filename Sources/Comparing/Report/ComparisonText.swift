@@ -21,6 +21,8 @@ enum ComparisonText {
     /// 97%; with more digits near the ends, where they count: 0.4%, 99.8%, 0.001%.
     static func share(_ value: Double) -> String {
         if value > 0 && value < 0.0005 { return Numbers.significant(value * 100, digits: 1) + "%" }
+        // What is not all does not read so.
+        if value < 1 && value > 0.999 { return "99.9%" }
         let isWhole = value == 0 || value == 1 || 0.095..<0.985 ~= value
         return Numbers.text(value * 100, decimals: isWhole ? 0 : 1) + "%"
     }

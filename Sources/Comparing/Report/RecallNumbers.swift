@@ -28,16 +28,19 @@ struct RecallNumbers {
     var trainingLength: Int? { outcomes.values.map(\.trainingLength).min() }
 
     /// What a guess among all possible answers finds.
-    private var guess: Double? { outcomes.values.map(\.chance).filter(\.isFinite).max() }
+    var guess: Double? { outcomes.values.map(\.chance).filter(\.isFinite).max() }
 
     /// What is found without binding (`RecallOutcome.Accuracy.chance`), by length or by distance: the same for all that were
     /// asked; where it is not known, what a guess among all possible answers finds.
-    func chance(length: Int) -> Double? { chance { cells(of: $0, length: length) } }
+    func chance(length: Int) -> Double? { unboundShare(length: length) ?? guess }
 
-    func chance(distance: Int) -> Double? { chance { cells(of: $0, distance: distance) } }
+    func chance(distance: Int) -> Double? { unboundShare { cells(of: $0, distance: distance) } ?? guess }
 
-    private func chance(_ cells: (RecallOutcome) -> [RecallOutcome.Accuracy]) -> Double? {
-        outcomes.values.compactMap { mean(cells($0), \.chance) }.max() ?? guess
+    /// The same; nil where it is not known.
+    func unboundShare(length: Int) -> Double? { unboundShare { cells(of: $0, length: length) } }
+
+    private func unboundShare(_ cells: (RecallOutcome) -> [RecallOutcome.Accuracy]) -> Double? {
+        outcomes.values.compactMap { mean(cells($0), \.chance) }.max()
     }
 
     /// The mean over the questions of cells; nil where one does not have it.

@@ -16,14 +16,26 @@ extension ComparisonReport {
         var sentences = [task.task.explanation]
         if let length = task.trainingLength {
             sentences.append(
-                "Trained in sequences of \(task.task == .questions ? "" : "up to ")\(Numbers.text(length)) tokens, "
+                "Trained in sequences of \(task.task == .questions ? "" : "mixed lengths up to ")"
+                    + "\(Numbers.text(length)) tokens, "
                     + "\(ComparisonText.learningRate(results.options.recall.learningRate)).")
         }
-        if let length = task.judgedLength, let chance = task.chance(length: length) {
-            let place = task.lengths.count > 1 ? " in \(Numbers.text(length)) tokens" : ""
-            sentences.append("A guess finds \(ComparisonText.share(chance))\(place): \(task.task.guess).")
-        }
+        sentences += guess(task)
         return sentences.joined(separator: " ")
+    }
+
+    /// What is found without having learned what is asked.
+    private func guess(_ task: RecallNumbers) -> [String] {
+        var sentences: [String] = []
+        if let chance = task.guess {
+            sentences.append("A guess among all possible answers finds \(ComparisonText.share(chance)).")
+        }
+        if let length = task.judgedLength, let who = task.task.unbound, let share = task.unboundShare(length: length) {
+            sentences.append(
+                "A guess that knows what the text holds, but not where (\(who)), finds \(ComparisonText.share(share)) in "
+                    + "\(Numbers.text(length)) tokens; that is shown as a guess.")
+        }
+        return sentences
     }
 }
 
@@ -33,14 +45,14 @@ extension RecallTaskName {
         switch self {
         case .mqar:
             "Pairs of a key and a value are read; when a key comes again, its value has to be foreseen (Zoology, "
-                + "2312.04927). Smaller than the paper's: 128 tokens, half of them keys, instead of 8,192; a pair for every "
-                + "8 tokens of the sequence; what stands between the questions is random, but none of the sequence's keys. "
-                + "Trained in mixed lengths from 32 tokens on."
+                + "2312.04927). Smaller than the paper's: 128 tokens, half of them keys, instead of 8,192; a pair for "
+                + "every 8 tokens of the sequence; what stands between the questions is random, but none of the "
+                + "sequence's keys."
         case .induction:
             "A special token is followed by another one; when it comes again, at the end, the same one has to follow "
-                + "(2312.00752, section 4.1.2). Unlike the paper's, a sequence of the training has the special token up to "
-                + "8 times before the end and asks each time but the first, in mixed lengths from 64 tokens on; what is "
-                + "reported is the paper's one question at the end."
+                + "(2312.00752, section 4.1.2). Unlike the paper's, a sequence of the training has the special token "
+                + "up to 8 times before the end and asks each time but the first; what is reported is the paper's one "
+                + "question at the end."
         case .copying:
             "Tokens scattered over noise have to be repeated in their order (2312.00752, section 4.1.1). Smaller than the "
                 + "paper's: 8 tokens to repeat instead of 16, in sequences of 32 to 256 tokens instead of 4,096. A token "
@@ -57,14 +69,14 @@ extension RecallTaskName {
         }
     }
 
-    /// Who guesses.
-    fileprivate var guess: String {
+    /// What such a guess names; nil where there is none.
+    fileprivate var unbound: String? {
         switch self {
-        case .mqar: "any of the values that the text has"
+        case .mqar: "any of its values"
         case .induction: "the token that comes most often"
-        case .copying: "the token of those to repeat that comes most often, at every place"
+        case .copying: "the data token that comes most often, at every place"
         case .passkey: "the right digits in any order"
-        case .questions: "any of the places that there are"
+        case .questions: nil
         }
     }
 }
