@@ -267,7 +267,8 @@ import Testing
     func controlIsSpelledOut(found: Int, share: String, holds: Bool) {
         let text =
             "Local attention sees no farther back than 60 tokens. Of what stands farther back it found \(share) "
-            + "(\(found) of 400 answers), a guess without seeing it finds at most 1.0%: the control \(holds ? "holds" : "does not hold")."
+            + "(\(found) of 400 answers), a guess without seeing it finds at most 1.0%: the control "
+            + (holds ? "holds." : "does not hold.")
         #expect(control(found: found).text.contains(text), "\(control(found: found).text)")
     }
 

@@ -48,7 +48,8 @@ extension ComparisonReport {
         }
         if !growing.isEmpty {
             let names = growing.map {
-                "\($0.name) (\(ComparisonText.times($0.growth)) \(beginning($0.first).isEmpty ? "at" : beginning($0.first) + "to") "
+                "\($0.name) (\(ComparisonText.times($0.growth)) "
+                    + (beginning($0.first).isEmpty ? "at " : beginning($0.first) + "to ")
                     + "\(ComparisonText.length($0.last)))"
             }
             sentences.append("It grows with the text with " + enumeration(names) + ".")

@@ -30,7 +30,8 @@ extension ComparisonReport {
             options.steps.map { "\(Numbers.text($0)) steps" }
             ?? options.minutes.map { ReportText.duration($0 * 60) } ?? "as long as it took"
         return "Read by every model in the same order: \(length) of training each, in batches of \(options.batchSize) "
-            + "windows of \(Numbers.text(options.sequenceLength)) tokens, \(ComparisonText.learningRate(options.learningRate))."
+            + "windows of \(Numbers.text(options.sequenceLength)) tokens, "
+            + ComparisonText.learningRate(options.learningRate) + "."
     }
 
     /// The texts' names as parts of files' names, no two of them the same: those that would be are numbered.
