@@ -173,6 +173,32 @@ import Testing
         #expect(message { $0.learningRate = 0 } == "--learning-rate: expected a number above 0, found 0.0")
     }
 
+    /// Only answers count, all of those that the window tells, and none that it does not.
+    @Test func windowsOfTheCorpusAskForWhatTheyTell() {
+        let corpus = Corpus(seed: 5, length: 40_000)
+        let text = ByteTokenizer().tokens(of: corpus.text)
+        let windows = QuestionWindows(corpus, length: 512, count: 3)
+        let batch = windows.batch(key: RandomKey(seed: 1))
+        #expect(batch == windows.batch(key: RandomKey(seed: 1)))
+        #expect(batch.shape == [3, 512] && batch != windows.batch(key: RandomKey(seed: 2)))
+        for row in 0..<3 {
+            let inputs = Array(batch.inputs[row * 512..<(row + 1) * 512])
+            let targets = batch.targets[row * 512..<(row + 1) * 512]
+            let start = (0..<text.count - 512).first { text[$0..<$0 + 512] == inputs }!
+            let expected = corpus.questions.filter {
+                $0.fact.lowerBound >= start && $0.answer.lowerBound > start && $0.answer.upperBound <= start + 513
+            }
+            #expect(!expected.isEmpty)
+            var rest = Array(targets)
+            for question in expected {
+                let places = question.answer.lowerBound - start - 1..<question.answer.upperBound - start - 1
+                #expect(Array(rest[places]) == text[question.answer])
+                rest.replaceSubrange(places, with: Array(repeating: ignoredTarget, count: places.count))
+            }
+            #expect(rest.allSatisfy { $0 == ignoredTarget })
+        }
+    }
+
     /// From the corpus to the answers, by distance, as far as a window holds.
     @Test func theCorpusAsks() throws {
         let cell = RecallCell(task: .questions, model: "fast-weights")

@@ -1,10 +1,12 @@
 import Foundation
 import ModelZoo
 
-/// The questions of the built-in corpus: a model learns to predict the text's bytes, and is asked for the place of a thing
-/// that was told some sentences ago. A question counts as answered where every byte of the place is the likeliest.
+/// The questions of the built-in corpus: for the place of a thing that was told some sentences ago. A question counts as
+/// answered where every byte of the place is the likeliest.
 ///
-/// All models train on the same random windows, and are asked with a window of the text before the answer.
+/// Random windows of the text are trained on, and as in the other tasks the loss is at the answers alone: those of questions
+/// whose fact stands in the window too. A model that learns to predict all of the text answers in the end as well, but most
+/// of its loss is about other things. Asked is with a window of another text before the answer.
 struct CorpusQuestions {
     let model: String
 
@@ -19,46 +21,25 @@ struct CorpusQuestions {
     ) throws -> RecallOutcome? {
         let size = ModelSize.recall(vocabulary: ByteTokenizer().vocabularySize, length: Self.length)
         let model = try ModelZoo.architecture(self.model).recallModel(size, key: key.child(0))
-        return try run(model, options, seed: seed, progress: progress, stop: stop)
+        return try run(model, options, seed: seed, key: key, progress: progress, stop: stop)
     }
 
     private func run(
-        _ model: some LanguageModel, _ options: RecallOptions, seed: UInt64,
+        _ model: some LanguageModel, _ options: RecallOptions, seed: UInt64, key: RandomKey,
         progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
     ) throws -> RecallOutcome? {
-        let corpus = CorpusOptions(seed: seed, validationLength: 1 << 16)
-        let split = try DataSplit(
-            ByteTokenizer().tokens(of: corpus.training.text), validationFraction: 0, sequenceLength: Self.length)
-        let training = TrainingOptions(
-            sequenceLength: Self.length, batchSize: Self.batchSize, length: try options.length(),
-            learningRate: options.learningRate, warmupSteps: RecallOptions.warmupSteps, clip: RecallOptions.clip,
-            validateEvery: 0, sampleEvery: 0, seed: seed)
-        let run = try TrainingRun(model, on: split, tokenizer: ByteTokenizer(), options: training)
-        var fault: String?
-        do {
-            try run.train(
-                report: { event in
-                    guard case .step(let metrics, _) = event else { return }
-                    progress(
-                        RecallExam.trainingShare * share(run, training.length),
-                        String(format: "step %d  %.3f bits/byte", metrics.step, metrics.bitsPerByte))
-                }, stop: stop)
-        } catch let error as TrainingFault {
-            fault = error.description
-        }
-        guard fault != nil || run.isFinished else { return nil }
-        guard let asked = try ask(model, corpus.validation, progress: progress, stop: stop) else { return nil }
+        let texts = CorpusOptions(seed: seed, validationLength: 1 << 16)
+        let windows = QuestionWindows(texts.training, length: Self.length, count: Self.batchSize)
+        let training = try options.training(key: key.child(1))
+        let end = training.train(
+            model, batch: { windows.batch(key: key.child(2).child($0)) },
+            report: { progress(RecallExam.trainingShare * training.share($0), RecallOptions.status($0)) }, stop: stop)
+        if end.isStopped { return nil }
+        guard let asked = try ask(model, texts.validation, progress: progress, stop: stop) else { return nil }
         return RecallOutcome(
-            task: .questions, model: self.model, parameters: model.parameterCount, steps: run.step,
-            seconds: run.seconds, trainingLength: Self.length, chance: asked.chance, reach: model.reach,
-            accuracies: asked.accuracies, fault: fault)
-    }
-
-    private func share(_ run: TrainingRun<some LanguageModel>, _ length: TrainingLength) -> Double {
-        switch length {
-        case .minutes(let minutes): min(1, run.seconds / (minutes * 60))
-        default: Double(run.step) / Double(run.totalSteps ?? 1)
-        }
+            task: .questions, model: self.model, parameters: model.parameterCount, steps: end.steps,
+            seconds: end.seconds, trainingLength: Self.length, chance: asked.chance, reach: model.reach,
+            accuracies: asked.accuracies, fault: end.fault)
     }
 
     /// Asks what a window can answer; nil where stopped.
@@ -92,4 +73,41 @@ struct CorpusQuestions {
     private static var distanceBounds: [Int] { Question.distanceBounds.filter { $0 < length } }
 
     private struct Stopped: Error {}
+}
+
+/// Windows from random places of the corpus, in which only the answers are to be foreseen that the window tells.
+struct QuestionWindows {
+    private let corpus: Corpus
+    private let text: TokenSource
+    /// Bytes in a window, windows in a batch.
+    private let length: Int, count: Int
+
+    init(_ corpus: Corpus, length: Int, count: Int) {
+        (self.corpus, self.length, self.count) = (corpus, length, count)
+        text = ByteTokenizer().tokens(of: corpus.text)
+    }
+
+    /// The batch of a key, with at least one answer.
+    func batch(key: RandomKey) -> TokenBatch {
+        for attempt in 0... {
+            var random = SplitMix64(key.child(attempt))
+            let starts = (0..<count).map { _ in random.next(below: text.count - length) }
+            let targets = starts.flatMap(targets)
+            guard targets.contains(where: { $0 != ignoredTarget }) else { continue }
+            return TokenBatch(
+                inputs: starts.flatMap { text[$0..<$0 + length] }, targets: targets, shape: [count, length],
+                startsDocument: Array(repeating: true, count: count), textCount: count * length)
+        }
+        fatalError("QuestionWindows: unreachable")
+    }
+
+    /// Of the window that begins at a place.
+    private func targets(of start: Int) -> [Int32] {
+        var targets = [Int32](repeating: ignoredTarget, count: length)
+        for question in corpus.questions(in: start + 1..<start + length + 1) where question.fact.lowerBound >= start {
+            let places = question.answer.lowerBound - start - 1..<question.answer.upperBound - start - 1
+            targets.replaceSubrange(places, with: text[question.answer])
+        }
+        return targets
+    }
 }

@@ -71,7 +71,7 @@ struct RecallExam {
         return RecallOutcome(
             task: task.name, model: id, parameters: model.parameterCount, steps: end.steps, seconds: end.seconds,
             trainingLength: task.trainingLength, chance: task.chance, reach: model.reach, accuracies: asked,
-            fault: end.isDiverged ? "diverged after step \(end.steps)" : nil)
+            fault: end.fault)
     }
 
     /// All that is asked; nil where stopped.
@@ -183,4 +183,9 @@ extension RecallOptions {
     static func status(_ progress: ExampleTraining.Progress) -> String {
         String(format: "step %d  loss %.4f", progress.steps, progress.loss)
     }
+}
+
+extension ExampleTraining.Progress {
+    /// Why the training ended before its time; nil where it did not.
+    var fault: String? { isDiverged ? "diverged after step \(steps)" : nil }
 }

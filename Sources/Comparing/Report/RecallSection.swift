@@ -65,7 +65,7 @@ extension RecallTaskName {
                 + "4 questions in a sequence of 64 to 256 tokens."
         case .questions:
             "Questions about people and things that the text of the built-in corpus has told of, asked from windows of "
-                + "the text. Each byte of an answer is foreseen from the true ones before it."
+                + "the text; the loss is at the answers alone. Each byte of an answer is foreseen from the true ones before it."
         }
     }
 
