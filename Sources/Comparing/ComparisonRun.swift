@@ -28,12 +28,7 @@ public struct ComparisonRun {
     ///   elsewhere; `TrainingFault` when somebody else uses it.
     public init(_ cells: [ComparisonCell], texts: [ComparedText], _ options: ComparisonOptions, folder: String) throws {
         (self.cells, self.texts, self.folder) = (cells, texts, folder)
-        do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            throw InputError("\(folder): cannot be made: \(error.localizedDescription)")
-        }
-        lock = try RunLock(folder: folder, for: .measuring)
+        lock = try RunLock(making: folder)
         let path = folder + "/results.json"
         if FileManager.default.fileExists(atPath: path) {
             results = try ComparisonResults(path: path)
@@ -57,18 +52,7 @@ public struct ComparisonRun {
         /// What came out, in words.
         case finished(ComparisonCell, String, Progress)
 
-        /// Where the run stands.
-        public struct Progress: Sendable {
-            /// From 1.
-            public let number: Int
-            public let total: Int
-            /// Of the whole plan, an estimate; nil while there is nothing to go by.
-            public let secondsLeft: Double?
-
-            public init(number: Int, total: Int, secondsLeft: Double?) {
-                (self.number, self.total, self.secondsLeft) = (number, total, secondsLeft)
-            }
-        }
+        public typealias Progress = CellProgress
     }
 
     /// Measures what is not finished yet.

@@ -23,12 +23,7 @@ public struct RetrievalRun {
     ///   `TrainingFault` where somebody else uses it.
     public init(_ cells: [RetrievalCell], _ options: RetrievalOptions, folder: String) throws {
         (self.cells, self.folder) = (cells, folder)
-        do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            throw InputError("\(folder): cannot be made: \(error.localizedDescription)")
-        }
-        lock = try RunLock(folder: folder, for: .measuring)
+        lock = try RunLock(making: folder)
         let path = folder + "/results.json"
         if FileManager.default.fileExists(atPath: path) {
             results = try RetrievalResults(path: path)
@@ -46,18 +41,7 @@ public struct RetrievalRun {
         case evaluated(RetrievalCell, [RetrievalOutcome.Evaluation], Progress)
         case finished(RetrievalOutcome, Progress)
 
-        /// Where the run stands.
-        public struct Progress: Sendable {
-            /// From 1.
-            public let number: Int
-            public let total: Int
-            /// An estimate; nil while there is nothing to go by.
-            public let secondsLeft: Double?
-
-            public init(number: Int, total: Int, secondsLeft: Double?) {
-                (self.number, self.total, self.secondsLeft) = (number, total, secondsLeft)
-            }
-        }
+        public typealias Progress = CellProgress
     }
 
     /// Trains what is not finished yet.

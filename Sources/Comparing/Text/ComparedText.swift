@@ -26,8 +26,7 @@ public struct ComparedText: Sendable {
             guard name != Self.corpus else {
                 throw InputError("--data \(path): expected another name, as \(name) is the built-in corpus")
             }
-            let absolute = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
-            origin = RunOrigin(data: [absolute])
+            origin = RunOrigin(data: [path.absolutePath])
             split = try DataSplit(
                 ByteTokenizer().tokens(of: TextSource(path: path)), validationFraction: origin.validationFraction,
                 sequenceLength: sequenceLength)

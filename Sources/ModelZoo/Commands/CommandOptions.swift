@@ -26,7 +26,7 @@ package func useThreads(_ threads: Int?) throws {
 
 extension String {
     /// The same file from wherever a command is run.
-    var absolutePath: String { hasPrefix("/") ? self : FileManager.default.currentDirectoryPath + "/" + self }
+    package var absolutePath: String { hasPrefix("/") ? self : FileManager.default.currentDirectoryPath + "/" + self }
 }
 
 extension JSONValue {

@@ -38,6 +38,17 @@ package final class RunLock: Sendable {
         _ = text.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
     }
 
+    /// The right to measure in a folder, which is made where there is none.
+    /// - Throws: `InputError` when it cannot be made or written; `TrainingFault` when somebody else uses it.
+    package convenience init(making folder: String) throws {
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        } catch {
+            throw InputError("\(folder): cannot be made: \(error.localizedDescription)")
+        }
+        try self.init(folder: folder, for: .measuring)
+    }
+
     /// Unlocks before it closes: a child process that is just being started has a copy of the descriptor until it runs its
     /// program, and would keep the lock so long.
     deinit {
