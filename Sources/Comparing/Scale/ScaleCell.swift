@@ -10,9 +10,10 @@ struct ScaleCell {
     let model: String
     /// n.
     let length: Int
-    /// A pass is repeated as long as this, and the fastest counts. The first run finds memory that was never touched, so
-    /// there is a second one even so, unless the first takes four times as long.
-    var secondsOfRepeats = 4.0
+    /// A pass is repeated as long as this, however often that is, and the fastest counts: what disturbs a machine often
+    /// lasts a second. The first run finds memory that was never touched, so there is a second one even so, unless the
+    /// first takes eight times as long.
+    var secondsOfRepeats = 2.0
 
     /// - Parameters:
     ///   - parameters: that every model has for the shortest sequence, within 5 %.
@@ -72,7 +73,7 @@ struct ScaleCell {
             guard let next = fastest(stop, passes.next) else { return nil }
             outcome.generationSeconds = next.seconds
         } else {
-            guard let generation = passes.generation(stop) else { return nil }
+            guard let generation = passes.generation(for: secondsOfRepeats / 2, stop) else { return nil }
             outcome.generationSeconds = generation.seconds
             outcome.stateMegabytes = megabytes(generation.stateBytes)
         }
@@ -86,12 +87,14 @@ struct ScaleCell {
     private func fastest<Value>(_ stop: () -> Bool, _ body: () -> Value) -> (seconds: Double, value: Value)? {
         let begin = now()
         var best: (seconds: Double, value: Value)?
-        for run in 0..<10 where now() - begin < secondsOfRepeats * (run == 1 ? 4 : 1) || run == 0 {
+        var runs = 0
+        while runs == 0 || now() - begin < secondsOfRepeats * (runs == 1 ? 8 : 1) {
             if stop() { return nil }
             let start = now()
             let value = body()
             let seconds = now() - start
             if best.map({ seconds < $0.seconds }) ?? true { best = (seconds, value) }
+            runs += 1
         }
         return best
     }

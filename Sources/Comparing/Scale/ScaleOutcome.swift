@@ -10,8 +10,8 @@ public struct ScaleOutcome: Codable, Sendable, Equatable {
     public var forwardSeconds: Double?
     /// Of the pass with gradients of the loss over all n tokens, and of its backward alone.
     public var trainingSeconds: Double?, backwardSeconds: Double?
-    /// Of one token generated after n tokens: the median of 16 tokens, each of which finds one more in the state. `naive`
-    /// has no state and computes all n again, the same each time: there it is the fastest of several passes.
+    /// Of one token generated after n tokens: the median of some, each of which finds one more in the state. `naive` has no
+    /// state and computes all n again, the same each time: there it is the fastest of several passes.
     public var generationSeconds: Double?
     /// The most memory that tensors held at once in the pass with gradients, parameters included, in MB of 2²⁰ bytes.
     public var peakMegabytes: Double?
