@@ -26,7 +26,7 @@ public final class CellsDisplay {
             { [self] in
                 StandardStream.ignorePipeSignal()
                 Interrupt.catchSignals(withNotice: terminal.isInteractive)
-            }, { [self] in Interrupt.isWanted || output.failure != nil })
+            }, { [self] in Interrupt.isWanted || output.isMissed })
     }
 
     /// After all has been written.

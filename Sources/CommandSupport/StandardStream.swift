@@ -17,6 +17,15 @@ public final class StandardStream {
     /// What the first failed write failed with.
     public private(set) var failure: Failure?
 
+    /// Whether nobody can read what is written who seems to have wanted to. A terminal that was closed is none of these:
+    /// the system says by SIGHUP whether the work is to end with it.
+    public var isMissed: Bool {
+        switch failure {
+        case .noReader, .system: true
+        case .noTerminal, nil: false
+        }
+    }
+
     private let descriptor: Int32
 
     public init(_ descriptor: Int32 = STDOUT_FILENO) { self.descriptor = descriptor }

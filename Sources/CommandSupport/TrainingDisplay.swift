@@ -32,7 +32,7 @@ public final class TrainingDisplay {
                     StandardStream.ignorePipeSignal()
                     Interrupt.catchSignals(withNotice: isNoticeWanted)
                 },
-                stop: { [self] in Interrupt.isWanted || isOutputMissed })
+                stop: { [self] in Interrupt.isWanted || output.isMissed })
         }()
         if case .stopped(let arguments) = outcome, isForPeople {
             output.write("go on with: \(Self.commandLine(arguments))\n")
@@ -40,15 +40,6 @@ public final class TrainingDisplay {
         if let error = output.failure?.error { throw error }
         guard case .stopped = outcome else { return }
         throw ExitCode(ExitStatus.stopped(by: Interrupt.caught ?? SIGPIPE))
-    }
-
-    /// Whether nobody can read what the training says who seems to have wanted to. A terminal that was closed is none of
-    /// these: the system says by SIGHUP whether the training is to end with it.
-    private var isOutputMissed: Bool {
-        switch output.failure {
-        case .noReader, .system: true
-        case .noTerminal, nil: false
-        }
     }
 
     private static func commandLine(_ arguments: [String]) -> String {

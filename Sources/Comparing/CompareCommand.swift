@@ -40,6 +40,7 @@ public struct CompareCommand: Sendable {
     /// The folder of the results.
     public var out = "comparison"
 
+    /// The command without options.
     public init() {}
 
     /// Measures what is not finished yet.

@@ -47,8 +47,8 @@ struct ComparisonEstimate {
         case .text: (options.text.minutes ?? 1) * 60
         // Asking takes about a sixth of the training.
         case .recall: (options.recall.minutes ?? 1) * 70
-        // Most of the time goes to the longest sequences that the budget allows.
-        case .scale(_, let length): options.scale.budgetSeconds * min(1, Double(length) / 65_536)
+        // Short passes are repeated; most of the time goes to the longest sequences that the budget allows.
+        case .scale(_, let length): 6 + options.scale.budgetSeconds * min(1, Double(length) / 262_144)
         }
     }
 }

@@ -13,6 +13,7 @@ public struct ComparisonOptions: Codable, Sendable, Equatable {
     /// Of `--task scale` alone.
     public var scale = ScaleOptions()
 
+    /// Those of the command line without options.
     public init() {}
 }
 
@@ -23,6 +24,7 @@ public struct TextOptions: Codable, Sendable, Equatable {
     public var steps: Int?
     /// Tokens in a window, windows in a batch.
     public var sequenceLength = 512, batchSize = 8
+    /// After a warm-up the same from step to step, for every model.
     public var learningRate = 3e-3
     /// Random windows, in which nothing comes from before the window for any model, or windows one after another, so that
     /// what carries something along can.
@@ -44,6 +46,7 @@ public struct RecallOptions: Codable, Sendable, Equatable {
     /// Of training, for each model and task; nil where `steps` says how long.
     public var minutes: Double? = 2
     public var steps: Int?
+    /// After a warm-up the same from step to step, for every model.
     public var learningRate = 3e-3
 
     enum CodingKeys: String, CodingKey {

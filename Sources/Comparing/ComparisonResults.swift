@@ -12,6 +12,7 @@ public struct ComparisonResults: Codable, Sendable, Equatable {
     public var recall: [RecallOutcome] = []
     public var scale: [ScaleOutcome] = []
 
+    /// Results without a cell.
     public init(_ options: ComparisonOptions, machine: Machine) { (self.options, self.machine) = (options, machine) }
 
     /// Writes the file in one piece.

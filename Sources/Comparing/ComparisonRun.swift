@@ -152,7 +152,7 @@ extension ComparisonResults {
         _ wanted: ComparisonOptions, of tasks: Set<ComparisonTask>, _ here: Machine, path: String
     ) throws {
         guard !measured.isEmpty else {
-            (options, machine) = (wanted, here)
+            (options, machine, version) = (wanted, here, packageVersion)
             return
         }
         let expected = "expected the same, or another folder (--out)"

@@ -13,6 +13,7 @@ public struct Machine: Codable, Sendable, Equatable {
     /// The day of the first cell, as in 2026-11-22.
     public var date: String
 
+    /// A machine by what is said of it.
     public init(processor: String, system: String, threads: Int, blas: String, date: String) {
         (self.processor, self.system, self.threads, self.blas) = (processor, system, threads, blas)
         self.date = date

@@ -71,6 +71,13 @@ public enum AtomicFile {
         }
     }
 
+    /// For whoever would find out only after long work that it cannot be kept.
+    /// - Throws: `InputError` with the system's reason where no file can be made in the folder of a path.
+    package static func requireWritable(_ path: String) throws {
+        let folder = folder(of: path)
+        guard access(folder.isEmpty ? "." : folder, W_OK) == 0 else { throw failure(path, errno) }
+    }
+
     /// The folder that a path names something in: empty for a bare name. NSString's `deletingLastPathComponent` stops the process
     /// for a path of one letter (swift-corelibs-foundation 6.3).
     package static func folder(of path: String) -> String {

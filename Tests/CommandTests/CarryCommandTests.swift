@@ -68,6 +68,19 @@ import Testing
         return text
     }
 
+    /// Before anything is generated that would be lost.
+    @Test func aStateThatCannotBeSavedIsRefusedAtOnce() throws {
+        try training().lines()
+        let path = workspace.path("missing/state")
+        var text = ""
+        expectError("\(path): cannot be written: No such file or directory") {
+            try GenerateCommand(
+                source: ModelSource(run: workspace.path("run")), prompt: "z", length: 3, saveState: path
+            ).run { text += $0 }
+        }
+        #expect(text.isEmpty)
+    }
+
     /// In the middle of a block and at its end, before and after the first states.
     @Test func aTextGoesOnInAnotherProcess() throws {
         try training().lines()

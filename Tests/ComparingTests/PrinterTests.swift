@@ -59,6 +59,15 @@ import Testing
         #expect(estimate.secondsLeft(in: cells[1], share: 0, since: 30) == 270)
     }
 
+    /// Short passes take their repeats; what they take says what the longest may.
+    @Test func shortSequencesDoNotFrighten() throws {
+        let cells = [512, 262_144].map { ComparisonCell.scale(model: "flash", length: $0) }
+        var estimate = ComparisonEstimate(cells, ComparisonOptions())
+        estimate.finish(cells[0], seconds: 6)
+        let left = try #require(estimate.secondsLeft(in: cells[1], share: 0, since: 0))
+        #expect(left > 50 && left < 80)
+    }
+
     @Test func stepsSayNothingOfTimeUntilACellIsFinished() {
         var options = ComparisonOptions()
         (options.recall.minutes, options.recall.steps) = (nil, 100)

@@ -199,6 +199,19 @@ import Testing
         }
     }
 
+    /// No answer stands nearer than the question says: none of a fact that a question before has repeated.
+    @Test func theCorpusIsAskedForTheFirstTime() {
+        let corpus = Corpus(seed: 5, length: 100_000)
+        let first = CorpusQuestions.firstQuestions(corpus)
+        let all = Dictionary(grouping: corpus.questions, by: \.fact)
+        #expect(first.count == all.count && first.count < corpus.questions.count)
+        for question in first {
+            let fact = question.answer.lowerBound - question.distance
+            let same = all.first { $0.key.lowerBound == fact }?.value ?? []
+            #expect(same.map(\.answer.lowerBound).min() == question.answer.lowerBound)
+        }
+    }
+
     /// From the corpus to the answers, by distance, as far as a window holds.
     @Test func theCorpusAsks() throws {
         let cell = RecallCell(task: .questions, model: "fast-weights")

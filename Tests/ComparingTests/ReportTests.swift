@@ -67,7 +67,7 @@ import Testing
             "recall-mqar", "recall-mqar-by-distance", "recall-induction", "recall-induction-by-distance",
             "recall-copying", "recall-copying-by-distance", "recall-passkey", "recall-questions-by-distance",
         ]
-        let scale = ["forward", "training", "generation", "memory", "state"].map { "scale-\($0)" }
+        let scale = ["forward", "backward", "training", "generation", "memory", "state"].map { "scale-\($0)" }
         #expect(names == courses + recall + scale)
         let page = whole.html
         for (_, plot) in whole.plots { #expect(page.contains(plot.svg)) }
@@ -122,6 +122,33 @@ import Testing
             ])
         // What reads the same as the best is marked with it; a lone number, or equal ones, are not.
         #expect(table.marked == [.init(row: 0, column: 1), .init(row: 1, column: 1), .init(row: 2, column: 2)])
+    }
+
+    /// Of 1000 answers a guess finds 31; 40 and more are found by one guess of 16, 60 by one of millions.
+    @Test(arguments: [(40, false), (60, true)])
+    func guessesAreNotBold(found: Int, isBold: Bool) {
+        var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
+        results.recall = ["flash", "linformer"].map { model in
+            let accuracy = RecallOutcome.Accuracy(
+                length: 256, asked: 1000, found: model == "flash" ? found : 31, chance: 1.0 / 32)
+            return RecallOutcome(
+                task: .mqar, model: model, parameters: 1, steps: 1, seconds: 1, trainingLength: 256, chance: 1.0 / 64,
+                reach: nil, accuracies: [accuracy])
+        }
+        let report = ComparisonReport(results)
+        let marked = ModelTable(report.models, report.recallSummary()).table().marked
+        #expect(marked == (isBold ? [.init(row: 0, column: 1)] : []))
+        // In the summary and in the task's own table.
+        let share = "**\(ComparisonText.share(Double(found) / 1000))**"
+        #expect(report.markdown.components(separatedBy: share).count - 1 == (isBold ? 2 : 0))
+    }
+
+    /// Whether a longer sequence was tried is told by the cells, not by what the last command asked for.
+    @Test func theLongestSequenceIsOpenWhereNothingStoppedIt() throws {
+        var results = ReportSample.whole
+        results.options.scale.longest = 1024
+        let table = try rows(PageText(ComparisonReport(results).html), head: "longest sequence")
+        #expect(table[0][6] == "32k" && table[2][6] == "≥ 256k")
     }
 
     @Test func textTableHasWhatAllHaveReached() throws {

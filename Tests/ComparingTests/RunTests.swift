@@ -175,6 +175,26 @@ import Testing
         #expect(error?.message.contains("another text named story.txt (checksum \(checksum), found ") == true)
     }
 
+    /// What is validated with has to be the same too.
+    @Test func anotherEndOfTheTextIsRefused() throws {
+        let text = try workspace.folder.read("story.txt")
+        _ = try workspace.command { $0.models = "local" }.run()
+        try workspace.folder.write(String(text.dropLast(9)) + "another.\n", "story.txt")
+        let error = #expect(throws: InputError.self) { try workspace.command { $0.models = "fast-weights" }.run() }
+        #expect(error?.message.contains("another text named story.txt") == true)
+    }
+
+    /// A folder in which nothing is finished is of the version that measures the first cell.
+    @Test func aNewVersionMayGoOnWhereNothingIsFinished() throws {
+        let path = workspace.out + "/results.json"
+        _ = try workspace.command { $0.models = "local" }.run(stop: { true })
+        var results = try ComparisonResults(path: path)
+        results.version = "0.0.1"
+        try results.write(to: path)
+        #expect(try workspace.command { $0.models = "local" }.run().results.version == packageVersion)
+        #expect(try workspace.command { $0.models = "local" }.run().isComplete)
+    }
+
     @Test func anotherMachineNeedsAnotherFolder() throws {
         var results = try workspace.command { $0.models = "local" }.run().results
         let path = workspace.out + "/results.json"

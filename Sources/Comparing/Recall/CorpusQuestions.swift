@@ -6,7 +6,8 @@ import ModelZoo
 ///
 /// Random windows of the text are trained on, and as in the other tasks the loss is at the answers alone: those of questions
 /// whose fact stands in the window too. A model that learns to predict all of the text answers in the end as well, but most
-/// of its loss is about other things. Asked is with a window of another text before the answer.
+/// of its loss is about other things. Asked is with a window of another text before the answer, and for what no question
+/// before has repeated the answer of.
 struct CorpusQuestions {
     let model: String
 
@@ -28,7 +29,7 @@ struct CorpusQuestions {
         _ model: some LanguageModel, _ options: RecallOptions, seed: UInt64, key: RandomKey,
         progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
     ) throws -> RecallOutcome? {
-        let texts = CorpusOptions(seed: seed, validationLength: 1 << 16)
+        let texts = CorpusOptions(seed: seed, validationLength: 1 << 18)
         let windows = QuestionWindows(texts.training, length: Self.length, count: Self.batchSize)
         let training = try options.training(key: key.child(1))
         let end = training.train(
@@ -49,7 +50,8 @@ struct CorpusQuestions {
     ) throws -> (accuracies: [RecallOutcome.Accuracy], chance: Double)? {
         let knowledge = TextKnowledge(corpus)
         let questions = Question.sample(
-            knowledge.questions.filter { $0.distance <= Self.distanceBounds.last! }, perDistance: Self.questions)
+            Self.firstQuestions(corpus).filter { $0.distance <= Self.distanceBounds.last! }, perDistance: Self.questions
+        )
         let text = ByteTokenizer().tokens(of: corpus.text)
         let result: EvaluationResult
         do {
@@ -67,6 +69,13 @@ struct CorpusQuestions {
             RecallOutcome.Accuracy(length: Self.length, distance: $0.distance, asked: $0.asked, found: $0.answered)
         }
         return (accuracies, knowledge.chance ?? 0)
+    }
+
+    /// The questions for facts that were not asked for before: where they were, the answer stands nearer than the fact.
+    static func firstQuestions(_ corpus: Corpus) -> [Question] {
+        var facts = Set<Range<Int>>()
+        return corpus.questions.filter { facts.insert($0.fact).inserted }
+            .map { Question(answer: $0.answer, distance: $0.distance) }
     }
 
     /// What a window holds.

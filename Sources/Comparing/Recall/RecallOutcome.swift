@@ -3,6 +3,7 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
     public var task: RecallTaskName
     /// The architecture's id.
     public var model: String
+    /// How many the model has.
     public var parameters: Int
     /// Of the training.
     public var steps: Int
@@ -67,7 +68,6 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
     }
 
     /// What came out for one model and task.
-
     public init(
         task: RecallTaskName, model: String, parameters: Int, steps: Int, seconds: Double, trainingLength: Int,
         chance: Double, reach: Int?, accuracies: [Accuracy], fault: String? = nil

@@ -72,17 +72,27 @@ extension ComparisonReport {
                 model: model, value: answers.map(\.share).reduce(0, +) / count,
                 variance: answers.map(\.variance).reduce(0, +) / (count * count))
         }
-        guard let ranking = Ranking(entries, .greatest, tie: .standardError) else { return nil }
+        guard let ranking = Ranking(entries, .greatest, tie: .standardErrors(2)) else { return nil }
         let names = enumeration(far.map(\.task.task.shortTitle))
         let reaches = Set(far.map(\.reach)).sorted().map { Numbers.text($0) }.joined(separator: " or ")
+        let place = "of what is asked from more than \(reaches) tokens back (\(names))"
+        let isFound = far.contains { far in
+            ranking.leaders.contains { leader in
+                far.task.answers(leader.model, beyond: far.reach).map {
+                    far.task.areAboveGuess($0, chance: far.task.chance(beyond: far.reach))
+                } ?? false
+            }
+        }
+        let topic = "Finding again what stands far back:"
+        guard isFound else { return Choice(topic: topic, sentence: "none finds more than a guess does, \(place).") }
         let limited = candidates.filter { model in far.contains { $0.task[model]?.reach != nil } }
         let blind = entries.filter { limited.contains($0.model) }.map {
             "\($0.model.name), which sees no farther, \(ComparisonText.share($0.value))"
         }
         return Choice(
-            topic: "Finding again what stands far back:",
-            sentence: ranking.sentence(unit: "", tie: "the standard error", ComparisonText.share)
-                + ", of what is asked from more than \(reaches) tokens back (\(names))"
+            topic: topic,
+            sentence: ranking.sentence(unit: "", tie: "two standard errors", ComparisonText.share)
+                + ", " + place
                 + (blind.isEmpty ? "." : "; \(enumeration(blind))."))
     }
 
@@ -91,7 +101,8 @@ extension ComparisonReport {
     /// Where full attention stops, who goes on, and who of them trains fastest at the longest sequence.
     var longerThanFull: Choice? {
         let scale = scaleNumbers
-        guard let full, let end = scale.longest(full) else { return nil }
+        // Where it has not stopped it has only not been measured any further yet.
+        guard let full, let end = scale.longest(full), let stop = scale.stop(full) else { return nil }
         let beyond = candidates.filter { $0 != full && scale.longest($0) ?? 0 > end }
         guard !beyond.isEmpty, let longest = beyond.compactMap({ scale.longest($0) }).max() else { return nil }
         let names = beyond.map { "\($0.name) (\(ComparisonText.length(scale.longest($0)!)))" }
@@ -104,10 +115,10 @@ extension ComparisonReport {
             } else {
                 times.first.map { "\($0.model.name) with \(Numbers.seconds($0.value)) a token" }
             }
-        let reason = scale.stop(full).map { " (\($0.reason))" } ?? ""
         return Choice(
             topic: "Longer than full attention can take:",
-            sentence: "\(full.name) ends at \(ComparisonText.length(end)) tokens\(reason); \(enumeration(names)) "
+            sentence:
+                "\(full.name) ends at \(ComparisonText.length(end)) tokens (\(stop.reason)); \(enumeration(names)) "
                 + (beyond.count == 1 ? "goes on." : "go on.")
                 + (fastest.map { " Fastest in training at \(ComparisonText.length(longest)): \($0)." } ?? ""))
     }

@@ -11,8 +11,8 @@ struct Choice {
 
 // Which model to choose: sentences that follow from the numbers by these rules, so that none can contradict them.
 //
-// - Models tie with the best of them within 1 % of bits per byte, 5 % of speeds, times and memory, and the standard
-//   error of the difference of shares; all that tie are named, the best first, and then the next.
+// - Models tie with the best of them within 1 % of bits per byte, 5 % of speeds, times and memory, and two standard
+//   errors of the difference of shares; all that tie are named, the best first, and then the next.
 // - A sentence needs numbers of two models at least; without them it is left out.
 // - Naive attention is no choice: it computes what full attention does, and is left out everywhere.
 

@@ -10,8 +10,8 @@ struct Ranking {
     enum Tie {
         /// Within a share of the best value.
         case within(Double)
-        /// Within the standard error of the difference.
-        case standardError
+        /// Within so many standard errors of the difference.
+        case standardErrors(Double)
     }
 
     /// The best, and those that tie with it.
@@ -32,7 +32,7 @@ struct Ranking {
             let difference = abs(entry.value - first.value)
             return switch tie {
             case .within(let share): difference <= share * abs(first.value)
-            case .standardError: difference <= (entry.variance + first.variance).squareRoot()
+            case .standardErrors(let count): difference <= count * (entry.variance + first.variance).squareRoot()
             }
         }
         (leaders, rest) = (sorted.filter(ties), sorted.filter { !ties($0) })

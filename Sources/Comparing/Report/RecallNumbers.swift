@@ -78,6 +78,12 @@ struct RecallNumbers {
         }
     }
 
+    /// Whether answers are more than a guess explains; true where it is not known what a guess finds.
+    func areAboveGuess(_ answers: Answers, chance: Double?) -> Bool {
+        guard let chance else { return true }
+        return binomialTail(atLeast: answers.found, of: answers.asked, probability: chance) < Control.significance
+    }
+
     /// At one length. Cells for all distances together count, where there are any; else those of each distance.
     func answers(_ model: ComparedModel, length: Int) -> Answers? {
         self[model].flatMap { Answers(cells(of: $0, length: length)) }
@@ -123,12 +129,18 @@ struct RecallNumbers {
     /// What is asked about text that stands farther back than a reach, all of it: at the length that the task is judged
     /// by, where there is any, else at all lengths.
     func answers(_ model: ComparedModel, beyond reach: Int) -> Answers? {
-        let cells = (self[model]?.accuracies ?? []).filter { isBeyond($0, reach) }
-        let judged = outcomes.values.contains { outcome in
-            outcome.accuracies.contains { $0.length == judgedLength && isBeyond($0, reach) }
-        }
+        self[model].flatMap { Answers(cells(of: $0, beyond: reach)) }
+    }
+
+    /// What is found of that without binding.
+    func chance(beyond reach: Int) -> Double? { unboundShare { cells(of: $0, beyond: reach) } ?? guess }
+
+    private func cells(of outcome: RecallOutcome, beyond reach: Int) -> [RecallOutcome.Accuracy] {
         let length = judgedLength
-        return Answers(judged ? cells.filter { $0.length == length } : cells)
+        let isJudged = outcomes.values.contains { outcome in
+            outcome.accuracies.contains { $0.length == length && isBeyond($0, reach) }
+        }
+        return outcome.accuracies.filter { isBeyond($0, reach) && (!isJudged || $0.length == length) }
     }
 
     /// The negative control: what a model with a reach found of what stands beyond it, at all lengths, and what it can be

@@ -64,8 +64,8 @@ extension RecallTaskName {
                 + "before it, not from the model's own. Unlike the paper's, models are trained on nothing else, with up to "
                 + "4 questions in a sequence of 64 to 256 tokens."
         case .questions:
-            "Questions about people and things that the text of the built-in corpus has told of, asked from windows of "
-                + "the text; the loss is at the answers alone. Each byte of an answer is foreseen from the true ones before it."
+            "Questions about people and things that the text of the built-in corpus has told of, each asked for the first "
+                + "time since, from windows of the text; the loss is at the answers alone. Each byte of an answer is foreseen from the true ones before it."
         }
     }
 
@@ -108,7 +108,7 @@ private struct RecallPieces {
     // MARK: By length and distance
 
     private var lengthPieces: [ReportPiece] {
-        let values = models.map { model in task.lengths.map { task.answers(model, length: $0)?.share } }
+        let values = models.map { model in task.lengths.map { task.answers(model, length: $0) } }
         let chances = task.lengths.map { task.chance(length: $0) }
         let marks = task.trainingLength.map { [ReferenceLine(Double($0), "longest trained on")] } ?? []
         return pieces(
@@ -117,7 +117,7 @@ private struct RecallPieces {
     }
 
     private var distancePieces: [ReportPiece] {
-        let values = models.map { model in task.distances.map { task.answers(model, distance: $0)?.share } }
+        let values = models.map { model in task.distances.map { task.answers(model, distance: $0) } }
         let chances = task.distances.map { task.chance(distance: $0) }
         let marks = models.compactMap { model in
             task[model]?.reach.map { ReferenceLine(Double($0), "as far as \(model.name) sees") }
@@ -131,11 +131,11 @@ private struct RecallPieces {
 
     /// A plot, where there are several places, and a table.
     private func pieces(
-        _ title: String, name: String, axis: String, _ places: [Int], _ values: [[Double?]], _ chances: [Double?],
-        marks: [ReferenceLine]
+        _ title: String, name: String, axis: String, _ places: [Int], _ values: [[RecallNumbers.Answers?]],
+        _ chances: [Double?], marks: [ReferenceLine]
     ) -> [ReportPiece] {
         let series = zip(models, values).map { model, values in
-            model.series(zip(places, values).compactMap { place, value in value.map { (Double(place), $0) } })
+            model.series(zip(places, values).compactMap { place, value in value.map { (Double(place), $0.share) } })
         }
         let guess = Self.guess(places, chances)
         let plot = LinePlot(
@@ -146,7 +146,8 @@ private struct RecallPieces {
             let byModel = Dictionary(uniqueKeysWithValues: zip(models.map(\.id), values.map { $0[index] }))
             return ModelTable.Column(
                 ComparisonText.length(places[index]), best: .greatest, ComparisonText.share,
-                value: { byModel[$0.id] ?? nil })
+                value: { byModel[$0.id]??.share },
+                deserves: { byModel[$0.id]?.map { task.areAboveGuess($0, chance: chances[index]) } ?? false })
         }
         var table = ModelTable(models, columns).table(head: axis)
         // Columns without a number of any model are left out.

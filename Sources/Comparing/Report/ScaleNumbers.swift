@@ -18,7 +18,7 @@ struct ScaleNumbers {
     /// What is measured of a model at a length.
     enum Measure: CaseIterable {
         /// Seconds of one token: of the pass over all of them, divided by their number.
-        case forward, training
+        case forward, backward, training
         /// Seconds of one token generated after all of them.
         case generation
         /// In MB.
@@ -28,6 +28,7 @@ struct ScaleNumbers {
             let value: Double? =
                 switch self {
                 case .forward: outcome.forwardSeconds.map { $0 / Double(outcome.length) }
+                case .backward: outcome.backwardSeconds.map { $0 / Double(outcome.length) }
                 case .training: outcome.trainingSeconds.map { $0 / Double(outcome.length) }
                 case .generation: outcome.generationSeconds
                 case .peak: outcome.peakMegabytes

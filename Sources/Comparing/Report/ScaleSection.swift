@@ -75,6 +75,9 @@ private struct ScaleFigure {
             measure: .forward, name: "scale-forward", title: "Time of the forward pass, per token",
             caption: "Without gradients, all logits."),
         ScaleFigure(
+            measure: .backward, name: "scale-backward", title: "Time of the backward pass, per token",
+            caption: "The gradients of the loss over all tokens, after a forward pass that keeps what they need."),
+        ScaleFigure(
             measure: .training, name: "scale-training", title: "Time of training, per token",
             caption: "Forward and backward."),
         ScaleFigure(

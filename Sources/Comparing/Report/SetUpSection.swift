@@ -47,7 +47,11 @@ extension ComparisonReport {
         if !results.text.isEmpty {
             rows += [
                 ["texts", texts.map(\.title).joined(separator: ", ")],
-                ["text: training of each model", length(options.text.minutes, options.text.steps)],
+                [
+                    "text: training of each model",
+                    length(options.text.minutes, options.text.steps)
+                        + (options.text.steps == nil ? ", validations included" : ""),
+                ],
                 [
                     "text: batches",
                     "\(options.text.batchSize) windows of \(Numbers.text(options.text.sequenceLength)) tokens",
@@ -65,7 +69,7 @@ extension ComparisonReport {
         }
         if !results.scale.isEmpty {
             rows += [
-                ["scale: longest sequence", Numbers.text(options.scale.longest) + " tokens"],
+                ["scale: longest sequence", Numbers.text(scaleNumbers.lengths.last ?? 0) + " tokens"],
                 ["scale: budget of a pass", budget],
             ]
         }

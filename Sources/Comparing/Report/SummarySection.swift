@@ -26,8 +26,11 @@ extension ComparisonReport {
             recall.max().map { "Those of recall have \(Numbers.text(least)) to \(Numbers.text($0)) parameters." }
         }
         let all = counts.map { abs(Double($0) / wanted - 1) }.max().map { off in
-            "All have \(Numbers.text(results.options.parameters)) parameters, give or take "
-                + "\(Numbers.text(off * 100, decimals: 1))%."
+            let shortest = scaleNumbers.lengths.count > 1 ? scaleNumbers.lengths.first : nil
+            return "All have \(Numbers.text(results.options.parameters)) parameters, give or take "
+                + "\(Numbers.text(off * 100, decimals: 1))%"
+                + (shortest.map { " (those that grow with the longest sequence: for \(Numbers.text($0)) tokens)" } ?? "")
+                + "."
         }
         return [all, own].compactMap { $0 }.joined(separator: " ")
     }
@@ -42,7 +45,7 @@ extension ComparisonReport {
     }
 
     private var summaryNote: String {
-        var notes = ["Bold: the best of a column."]
+        var notes = ["Bold: the best of a column\(tasks.isEmpty ? "" : ", of recall where it is more than a guess")."]
         if !results.text.isEmpty {
             notes.append(
                 "Bits per byte: the best validation. Memory: the most that tensors held at once, with parameters and "
@@ -54,7 +57,8 @@ extension ComparisonReport {
         }
         if !results.scale.isEmpty {
             notes.append(
-                "Longest sequence: that a pass with gradients reads within \(budget); k is 1,024 tokens."
+                "Longest sequence: that a pass with gradients reads within \(budget), ≥ where no longer one was tried; k is "
+                    + "1,024 tokens."
                     + (stateLength.map {
                         " State: what a model keeps to go on with a text of \(ComparisonText.length($0)) tokens."
                     } ?? ""))
@@ -105,7 +109,11 @@ extension ComparisonReport {
     /// - Parameter prefix: of the heads.
     func recallSummary(_ prefix: String = "") -> [ModelTable.Column] {
         tasks.map { task in
-            .init(prefix + task.task.shortTitle, best: .greatest, ComparisonText.share) { task.answers($0)?.share }
+            let chance = task.judgedLength.flatMap { task.chance(length: $0) }
+            return .init(
+                prefix + task.task.shortTitle, best: .greatest, ComparisonText.share,
+                value: { task.answers($0)?.share },
+                deserves: { task.answers($0).map { task.areAboveGuess($0, chance: chance) } ?? false })
         }
     }
 
@@ -123,10 +131,10 @@ extension ComparisonReport {
 
     /// The longest sequence that a model was trained on; marked where no longer one was tried.
     func longestColumn(_ head: String) -> ModelTable.Column {
-        let (scale, last) = (scaleNumbers, results.options.scale.lengths.last)
+        let scale = scaleNumbers
         return .init(
             head, best: .greatest,
-            { length in (last.map { Int(length) >= $0 } ?? false ? "≥ " : "") + ComparisonText.length(length) },
+            text: { model, length in (scale.stop(model) == nil ? "≥ " : "") + ComparisonText.length(length) },
             value: { scale.longest($0).map(Double.init) })
     }
 

@@ -27,9 +27,10 @@ extension ComparisonReport {
     private func explanation(_ text: TextNumbers) -> String {
         let options = results.options.text
         let length =
-            options.steps.map { "\(Numbers.text($0)) steps" }
-            ?? options.minutes.map { ReportText.duration($0 * 60) } ?? "as long as it took"
-        return "Read by every model in the same order: \(length) of training each, in batches of \(options.batchSize) "
+            options.steps.map { "\(Numbers.text($0)) steps of training" }
+            ?? options.minutes.map { "\(ReportText.duration($0 * 60)) of training and validations" }
+            ?? "as long as it took"
+        return "Read by every model in the same order: \(length) each, in batches of \(options.batchSize) "
             + "windows of \(Numbers.text(options.sequenceLength)) tokens, "
             + ComparisonText.learningRate(options.learningRate) + "."
     }

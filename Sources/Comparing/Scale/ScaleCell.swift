@@ -10,9 +10,7 @@ struct ScaleCell {
     let model: String
     /// n.
     let length: Int
-    /// A pass is repeated as long as this, however often that is, and the fastest counts: what disturbs a machine often
-    /// lasts a second. The first run finds memory that was never touched, so there is a second one even so, unless the
-    /// first takes eight times as long.
+    /// A pass is repeated as long as this, and the fastest counts (`fastest(for:stop:)`).
     var secondsOfRepeats = 2.0
 
     /// - Parameters:
@@ -54,14 +52,14 @@ struct ScaleCell {
         var outcome = empty
         let passes = ScalePasses(model, length: length, key: key)
         progress(0.02, "forward")
-        guard let forward = fastest(stop, passes.forward) else { return nil }
+        guard let forward = fastest(for: secondsOfRepeats, stop: stop, passes.forward) else { return nil }
         outcome.forwardSeconds = forward.seconds
         outcome.skipped = options.excess("took", seconds: forward.seconds, of: "a pass without gradients")
         if outcome.skipped != nil { return outcome }
 
         progress(0.25, "forward and backward")
         MemoryPool.shared.resetPeak()
-        guard let training = fastest(stop, passes.training) else { return nil }
+        guard let training = fastest(for: secondsOfRepeats, stop: stop, passes.training) else { return nil }
         outcome.trainingSeconds = training.seconds
         outcome.backwardSeconds = training.seconds - training.value
         let peak = megabytes(MemoryPool.shared.statistics.peak - held)
@@ -70,7 +68,7 @@ struct ScaleCell {
 
         progress(0.8, "generation")
         if self.model == Self.naive {
-            guard let next = fastest(stop, passes.next) else { return nil }
+            guard let next = fastest(for: secondsOfRepeats, stop: stop, passes.next) else { return nil }
             outcome.generationSeconds = next.seconds
         } else {
             guard let generation = passes.generation(for: secondsOfRepeats / 2, stop) else { return nil }
@@ -80,22 +78,30 @@ struct ScaleCell {
         progress(1, "done")
         return outcome
     }
+}
 
-    /// The fastest of several runs and what it returned. Unlike Benchmarking's, it is for passes of up to a minute:
-    /// one may be enough, and it can be stopped between two.
-    /// - Returns: nil where it was stopped, which is asked before each run.
-    private func fastest<Value>(_ stop: () -> Bool, _ body: () -> Value) -> (seconds: Double, value: Value)? {
-        let begin = now()
-        var best: (seconds: Double, value: Value)?
-        var runs = 0
-        while runs == 0 || now() - begin < secondsOfRepeats * (runs == 1 ? 8 : 1) {
-            if stop() { return nil }
-            let start = now()
-            let value = body()
-            let seconds = now() - start
-            if best.map({ seconds < $0.seconds }) ?? true { best = (seconds, value) }
-            runs += 1
-        }
-        return best
+/// The fastest of several runs and what it returned. Unlike Benchmarking's, it is for passes of up to a minute: one may be
+/// enough, and it can be stopped between two.
+///
+/// - Parameters:
+///   - time: runs begin for so many seconds, however many: what disturbs a machine often lasts a second. The first run finds
+///     memory that was never touched, which can double its time, so there is a second one even so, unless the first takes
+///     30 times as long.
+///   - clock: says how many seconds have passed since some moment.
+///   - stop: asked before each run.
+/// - Returns: nil where it was stopped.
+func fastest<Value>(
+    for time: Double, clock: () -> Double = now, stop: () -> Bool, _ body: () -> Value
+) -> (seconds: Double, value: Value)? {
+    var best: (seconds: Double, value: Value)?
+    var (runs, spent) = (0, 0.0)
+    while runs == 0 || spent < time * (runs == 1 ? 30 : 1) {
+        if stop() { return nil }
+        let start = clock()
+        let value = body()
+        let seconds = clock() - start
+        if best.map({ seconds < $0.seconds }) ?? true { best = (seconds, value) }
+        (runs, spent) = (runs + 1, spent + seconds)
     }
+    return best
 }

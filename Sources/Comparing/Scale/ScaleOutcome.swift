@@ -10,7 +10,7 @@ public struct ScaleOutcome: Codable, Sendable, Equatable {
     public var forwardSeconds: Double?
     /// Of the pass with gradients of the loss over all n tokens, and of its backward alone.
     public var trainingSeconds: Double?, backwardSeconds: Double?
-    /// Of one token generated after n tokens: the median of some, each of which finds one more in the state. `naive` has no
+    /// Of one token generated after n tokens: the median of many, each of which finds one more in the state. `naive` has no
     /// state and computes all n again, the same each time: there it is the fastest of several passes.
     public var generationSeconds: Double?
     /// The most memory that tensors held at once in the pass with gradients, parameters included, in MB of 2²⁰ bytes.
@@ -21,6 +21,7 @@ public struct ScaleOutcome: Codable, Sendable, Equatable {
     /// is within them. What was measured before that was known is there: nothing, only the pass without gradients, or all.
     public var skipped: String?
 
+    /// A model at a length, without measurements.
     public init(model: String, length: Int, parameters: Int, skipped: String? = nil) {
         (self.model, self.length, self.parameters, self.skipped) = (model, length, parameters, skipped)
     }

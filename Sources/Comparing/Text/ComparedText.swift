@@ -10,7 +10,7 @@ public struct ComparedText: Sendable {
     public let name: String
     let origin: RunOrigin
     let split: DataSplit
-    /// Of the tokens trained on.
+    /// Of the tokens trained on, and of those held back.
     let checksum: String
 
     /// - Parameter path: of a file, or `corpus`.
@@ -31,6 +31,6 @@ public struct ComparedText: Sendable {
                 ByteTokenizer().tokens(of: TextSource(path: path)), validationFraction: origin.validationFraction,
                 sequenceLength: sequenceLength)
         }
-        checksum = split.training.fingerprint()
+        checksum = [split.training, split.validation].compactMap { $0?.fingerprint() }.joined(separator: "-")
     }
 }

@@ -32,10 +32,12 @@ struct TextCell {
     }
 
     /// - Throws: `InputError` where there is a run in the folder that was begun otherwise: with other options, for another
-    ///   size, or on another number of threads, whose steps take other times.
+    ///   size, on another number of threads, whose steps take other times, or on a text that has changed since.
     func requireSame(_ options: ComparisonOptions) throws {
         guard isBegun else { return }
-        let saved = try RunFolder(path: folder).configuration()
+        let run = try RunFolder(path: folder)
+        let saved = try run.configuration()
+        try saved.requireSame(text.split, ByteTokenizer(), run)
         let (_, origin) = try made(options)
         let differs: String? =
             if saved.training != options.text.training(on: text.split, seed: options.seed) {
@@ -65,7 +67,7 @@ struct TextCell {
             do {
                 try run.train(report: { report($0, training.length, progress) }, stop: stop)
             } catch let error as TrainingFault where error.kind == .notFinite {
-                fault = error.message
+                fault = error.problem
             }
             end = (run.step, run.tokens, run.seconds, run.isFinished)
         }
@@ -75,13 +77,19 @@ struct TextCell {
         progress(1, "memory and generation")
         let memory = fault == nil ? model.trainingMemory(training) : nil
         let prompt = options.text.generationPrompt
-        let speed = model.generationSpeed(promptLength: prompt, length: TextOptions.generationLength).tokensPerSecond
+        let tokens = RandomKey(seed: options.seed).integers(prompt + TextOptions.generationLength + 1).map {
+            Int32($0 % UInt64(model.vocabularySize))
+        }
+        let generation = model.generation(
+            after: tokens.prefix(prompt), tokens: tokens.dropFirst(prompt), for: TextOptions.generationSeconds,
+            stop: stop)
+        guard let generation else { return nil }
         return TextOutcome(
             text: text.name, checksum: text.checksum, model: self.model, parameters: model.parameterCount,
             width: size.width, steps: end.step,
             tokens: end.tokens, seconds: lines.reduce(0) { $0 + $1.stepSeconds(of: training) },
             tokensPerSecond: lines.isEmpty ? 0 : median(lines.map(\.tokensPerSecond)),
-            peakMegabytes: memory, generationTokensPerSecond: speed, generationPrompt: prompt,
+            peakMegabytes: memory, generationTokensPerSecond: 1 / generation.seconds, generationPrompt: prompt,
             validations: TextOutcome.validations(lines, training), fault: fault)
     }
 
@@ -111,8 +119,9 @@ struct TextCell {
 }
 
 extension TextOptions {
-    /// Tokens that are timed in generating.
+    /// Tokens that are timed in generating, again and again for so many seconds.
     static let generationLength = 64
+    static let generationSeconds = 1.0
 
     /// Tokens that a validation reads at most.
     static let validationTokens = 1 << 16
@@ -151,11 +160,4 @@ extension StepMetrics {
     func stepSeconds(of options: TrainingOptions) -> Double {
         Double(options.batchSize * options.sequenceLength) / tokensPerSecond
     }
-}
-
-/// The middle of several values, or the mean of the two in the middle; NaN of none.
-func median(_ values: [Double]) -> Double {
-    let sorted = values.sorted()
-    guard !sorted.isEmpty else { return .nan }
-    return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
 }

@@ -3,10 +3,11 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     /// The text's name: that of its file, or `corpus` for the built-in one. A comparison may have several texts, each with
     /// a training of its own for each model.
     public var text: String
-    /// Of the tokens trained on, which tells one text from another of the same name.
+    /// Of the tokens trained on and of those held back: tells one text from another of the same name.
     public var checksum: String
     /// The architecture's id.
     public var model: String
+    /// How many the model has.
     public var parameters: Int
     /// The width that gives so many parameters.
     public var width: Int
@@ -19,8 +20,9 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     /// The most memory that tensors held at once in training: parameters, optimiser, activations, gradients.
     /// nil where the training ended with a fault.
     public var peakMegabytes: Double?
-    /// Tokens generated in a second, one sequence, after a prompt of `generationPrompt` tokens.
+    /// Tokens generated in a second, one sequence, after a prompt of `generationPrompt` tokens: by the median time of a token.
     public var generationTokensPerSecond: Double
+    /// Tokens in that prompt.
     public var generationPrompt: Int
     /// The validations, in order.
     public var validations: [Validation]
@@ -34,6 +36,7 @@ public struct TextOutcome: Codable, Sendable, Equatable {
         public var seconds: Double
         public var bitsPerByte: Double
 
+        /// A validation after a step.
         public init(step: Int, tokens: Int, seconds: Double, bitsPerByte: Double) {
             (self.step, self.tokens, self.seconds, self.bitsPerByte) = (step, tokens, seconds, bitsPerByte)
         }
@@ -47,6 +50,7 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     /// The least of all validations.
     public var best: Double { validations.map(\.bitsPerByte).min() ?? .nan }
 
+    /// What came out for one model and text.
     public init(
         text: String, checksum: String, model: String, parameters: Int, width: Int, steps: Int, tokens: Int,
         seconds: Double, tokensPerSecond: Double,

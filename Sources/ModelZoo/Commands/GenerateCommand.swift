@@ -36,6 +36,7 @@ public struct GenerateCommand: Sendable {
         guard !prompt.isEmpty || loadState != nil else {
             throw InputError("the prompt is empty; expected --prompt TEXT, or text on standard input")
         }
+        if let saveState { try AtomicFile.requireWritable(saveState) }
         try useThreads(threads)
         let loaded = try source.load()
         if saveState != nil || loadState != nil { return try goOn(loaded, loaded.model, print) }

@@ -11,7 +11,7 @@ extension TrainingRun {
             firstWeightNotFinite ?? firstNotFinite("the gradient of") { gradients[$0] }.map { $0 + largestWeight }
             ?? "all weights and gradients are finite"
         let problem = loss.isFinite ? "the gradient's norm is \(norm.unsigned)" : "the loss is \(loss.unsigned)"
-        return TrainingFault(.notFinite, "step \(step + 1): \(problem); \(culprit)\(wayOn)")
+        return TrainingFault(.notFinite, "step \(step + 1): \(problem); \(culprit)", wayOn: wayOn)
     }
 
     /// - Throws: `TrainingFault` when weights or the validation loss after a step are not finite: such a step is not saved.
@@ -19,10 +19,10 @@ extension TrainingRun {
         if let loss, !loss.isFinite {
             let culprit = firstWeightNotFinite ?? "all weights are finite"
             throw TrainingFault(
-                .notFinite, "after step \(step): the validation loss is \(loss.unsigned); \(culprit)\(wayOn)")
+                .notFinite, "after step \(step): the validation loss is \(loss.unsigned); \(culprit)", wayOn: wayOn)
         }
         if let culprit = firstWeightNotFinite {
-            throw TrainingFault(.notFinite, "after step \(step): \(culprit); the step is not saved\(wayOn)")
+            throw TrainingFault(.notFinite, "after step \(step): \(culprit); the step is not saved", wayOn: wayOn)
         }
     }
 
@@ -68,8 +68,10 @@ extension TrainingRun {
             guard let folder, let saved = folder.savedSteps.last else { throw error }
             throw TrainingFault(
                 .notWritten,
-                "\(error.message); step \(saved) is saved: go on from it with --resume \(folder.path.pathArgument.shellQuoted) when this is mended"
-            )
+                error.message,
+                wayOn:
+                    "; step \(saved) is saved: go on from it with --resume \(folder.path.pathArgument.shellQuoted) when"
+                    + " this is mended")
         }
     }
 }

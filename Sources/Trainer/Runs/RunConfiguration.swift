@@ -116,7 +116,7 @@ public struct RunConfiguration: Sendable, Hashable {
     }
 
     /// - Throws: `InputError` that names how version, tokenizer or text differ from those of the run in `folder`.
-    func requireSame(_ split: DataSplit, _ tokenizer: any Tokenizer, _ folder: RunFolder) throws {
+    package func requireSame(_ split: DataSplit, _ tokenizer: any Tokenizer, _ folder: RunFolder) throws {
         guard version == packageVersion else {
             throw InputError("\(folder.path): made by version \(version); this is \(packageVersion)")
         }

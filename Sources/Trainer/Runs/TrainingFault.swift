@@ -14,10 +14,15 @@ public struct TrainingFault: Error, Hashable, Sendable, CustomStringConvertible,
     public let kind: Kind
     /// The whole message, one line, which says how to go on.
     public let message: String
+    /// What happened, without how to go on.
+    public let problem: String
 
-    public init(_ kind: Kind, _ message: String) {
-        self.kind = kind
-        self.message = message
+    /// A fault of which there is nothing to say but what happened.
+    public init(_ kind: Kind, _ message: String) { self.init(kind, message, wayOn: "") }
+
+    /// - Parameter wayOn: how to go on; begins with what separates it from the problem.
+    init(_ kind: Kind, _ problem: String, wayOn: String) {
+        (self.kind, self.problem, message) = (kind, problem, problem + wayOn)
     }
 
     public var description: String { message }
