@@ -109,7 +109,8 @@ public struct GenerationBenchmark: Encodable {
 
 extension LanguageModel {
     /// Times greedy generation, one token at a time, after a random prompt.
-    public func generationSpeed(promptLength: Int, length: Int) -> (promptSeconds: Double, tokensPerSecond: Double) {
+    fileprivate func generationSpeed(promptLength: Int, length: Int) -> (promptSeconds: Double, tokensPerSecond: Double)
+    {
         let prompt = RandomKey(seed: 1).integers(promptLength).map { Int32($0 % UInt64(vocabularySize)) }
         var states = [startDecoding()]
         let start = now()

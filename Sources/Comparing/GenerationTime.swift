@@ -26,8 +26,9 @@ extension LanguageModel {
         var times: [Double] = []
         var stateBytes: Int?
         repeat {
-            guard var (states, bytes) = reading(prompt, stop) else { return nil }
-            stateBytes = stateBytes ?? bytes
+            guard let read = reading(prompt, stop) else { return nil }
+            var states = read.states
+            stateBytes = stateBytes ?? read.bytes
             let end = now() + time
             for (index, token) in tokens.enumerated() where index < 2 || now() < end {
                 if stop() { return nil }
