@@ -43,13 +43,16 @@ let package = Package(
     targets: [
         // MARK: System libraries
         .systemLibrary(
-            name: "COpenBLAS", pkgConfig: "openblas lapacke",
+            name: "COpenBLASLibrary", pkgConfig: "openblas lapacke",
             providers: [.apt(["libopenblas-dev", "liblapacke-dev"]), .brew(["openblas", "lapack"])]),
         .systemLibrary(
             name: "CZlib", pkgConfig: "zlib",
             providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
 
         // MARK: Core
+        .target(
+            name: "COpenBLAS", dependencies: ["COpenBLASLibrary"], cSettings: cSettings,
+            linkerSettings: [.linkedLibrary("openblas"), .linkedLibrary("lapacke")]),
         .target(name: "CKernels", cSettings: cSettings),
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: hotSwift),
         .target(name: "NN", dependencies: ["Tensors", "CKernels"], swiftSettings: hotSwift),
@@ -103,6 +106,7 @@ let package = Package(
         .target(
             name: "FixtureSupport", dependencies: ["NN", "Trainer"], path: "Tests/FixtureSupport",
             swiftSettings: hotSwift),
+        .testTarget(name: "COpenBLASTests", dependencies: ["COpenBLAS"]),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(name: "NNTests", dependencies: ["NN"], resources: [.copy("Fixtures")]),
@@ -132,7 +136,7 @@ let package = Package(
             dependencies: ["RetrievalTasks", "FastWeightTransformers", "Trainer", "FixtureSupport"]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
         .testTarget(name: "ComparingTests", dependencies: ["Comparing", "FixtureSupport"]),
-        .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport"]),
+        .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport", "COpenBLAS"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -6,8 +6,8 @@ import ModelZoo
 @main
 struct Bench: Command {
     static let configuration = CommandConfiguration(
-        abstract: "Measure kernels against naive loops, training steps, and generation.",
-        subcommands: [Kernels.self, TrainingSteps.self, Generation.self, Projections.self])
+        abstract: "Measure the machine, kernels against naive loops, training steps, and generation.",
+        subcommands: [MachineCommand.self, Kernels.self, TrainingSteps.self, Generation.self, Projections.self])
 }
 
 /// What every benchmark takes.
@@ -47,6 +47,23 @@ struct ModelOptions: ParsableArguments {
             }
             return setting
         }
+    }
+}
+
+struct MachineCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "machine",
+        abstract: "What is here: processor, OpenBLAS and its kernels, threads, the best product and copy.")
+
+    @OptionGroup var common: CommonOptions
+
+    @Flag(help: "Measure no speeds.")
+    var quick = false
+
+    func run() throws {
+        common.apply()
+        let report = MachineReport.run(measuresSpeeds: !quick)
+        show(common.json ? try report.json() : report.text())
     }
 }
 

@@ -1,4 +1,3 @@
-import CKernels
 import FLASHTransformers
 import Foundation
 import Tensors
@@ -22,14 +21,15 @@ public struct KernelBenchmarks: Encodable {
     }
 
     public let threads: Int
+    public let kernels = UsedKernels()
     public let peakGflops: Double, peakGigabytes: Double
     public let rows: [Row]
     public let attention: AttentionLengths
     public var allAgree: Bool { rows.allSatisfy(\.agrees) && attention.allAgree }
 
     public static func run() -> KernelBenchmarks {
-        let peakGflops = measureProductPeak()
-        let peakGigabytes = measureCopyPeak()
+        let peakGflops = Peaks.product()
+        let peakGigabytes = Peaks.copy()
         let cases = ProductCases.all + RowCases.all + AttentionCases.all
         let rows = cases.map { $0.measure(peakGflops: peakGflops, peakGigabytes: peakGigabytes) }
         return KernelBenchmarks(
@@ -40,7 +40,9 @@ public struct KernelBenchmarks: Encodable {
     /// The table for people.
     public func table() -> String {
         var lines = [
-            String(format: "%d threads; best product %.0f GF/s, copy %.1f GB/s", threads, peakGflops, peakGigabytes),
+            String(
+                format: "%d threads, OpenBLAS's kernels for \(kernels.name); best product %.0f GF/s, copy %.1f GB/s",
+                threads, peakGflops, peakGigabytes),
             columns("operation", "size", "ours", "naive", "", "ratio", "of peak", "difference"),
         ]
         for row in rows {
@@ -58,28 +60,6 @@ public struct KernelBenchmarks: Encodable {
         zip(cells, [26, 24, 9, 9, 5, 9, 8, 12]).map { cell, width in
             cell.padding(toLength: max(width, cell.count), withPad: " ", startingAt: 0)
         }.joined(separator: " ").trimmingCharacters(in: .whitespaces)
-    }
-
-    private static func measureProductPeak() -> Double {
-        let (m, n, k) = (2048, 2048, 512)
-        let a = Tensor.normal([m, k], key: RandomKey(seed: 1))
-        let b = Tensor.normal([k, n], key: RandomKey(seed: 2))
-        let c = Tensor(uninitialized: [m, n])
-        return 2 * Double(m * n * k) / fastest { matrixProduct(a, b, into: c) } / 1e9
-    }
-
-    private static func measureCopyPeak() -> Double {
-        let n = 1 << 25
-        let x = Tensor.ones([n])
-        let y = Tensor(uninitialized: [n])
-        let (source, target) = (x.pointer, y.mutablePointer)
-        let seconds = fastest {
-            parallelRanges(n, grain: 1 << 16) {
-                az_scale($0.count, 1, source + $0.lowerBound, target + $0.lowerBound)
-            }
-        }
-        withExtendedLifetime((x, y)) {}
-        return 8 * Double(n) / seconds / 1e9
     }
 }
 

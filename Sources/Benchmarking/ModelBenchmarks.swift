@@ -14,9 +14,10 @@ public struct TrainingBenchmark: Encodable {
     /// Floating-point operations inside BLAS over the time of the step.
     public let blasGflops: Double
     public let threads: Int
+    public let kernels = UsedKernels()
 
     enum CodingKeys: String, CodingKey {
-        case model, preset, parameters, batch, sequence, steps, threads
+        case model, preset, parameters, batch, sequence, steps, threads, kernels
         case stepSeconds = "step_seconds"
         case forwardSeconds = "forward_seconds"
         case tokensPerSecond = "tokens_per_second"
@@ -78,9 +79,10 @@ public struct GenerationBenchmark: Encodable {
     public let tokensPerSecond: Double
     public let peakMemoryMB: Double
     public let threads: Int
+    public let kernels = UsedKernels()
 
     enum CodingKeys: String, CodingKey {
-        case model, preset, parameters, prompt, length, threads
+        case model, preset, parameters, prompt, length, threads, kernels
         case promptSeconds = "prompt_seconds"
         case tokensPerSecond = "tokens_per_second"
         case peakMemoryMB = "peak_memory_mb"

@@ -39,6 +39,9 @@ public struct ProjectionLengths: Encodable {
     /// The quadratic form is not run where it would take more.
     public let limitMegabytes: Double
     public let rows: [Row]
+    public let kernels = UsedKernels()
+
+    enum CodingKeys: String, CodingKey { case slots, limitMegabytes, rows, kernels }
 
     public static func run(
         lengths: [Int] = (9...16).map { 1 << $0 }, slots: [Int] = [128, 256], channels: Int = 512, heads: Int = 8,

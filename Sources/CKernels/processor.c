@@ -1,4 +1,7 @@
 // What is asked of the processor.
+#if defined(__linux__)
+#define _GNU_SOURCE  // sched_getaffinity
+#endif
 #include "ckernels.h"
 
 // MARK: Denormals
@@ -22,4 +25,34 @@ void az_restore_denormals(uint64_t before) { __asm__ volatile("msr fpcr, %0" : :
 #else
 uint64_t az_flush_denormals(void) { return 0; }
 void az_restore_denormals(uint64_t before) {}
+#endif
+
+// MARK: Processors
+
+#if defined(__linux__)
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+long az_processor_count(void) {
+    // A set that holds fewer processors than the machine has is refused.
+    for (int capacity = 1024; capacity <= 1 << 20; capacity *= 2) {
+        cpu_set_t *set = CPU_ALLOC(capacity);
+        if (!set) break;
+        const size_t size = CPU_ALLOC_SIZE(capacity);
+        const int status = sched_getaffinity(0, size, set), count = status == 0 ? CPU_COUNT_S(size, set) : 0;
+        const int error = errno;
+        CPU_FREE(set);
+        if (count > 0) return count;
+        if (error != EINVAL) break;
+    }
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? online : 1;
+}
+#else
+#include <unistd.h>
+long az_processor_count(void) {
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? online : 1;
+}
 #endif

@@ -3,7 +3,10 @@ import Foundation
 import ModelZoo
 
 /// A command whose errors are one line on standard error, `error: …`, without usage text around it.
-public protocol Command: ParsableCommand {}
+public protocol Command: ParsableCommand {
+    /// Whether it multiplies matrices: what a user should know of OpenBLAS's kernels is then said on standard error.
+    static var computes: Bool { get }
+}
 
 /// The exit codes of the commands.
 public enum ExitStatus {
@@ -17,12 +20,15 @@ public enum ExitStatus {
 }
 
 extension Command {
+    public static var computes: Bool { true }
+
     /// Runs the command and exits with a code of `ExitStatus`, 0, or 64 for a command line that cannot be read.
     public static func main() {
         // A file that grows beyond the limit is an error of the write, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
         do {
             var command = try parseAsRoot()
+            if computes { BLAS.selection.warnings.forEach(showWarning) }
             try command.run()
         } catch {
             // Help and version are "errors" of the parser that succeed.

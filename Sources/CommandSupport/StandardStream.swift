@@ -81,7 +81,12 @@ public func show(_ text: String, terminator: String = "\n") {
 }
 
 /// Writes an error to standard error, as the one line it is.
-func showError(_ message: String) {
+func showError(_ message: String) { showLine("error", message) }
+
+/// Writes a warning to standard error, in one line.
+func showWarning(_ message: String) { showLine("warning", message) }
+
+private func showLine(_ kind: String, _ message: String) {
     let line = message.split(whereSeparator: \.isNewline).joined(separator: " ")
-    if !line.isEmpty { StandardStream(STDERR_FILENO).write("error: \(line)\n") }
+    if !line.isEmpty { StandardStream(STDERR_FILENO).write("\(kind): \(line)\n") }
 }

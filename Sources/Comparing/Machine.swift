@@ -22,7 +22,7 @@ public struct Machine: Codable, Sendable, Equatable {
     /// This one, today.
     public static var current: Machine {
         Machine(
-            processor: processorName, system: systemName, threads: Threads.count, blas: BLAS.kernels,
+            processor: Processor.name, system: systemName, threads: Threads.count, blas: BLAS.kernels,
             date: Date.now.formatted(.iso8601.year().month().day()))
     }
 
@@ -34,18 +34,6 @@ public struct Machine: Codable, Sendable, Equatable {
     /// For people, in a line.
     public var description: String {
         "\(processor), \(threads) thread\(threads == 1 ? "" : "s"), OpenBLAS kernels for \(blas), \(system)"
-    }
-
-    private static var processorName: String {
-        #if os(Linux)
-            value("model name", in: "/proc/cpuinfo", separator: ":") ?? "unknown processor"
-        #else
-            var size = 0
-            sysctlbyname("machdep.cpu.brand_string", nil, &size, nil, 0)
-            var bytes = [CChar](repeating: 0, count: max(size, 1))
-            sysctlbyname("machdep.cpu.brand_string", &bytes, &size, nil, 0)
-            return String(cString: bytes)
-        #endif
     }
 
     private static var systemName: String {

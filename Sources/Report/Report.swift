@@ -4,6 +4,8 @@ import ModelZoo
 
 @main
 struct Report: Command {
+    static let computes = false
+
     static let configuration = CommandConfiguration(
         abstract: "Draw training runs in one page of HTML.",
         usage: "Report --runs FOLDER ... [--out FILE]",

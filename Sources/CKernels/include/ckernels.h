@@ -277,6 +277,8 @@ void az_half_to_float(long n, const uint16_t *x, float *y);
 void az_bfloat16_to_float(long n, const uint16_t *x, float *y);
 
 // MARK: The processor
+// How many processors the system may run this process on.
+long az_processor_count(void);
 // Makes the calling thread treat denormal numbers as 0, which keeps decaying values from slowing loops down a
 // hundredfold. Returns the mode before, to be restored: other code on the thread must not notice.
 uint64_t az_flush_denormals(void);

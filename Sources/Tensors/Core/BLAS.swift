@@ -11,7 +11,10 @@ public enum BLAS {
     public static var operationCount: Int { operations.load(ordering: .relaxed) }
 
     /// The processor whose kernels OpenBLAS multiplies with, such as Haswell or SkylakeX.
-    public static var kernels: String { openblas_get_corename().map { String(cString: $0) } ?? "unknown" }
+    public static var kernels: String { selection.used }
+
+    /// How the kernels were chosen, and whether they have proved themselves. The same for the whole process.
+    public static let selection = KernelSelection()
 
     /// A matrix operand: where it starts, the step between its rows in memory, and whether it is read transposed.
     public struct Operand {
@@ -41,33 +44,22 @@ public enum BLAS {
         _ c: UnsafeMutablePointer<Float>, stride: Int
     ) {
         if m == 0 || n == 0 { return }
-        _ = Threads.prepared
         operations.wrappingAdd(2 * m * n * k, ordering: .relaxed)
-        if k == 0 {
-            for row in 0..<m {
-                let target = c + row * stride
-                if beta == 0 { az_fill(n, 0, target) } else { az_scale(n, beta, target, target) }
-            }
-            return
-        }
-        if m == 1 && b.isTransposed && (!a.isTransposed || a.stride == 1) {
+        if k > 0 && m == 1 && b.isTransposed && (!a.isTransposed || a.stride == 1) {
             az_matrix_vector(n, k, alpha, b.pointer, b.stride, a.pointer, beta, c)
             return
         }
-        if m == 1 && (b.isTransposed || n >= 16) {
-            // One row: a matrix-vector product reads B once, where a general product would first pack it. Some
-            // versions scale garbage by beta = 0, which keeps its NaN.
-            if beta == 0 { az_fill(n, 0, c) }
-            cblas_sgemv(
-                CblasRowMajor, b.isTransposed ? CblasNoTrans : CblasTrans,
-                blasint(b.isTransposed ? n : k), blasint(b.isTransposed ? k : n), alpha, b.pointer, blasint(b.stride),
-                a.pointer, blasint(a.isTransposed ? a.stride : 1), beta == 0 ? 1 : beta, c, 1)
+        require(max(m, n, k, a.stride, b.stride, stride) < 1 << 31, "BLAS.multiply: \(m) × \(n) × \(k) is too large")
+        if k > 0 && m == 1 && (b.isTransposed || n >= 16) {
+            // One row: a matrix-vector product reads B once, where a general product would first pack it.
+            az_sgemv(
+                b.isTransposed ? 0 : 1, b.isTransposed ? n : k, b.isTransposed ? k : n, alpha, b.pointer, b.stride,
+                a.pointer, a.isTransposed ? a.stride : 1, beta, c)
             return
         }
-        cblas_sgemm(
-            CblasRowMajor, a.isTransposed ? CblasTrans : CblasNoTrans, b.isTransposed ? CblasTrans : CblasNoTrans,
-            blasint(m), blasint(n), blasint(k), alpha, a.pointer, blasint(max(a.stride, 1)), b.pointer,
-            blasint(max(b.stride, 1)), beta, c, blasint(stride))
+        az_sgemm(
+            a.isTransposed ? 1 : 0, b.isTransposed ? 1 : 0, m, n, k, alpha, a.pointer, a.stride, b.pointer, b.stride,
+            beta, c, stride)
     }
 
     /// The same product split over threads: by rows of C where there are enough of them, else by columns.

@@ -1,5 +1,4 @@
 import CKernels
-import COpenBLAS
 import Dispatch
 import Synchronization
 
@@ -8,7 +7,7 @@ import Synchronization
 public enum Threads {
     private static let setting = Atomic<Int>(0)
 
-    /// The number of threads that operations split their work over; all processors unless set. Results depend on it only
+    /// The number of threads that operations split their work over; as many as the process can keep busy unless set. Results depend on it only
     /// through the order of floating-point sums that are split, so the same count gives the same bits.
     public static var count: Int {
         get {
@@ -21,18 +20,21 @@ public enum Threads {
         }
     }
 
-    /// The number of processors this process may run on.
-    public static let hardwareCount = max(1, Int(openblas_get_num_procs()))
+    /// The number of threads this process can keep busy: the processors it may run on, or fewer where a container's
+    /// quota allows fewer. A part of a processor counts as one.
+    public static let hardwareCount = limits.threads
 
-    /// What must hold before the first product.
-    static let prepared: Void = openblas_set_num_threads(1)
+    /// What this process may use of the machine, as found when it was first asked for.
+    public static let limits = ProcessorLimits.current
+
+    /// Whether waiting threads may look for work instead of sleeping.
+    static var mayLook: Bool { limits.leavesTimeToLook(threads: count) }
 }
 
 /// Runs `body(0) … body(count - 1)` on up to `Threads.count` threads, each taking the next index when it is free.
 /// Bodies must write to places of their own. Do not nest. The waiting threads of `ThreadTeam` take part; where they work
 /// for somebody else, threads of the system do.
 public func parallelFor(_ count: Int, _ body: (Int) -> Void) {
-    _ = Threads.prepared
     let workers = min(Threads.count, count)
     guard workers > 1 else {
         withDenormalsFlushed { for index in 0..<max(count, 0) { body(index) } }

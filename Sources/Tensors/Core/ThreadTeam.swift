@@ -130,7 +130,8 @@ final class ThreadTeam: @unchecked Sendable {
 
 /// A wait for something near: pauses of the processor, giving way to other threads now and then. It ends after 100 µs,
 /// longer than what lies between two operations, and at once where another thread took the processor: then there are
-/// more threads than processors, and waiting takes time from those who have work.
+/// more threads than processors, and waiting takes time from those who have work. So it does under a quota of processor
+/// time (`Threads.mayLook`).
 private struct Patience {
     private static let limit: UInt64 = 100_000
     private static let absence: UInt64 = 10_000
@@ -139,6 +140,7 @@ private struct Patience {
 
     /// Waits a little; false when it is time to sleep.
     mutating func wait() -> Bool {
+        if !Threads.mayLook { return false }
         count += 1
         az_pause()
         if count % 64 != 0 { return true }

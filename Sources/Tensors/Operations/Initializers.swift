@@ -72,16 +72,11 @@ extension Tensor {
 
     /// Overwrites a tall matrix (read by columns, [long, short]) with Q of its QR factorisation.
     private static func factorise(_ matrix: Tensor, _ long: Int, _ short: Int) {
-        _ = Threads.prepared
         let a = matrix.mutablePointer
-        var tau = [Float](repeating: 0, count: short)
-        var status = LAPACKE_sgeqrf(LAPACK_COL_MAJOR, .init(long), .init(short), a, .init(long), &tau)
-        let signs = (0..<short).map { a[$0 * long + $0] < 0 ? Float(-1) : 1 }
-        if status == 0 {
-            status = LAPACKE_sorgqr(LAPACK_COL_MAJOR, .init(long), .init(short), .init(short), a, .init(long), tau)
-        }
+        var diagonal = [Float](repeating: 0, count: short)
+        let status = az_qr(long, short, a, &diagonal)
         require(status == 0, "orthogonal: LAPACK refused the QR factorisation of \(long) × \(short) with \(status)")
-        for column in 0..<short where signs[column] < 0 {
+        for column in 0..<short where diagonal[column] < 0 {
             for row in 0..<long { a[column * long + row].negate() }
         }
     }

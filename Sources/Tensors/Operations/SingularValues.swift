@@ -19,14 +19,8 @@ public func singularValues(_ matrix: Tensor) throws -> [Float] {
             "singular values: expected a matrix of finite numbers, found \(copy.pointer[wrong]) in row \(wrong / n),"
                 + " column \(wrong % n) of \(m) × \(n)")
     }
-    _ = Threads.prepared
     var values = [Float](repeating: 0, count: min(m, n))
-    var unused: Float = 0  // without vectors their arrays are not touched
-    let none = CChar(UInt8(ascii: "N"))
-    let status = withUnsafeMutablePointer(to: &unused) { unused in
-        LAPACKE_sgesdd(
-            LAPACK_COL_MAJOR, none, .init(n), .init(m), copy.mutablePointer, .init(n), &values, unused, 1, unused, 1)
-    }
+    let status = az_singular_values(n, m, copy.mutablePointer, &values)
     guard status == 0 else {
         throw InputError("singular values of a \(m) × \(n) matrix: LAPACK's sgesdd gave up with \(status)")
     }

@@ -117,7 +117,7 @@ public final class TrainingRun<Model: LanguageModel> {
         metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: step)
         if !state.isFollowed { unfollowed = try MetricsLog.read(path: folder.metricsPath).last { $0.step == step } }
         var current = saved
-        (current.training, current.threads) = (options, Threads.count)
+        (current.training, current.threads, current.kernels) = (options, Threads.count, BLAS.kernels)
         // A length that leaves no step to be made is not the run's.
         if current != saved, !isFinished { try folder.write(current) }
         recorder = try RunRecorder(folder, current, parameters: model.parameterCount, resumingAfter: step)

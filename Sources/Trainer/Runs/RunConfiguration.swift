@@ -48,6 +48,9 @@ public struct RunConfiguration: Sendable, Hashable {
     public var validationChecksum: String?
     /// The number of threads, on which the last bits of the results may depend.
     public var threads: Int
+    /// Whose kernels OpenBLAS multiplied with, on which they depend as well; nil where the run is from before they were
+    /// written down.
+    public var kernels: String?
     /// The package's version.
     public var version = packageVersion
 
@@ -65,6 +68,7 @@ public struct RunConfiguration: Sendable, Hashable {
                 "validation_checksum": validationChecksum.map(JSONValue.string) ?? .null,
             ]),
             "training": training.json, "threads": .integer(threads),
+            "kernels": kernels.map(JSONValue.string) ?? .null,
         ])
     }
 
@@ -99,6 +103,7 @@ public struct RunConfiguration: Sendable, Hashable {
         try data.finish()
         training = try TrainingOptions(reader.value("training") ?? .object([:]), file: "\(path), training")
         threads = try reader.int("threads", in: 1...)
+        kernels = try reader.optionalString("kernels")
         try reader.finish()
     }
 
@@ -113,6 +118,7 @@ public struct RunConfiguration: Sendable, Hashable {
         validationTokens = split.validation?.count ?? 0
         validationChecksum = split.validation?.fingerprint()
         self.threads = threads
+        kernels = BLAS.kernels
     }
 
     /// - Throws: `InputError` that names how version, tokenizer or text differ from those of the run in `folder`.

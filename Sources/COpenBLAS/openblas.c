@@ -1,0 +1,165 @@
+// OpenBLAS itself: the only file that includes its headers.
+#if defined(__linux__)
+#define _GNU_SOURCE  // RTLD_DEFAULT
+#endif
+#include <cblas.h>
+#include <dlfcn.h>
+#include <lapacke.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "openblas_shim.h"
+
+// MARK: What the library says of itself
+
+const char *az_openblas_config(void) {
+    const char *config = openblas_get_config();
+    return config ? config : "";
+}
+
+int az_openblas_most_threads(void) {
+    int threads = 0;
+    const char *place = strstr(az_openblas_config(), "MAX_THREADS=");
+    return place && sscanf(place, "MAX_THREADS=%d", &threads) == 1 && threads > 0 ? threads : 1;
+}
+
+static int is_dynamic(void) { return strstr(az_openblas_config(), "DYNAMIC_ARCH") != NULL; }
+
+static const char *core(void) { return openblas_get_corename(); }
+
+// MARK: Choosing again
+
+// Has the library choose once more, with its own variable naming what it shall take. The functions that do it at load
+// are exported by builds for many processors (Debian's, among others); where they are not, nothing is changed.
+static int choose(const char *name) {
+    void (*quit)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "gotoblas_dynamic_quit");
+    void (*init)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "gotoblas_dynamic_init");
+    if (!quit || !init) return 0;
+    const char *variable = getenv("OPENBLAS_CORETYPE");
+    char *before = variable ? strdup(variable) : NULL;
+    if (setenv("OPENBLAS_CORETYPE", name, 1) != 0) {
+        free(before);
+        return 0;
+    }
+    quit();
+    init();
+    if (before) {
+        setenv("OPENBLAS_CORETYPE", before, 1);
+    } else {
+        unsetenv("OPENBLAS_CORETYPE");
+    }
+    free(before);
+    return 1;
+}
+
+// MARK: Calls. What versions have got wrong is kept from them: sums of no products (0.3.11 returns garbage), and garbage
+// scaled by beta = 0, of which some keep NaN.
+
+static CBLAS_TRANSPOSE transposed(int yes) { return yes ? CblasTrans : CblasNoTrans; }
+
+static blasint row_length(long row) { return (blasint)(row > 0 ? row : 1); }
+
+static void library_sgemm(int transpose_a, int transpose_b, long m, long n, long k, float alpha, const float *a,
+                          long a_row, const float *b, long b_row, float beta, float *c, long c_row) {
+    if (k == 0) {
+        az_plain_sgemm(transpose_a, transpose_b, m, n, k, alpha, a, a_row, b, b_row, beta, c, c_row);
+        return;
+    }
+    cblas_sgemm(CblasRowMajor, transposed(transpose_a), transposed(transpose_b), (blasint)m, (blasint)n, (blasint)k,
+                alpha, a, row_length(a_row), b, row_length(b_row), beta, c, row_length(c_row));
+}
+
+static void library_sgemv(int transpose, long rows, long cols, float alpha, const float *a, long a_row, const float *x,
+                          long x_step, float beta, float *y) {
+    if (beta == 0) {
+        memset(y, 0, sizeof(float) * (size_t)(transpose ? cols : rows));
+        beta = 1;
+    }
+    cblas_sgemv(CblasRowMajor, transposed(transpose), (blasint)rows, (blasint)cols, alpha, a, row_length(a_row), x,
+                (blasint)x_step, beta, y, 1);
+}
+
+// MARK: The kernels in use
+
+static const az_library library = {core, choose, library_sgemm, library_sgemv};
+static az_kernel_report report;
+static char version[32];
+static az_door *door;
+static pthread_once_t choice = PTHREAD_ONCE_INIT, check = PTHREAD_ONCE_INIT;
+
+static void choose_once(void) {
+    if (sscanf(az_openblas_config(), "OpenBLAS %31s", version) != 1) strcpy(version, "unknown");
+    az_choose_kernels(&library, az_processor_features(), version, is_dynamic(),
+                      getenv("OPENBLAS_CORETYPE"), &report);
+}
+
+// At load, while there is one thread: the variable is changed for a moment, and nobody may be multiplying.
+__attribute__((constructor)) static void choose_at_load(void) { pthread_once(&choice, choose_once); }
+
+static void check_once(void) {
+    pthread_once(&choice, choose_once);
+    openblas_set_num_threads(1);  // the package splits the work
+    door = az_make_door(az_openblas_most_threads());
+    az_settle_kernels(&library, az_processor_features(), &report);
+}
+
+static void prepare(void) { pthread_once(&check, check_once); }
+
+const az_kernel_report *az_openblas_report(void) {
+    prepare();
+    return &report;
+}
+
+const char *az_openblas_version(void) {
+    pthread_once(&choice, choose_once);
+    return version;
+}
+
+// MARK: The door
+
+void az_sgemm(int transpose_a, int transpose_b, long m, long n, long k, float alpha, const float *a, long a_row,
+              const float *b, long b_row, float beta, float *c, long c_row) {
+    prepare();
+    const az_sgemm_function sgemm = report.plain ? az_plain_sgemm : library_sgemm;
+    az_enter(door);
+    sgemm(transpose_a, transpose_b, m, n, k, alpha, a, a_row, b, b_row, beta, c, c_row);
+    az_leave(door);
+}
+
+void az_sgemv(int transpose, long rows, long cols, float alpha, const float *a, long a_row, const float *x, long x_step,
+              float beta, float *y) {
+    prepare();
+    const az_sgemv_function sgemv = report.plain ? az_plain_sgemv : library_sgemv;
+    az_enter(door);
+    sgemv(transpose, rows, cols, alpha, a, a_row, x, x_step, beta, y);
+    az_leave(door);
+}
+
+// MARK: LAPACK
+
+int az_qr(long rows, long columns, float *matrix, float *diagonal) {
+    prepare();
+    float *factors = malloc(sizeof(float) * (size_t)(columns > 0 ? columns : 1));
+    if (!factors) return LAPACK_WORK_MEMORY_ERROR;
+    const lapack_int m = (lapack_int)rows, n = (lapack_int)columns;
+    az_enter(door);
+    lapack_int status = LAPACKE_sgeqrf(LAPACK_COL_MAJOR, m, n, matrix, m, factors);
+    for (long i = 0; i < columns; i++) diagonal[i] = matrix[i * rows + i];
+    if (status == 0) status = LAPACKE_sorgqr(LAPACK_COL_MAJOR, m, n, n, matrix, m, factors);
+    az_leave(door);
+    free(factors);
+    return (int)status;
+}
+
+int az_singular_values(long rows, long columns, float *matrix, float *values) {
+    prepare();
+    const lapack_int m = (lapack_int)rows, n = (lapack_int)columns;
+    float unused = 0;  // vectors are not asked for, and their arrays not touched
+    az_enter(door);
+    const lapack_int status =
+        LAPACKE_sgesdd(LAPACK_COL_MAJOR, 'N', m, n, matrix, m, values, &unused, 1, &unused, 1);
+    az_leave(door);
+    return (int)status;
+}

@@ -1,0 +1,40 @@
+import COpenBLAS
+import Foundation
+import Testing
+
+@Suite("A door for so many threads") struct DoorTests {
+    private final class Room: @unchecked Sendable {
+        let door: OpaquePointer
+        private let lock = NSLock()
+        private(set) var most = 0, visits = 0
+        private var inside = 0
+
+        init(capacity: Int32) { door = az_make_door(capacity) }
+        deinit { az_free_door(door) }
+
+        func visit() {
+            az_enter(door)
+            lock.withLock {
+                inside += 1
+                visits += 1
+                most = max(most, inside)
+            }
+            sched_yield()
+            lock.withLock { inside -= 1 }
+            az_leave(door)
+        }
+    }
+
+    @Test("never lets in more, and everybody in the end", arguments: [1, 3, 64])
+    func capacity(_ capacity: Int32) {
+        let room = Room(capacity: capacity)
+        let threads = (0..<24).map { _ in
+            let thread = Thread { for _ in 0..<200 { room.visit() } }
+            thread.start()
+            return thread
+        }
+        while threads.contains(where: { !$0.isFinished }) { usleep(1000) }
+        #expect(room.visits == 24 * 200)
+        #expect(room.most <= Int(capacity) && room.most >= 1)
+    }
+}

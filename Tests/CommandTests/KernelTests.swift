@@ -1,0 +1,73 @@
+import COpenBLAS
+import Foundation
+import Tensors
+import Testing
+
+/// Kernels that this processor can run, as far as is known of them.
+private let runnable = (0..<100).compactMap { az_known_core($0).map { String(cString: $0) } }
+    .filter { az_can_run(az_processor_features(), $0) != 0 }
+
+@Suite("Kernels, each in a process of its own") struct KernelTests {
+    private struct Machine: Decodable {
+        let kernels: String, kernels_chosen: String, reason: String, instructions: String
+        let kernels_below_processor: Bool, check_passed: Bool
+        let check_seconds: Double
+        let warnings: [String]
+        let threads: Int, processors: Int, openblas_threads: Int
+    }
+
+    private let workspace = try! Workspace()
+
+    private func machine(_ variable: String?) throws -> Machine {
+        let process = workspace.process(
+            "Bench", ["machine", "--quick", "--json"], environment: ["OPENBLAS_CORETYPE": variable])
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit && process.terminationStatus == 0)
+        return try JSONDecoder().decode(Machine.self, from: data)
+    }
+
+    @Test("multiply rightly under every name that the library and the processor allow", arguments: runnable)
+    func everyCore(_ core: String) throws {
+        let machine = try machine(core)
+        #expect(machine.check_passed, "\(machine.warnings)")
+        // A library without these kernels chooses by itself, and is then asked for what suits the processor.
+        let isObeyed = machine.reason == "variable"
+        #expect(isObeyed || !machine.kernels_below_processor)
+        if isObeyed { #expect(az_kernel_class(machine.kernels) >= az_kernel_class(core)) }
+    }
+
+    @Test("suit the processor where nothing is said")
+    func chosen() throws {
+        let machine = try machine(nil)
+        #expect(machine.check_passed && machine.check_seconds < 60)
+        #expect(machine.kernels_below_processor == !machine.warnings.isEmpty)
+        #expect(machine.threads >= 1 && machine.threads <= machine.processors && machine.openblas_threads >= 1)
+        #expect(machine.reason != "variable")
+    }
+
+    @Test("that the processor cannot run are replaced", arguments: ["SkylakeX", "Haswell"])
+    func tooHigh(_ core: String) throws {
+        // On a processor that can run them this only says that they are used.
+        let machine = try machine(core)
+        #expect(machine.check_passed)
+    }
+
+    @Test("a name that does not exist costs nothing")
+    func unknownName() throws {
+        let (wrong, none) = (try machine("Haswel"), try machine(nil))
+        #expect(wrong.check_passed && az_kernel_class(wrong.kernels) == az_kernel_class(none.kernels))
+    }
+
+    @Test("a run's config.json names them")
+    func configuration() throws {
+        let outcome = try workspace.run("Train", workspace.tinyArguments(steps: 1))
+        #expect(outcome.code == 0, "\(outcome.error)")
+        let data = try Data(contentsOf: URL(fileURLWithPath: workspace.folder + "/run/config.json"))
+        let object = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+        #expect(object["kernels"] as? String == BLAS.kernels)
+    }
+}
