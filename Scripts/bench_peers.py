@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Time a published PyTorch package on the reference configuration (that of the package's own training script).
 
-usage: bench_peers.py train MODEL    [--threads 2] [--set KEY=VALUE] [--steps 3] [--sequence-length N] [--batch-size B]
-       bench_peers.py generate MODEL [--threads 2] [--set KEY=VALUE] [--prompt-length 512] [--length 64]
+usage: bench_peers.py train MODEL    [--threads 2] [--set KEY=VALUE] [--dtype bf16] [--compile] [--steps 3]
+                                     [--sequence-length N] [--batch-size B]
+       bench_peers.py generate MODEL [--threads 2] [--set KEY=VALUE] [--dtype bf16] [--prompt-length 512] [--length 64]
 
-Prints one JSON object. train: a step is forward, backward, clipping at 0.5 and Adam, in float32; the fastest of --steps
-after a warm-up. generate: the most likely token, again and again, the prompt not counted: with the package's own
+Prints one JSON object. train: a step is forward, backward, clipping at 0.5 and Adam, in float32 (or, with --dtype bf16,
+under autocast to bfloat16); the fastest of --steps after a warm-up. --compile has torch.compile translate the model first
+and warms up twice; where it cannot, the object has one key, "does_not_compile". generate: the most likely token, again and again, the prompt not counted: with the package's own
 generation where it has one that keeps what it has read, else each from a run over the whole sequence so far.
 linformer-pytorch has none: its model takes sequences of one length only, and its reference is not causal. --set
 gives the model another keyword than the reference configuration (a JSON value, or a word). Run it with the python of
@@ -102,6 +104,18 @@ def cross_entropy(logits, targets):
     return F.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
+class DoesNotCompile(Exception):
+    pass
+
+
+def precision(options):
+    """The context in which the model is run."""
+    import contextlib
+    import torch
+
+    return torch.autocast("cpu", dtype=torch.bfloat16) if options.dtype == "bf16" else contextlib.nullcontext()
+
+
 def train(peer, options):
     import torch
 
@@ -110,18 +124,26 @@ def train(peer, options):
     tokens, targets = window[:, :-1].contiguous(), window[:, 1:].contiguous()
     optimizer = torch.optim.Adam(peer.model.parameters(), lr=2e-4)
     peer.model.train()
-    timings = [training_step(peer, optimizer, tokens, targets) for _ in range(options.steps + 1)]
+    step = lambda: training_step(peer, optimizer, tokens, targets, options)
+    if options.compile:
+        peer.model.compile()
+        try:
+            step()
+        except Exception as error:  # whatever the compiler stumbles over
+            raise DoesNotCompile(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
+    timings = [step() for _ in range(options.steps + 1)]
     step, forward = min(timings[1:])  # the first one warms up
     return {"batch": batch, "sequence": length, "steps": options.steps, "step_seconds": step,
             "forward_seconds": forward, "tokens_per_second": batch * length / step}
 
 
-def training_step(peer, optimizer, tokens, targets):
+def training_step(peer, optimizer, tokens, targets, options):
     """Seconds of the whole step and of its forward pass."""
     import torch
 
     start = time.perf_counter()
-    loss = peer.loss(tokens, targets)
+    with precision(options):
+        loss = peer.loss(tokens, targets)
     after_forward = time.perf_counter()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(peer.model.parameters(), 0.5)
@@ -135,7 +157,7 @@ def generate(peer, options):
 
     peer.model.eval()
     prompt = torch.randint(0, peer.vocabulary, (1, options.prompt_length))
-    with torch.no_grad():
+    with torch.no_grad(), precision(options):
         timed_generation(peer, prompt, 1)  # warms up
         first = timed_generation(peer, prompt, 1)  # the prompt and one token, as every generation begins
         seconds = timed_generation(peer, prompt, 1 + options.length) - first
@@ -183,6 +205,8 @@ def parse():
     parser.add_argument("model", choices=sorted(PEERS))
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--set", type=setting, action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--steps", type=positive, default=3)
     parser.add_argument("--sequence-length", type=positive)
     parser.add_argument("--batch-size", type=positive)
@@ -207,10 +231,17 @@ def main():
         sys.exit(f"bench_peers.py: the model refuses its keywords: {error}")
     if options.mode == "generate" and not (peer.generate or peer.next_logits):
         sys.exit(f"bench_peers.py: {peer.package} does not generate")
-    measured = (train if options.mode == "train" else generate)(peer, options)
+    if options.compile and options.mode == "generate":
+        sys.exit("bench_peers.py: --compile is of training; generation has a new length with every token")
+    try:
+        measured = (train if options.mode == "train" else generate)(peer, options)
+    except DoesNotCompile as error:
+        print(json.dumps({"does_not_compile": str(error)}))
+        return
     parameters = sum(parameter.numel() for parameter in peer.model.parameters())
     print(json.dumps({"model": options.model, "package": peer.package, "parameters": parameters,
-                      "threads": options.threads, **measured, "peak_memory_mb": round(peak_memory_mb())}))
+                      "threads": options.threads, "dtype": options.dtype, "compiled": options.compile,
+                      "kernels": torch.backends.cpu.get_cpu_capability(), **measured, "peak_memory_mb": round(peak_memory_mb())}))
 
 
 if __name__ == "__main__":

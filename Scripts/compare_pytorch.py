@@ -10,6 +10,9 @@ fast-weights and flash 512 tokens, local 1024; the reference of linformer is bid
 paired with the run of the other beside it, so that a machine that slows down slows both: the ratio is the median over the
 pairs, with the smallest and the largest. The table says so where other processes were busy meanwhile. --set changes a key
 of the configuration on both sides, such as --set num_residual_streams=1 for local.
+--compile compares training with the peer as torch.compile translates it, where it can; --dtype bf16 with the peer under
+autocast to bfloat16 (the zoo stays in float32). The table names the kernels of both sides; where OpenBLAS's are less than the
+processor has, and nobody asked for that (OPENBLAS_CORETYPE), there is no table.
 With --lengths also how the zoo's own time per token grows with the sequence (fast-weights, flash and linformer 1024 against
 16384 in training, block-recurrent and local 2048 against 32768, the same number of tokens in a step) and with the position (512 against 8192 in
 generation).
@@ -95,6 +98,8 @@ class Runner:
         """The JSON object that a benchmark prints, with `needed` as positive numbers in it."""
         busy, own, start = machine_seconds(), children_seconds(), time.monotonic()
         output = run(command, self.options.timeout, {"OMP_NUM_THREADS": str(self.options.threads)})
+        if reason := json.loads(output or "{}").get("does_not_compile"):
+            fail(f"torch.compile cannot translate {self.options.model}'s peer: {reason}")
         others = (machine_seconds() - busy - children_seconds() + own) / (time.monotonic() - start)
         if others > self.QUIET:
             progress(f"    other processes took {others:.1f} CPUs meanwhile")
@@ -198,17 +203,20 @@ PER_TOKEN = {"tokens_per_second": ("ms/token", lambda rate: 1000 / rate)}
 def compare(runner, python, bench, options):
     """Rows of peer against zoo; every ratio is zoo / peer."""
     peer = lambda mode, *more: [python, os.path.join(SCRIPTS, "bench_peers.py"), mode, options.model,
-                                "--threads", str(options.threads), *changed(options), *more]
+                                "--threads", str(options.threads), "--dtype", options.dtype, *changed(options), *more]
     measures = [("training", "train", TRAINING, ["--steps", str(options.steps)]) if n is None else
                 (f"training, {batch} × {n}", "train", TRAINING, ["--steps", str(options.steps), *size(n, batch)])
                 for n, batch in LENGTHS[options.model].sizes]
-    if prompt := LENGTHS[options.model].prompt:
+    if (prompt := LENGTHS[options.model].prompt) and not options.compile:
         after_prompt = ["--prompt-length", str(prompt), "--length", str(LENGTH)]
         measures.append((f"generation after {prompt}", "generate", GENERATION, after_prompt))
     result = []
     for label, mode, keys, more in measures:
-        commands = {"peer": peer(mode, *more), "zoo": zoo(bench, mode, options, *more)}
-        result += rows(label, keys, runner.in_turn(label, commands, keys), "zoo / peer")
+        compiled = ["--compile"] if options.compile else []
+        commands = {"peer": peer(mode, *more, *compiled), "zoo": zoo(bench, mode, options, *more)}
+        peers, zoos = runner.in_turn(label, commands, keys)
+        options.peer_kernels = peers[0].get("kernels", "unknown")
+        result += rows(label, keys, (peers, zoos), "zoo / peer")
     return result
 
 
@@ -244,6 +252,15 @@ def zoo(bench, mode, options, *more):
             "--threads", str(options.threads), "--json"]
 
 
+def checked_kernels(bench, options):
+    """The kernels that the zoo multiplies with; stops where they are a fallback, whose ratios would say nothing."""
+    machine = json.loads(run([bench, "machine", "--quick", "--json"], options.timeout))
+    if machine["reason"] != "variable" and (machine["kernels_below_processor"] or not machine["check_passed"]):
+        fail(f"OpenBLAS multiplies with {machine['kernels']} where the processor has {machine['instructions']}: "
+             f"{'; '.join(machine['warnings']) or 'see Bench machine'}")
+    return machine["kernels"]
+
+
 # MARK: Output
 
 
@@ -271,6 +288,9 @@ def parse():
     parser.add_argument("--steps", type=positive, default=3, help="training steps in a run (default: %(default)s)")
     parser.add_argument("--set", type=setting, action="append", default=[], metavar="KEY=VALUE",
                         help="a key of the configuration for both sides; may be repeated")
+    parser.add_argument("--compile", action="store_true", help="training against the peer under torch.compile")
+    parser.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32",
+                        help="bf16: the peer under autocast (default: %(default)s)")
     parser.add_argument("--lengths", action="store_true", help="time per token at short and long sequences too")
     parser.add_argument("--peers", metavar="FOLDER", default=os.path.expanduser("~/.cache/attention-zoo-peers"),
                         help="environment of the PyTorch packages (default: %(default)s)")
@@ -286,10 +306,12 @@ def parse():
 def main():
     options = parse()
     python, bench, runner = set_up_peers(options), build_bench(options), Runner(options)
+    kernels = checked_kernels(bench, options)
     compared = compare(runner, python, bench, options)
     lengths = compare_lengths(runner, bench, options) if options.lengths else []
     about = {"model": options.model, "threads": options.threads, "runs": options.runs, "processor": processor(),
-             "set": dict(options.set), "date": datetime.date.today().isoformat(),
+             "dtype": options.dtype, "compiled": options.compile, "kernels": kernels,
+             "peer_kernels": options.peer_kernels, "set": dict(options.set), "date": datetime.date.today().isoformat(),
              "other_processes_cpus": round(runner.others, 2)}
     if options.json:
         about["rows"] = [row.described(("peer", "zoo")) for row in compared]
@@ -297,8 +319,10 @@ def main():
         print(json.dumps(about, indent=1))
         return
     settings = "".join(f", {key} {json.dumps(value)}" for key, value in options.set)
-    print(f"{options.model}, reference configuration{settings}, float32, {options.threads} threads, {options.runs} paired "
-          f"runs, {about['processor']}, {about['date']}\n")
+    side = ("compiled" if options.compile else "eager") + (", autocast to bfloat16" if options.dtype == "bf16" else "")
+    print(f"{options.model}, reference configuration{settings}, float32, peer {side}, {options.threads} threads, "
+          f"{options.runs} paired runs, {about['processor']}, kernels {options.peer_kernels} (peer) and {kernels} (zoo), "
+          f"{about['date']}\n")
     print("\n".join(table(["median", "peer", "zoo", "zoo / peer (min–max)"], compared)))
     if lengths:
         print("\n" + "\n".join(table(["median", "short", "long", "long / short (min–max)"], lengths)))
