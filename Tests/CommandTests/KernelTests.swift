@@ -9,11 +9,11 @@ private let runnable = (0..<100).compactMap { az_known_core($0).map { String(cSt
 
 @Suite("Kernels, each in a process of its own") struct KernelTests {
     private struct Machine: Decodable {
-        let kernels: String, kernels_chosen: String, reason: String, instructions: String
-        let kernels_below_processor: Bool, check_passed: Bool
-        let check_seconds: Double
+        let kernels: String, kernelsChosen: String, reason: String, instructions: String
+        let kernelsBelowProcessor: Bool, checkPassed: Bool
+        let checkSeconds: Double
         let warnings: [String]
-        let threads: Int, processors: Int, openblas_threads: Int
+        let threads: Int, processors: Int, openblasThreads: Int
     }
 
     private let workspace = try! Workspace()
@@ -27,25 +27,27 @@ private let runnable = (0..<100).compactMap { az_known_core($0).map { String(cSt
         let data = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         #expect(process.terminationReason == .exit && process.terminationStatus == 0)
-        return try JSONDecoder().decode(Machine.self, from: data)
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(Machine.self, from: data)
     }
 
     @Test("multiply rightly under every name that the library and the processor allow", arguments: runnable)
     func everyCore(_ core: String) throws {
         let machine = try machine(core)
-        #expect(machine.check_passed, "\(machine.warnings)")
+        #expect(machine.checkPassed, "\(machine.warnings)")
         // A library without these kernels chooses by itself, and is then asked for what suits the processor.
         let isObeyed = machine.reason == "variable"
-        #expect(isObeyed || !machine.kernels_below_processor)
+        #expect(isObeyed || !machine.kernelsBelowProcessor)
         if isObeyed { #expect(az_kernel_class(machine.kernels) >= az_kernel_class(core)) }
     }
 
     @Test("suit the processor where nothing is said")
     func chosen() throws {
         let machine = try machine(nil)
-        #expect(machine.check_passed && machine.check_seconds < 60)
-        #expect(machine.kernels_below_processor == !machine.warnings.isEmpty)
-        #expect(machine.threads >= 1 && machine.threads <= machine.processors && machine.openblas_threads >= 1)
+        #expect(machine.checkPassed && machine.checkSeconds < 60)
+        #expect(machine.kernelsBelowProcessor == !machine.warnings.isEmpty)
+        #expect(machine.threads >= 1 && machine.threads <= machine.processors && machine.openblasThreads >= 1)
         #expect(machine.reason != "variable")
     }
 
@@ -53,13 +55,13 @@ private let runnable = (0..<100).compactMap { az_known_core($0).map { String(cSt
     func tooHigh(_ core: String) throws {
         // On a processor that can run them this only says that they are used.
         let machine = try machine(core)
-        #expect(machine.check_passed)
+        #expect(machine.checkPassed)
     }
 
     @Test("a name that does not exist costs nothing")
     func unknownName() throws {
         let (wrong, none) = (try machine("Haswel"), try machine(nil))
-        #expect(wrong.check_passed && az_kernel_class(wrong.kernels) == az_kernel_class(none.kernels))
+        #expect(wrong.checkPassed && az_kernel_class(wrong.kernels) == az_kernel_class(none.kernels))
     }
 
     @Test("a run's config.json names them")
