@@ -125,7 +125,7 @@ struct NormPanels: Sendable {
                 gradient(range, dy.mutablePointer)
                 let place = destination + range.lowerBound * d
                 let target = beta == 0 ? place : dx.mutablePointer
-                normBackward(range, dy.pointer, target, sums + piece * d, sums + (pieces + piece) * d)
+                backward(range, dy.pointer, target, sums + piece * d, sums + (pieces + piece) * d)
                 if beta != 0 { az_scale_add(range.count * d, 1, dx.pointer, beta, place) }
             }
         }
@@ -145,7 +145,9 @@ struct NormPanels: Sendable {
         }
     }
 
-    private func normBackward(
+    /// The gradient dx of some rows from that of the normalised rows, dy. Those of the norm's parameters, if there are as
+    /// many, are added to `first` and `second`, [d] each.
+    func backward(
         _ range: Range<Int>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>,
         _ first: UnsafeMutablePointer<Float>, _ second: UnsafeMutablePointer<Float>
     ) {
