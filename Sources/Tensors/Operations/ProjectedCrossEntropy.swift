@@ -35,7 +35,8 @@ public func crossEntropy(
     pass.prepareGradients(of: panels.inputs)
     pass.run()
     let made = pass.gradients
-    return .record("crossEntropy", meanLoss(pass.losses, counted: counted.count), inputs: panels.inputs) { gradient, slots in
+    return .record("crossEntropy", meanLoss(pass.losses, counted: counted.count), inputs: panels.inputs) {
+        gradient, slots in
         for (slot, own) in zip(slots, made) { if let own { slot.add(owned: own, times: gradient.item) } }
     }
 }
@@ -121,7 +122,9 @@ private struct CrossEntropyPass {
                     part, into: normalized.mutablePointer + (part.lowerBound - first) * panels.d)
                 panels.project(part.count, x, into: z, splitsProducts: splitsProducts)
                 classify(part, z)
-                if rowsGradient != nil { addRows(part, z, piece: (part.lowerBound - first) / panels.grain, splitsProducts) }
+                if rowsGradient != nil {
+                    addRows(part, z, piece: (part.lowerBound - first) / panels.grain, splitsProducts)
+                }
             }
             if makesGradients { addProjection(rows, logits.pointer, panels.normalizedRows(rows, normalized.pointer)) }
         }
@@ -151,7 +154,7 @@ private struct CrossEntropyPass {
         let dy = Tensor(uninitialized: [rows.count, panels.d])
         panels.unproject(rows.count, dz, factor, into: dy.mutablePointer, splitsProducts: splitsProducts)
         let sums = normSums!.mutablePointer + piece * panels.d
-        norm.backward(rows, dy.pointer, target, sums, sums + panels.pieces * panels.d)
+        norm.backward(rows, of: dy.pointer, into: target, sums: (sums, sums + panels.pieces * panels.d))
     }
 
     /// dW and db of a panel's rows.
@@ -160,7 +163,8 @@ private struct CrossEntropyPass {
         if let weightGradient {
             BLAS.multiplyInParallel(
                 classes, d, rows.count, alpha: factor, BLAS.Operand(dz, stride: classes, transposed: true),
-                BLAS.Operand(x, stride: d), beta: rows.lowerBound == 0 ? 0 : 1, weightGradient.mutablePointer, stride: d)
+                BLAS.Operand(x, stride: d), beta: rows.lowerBound == 0 ? 0 : 1, weightGradient.mutablePointer, stride: d
+            )
         }
         guard let target = biasGradient?.mutablePointer else { return }
         parallelRanges(classes, grain: max(64, elementGrain / rows.count)) { columns in
