@@ -155,7 +155,7 @@ import Testing
             values, projection: Projection(weight: weight), targets: TokenTensor([1, -100, 2]), ignoreIndex: -100)
         let all = gradients(of: loss)
         #expect(loss.item.isFinite)
-        #expect((all[values]!.values + all[weight]!.values).allSatisfy(\.isFinite))
+        #expect((all[values]!.values + all[weight]!.values).allSatisfy { $0.isFinite })
         #expect(all[values]!.values[2...3] == [0, 0])
     }
 
