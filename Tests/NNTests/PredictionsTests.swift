@@ -9,12 +9,12 @@ import Testing
     private let projection = Linear(6, 31, key: RandomKey(seed: 2))
     private let targets = TokenTensor((0..<40).map { $0 % 7 == 0 ? ignoredTarget : Int32($0 % 31) }, shape: [2, 20])
 
+    /// Each with the logits by themselves, which another graph makes.
     private var all: [(predictions: Predictions, logits: Tensor)] {
-        let (after, plain) = (projection(norm(x)), projection(x))
-        return [
-            (Predictions(x, after: norm, projection: projection), after),
-            (Predictions(x, projection: projection), plain),
-            (Predictions(logits: plain), plain),
+        [
+            (Predictions(x, after: norm, projection: projection), projection(norm(x))),
+            (Predictions(x, projection: projection), projection(x)),
+            (Predictions(logits: projection(x)), projection(x)),
         ]
     }
 

@@ -98,9 +98,10 @@ import Testing
 
     @Test("equals its parts", arguments: Kind.allCases, [false, true])
     func equalsItsParts(_ kind: Kind, bias: Bool) {
-        // One class, one row, rows that threads do not share evenly, odd widths.
+        // Two classes, one row, rows that threads do not share evenly, odd widths. (A norm of one column has no gradient.)
         for (rows, d, classes) in [
-            ([1], 5, 2), ([3], 1, 257), ([2, 3], 6, 2), ([31], 7, 3001), ([3, 70], 9, 257), ([1100], 5, 33),
+            ([1], 5, 2), ([3], kind == .none ? 1 : 3, 257), ([2, 3], 6, 2), ([31], 7, 3001), ([3, 70], 9, 257),
+            ([1100], 5, 33),
         ] {
             let one = Case(kind, rows, d, classes, bias: bias)
             one.expectEqual { $0(one.leaves) }
@@ -116,7 +117,7 @@ import Testing
     }
 
     @Test("several panels of rows", arguments: [Kind.none, .layer]) func severalPanels(_ kind: Kind) {
-        // A panel has 209 rows at most.
+        // A panel has 262 rows at most.
         let one = Case(kind, [2, 225], 3, 40_000, bias: true)
         one.expectEqual { $0(one.leaves) }
     }
@@ -246,7 +247,11 @@ import Testing
             (0..<classes).reduce(0.0) { $0 + dz[at[0]][$1] * weight.element([$1, at[1]]) }
         }
         let dw = expected([classes, 2]) { at in (0..<4).reduce(0.0) { $0 + dz[$1][at[0]] * x.element([$1, at[1]]) } }
-        expectClose(all[x]!, dx, tolerance: 1e-6)
+        // Where terms of thousands cancel, dz rounded to float32 shows: a few 2⁻²⁴ of their magnitudes.
+        for (place, at) in indices([4, 2]).enumerated() {
+            let sum = (0..<classes).reduce(0.0) { $0 + abs(dz[at[0]][$1] * weight.element([$1, at[1]])) }
+            #expect(abs(Double(all[x]!.values[place]) - dx[place]) <= 8 * 0x1p-24 * sum)
+        }
         expectClose(all[weight]!, dw, tolerance: 1e-6)
     }
 
@@ -290,8 +295,8 @@ import Testing
                     return MemoryPool.shared.statistics.peak - before
                 }
                 func loss() -> Tensor { crossEntropy(x, projection: Projection(weight: weight), targets: targets) }
-                // A panel of 32 MB, the gradient of the weight, 1.2 MB, and that of x; logits are 164 and 655 MB.
-                let limit = 36 * megabyte + 8 * rows * d
+                // A panel of 40 MB, the gradient of the weight, 1.2 MB, and that of x; logits are 164 and 655 MB.
+                let limit = 44 * megabyte + 8 * rows * d
                 let training = peak { _ = gradients(of: loss()) }
                 require(training <= limit, "\(rows) rows: \(training) bytes with gradients")
                 let evaluation = peak { _ = withoutGradients(loss) }
