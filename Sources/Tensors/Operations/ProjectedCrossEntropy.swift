@@ -167,7 +167,8 @@ private struct CrossEntropyPass {
             )
         }
         guard let target = biasGradient?.mutablePointer else { return }
-        parallelRanges(classes, grain: max(64, elementGrain / rows.count)) { columns in
+        // Long runs of each row: narrow columns would be read at the speed of single cache lines.
+        parallelRanges(classes, grain: max(64, (classes + Threads.count - 1) / Threads.count)) { columns in
             az_sum_rows(rows.count, columns.count, dz + columns.lowerBound, classes, target + columns.lowerBound)
         }
         if rows.upperBound == panels.rows { az_scale(classes, factor, target, target) }
