@@ -22,8 +22,8 @@ extension BlockRecurrentTransformer {
     public func callAsFunction(
         _ tokens: TokenTensor, xlMemories: [Tensor], states: [Tensor], mode: ForwardMode = .inference
     ) -> (logits: Tensor, xlMemories: [Tensor], states: [Tensor]) {
-        let (logits, memory) = self(tokens, memory(xlMemories, states, rows: tokens.shape.first ?? 0), mode: mode)
-        return (logits, memory.xlMemories, memory.recurrentStates)
+        let (x, memory) = read(tokens, memory(xlMemories, states, rows: tokens.shape.first ?? 0), mode: mode)
+        return (logits(x), memory.xlMemories, memory.recurrentStates)
     }
 
     private func memory(_ memories: [Tensor], _ states: [Tensor], rows b: Int) -> RecurrentMemory {
@@ -48,10 +48,10 @@ extension BlockRecurrentTransformer {
         return memory
     }
 
-    /// A segment of rows that have read equally much. tokens: [b, n] → [b, n, vocabulary]
-    func callAsFunction(
+    /// A segment of rows that have read equally much, through all layers. tokens: [b, n] → [b, n, m]
+    private func read(
         _ tokens: TokenTensor, _ memory: RecurrentMemory?, mode: ForwardMode
-    ) -> (logits: Tensor, memory: RecurrentMemory) {
+    ) -> (output: Tensor, memory: RecurrentMemory) {
         require(
             tokens.shape.count == 2 && tokens.count > 0,
             "BlockRecurrentTransformer: tokens \(tokens.shape), expected [b, n], both at least 1")
@@ -60,7 +60,7 @@ extension BlockRecurrentTransformer {
             "BlockRecurrentTransformer: \(tokens.shape[1]) tokens, but max_seq_len is \(configuration.maximumLength)")
         var pass = SegmentPass(self, memory, n: tokens.shape[1], mode: mode)
         let x = pass.run(tokenEmbedding(tokens))  // [b, n, m]
-        return (logits(x), pass.memory)
+        return (x, pass.memory)
     }
 }
 
@@ -73,28 +73,46 @@ extension BlockRecurrentTransformer: LanguageModel {
     public var ignoreIndex: Int32 { configuration.ignoreIndex }
 
     public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
-        self(tokens, nil, mode: mode).logits
+        predictions(tokens, mode: mode).logits
     }
 
-    /// Rows that have read unequally much, such as one that begins beside one that goes on, are read in groups.
+    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
+        Predictions(read(tokens, nil, mode: mode).output, after: finalNorm, projection: toLogits)
+    }
+
     public func logits(
         _ tokens: TokenTensor, carries: [RecurrentMemory?], mode: ForwardMode
     ) -> (logits: Tensor, carries: [RecurrentMemory?]) {
+        let (predictions, next) = predictions(tokens, carries: carries, mode: mode)
+        return (predictions.logits, next)
+    }
+
+    public func predictions(
+        _ tokens: TokenTensor, carries: [RecurrentMemory?], mode: ForwardMode
+    ) -> (predictions: Predictions, carries: [RecurrentMemory?]) {
+        let (x, next) = read(tokens, carries: carries, mode: mode)
+        return (Predictions(x, after: finalNorm, projection: toLogits), next)
+    }
+
+    /// Rows that have read unequally much, such as one that begins beside one that goes on, are read in groups.
+    private func read(
+        _ tokens: TokenTensor, carries: [RecurrentMemory?], mode: ForwardMode
+    ) -> (output: Tensor, carries: [RecurrentMemory?]) {
         require(
             tokens.shape.count == 2 && tokens.count > 0 && carries.count == tokens.shape[0],
             "BlockRecurrentTransformer: tokens \(tokens.shape), \(carries.count) carries; expected [b, n], b carries")
         let given = forgetful(carries.map { $0 ?? nothing }, mode)
         let groups = Dictionary(grouping: given.indices) { given[$0].form }.values.sorted { $0[0] < $1[0] }
-        var (logits, next) = ([Tensor](), carries)
+        var (outputs, next) = ([Tensor](), carries)
         for rows in groups {
-            let (output, memory) = self(
+            let (output, memory) = read(
                 tokens.rows(rows), RecurrentMemory(joining: rows.map { given[$0] }), mode: mode)
-            logits.append(output)
+            outputs.append(output)
             for (place, row) in rows.enumerated() { next[row] = memory.row(place) }
         }
-        if groups.count == 1 { return (logits[0], next) }
+        if groups.count == 1 { return (outputs[0], next) }
         let places = groups.joined().enumerated().sorted { $0.element < $1.element }.map { Int32($0.offset) }
-        return (concatenate(logits).taking(TokenTensor(places)), next)
+        return (concatenate(outputs).taking(TokenTensor(places)), next)
     }
 
     /// In training, a whole batch sometimes begins a segment without memories or states, as in the peer's

@@ -87,7 +87,7 @@ public struct BlockRecurrentTransformer: Module {
     }
 
     /// [..., m] → [..., vocabulary]
-    func logits(_ x: Tensor) -> Tensor { normLinear(x, norm: finalNorm.norm, [toLogits.projection])[0] }
+    func logits(_ x: Tensor) -> Tensor { toLogits(x, after: finalNorm) }
 
     public func collect(into state: inout StateCollector) {
         state.add("token_emb", tokenEmbedding)

@@ -63,7 +63,7 @@ extension FLASHTransformer {
                 x = layers[index].decode(x, rows.spans, tables, &states, layer: index)
             }
             for index in states.indices { states[index].position += tokens[index].count }
-            return normLinear(rows.last(x), norm: finalNorm.norm, [toLogits.projection])[0]
+            return toLogits(rows.last(x), after: finalNorm)
         }
     }
 }

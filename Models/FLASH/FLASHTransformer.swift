@@ -41,11 +41,19 @@ public struct FLASHTransformer: LanguageModel {
         self(tokens, mask: nil, mode: mode)
     }
 
+    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
+        predictions(tokens, mask: nil, mode: mode)
+    }
+
     /// - Parameters:
     ///   - tokens: [b, n].
     ///   - mask: 1 for tokens that take part, 0 for padding, [b, n] or [n].
     /// - Returns: logits [b, n, vocabulary].
     public func callAsFunction(_ tokens: TokenTensor, mask: Tensor?, mode: ForwardMode = .inference) -> Tensor {
+        predictions(tokens, mask: mask, mode: mode).logits
+    }
+
+    private func predictions(_ tokens: TokenTensor, mask: Tensor?, mode: ForwardMode) -> Predictions {
         require(tokens.shape.count == 2, "FLASHTransformer: tokens \(tokens.shape), expected [b, n]")
         let n = tokens.shape[1]
         var x = tokenEmbedding(tokens) + absolutePositions(n)  // [b, n, d]
@@ -53,7 +61,7 @@ public struct FLASHTransformer: LanguageModel {
         for (index, layer) in layers.enumerated() {
             x = layer(x, mask: mask, table: table, mode: mode.child(index))
         }
-        return normLinear(x, norm: finalNorm.norm, [toLogits.projection])[0]  // [b, n, vocabulary]
+        return Predictions(x, after: finalNorm, projection: toLogits)  // [b, n, vocabulary]
     }
 
     public func collect(into state: inout StateCollector) {

@@ -30,8 +30,7 @@ public struct FastWeightsLM: Module {
 
     /// [..., m] → [..., vocabulary]
     func logits(_ x: Tensor) -> Tensor {
-        normLinear(
-            x, norm: transformer.norm.norm, weight: generator.weight.value, bias: generator.bias?.value)
+        generator(x, after: transformer.norm)
     }
 
     public func collect(into state: inout StateCollector) {
@@ -107,6 +106,13 @@ extension FastWeightsLM: LanguageModel {
     public func logits(
         _ tokens: TokenTensor, carries: [FastWeightsCarry?], mode: ForwardMode
     ) -> (logits: Tensor, carries: [FastWeightsCarry?]) {
+        let (predictions, next) = predictions(tokens, carries: carries, mode: mode)
+        return (predictions.logits, next)
+    }
+
+    public func predictions(
+        _ tokens: TokenTensor, carries: [FastWeightsCarry?], mode: ForwardMode
+    ) -> (predictions: Predictions, carries: [FastWeightsCarry?]) {
         require(
             tokens.shape.count == 2 && carries.count == tokens.shape[0],
             "FastWeightsLM: tokens \(tokens.shape), \(carries.count) carries; expected [b, n], b carries")
@@ -118,7 +124,7 @@ extension FastWeightsLM: LanguageModel {
                 FastWeightsCarry(layers: layers.map { $0.row(row) }, position: (carry?.position ?? 0) + n)
             }
         }
-        return (logits(x), rows)
+        return (Predictions(x, after: transformer.norm, projection: generator), rows)
     }
 
     /// The rows' memories together; nil where nothing was read before.

@@ -62,13 +62,25 @@ public struct LinformerLM: Module {
         _ tokens: TokenTensor, embeddings: Tensor? = nil, inputMask: Tensor? = nil, embeddingsMask: Tensor? = nil,
         mode: ForwardMode = .inference
     ) -> Tensor {
+        predictions(
+            tokens, embeddings: embeddings, inputMask: inputMask, embeddingsMask: embeddingsMask, mode: mode
+        ).logits
+    }
+
+    private func predictions(
+        _ tokens: TokenTensor, embeddings: Tensor?, inputMask: Tensor?, embeddingsMask: Tensor?, mode: ForwardMode
+    ) -> Predictions {
         require(tokens.shape.count == 2, "LinformerLM: tokens \(tokens.shape), expected [b, n]")
         let x = dropout(
             embed(tokens, positions: Tensor.range(tokens.shape[1])), probability: Float(configuration.tokenDropout),
             key: mode.child(0).key)
         let y = linformer(
             enter(x), embeddings: embeddings, inputMask: inputMask, embeddingsMask: embeddingsMask, mode: mode.child(1))
-        return logits(y)
+        return predictions(y)
+    }
+
+    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
+        predictions(tokens, embeddings: nil, inputMask: nil, embeddingsMask: nil, mode: mode)
     }
 
     /// tokens: [..., n], their positions [n] → [..., n, emb_dim].
@@ -81,9 +93,12 @@ public struct LinformerLM: Module {
     func enter(_ x: Tensor) -> Tensor { projectIn.map { $0(x) } ?? x }
 
     /// [..., channels] → [..., vocabulary or emb_dim]
-    func logits(_ y: Tensor) -> Tensor {
+    func logits(_ y: Tensor) -> Tensor { predictions(y).logits }
+
+    /// Of the layers' output [..., channels]; with return_emb that stands for the logits.
+    private func predictions(_ y: Tensor) -> Predictions {
         let z = projectOut.map { $0(y) } ?? y
-        return toLogits.map { $0(z) } ?? z
+        return toLogits.map { Predictions(z, projection: $0) } ?? Predictions(logits: z)
     }
 
     public func collect(into state: inout StateCollector) {

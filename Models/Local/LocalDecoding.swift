@@ -59,7 +59,7 @@ extension LocalTransformer {
                 + positionEmbedding(TokenTensor(positions.map { Int32(learnedPosition($0)) }))  // [rows, d]
             let y = stack.decode(x, rows.spans, positions, &states)
             for index in states.indices { states[index].position += tokens[index].count }
-            return normLinear(rows.last(y), norm: finalNorm.norm, [toLogits.projection])[0]
+            return toLogits(rows.last(y), after: finalNorm)
         }
     }
 }

@@ -108,11 +108,19 @@ public struct LocalTransformer: LanguageModel {
         self(tokens, mask: nil, mode: mode)
     }
 
+    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
+        predictions(tokens, mask: nil, mode: mode)
+    }
+
     /// - Parameters:
     ///   - tokens: [b, n], n up to `maximumLength`.
     ///   - mask: 1 for tokens that take part, 0 for padding, [b, n].
     /// - Returns: logits [b, n, vocabulary].
     public func callAsFunction(_ tokens: TokenTensor, mask: Tensor?, mode: ForwardMode = .inference) -> Tensor {
+        predictions(tokens, mask: mask, mode: mode).logits
+    }
+
+    private func predictions(_ tokens: TokenTensor, mask: Tensor?, mode: ForwardMode) -> Predictions {
         require(tokens.shape.count == 2, "LocalTransformer: tokens \(tokens.shape), expected [b, n]")
         let n = tokens.shape[1]
         require(
@@ -120,7 +128,7 @@ public struct LocalTransformer: LanguageModel {
             "LocalTransformer: \(n) tokens, but max_seq_len is \(configuration.maximumLength)")
         let x = tokenEmbedding(tokens) + positionEmbedding.weight.value.sliced(0, to: n)  // [b, n, d]
         let y = stack(x, mask: mask, mode: mode)
-        return normLinear(y, norm: finalNorm.norm, [toLogits.projection])[0]  // [b, n, vocabulary]
+        return Predictions(y, after: finalNorm, projection: toLogits)  // [b, n, vocabulary]
     }
 
     public func collect(into state: inout StateCollector) {

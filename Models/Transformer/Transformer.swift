@@ -152,7 +152,11 @@ public struct Transformer: LanguageModel {
 
     /// tokens: [b, n] → [b, n, vocabulary]
     public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
-        logits(features(tokens, mode: mode))
+        predictions(tokens, mode: mode).logits
+    }
+
+    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
+        Predictions(features(tokens, mode: mode), after: finalNorm, projection: toLogits)
     }
 
     /// What the last token alone predicts, with everything before it computed for it: generation without a cache, for
@@ -174,7 +178,7 @@ public struct Transformer: LanguageModel {
     }
 
     /// x: [..., m] → [..., vocabulary]
-    func logits(_ x: Tensor) -> Tensor { normLinear(x, norm: finalNorm.norm, [toLogits.projection])[0] }
+    func logits(_ x: Tensor) -> Tensor { toLogits(x, after: finalNorm) }
 
     public func collect(into state: inout StateCollector) {
         state.add("token_emb", tokenEmbedding)

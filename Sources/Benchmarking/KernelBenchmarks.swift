@@ -30,7 +30,7 @@ public struct KernelBenchmarks: Encodable {
     public static func run() -> KernelBenchmarks {
         let peakGflops = Peaks.product()
         let peakGigabytes = Peaks.copy()
-        let cases = ProductCases.all + RowCases.all + AttentionCases.all
+        let cases = ProductCases.all + RowCases.all + CrossEntropyCases.all + AttentionCases.all
         let rows = cases.map { $0.measure(peakGflops: peakGflops, peakGigabytes: peakGigabytes) }
         return KernelBenchmarks(
             threads: Threads.count, peakGflops: peakGflops, peakGigabytes: peakGigabytes, rows: rows,

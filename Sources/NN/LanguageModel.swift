@@ -43,7 +43,11 @@ public protocol LanguageModel: Module {
     /// Logits of the token that each position predicts, the next one of a causal model. tokens: [b, n] → [b, n, vocabulary]
     func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor
 
-    /// The same for a segment of each row's text, given what the segment before it left, and what this one leaves.
+    /// What each position predicts, of which the loss is computed without storing logits; a model that implements it has its
+    /// logits of it (`predictions(tokens, mode: mode).logits`). By default the logits. tokens: [b, n]
+    func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions
+
+    /// The same logits for a segment of each row's text, given what the segment before it left, and what this one leaves.
     ///
     /// carries: one a row, nil where nothing comes before, so that rows that begin stand beside rows that have read more or
     /// less. No gradient passes through them.
@@ -51,8 +55,14 @@ public protocol LanguageModel: Module {
         _ tokens: TokenTensor, carries: [Carry?], mode: ForwardMode
     ) -> (logits: Tensor, carries: [Carry?])
 
+    /// What `logits` are computed from; by default themselves.
+    func predictions(
+        _ tokens: TokenTensor, carries: [Carry?], mode: ForwardMode
+    ) -> (predictions: Predictions, carries: [Carry?])
+
     /// The mean cross-entropy (nats per token) of a segment. inputs, targets: [b, n]; carries as in `logits`. Targets that
-    /// are `ignoredTarget` or `ignoreIndex` do not count. A model says so itself only if it has something to add to the logits' loss.
+    /// are `ignoredTarget` or `ignoreIndex` do not count. A model says so itself only if it has something to add to the loss of its
+    /// predictions.
     func loss(
         _ inputs: TokenTensor, _ targets: TokenTensor, carries: [Carry?], mode: ForwardMode
     ) -> SegmentLoss<Carry>
@@ -135,16 +145,27 @@ extension LanguageModel {
         throw InputError("the model's decoding state cannot be saved")
     }
 
+    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
+        Predictions(logits: self(tokens, mode: mode))
+    }
+
+    public func predictions(
+        _ tokens: TokenTensor, carries: [Carry?], mode: ForwardMode
+    ) -> (predictions: Predictions, carries: [Carry?]) {
+        let (logits, next) = logits(tokens, carries: carries, mode: mode)
+        return (Predictions(logits: logits), next)
+    }
+
     public func loss(
         _ inputs: TokenTensor, _ targets: TokenTensor, carries: [Carry?], mode: ForwardMode
     ) -> SegmentLoss<Carry> {
-        let (logits, next) = logits(inputs, carries: carries, mode: mode)
+        let (predictions, next) = predictions(inputs, carries: carries, mode: mode)
         var counted = targets
         if ignoreIndex != ignoredTarget {
             counted = TokenTensor(
                 targets.values.map { $0 == ignoreIndex ? ignoredTarget : $0 }, shape: targets.shape)
         }
-        return SegmentLoss(crossEntropy(logits, counted, ignoreIndex: ignoredTarget), carries: next)
+        return SegmentLoss(predictions.loss(counted), carries: next)
     }
 
     /// The loss of sequences from their beginning.
@@ -161,5 +182,11 @@ extension LanguageModel where Carry == NoCarry {
         _ tokens: TokenTensor, carries: [NoCarry?], mode: ForwardMode
     ) -> (logits: Tensor, carries: [NoCarry?]) {
         (self(tokens, mode: mode), carries)
+    }
+
+    public func predictions(
+        _ tokens: TokenTensor, carries: [NoCarry?], mode: ForwardMode
+    ) -> (predictions: Predictions, carries: [NoCarry?]) {
+        (predictions(tokens, mode: mode), carries)
     }
 }

@@ -82,6 +82,22 @@ private var productMistakes: [Mistake] {
         Mistake("layerNorm: shape [2, 0] has no last axis") { layerNorm(Tensor.zeros([2, 0])) },
         Mistake("crossEntropy: logits [2, 3] and targets [3]") { crossEntropy(a, TokenTensor([0, 1, 2])) },
         Mistake("crossEntropy: target 3 of 3 classes") { crossEntropy(a, TokenTensor([0, 3])) },
+        Mistake("crossEntropy: x [2, 3] and targets [3]") { projectedLoss([0, 1, 2], weight: [4, 3]) },
+        Mistake("crossEntropy: target 4 of 4 classes") { projectedLoss([0, 4], weight: [4, 3]) },
+        Mistake("crossEntropy: target -2 of 4 classes") { projectedLoss([-2, -1], weight: [4, 3]) },
+        Mistake("crossEntropy: x [2, 3], weight [4, 5], bias []: expected [out, 3]") {
+            projectedLoss([0, 1], weight: [4, 5])
+        },
+        Mistake("crossEntropy: x [2, 3], weight [4, 3], bias [3]: expected [out, 3]") {
+            projectedLoss([0, 1], weight: [4, 3], bias: .ones([3]))
+        },
+        Mistake("crossEntropy: a norm's parameter [2] for rows of 3; expected [3]") {
+            projectedLoss([0, 1], norm: .rootMeanSquare(weight: .ones([2])), weight: [4, 3])
+        },
+        Mistake("crossEntropy: x [2, 3] and targets [3]") {
+            classLosses(a, projection: Projection(weight: .ones([4, 3])), targets: TokenTensor([0, 1, 2])).losses
+        },
+        Mistake("crossEntropy: logits [2, 3] and targets [3]") { classLosses(a, TokenTensor([0, 1, 2])).losses },
         Mistake("convolution1D: input [2, 3], weight [4, 5]: expected three axes") { convolution1D(a, weight: b) },
         Mistake("convolution1D: input [1, 4, 9], weight [2, 3, 3]: channels do not fit 1 groups") {
             convolution1D(Tensor.ones([1, 4, 9]), weight: Tensor.ones([2, 3, 3]))
@@ -93,6 +109,14 @@ private var productMistakes: [Mistake] {
             convolution1D(Tensor.ones([1, 2, 9]), weight: Tensor.ones([4, 2, 3]), bias: Tensor.ones([3]))
         },
     ]
+}
+
+private func projectedLoss(
+    _ targets: [Int32], norm: Norm? = nil, weight: [Int], bias: Tensor? = nil
+) -> Tensor {
+    crossEntropy(
+        a, norm: norm, projection: Projection(weight: .ones(weight), bias: bias), targets: TokenTensor(targets),
+        ignoreIndex: -1)
 }
 
 private func feed(

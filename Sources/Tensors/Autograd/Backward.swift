@@ -103,6 +103,10 @@ final class BackwardPass {
         return pending.values[index][origin.output]
     }
 
+    func hasGradient(_ origin: Origin) -> Bool {
+        origin.node.isLeaf ? leaves[origin.node.id] != nil : pending[origin.node.id]?[origin.output] != nil
+    }
+
     func setGradient(_ gradient: Tensor, _ origin: Origin) {
         let key = origin.node.id
         if origin.node.isLeaf {
@@ -138,6 +142,20 @@ public struct InputGradient {
         accumulate { destination, beta in
             az_scale_add(addend.count, 1, addend.pointer, beta, destination)
         }
+    }
+
+    /// Adds factor · gradient, of dense memory that nobody else uses: the first one is scaled where it lies and kept.
+    func add(owned gradient: Tensor, times factor: Float) {
+        guard let origin else { return }
+        func scale(into destination: UnsafeMutablePointer<Float>, _ beta: Float) {
+            let source = gradient.pointer
+            parallelRanges(gradient.count, grain: elementGrain) {
+                az_scale_add($0.count, factor, source + $0.lowerBound, beta, destination + $0.lowerBound)
+            }
+        }
+        if pass.hasGradient(origin) { return accumulate(scale) }
+        if factor != 1 { scale(into: gradient.mutablePointer, 0) }
+        add(gradient)
     }
 
     /// Lets `body` write the gradient into a dense buffer of the input's shape: with beta = 0 it holds garbage to be

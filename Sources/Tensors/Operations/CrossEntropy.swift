@@ -6,37 +6,61 @@ import CKernels
 /// logits: [..., classes]; targets: [...]. Returns a scalar.
 public func crossEntropy(_ logits: Tensor, _ targets: TokenTensor, ignoreIndex: Int32? = nil) -> Tensor {
     let x = logits.contiguous()
+    let counted = targets.values.count { $0 != ignoreIndex }
+    let difference: Tensor? = Tensor.records([x]) ? Tensor(uninitialized: x.shape) : nil
+    let losses = crossEntropies(x, targets, ignoreIndex: ignoreIndex, difference: difference)
+    let mean = meanLoss(losses, counted: counted)
+    guard let difference else { return mean }
+    let factor = 1 / Float(max(counted, 1))
+    return .record("crossEntropy", mean, inputs: [x]) { gradient, slots in
+        slots[0].add(owned: difference, times: gradient.item * factor)
+    }
+}
+
+/// What `crossEntropy` is the mean of, and the likeliest class (the first of equals; NaN counts as larger than any number)
+/// of each row. No gradient flows.
+///
+/// logits: [..., classes]; targets: [...]. Returns losses [...], 0 where the target is `ignoreIndex`, and classes [...].
+public func classLosses(
+    _ logits: Tensor, _ targets: TokenTensor, ignoreIndex: Int32? = nil
+) -> (losses: Tensor, likeliest: TokenTensor) {
+    let x = logits.contiguous()
+    return (crossEntropies(x, targets, ignoreIndex: ignoreIndex, difference: nil), x.argmax())
+}
+
+/// The loss of each row, 0 where its target is `ignoreIndex`.
+///
+/// - Parameters:
+///   - x: dense, [..., classes].
+///   - difference: gets softmax(x) − onehot(target), zeros where the target is `ignoreIndex`.
+private func crossEntropies(_ x: Tensor, _ targets: TokenTensor, ignoreIndex: Int32?, difference: Tensor?) -> Tensor {
     let classes = x.shape.last ?? 0
     require(
         x.rank >= 1 && Array(x.shape.dropLast()) == targets.shape,
         "crossEntropy: logits \(x.shape) and targets \(targets.shape)")
-    let ignored = ignoreIndex ?? Int32.min
-    let counted = targets.values.reduce(0) { $0 + ($1 == ignored ? 0 : 1) }
-    for target in targets.values where target != ignored {
-        require(target >= 0 && target < classes, "crossEntropy: target \(target) of \(classes) classes")
-    }
-    let rows = targets.count
-    let losses = Tensor(uninitialized: [rows])
-    let needsGradient = Tensor.records([x])
-    let difference: Tensor? = needsGradient ? Tensor(uninitialized: x.shape) : nil
+    requireClasses(targets, classes, ignoreIndex: ignoreIndex)
+    let losses = Tensor(uninitialized: targets.shape)
     let (px, pl, pd) = (x.pointer, losses.mutablePointer, difference?.mutablePointer)
     targets.values.withUnsafeBufferPointer { buffer in
         let pt = buffer.baseAddress
-        parallelRanges(rows, grain: max(1, elementGrain / max(classes, 1))) {
+        parallelRanges(targets.count, grain: max(1, elementGrain / max(classes, 1))) {
             let i = $0.lowerBound
             az_cross_entropy(
-                $0.count, classes, ignored, px + i * classes, pt! + i, pl + i, pd.map { $0 + i * classes })
+                $0.count, classes, ignoreIndex ?? Int32.min, px + i * classes, pt! + i, pl + i,
+                pd.map { $0 + i * classes })
         }
     }
-    let mean = Tensor(Float(losses.values.reduce(0.0) { $0 + Double($1) } / Double(counted)))
-    guard let difference else { return mean }
-    return .record("crossEntropy", mean, inputs: [x]) { gradient, slots in
-        // As large as the logits: scaled where it lies, which nobody else sees.
-        let factor = gradient.item / Float(Swift.max(counted, 1))
-        let target = difference.mutablePointer
-        parallelRanges(difference.count, grain: elementGrain) { range in
-            az_scale(range.count, factor, target + range.lowerBound, target + range.lowerBound)
-        }
-        slots[0].add(difference)
+    return losses
+}
+
+/// The sum of losses over a count, summed in float64.
+func meanLoss(_ losses: Tensor, counted: Int) -> Tensor {
+    Tensor(Float(losses.values.reduce(0.0) { $0 + Double($1) } / Double(counted)))
+}
+
+/// Stops where a target that counts is no class.
+func requireClasses(_ targets: TokenTensor, _ classes: Int, ignoreIndex: Int32?) {
+    for target in targets.values where target != ignoreIndex {
+        require(target >= 0 && target < classes, "crossEntropy: target \(target) of \(classes) classes")
     }
 }

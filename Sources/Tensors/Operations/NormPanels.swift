@@ -125,7 +125,7 @@ struct NormPanels: Sendable {
                 gradient(range, dy.mutablePointer)
                 let place = destination + range.lowerBound * d
                 let target = beta == 0 ? place : dx.mutablePointer
-                normBackward(range, dy.pointer, target, sums + piece * d, sums + (pieces + piece) * d)
+                backward(range, of: dy.pointer, into: target, sums: (sums + piece * d, sums + (pieces + piece) * d))
                 if beta != 0 { az_scale_add(range.count * d, 1, dx.pointer, beta, place) }
             }
         }
@@ -145,10 +145,13 @@ struct NormPanels: Sendable {
         }
     }
 
-    private func normBackward(
-        _ range: Range<Int>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>,
-        _ first: UnsafeMutablePointer<Float>, _ second: UnsafeMutablePointer<Float>
+    /// The gradient dx of some rows from that of the normalised rows, dy: [count, d] each. Those of the norm's first and
+    /// second parameter are added to `sums`, [d] each.
+    func backward(
+        _ range: Range<Int>, of dy: UnsafePointer<Float>, into dx: UnsafeMutablePointer<Float>,
+        sums: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>)
     ) {
+        let (first, second) = sums
         let source = x.pointer + range.lowerBound * d
         let mean = statistics.pointer + range.lowerBound
         let factor = mean + rows

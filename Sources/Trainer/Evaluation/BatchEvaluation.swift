@@ -45,7 +45,7 @@ extension LanguageModel {
         for (segment, counts) in zip(segments, hasTargets) {
             let (inputs, targets) = batch.columns(segment)
             guard counts else {
-                carries = withoutGradients { logits(inputs, carries: carries, mode: .inference).carries }
+                carries = withoutGradients { predictions(inputs, carries: carries, mode: .inference).carries }
                 continue
             }
             func measure() -> SegmentLoss<Carry> { loss(inputs, targets, carries: carries, mode: .inference) }

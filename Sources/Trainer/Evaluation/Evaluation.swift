@@ -94,9 +94,10 @@ extension LanguageModel {
                 for segment in segments(of: batch.shape[1]) {
                     let (inputs, targets) = batch.columns(segment)
                     if !forgotten.isEmpty { carries = carries.map { $0?.forgetting(forgotten) } }
-                    let (logits, next) = self.logits(inputs, carries: carries, mode: .inference)
-                    sums.add(logits, targets, countsFound: countsFound)
-                    if streams { answers.read(logits, targets) }
+                    let (predictions, next) = predictions(inputs, carries: carries, mode: .inference)
+                    let (losses, likeliest) = predictions.tokenLosses(targets)
+                    sums.add(losses, likeliest, targets, countsFound: countsFound)
+                    if streams { answers.read(likeliest, targets) }
                     carries = next
                 }
             }
@@ -113,12 +114,11 @@ private struct EvaluationSums {
     /// The number of tokens of the text read so far.
     var read = 0
 
-    mutating func add(_ logits: Tensor, _ targets: TokenTensor, countsFound: Bool) {
-        let counted = targets.values.count { $0 != ignoredTarget }
-        guard counted > 0 else { return }
-        nats += Double(crossEntropy(logits, targets, ignoreIndex: ignoredTarget).item) * Double(counted)
-        self.targets += counted
-        if countsFound { found += zip(logits.argmax().values, targets.values).count { $0 == $1 } }
+    /// losses, likeliest, targets: [b, n]
+    mutating func add(_ losses: Tensor, _ likeliest: TokenTensor, _ targets: TokenTensor, countsFound: Bool) {
+        nats += losses.values.reduce(0) { $0 + Double($1) }
+        self.targets += targets.values.count { $0 != ignoredTarget }
+        if countsFound { found += zip(likeliest.values, targets.values).count { $0 == $1 } }
     }
 
     func result(of text: TokenSource, _ objective: ObjectiveKind, answers: [AnsweredQuestions]) -> EvaluationResult {

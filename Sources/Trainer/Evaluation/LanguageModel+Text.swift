@@ -22,6 +22,21 @@ extension LanguageModel {
             }, axis: 1)
     }
 
+    /// The likeliest tokens in a window that nothing comes before, segment after segment: [b, n].
+    func likeliest(inWindow batch: TokenBatch) -> TokenTensor {
+        var carries = batch.rowsWithoutCarry() as [Carry?]
+        let parts = segments(of: batch.shape[1]).map { segment in
+            let (predictions, next) = predictions(
+                batch.columns(segment).inputs, carries: carries, mode: .inference)
+            carries = next
+            return predictions.likeliest
+        }
+        let rows = (0..<batch.shape[0]).flatMap { row in
+            parts.flatMap { part in part.values[row * part.shape[1]..<(row + 1) * part.shape[1]] }
+        }
+        return TokenTensor(rows, shape: batch.shape)
+    }
+
     /// - Throws: `InputError` when a position sees the very token it is to predict.
     func requireCausality() throws {
         guard !isCausal else { return }

@@ -58,12 +58,12 @@ struct AnswerCount {
         isAnswered = [Bool](repeating: true, count: questions.count)
     }
 
-    /// Takes the predictions of the next targets of one text, from its second token on: [1, n, vocabulary], [1, n].
-    mutating func read(_ logits: Tensor, _ targets: TokenTensor) {
+    /// Takes the likeliest tokens for the next targets of one text, from its second token on: [1, n] each.
+    mutating func read(_ likeliest: TokenTensor, _ targets: TokenTensor) {
         let end = position + targets.count
         while first < questions.count, questions[first].answer.upperBound <= position { first += 1 }
         if first < questions.count, questions[first].answer.lowerBound < end {
-            let predicted = logits.argmax().values
+            let predicted = likeliest.values
             for index in first..<questions.count {
                 let answer = questions[index].answer
                 guard answer.lowerBound < end else { break }
@@ -107,7 +107,7 @@ extension LanguageModel {
             let batch = TokenBatch(text, starts: ends.map { $0 - 1 - length }, length: length)
             try requireVocabulary(of: batch, in: text.name)
             let targets = batch.columns(0..<length).targets
-            let predicted = withoutGradients { logits(ofWindow: batch).argmax() }.values
+            let predicted = withoutGradients { likeliest(inWindow: batch) }.values
             for (row, index) in rows.enumerated() {
                 let last = (row + 1) * length
                 let places = max(last - count.places[index].count, row * length)..<last

@@ -38,7 +38,7 @@ extension LanguageModel {
                 let counted = targets.values.count { $0 != ignoredTarget }
                 if counted == 0 {
                     // Nothing is hidden here, or every row's document has ended.
-                    rows = withoutGradients { logits(inputs, carries: rows, mode: mode.child(index)).carries }
+                    rows = withoutGradients { predictions(inputs, carries: rows, mode: mode.child(index)).carries }
                     continue
                 }
                 let clock = Stopwatch()
