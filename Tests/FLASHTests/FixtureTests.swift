@@ -15,9 +15,9 @@ import Testing
         try fixture.load(model)
         let tokens = try fixture.file.tokens("tokens")
         let logits = try model(tokens, mask: fixture.optional("mask"))
-        try expectClose(logits, fixture.tensor("output"), 5e-6, "\(name): logits")
+        try fixture.expectValues(logits, fixture.tensor("output"), "logits")
         let loss = try crossEntropy(logits, fixture.file.tokens("targets"))
-        try expectClose(loss, fixture.tensor("loss"), 5e-6, "\(name): loss")
+        try fixture.expectValues(loss, fixture.tensor("loss"), "loss")
         try fixture.expectGradients(gradients(of: loss), model)
     }
 
@@ -70,13 +70,12 @@ import Testing
         try fixture.load(layer)
         let leaves = try inputs.map { try fixture.tensor($0).requiringGradient() }
         let output = forward(leaves)
-        try expectClose(output, fixture.tensor("output"), 5e-6, "\(fixture.name): output")
+        try fixture.expectValues(output, fixture.tensor("output"), "output")
         let all = gradients(of: (output * (try fixture.tensor("probe"))).sum())
         try fixture.expectGradients(all, layer)
         for (input, leaf) in zip(inputs, leaves) {
             let gradient = try #require(all[leaf], "\(fixture.name): no gradient for \(input)")
-            try expectClose(
-                gradient, fixture.tensor("gradients/" + input), 2e-5, "\(fixture.name): gradient of \(input)")
+            try fixture.expectGradient(gradient, fixture.tensor("gradients/" + input), input)
         }
     }
 
