@@ -103,13 +103,14 @@ let package = Package(
         .executableTarget(name: "Compare", dependencies: ["Comparing", "CommandSupport", argumentParser]),
 
         // MARK: Tests
+        .target(name: "NumericSupport", path: "Tests/NumericSupport", swiftSettings: hotSwift),
         .target(
-            name: "FixtureSupport", dependencies: ["NN", "Trainer"], path: "Tests/FixtureSupport",
+            name: "FixtureSupport", dependencies: ["NN", "Trainer", "NumericSupport"], path: "Tests/FixtureSupport",
             swiftSettings: hotSwift),
         .testTarget(name: "COpenBLASTests", dependencies: ["COpenBLAS"]),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
-        .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
-        .testTarget(name: "NNTests", dependencies: ["NN"], resources: [.copy("Fixtures")]),
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors", "NumericSupport"]),
+        .testTarget(name: "NNTests", dependencies: ["NN", "NumericSupport"], resources: [.copy("Fixtures")]),
         .testTarget(name: "PlottingTests", dependencies: ["Plotting"]),
         .testTarget(name: "VisualizingTests", dependencies: ["Visualizing", "CZlib"]),
         .testTarget(name: "TrainerTests", dependencies: ["Trainer", "FixtureSupport"], resources: [.copy("Fixtures")]),

@@ -42,15 +42,13 @@ extension Fixture {
     /// Compares the gradient of every trainable parameter, and of the inputs by their names. What has none in the peer
     /// (what only makes states or memories that nothing reads) has none here, or zeros.
     func expectGradients(_ all: Gradients, _ module: any Module, inputs: [String: Tensor] = [:]) throws {
-        // A single key has all of a query's attention: of the gradient of its score only rounding is left.
-        let floor = try 1e-7 * largestGradient
         func expect(_ gradient: Tensor?, _ key: String) throws {
             guard let expected = try optional("gradients/" + key) else {
                 #expect(gradient?.values.allSatisfy { $0 == 0 } ?? true, "\(name): a gradient for \(key)")
                 return
             }
             let gradient = try #require(gradient, "\(name): no gradient for \(key)")
-            expectClose(gradient, expected, 2e-5, floor: floor, "\(name): gradient of \(key)")
+            expectGradient(gradient, expected, key)
         }
         for (key, parameter) in module.trainable { try expect(all[parameter], key) }
         for (key, leaf) in inputs { try expect(all[leaf], key) }
@@ -59,17 +57,4 @@ extension Fixture {
         let other = file.names.filter { $0.hasPrefix("gradients/") && !keys.contains(String($0.dropFirst(10))) }
         #expect(other == [], "\(name): gradients of nothing")
     }
-}
-
-/// Expects agreement relative to the largest element of what is expected, or within `floor` where that is more. The peer's
-/// own float32 noise against float64 is up to 2e-6 for outputs and 4e-6 for gradients; ours adds as much.
-func expectClose(
-    _ got: Tensor, _ expected: Tensor, _ tolerance: Float, floor: Float = 0, _ what: String,
-    sourceLocation: SourceLocation = #_sourceLocation
-) {
-    let (difference, largest) = Fixture.difference(got, expected)
-    #expect(
-        difference <= max(tolerance * largest, floor, 1e-30),
-        "\(what): off by \(difference) of \(largest), shape \(got.shape), expected \(expected.shape)",
-        sourceLocation: sourceLocation)
 }

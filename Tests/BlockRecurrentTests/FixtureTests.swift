@@ -27,11 +27,11 @@ import Testing
             losses.append(
                 crossEntropy(result.logits, targets.columns(segment), ignoreIndex: model.configuration.ignoreIndex))
         }
-        try expectClose(concatenate(logits, axis: 1), fixture.tensor("output"), 5e-6, "\(name): logits")
+        try fixture.expectValues(concatenate(logits, axis: 1), fixture.tensor("output"), "logits")
         try expectMean(losses, fixture)
         if fixture.file.entries["next_states.0"] != nil {
-            try expectAll(memories, fixture.numbered("next_xl_memories"), "\(name): memories")
-            try expectAll(states, fixture.numbered("next_states"), "\(name): states")
+            try expectAll(memories, fixture, "next_xl_memories")
+            try expectAll(states, fixture, "next_states")
         }
         try fixture.expectGradients(gradients(of: mean(losses)), model, inputs: leaves)
     }
@@ -49,9 +49,8 @@ import Testing
         for segment in try fixture.segments() {
             let inputs = tokens.columns(segment)
             let (logits, next) = model.logits(inputs, carries: carries, mode: .inference)
-            expectClose(
-                logits, expected.sliced(1, from: segment.lowerBound, to: segment.upperBound), 5e-6,
-                "\(name): logits of \(segment)")
+            fixture.expectValues(
+                logits, expected.sliced(1, from: segment.lowerBound, to: segment.upperBound), "logits of \(segment)")
             losses.append(model.loss(inputs, targets.columns(segment), carries: carries, mode: .inference).loss)
             carries = next
         }
@@ -65,7 +64,7 @@ import Testing
         let model = try fixture.model()
         let wrapper = RecurrentTrainerWrapper(model)
         let loss = wrapper(try fixture.file.tokens("tokens"))
-        try expectClose(loss, fixture.tensor("loss"), 5e-6, "\(name): loss")
+        try fixture.expectValues(loss, fixture.tensor("loss"), "loss")
         try fixture.expectGradients(gradients(of: loss), wrapper)
     }
 
@@ -78,14 +77,15 @@ import Testing
     }
 
     private func expectMean(_ losses: [Tensor], _ fixture: Fixture) throws {
-        try expectClose(mean(losses), fixture.tensor("loss"), 5e-6, "\(fixture.name): loss")
+        try fixture.expectValues(mean(losses), fixture.tensor("loss"), "loss")
     }
 
-    private func expectAll(_ got: [Tensor], _ expected: [Tensor], _ what: String) {
+    private func expectAll(_ got: [Tensor], _ fixture: Fixture, _ what: String) throws {
+        let expected = try fixture.numbered(what)
         #expect(got.count == expected.count, "\(what)")
         for (index, (a, b)) in zip(got, expected).enumerated() {
             #expect(a.shape == b.shape, "\(what) of \(index)")
-            expectClose(a, b, 5e-6, "\(what) of \(index)")
+            fixture.expectValues(a, b, "\(what) of \(index)")
         }
     }
 }

@@ -16,10 +16,10 @@ import Testing
         let tokens = try fixture.file.tokens("tokens")
         let (mask, targets) = (try fixture.optional("mask"), try fixture.file.tokens("targets"))
         let logits = model(tokens, mask: mask)
-        try expectClose(logits, fixture.tensor("output"), 5e-6, "\(name): logits")
+        try fixture.expectValues(logits, fixture.tensor("output"), "logits")
         // The model's own loss, which stores no logits, takes no mask.
         for loss in [crossEntropy(logits, targets)] + (mask == nil ? [model.loss(tokens, targets)] : []) {
-            try expectClose(loss, fixture.tensor("loss"), 5e-6, "\(name): loss")
+            try fixture.expectValues(loss, fixture.tensor("loss"), "loss")
             try fixture.expectGradients(gradients(of: loss), model)
         }
     }
@@ -73,13 +73,12 @@ import Testing
         try fixture.load(layer)
         let leaves = try inputs.map { try fixture.tensor($0).requiringGradient() }
         let output = forward(leaves)
-        try expectClose(output, fixture.tensor("output"), 5e-6, "\(fixture.name): output")
+        try fixture.expectValues(output, fixture.tensor("output"), "output")
         let all = gradients(of: (output * (try fixture.tensor("probe"))).sum())
         try fixture.expectGradients(all, layer)
         for (input, leaf) in zip(inputs, leaves) {
             let gradient = try #require(all[leaf], "\(fixture.name): no gradient for \(input)")
-            try expectClose(
-                gradient, fixture.tensor("gradients/" + input), 2e-5, "\(fixture.name): gradient of \(input)")
+            try fixture.expectGradient(gradient, fixture.tensor("gradients/" + input), input)
         }
     }
 

@@ -1,3 +1,4 @@
+import FixtureSupport
 import Foundation
 import NN
 import Tensors
@@ -74,7 +75,9 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
                 let logits = model.decode([next], states: &states)
                 position += piece
                 // The products are cut differently, so sums round differently: some 1e-6 of the largest logit.
-                expectClose(logits, full.sliced(0, from: position - 1, to: position), 5e-6, "position \(position)")
+                expectClose(
+                    logits, full.sliced(0, from: position - 1, to: position), through: model, positions: 29,
+                    "position \(position)")
             }
             #expect(states[0].position == 29)
         }
@@ -89,7 +92,8 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         let step = model.decode(rows.map { [$0[0]] }, states: &together)
         for (index, row) in rows.enumerated() {
             let alone = model(TokenTensor(row + [row[0]], shape: [1, row.count + 1])).at(1, row.count)
-            expectClose(step.sliced(0, from: index, to: index + 1), alone, 5e-6, "row \(index)")
+            expectClose(
+                step.sliced(0, from: index, to: index + 1), alone, through: model, positions: 29, "row \(index)")
         }
     }
 
@@ -127,7 +131,9 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         var second = first
         _ = model.decode([[8, 9]], states: &second)
         let logits = model.decode([[3]], states: &first)
-        expectClose(logits, model(TokenTensor([1, 2, 3, 4, 5, 6, 7, 3], shape: [1, 8])).at(1, 7), 5e-6, "branch")
+        expectClose(
+            logits, model(TokenTensor([1, 2, 3, 4, 5, 6, 7, 3], shape: [1, 8])).at(1, 7), through: model, positions: 8,
+            "branch")
     }
 
     @Test(arguments: [true, false])
@@ -138,7 +144,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         let mask = perRow ? Tensor(ones + ones, shape: [2, 14]) : Tensor(ones)
         let padded = model(tokens, mask: mask).sliced(1, to: 9)
         let short = TokenTensor(Array(tokens.values[0..<9]) + Array(tokens.values[14..<23]), shape: [2, 9])
-        expectClose(padded, model(short), 2e-6, "logits")
+        expectClose(padded, model(short), through: model, positions: 14, "logits")
     }
 
     @Test func maskedTokensPassNothingWithTheOptions() {
@@ -154,11 +160,11 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
             for place in [3, 9, 13] { tokens.values[place] = (tokens.values[place] + 4) % 11 }
             let after = model(tokens, mask: mask)
             for t in (0..<9) where t != 3 {
-                expectClose(after.at(1, t), before.at(1, t), 1e-6, "position \(t)")
+                expectClose(after.at(1, t), before.at(1, t), through: model, positions: 14, "position \(t)")
             }
             let short = TokenTensor(Array(tokens.values[0..<9]), shape: [1, 9])
             let truncated = model(short, mask: mask.sliced(0, to: 9))
-            expectClose(before.sliced(1, to: 3), truncated.sliced(1, to: 3), 2e-6, "truncated")
+            expectClose(before.sliced(1, to: 3), truncated.sliced(1, to: 3), through: model, positions: 14, "truncated")
         }
     }
 
@@ -168,7 +174,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         let tokens = randomTokens([1, 12])
         var states = [model.startDecoding()]
         let logits = model.decode([tokens.values], states: &states)
-        expectClose(logits, model(tokens).at(1, 11), 5e-6, "logits")
+        expectClose(logits, model(tokens).at(1, 11), through: model, positions: 12, "logits")
     }
 
     @Test(arguments: [0, 1, 2])
@@ -211,7 +217,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         let model = makeModel(groupSize: 3)
         let tokens = randomTokens([1, 31])
         let twice = TokenTensor(tokens.values + tokens.values, shape: [2, 31])
-        expectClose(model(twice).sliced(0, to: 1), model(tokens), 5e-6, "logits")
+        expectClose(model(twice).sliced(0, to: 1), model(tokens), through: model, positions: 31, "logits")
     }
 
     @Test func dropoutOfGAUFallsOnWeightsAndOutput() {
@@ -241,7 +247,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         #expect(growing(x).sliced(1, to: 4).values != growing(x.sliced(1, to: 4)).values)
         options.scoreDivisor = 9
         let fixed = GAU(options, key: RandomKey(seed: 2))
-        expectClose(fixed(x).sliced(1, to: 4), fixed(x.sliced(1, to: 4)), 2e-6, "prefix")
+        expectClose(fixed(x).sliced(1, to: 4), fixed(x.sliced(1, to: 4)), through: fixed, positions: 9, "prefix")
     }
 
     @Test func severalThreadsRunOneModel() async {

@@ -1,3 +1,4 @@
+import FixtureSupport
 import NN
 import Tensors
 import Testing
@@ -40,12 +41,8 @@ import Testing
             if causal { weights = weights.lowerTriangle() }
 
             let shown = recorder.layers[0].weights.squeezed(1)
-            let largest = weights.values.reduce(0) { max($0, abs($1)) }
-            #expect(largest > 0)
-            for (a, b) in zip(shown.values, weights.values) {
-                // Sums of 12 products in another order, and f, whose slope is a few units.
-                #expect(abs(a - b) <= 1e-5 * largest)
-            }
+            #expect(largest(weights.values) > 0)
+            expectClose(shown, weights, through: layer, positions: 12, "weights")
         }
     }
 
@@ -61,7 +58,7 @@ import Testing
         // What is left of the layer, on these weights.
         let halves = silu(layer.toHidden(layer.norm(x))).split(count: 2, axis: 2)
         let byHand = layer.toOut(matrixProduct(recorder.layers[0].weights.squeezed(1), halves[0]) * halves[1]) + x
-        for (a, b) in zip(byHand.values, output.values) { #expect(abs(a - b) < 1e-5) }  // sums of 16 numbers about 1
+        expectClose(byHand, output, through: layer, positions: 9, "output")
         #expect((recorder.layers[0].weights.upperTriangle(diagonal: 1).values.allSatisfy { $0 == 0 }) == causal)
     }
 }

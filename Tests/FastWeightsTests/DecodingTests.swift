@@ -1,3 +1,4 @@
+import FixtureSupport
 import NN
 import Tensors
 import Testing
@@ -34,7 +35,8 @@ import Testing
         var start = 0
         for cut in [150, 151, 152, 290, n] {
             let logits = model.decode([Array(text[start..<cut])], states: &states)
-            expectSame(logits.at(0, 0), all.at(0, 0).at(0, cut - 1), "position \(cut - 1)")
+            expectClose(
+                logits.at(0, 0), all.at(0, 0).at(0, cut - 1), through: model, positions: n, "position \(cut - 1)")
             start = cut
         }
     }

@@ -23,6 +23,12 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
 
     var features: RowFeatures { nu == 0 ? .identity : .dpfp(nu: nu, epsilon: epsilon) }
 
+    /// A token's sums are of as many products as there are features, and each token reads what those before have written.
+    var lengths: SumLengths {
+        let width = features.width(d)
+        return SumLengths(path: n * (width + 2), rows: n, widest: max(width, dv))
+    }
+
     /// q, k, v, beta, and where there are any erase and state.
     func inputs() -> [Tensor] {
         func random(_ shape: [Int], _ seed: UInt64) -> Tensor { .normal(shape, key: RandomKey(seed: seed)) }
@@ -95,9 +101,8 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         let inputs = test.inputs()
         let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
         let (got, expected) = (test.run(leaves), test.loop(references))
-        // Sums of up to 150 products of numbers about 1, of which each is the result of those before.
-        expectClose(got.output, expected.output, 1e-5, "output")
-        expectClose(got.state, expected.state, 1e-5, "state")
+        expectClose(got.output, expected.output, roundings: test.lengths.path, "output")
+        expectClose(got.state, expected.state, roundings: test.lengths.path, "state")
         let seeds = [got.output, got.state].enumerated().map {
             Tensor.normal($1.shape, key: RandomKey(seed: 9 + UInt64($0)))
         }
@@ -106,13 +111,11 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
             return test.readsState ? sum + (result.state * seeds[1]).sum() : sum
         }
         let (gradients, others) = (gradients(of: loss(got)), gradients(of: loss(expected)))
-        let largest = references.compactMap { others[$0]?.values.map(abs).max() }.max() ?? 0
-        for (index, name) in (["q", "k", "v", "beta"] + (test.hasErase ? ["erase"] : []) + ["state"]).enumerated()
-        where index < leaves.count {
-            expectClose(
-                try #require(gradients[leaves[index]]), try #require(others[references[index]]), 2e-5,
-                floor: 1e-6 * largest, "gradient of \(name)")
-        }
+        let names = ["q", "k", "v", "beta"] + (test.hasErase ? ["erase"] : []) + ["state"]
+        expectGradients(
+            try zip(names, zip(leaves, references)).map { name, pair in
+                (name, try #require(gradients[pair.0]), try #require(others[pair.1]))
+            }, test.lengths)
     }
 
     /// The gradient of a loss that reads the last state alone.
@@ -122,9 +125,10 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
         let gradients = gradients(of: (test.run(leaves).state * 0.5).sum())
         let others = Tensors.gradients(of: (test.loop(references).state * 0.5).sum())
-        for (leaf, reference) in zip(leaves.dropFirst(), references.dropFirst()) {
-            expectClose(try #require(gradients[leaf]), try #require(others[reference]), 2e-5, "state alone")
-        }
+        expectGradients(
+            try zip(leaves.dropFirst(), references.dropFirst()).map {
+                ("\($0.shape)", try #require(gradients[$0]), try #require(others[$1]))
+            }, test.lengths)
         #expect(try #require(gradients[leaves[0]]).values.allSatisfy { $0 == 0 })
     }
 
@@ -147,7 +151,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         let parts = try (0..<3).map { try #require(others[dense[$0]]) }
         #expect(try #require(got[packed]).values == stack(parts, axis: 2).values)
         let sum = try #require(others[dense[3]]).sum()
-        expectClose(try #require(got[beta]).reshaped([]), sum, 1e-5, "beta")
+        expectClose(try #require(got[beta]).reshaped([]), sum, roundings: test.lengths.path + 2 * 70 * 3, "beta")
     }
 
     /// Keys, values, a state and its gradient that are the same at all places, and lie in memory once.
@@ -175,7 +179,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         let (views, copies) = (try run(true), try run(false))
         #expect(views.values == copies.values)
         for (got, expected) in zip(views.gradients, copies.gradients) {
-            expectClose(Tensor(got), Tensor(expected), 1e-5, "gradient")
+            expectClose(Tensor(got), Tensor(expected), roundings: Case(n: 40).lengths.path + 160, "gradient")
         }
     }
 
@@ -192,13 +196,14 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         let second = part(cut..<70, first.state)
         let output = concatenate([first.output, second.output], axis: 1)
         let whole = test.run(references)
-        expectClose(output, whole.output, 1e-5, "output")
-        expectClose(second.state, whole.state, 1e-5, "state")
+        expectClose(output, whole.output, roundings: test.lengths.path, "output")
+        expectClose(second.state, whole.state, roundings: test.lengths.path, "state")
         let seed = Tensor.normal(output.shape, key: RandomKey(seed: 9))
         let (got, expected) = (gradients(of: output, seed: seed), gradients(of: whole.output, seed: seed))
-        for (leaf, reference) in zip(leaves, references) {
-            expectClose(try #require(got[leaf]), try #require(expected[reference]), 2e-5, "gradient")
-        }
+        expectGradients(
+            try zip(leaves, references).map {
+                ("\($0.shape)", try #require(got[$0]), try #require(expected[$1]))
+            }, test.lengths)
     }
 
     @Test func nothingIsNothing() {

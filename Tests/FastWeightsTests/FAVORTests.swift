@@ -1,4 +1,5 @@
 import FastWeightTransformers
+import FixtureSupport
 import Foundation
 import Tensors
 import Testing
@@ -14,19 +15,6 @@ import Testing
         )
     }
 
-    /// A relative error of an exponential is the absolute one of its argument: below 10, in float32, after sums of d
-    /// products, 2e-6.
-    private func expectClose(
-        _ got: Tensor, _ expected: [Double], _ tolerance: Double = 4e-6,
-        sourceLocation: SourceLocation = #_sourceLocation
-    ) {
-        let largest = expected.reduce(0) { max($0, abs($1)) }
-        #expect(got.count == expected.count, sourceLocation: sourceLocation)
-        for (value, wanted) in zip(got.values, expected) {
-            #expect(abs(Double(value) - wanted) <= tolerance * largest, sourceLocation: sourceLocation)
-        }
-    }
-
     @Test(arguments: [([7], 3), ([2, 3, 5], 17), ([1, 64], 64), ([0, 4], 2)] as [([Int], Int)])
     func features(_ shape: [Int], _ m: Int) {
         let (x, w) = inputs(shape, m)
@@ -40,7 +28,9 @@ import Testing
         }
         let y = favorFeatures(x, projection: w)
         #expect(y.shape == shape.dropLast() + [2 * m])
-        expectClose(y, expected)
+        // A relative error of an exponential is the absolute one of its argument, a sum of d products of at most 10.
+        expectClose(
+            y.values, expected, within: Rounding.bound(d, of: 10 * (expected.map(abs).max() ?? 0)), "features")
     }
 
     /// Against the composition of primitive operations, for both inputs, each alone too, with an expanded gradient.
@@ -67,8 +57,8 @@ import Testing
                 #expect((got == nil) == (expected == nil))
                 guard let got, let expected else { continue }
                 #expect(got.shape == expected.shape)
-                // Sums of up to 900 terms on both sides.
-                expectClose(got, expected.values.map(Double.init), 1e-5)
+                // Exponentials as above, and sums over 2 m features and all rows.
+                expectClose(got, expected, roundings: 100 * x.length(-1) + 2 * m + x.count / x.length(-1), "gradient")
             }
         }
     }

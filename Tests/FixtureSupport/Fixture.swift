@@ -1,11 +1,14 @@
 import Foundation
 import NN
+import NumericSupport
 import Tensors
 
 /// A file made by a peer's own code (Scripts/make_fixtures.py): weights, inputs, outputs, loss and every gradient.
 public struct Fixture: CustomStringConvertible, Sendable {
     public let name: String
     public let file: SafetensorsFile
+    /// The largest element of all gradients in the file: what rounding in sums that cancel is measured by.
+    public let largestGradient: Double
 
     public var description: String { name }
 
@@ -15,7 +18,10 @@ public struct Fixture: CustomStringConvertible, Sendable {
         guard let url = bundle.url(forResource: name, withExtension: "safetensors", subdirectory: "Fixtures") else {
             throw Mismatch("\(name): there is no such fixture")
         }
-        file = try SafetensorsFile(path: url.path)
+        let file = try SafetensorsFile(path: url.path)
+        let keys = file.names.filter { $0.hasPrefix("gradients/") }
+        largestGradient = try keys.map { largest(try file.tensor($0).values) }.max() ?? 0
+        self.file = file
     }
 
     /// The names of all fixtures that start so.

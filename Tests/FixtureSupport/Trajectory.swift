@@ -52,12 +52,4 @@ extension Fixture {
         let (b, n) = (all.shape[1], all.shape[2])
         return TokenTensor(Array(all.values[step * b * n..<(step + 1) * b * n]), shape: [b, n])
     }
-
-    /// The largest element of all gradients in the file: what rounding in sums that cancel is measured by.
-    public var largestGradient: Float {
-        get throws {
-            let keys = file.names.filter { $0.hasPrefix("gradients/") }
-            return try keys.map { try tensor($0).values.reduce(0) { max($0, abs($1)) } }.max() ?? 0
-        }
-    }
 }

@@ -1,3 +1,4 @@
+import FixtureSupport
 import Foundation
 import Linformers
 import Tensors
@@ -30,16 +31,11 @@ import Testing
         let leaves = test.inputs().map { $0.requiringGradient() }
         let reference = BoundedMemoryReference(test, leaves)
         let output = test.attend(leaves)
-        // Sums of up to 2500 products of numbers about 1, in float32.
-        expectClose(output.values, reference.attend().output, 3e-6, "output")
+        test.expectValues(output, reference.attend().output, "output")
         let seed = Tensor.normal(output.shape, key: RandomKey(seed: 9))
         let expected = reference.gradients(seed.values.map(Double.init))
         let got = gradients(of: output, seed: seed)
-        for (index, name) in ["q", "k", "v", "initialKeys", "initialValues", "e", "f"].enumerated()
-        where index < leaves.count {
-            // These sum products of sums.
-            expectClose(try #require(got[leaves[index]]).values, expected[index], 1e-5, name)
-        }
+        try test.expectGradients(leaves.map { try #require(got[$0]) }, expected)
     }
 
     /// The reference's own gradients by central differences in float64: exact to some 1e-9 of the sum.
@@ -91,15 +87,12 @@ import Testing
         let views = tokens + leaves[3..<5] + weights
         let reference = BoundedMemoryReference(test, inputs)
         let output = test.attend(views)
-        // As everywhere here.
-        expectClose(output.values, reference.attend().output, 3e-6, "output")
+        test.expectValues(output, reference.attend().output, "output")
         let seed = Tensor.normal(output.shape, key: RandomKey(seed: 9))
         let (got, expected) = (
             gradients(of: output, seed: seed), reference.gradients(seed.values.map(Double.init))
         )
-        for (index, leaf) in leaves.enumerated() {
-            expectClose(try #require(got[leaf]).values, expected[index], 1e-5, "input \(index)")
-        }
+        try test.expectGradients(leaves.map { try #require(got[$0]) }, expected)
     }
 
     /// F given as E itself has the same gradient in two parts.
@@ -111,8 +104,7 @@ import Testing
         let seed = Tensor.normal(one.shape, key: RandomKey(seed: 9))
         let (a, b) = (gradients(of: one, seed: seed), gradients(of: two, seed: seed))
         // Two sums added in another order.
-        expectClose(
-            try #require(a[leaves[5]]).values, try #require(b[leaves[5]]).values.map(Double.init), 2e-6, "e")
+        expectClose(try #require(a[leaves[5]]), try #require(b[leaves[5]]), roundings: 2 * 90, "e")
     }
 
     /// Gradients nobody wants are not made, and those that are stay the same.
@@ -172,7 +164,7 @@ import Testing
         let weights = boundedMemoryWeights(
             inputs[0], inputs[1], inputs[5].sliced(-1, to: test.n), initialKeys: inputs[3], scale: Case.scale)
         #expect(weights.shape == [test.b, test.h, test.n, test.k])
-        expectClose(weights.values, BoundedMemoryReference(test, inputs).attend().weights, 3e-6, "weights")
+        test.expectValues(weights, BoundedMemoryReference(test, inputs).attend().weights, "weights")
     }
 
     /// What forward keeps is less than a quarter of the queries: nothing by token and token, or token and slot. In a

@@ -1,3 +1,4 @@
+import FixtureSupport
 import Foundation
 import Linformers
 import Tensors
@@ -159,16 +160,31 @@ struct BoundedMemoryReference {
     }
 }
 
-/// Expects every element within `tolerance` of the largest expected one.
-func expectClose(
-    _ got: [Float], _ expected: [Double], _ tolerance: Double, _ what: String,
-    sourceLocation: SourceLocation = #_sourceLocation
-) {
-    #expect(got.count == expected.count, "\(what)", sourceLocation: sourceLocation)
-    let largest = expected.reduce(Double.leastNormalMagnitude) { max($0, abs($1)) }
-    let worst = zip(got, expected).reduce(0.0) { worst, pair in
-        let off = abs(Double(pair.0) - pair.1)
-        return off.isNaN ? .infinity : max(worst, off)
+extension BoundedMemoryCase {
+    /// A memory's sums run over all tokens, a score's over d columns, an output's over k slots.
+    var lengths: SumLengths { SumLengths(path: n + d + k, rows: b * n, widest: max(n, d, k)) }
+
+    /// Expects values to be the reference's, which is float64, but for rounding.
+    func expectValues(
+        _ got: Tensor, _ expected: [Double], _ what: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        let largest = expected.reduce(0) { max($0, abs($1)) }
+        expectClose(
+            got.values, expected, within: Rounding.bound(lengths.path, of: largest), what,
+            sourceLocation: sourceLocation)
     }
-    #expect(worst <= tolerance * largest, "\(what): off by \(worst) of \(largest)", sourceLocation: sourceLocation)
+
+    /// Expects the gradients of all inputs to be the reference's but for rounding.
+    func expectGradients(
+        _ got: [Tensor], _ expected: [[Double]], sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let overall = expected.joined().reduce(0) { max($0, abs($1)) }
+        for (index, gradient) in got.enumerated() {
+            let largest = expected[index].reduce(0) { max($0, abs($1)) }
+            expectClose(
+                gradient.values, expected[index],
+                within: lengths.gradientTolerance(count: gradient.count, largest: largest, overall: overall),
+                ["q", "k", "v", "initialKeys", "initialValues", "e", "f"][index], sourceLocation: sourceLocation)
+        }
+    }
 }

@@ -20,7 +20,7 @@ import Testing
         }
         if fixture.present(["embeddings", "mask", "probe"]).isEmpty {
             let loss = model.loss(tokens, try fixture.file.tokens("targets"))
-            try expectClose(loss, fixture.tensor("loss"), 5e-6, "\(name): the model's own loss")
+            try fixture.expectValues(loss, fixture.tensor("loss"), "the model's own loss")
         }
     }
 
@@ -115,13 +115,13 @@ import Testing
         let leaves = try inputs.map { try fixture.tensor($0).requiringGradient() }
         let output = forward(leaves)
         #expect(output.shape == (try fixture.tensor("output").shape))
-        try expectClose(output, fixture.tensor("output"), 5e-6, "\(fixture.name): output")
+        try fixture.expectValues(output, fixture.tensor("output"), "output")
         let loss: Tensor
         if let probe = try fixture.optional("probe") {
             loss = (output * probe).sum()  // of terms that cancel: not compared
         } else {
             loss = crossEntropy(output, try fixture.file.tokens("targets"))
-            try expectClose(loss, fixture.tensor("loss"), 5e-6, "\(fixture.name): loss")
+            try fixture.expectValues(loss, fixture.tensor("loss"), "loss")
         }
         let leavesByName = Dictionary(uniqueKeysWithValues: zip(inputs, leaves))
         try fixture.expectGradients(gradients(of: loss), module, inputs: leavesByName)

@@ -1,3 +1,4 @@
+import FixtureSupport
 import NN
 import Tensors
 import Testing
@@ -51,12 +52,10 @@ import Testing
         expectSame(got, expected)
     }
 
-    /// Sums in another order differ by some 2e-6 of a gradient's largest element; where they cancel (the bias of a
-    /// convolution, which changes nothing), by 1e-7 of the largest of all.
     private func expectSame(_ got: [(key: String, value: Tensor)], _ expected: [(key: String, value: Tensor)]) {
         #expect(got.map(\.key) == expected.map(\.key))
-        let largest = expected.flatMap(\.value.values).reduce(0) { max($0, abs($1)) }
-        for (a, b) in zip(got, expected) { expectClose(a.value, b.value, 1e-5, floor: 5e-7 * largest, a.key) }
+        let lengths = SumLengths(shapes: expected.map(\.value.shape), rows: 48)
+        expectGradients(zip(got, expected).map { ($0.key, $0.value, $1.value) }, lengths)
     }
 
     /// Along the gradient the loss rises as the gradient says, the same places being dropped.

@@ -1,3 +1,4 @@
+import FixtureSupport
 import NN
 import Tensors
 import Testing
@@ -18,7 +19,7 @@ import Testing
             let padded = model(tokens, inputMask: mask).sliced(1, to: length)
             let short = model(part(tokens, length))
             // Products of other lengths add in another order.
-            expectClose(padded, short, 5e-6, "\(length) tokens")
+            expectClose(padded, short, through: model, positions: 24, "\(length) tokens")
         }
     }
 
@@ -30,7 +31,7 @@ import Testing
         let together = Padder(model)(sequences)
         for (sequence, logits) in zip(sequences, together) {
             let alone = model(TokenTensor(sequence, shape: [1, sequence.count]))
-            expectClose(logits, alone.squeezed(0), 5e-6, "\(sequence.count) tokens")
+            expectClose(logits, alone.squeezed(0), through: model, positions: 24, "\(sequence.count) tokens")
         }
     }
 
@@ -42,7 +43,7 @@ import Testing
         moveOffInitialValues(model)
         let sequences = [3, 9, 1].map { Tensor.normal([$0, 6], key: RandomKey(seed: 2).child($0)) }
         for (x, y) in zip(sequences, Padder(model)(sequences)) {
-            expectClose(y, model(x.unsqueezed(0)).squeezed(0), 5e-6, "\(x.shape)")
+            expectClose(y, model(x.unsqueezed(0)).squeezed(0), through: model, positions: 9, "\(x.shape)")
         }
     }
 
@@ -56,8 +57,9 @@ import Testing
                 tokens, inputMask: mask
             ).sliced(1, to: 9)
         }
-        let short = makeModel(Variant(full: true), .bidirectional)(part(tokens, 9))
-        expectClose(masked(true), short, 5e-6, "hidden")
+        let model = makeModel(Variant(full: true), .bidirectional)
+        let short = model(part(tokens, 9))
+        expectClose(masked(true), short, through: model, positions: 24, "hidden")
         let difference = (masked(false) - short).values.map(abs).max()!
         #expect(difference > 1e-3)
     }
@@ -75,7 +77,7 @@ import Testing
         let sourceMask = Tensor((0..<24).map { $0 % 12 < 5 ? 1 : 0 }, shape: [2, 12])
         let targetMask = Tensor((0..<28).map { $0 % 14 < 6 ? 1 : 0 }, shape: [2, 14])
         let padded = model(source, target, sourceMask: sourceMask, targetMask: targetMask).sliced(1, to: 6)
-        expectClose(padded, model(part(source, 5), part(target, 6)), 5e-6, "both")
+        expectClose(padded, model(part(source, 5), part(target, 6)), through: model, positions: 14, "both")
         // What is masked is not seen at all.
         let other = model(
             changed(source, at: 9), changed(target, at: 9), sourceMask: sourceMask, targetMask: targetMask)

@@ -1,3 +1,4 @@
+import FixtureSupport
 import Tensors
 import Testing
 
@@ -49,6 +50,14 @@ struct Chain {
         }
     }
 
+    /// A sub-layer's sums are of d features (the norm, the weights, the matrix) and over the streams; the norm, both tanh
+    /// and the mixing round some four times each.
+    func lengths(rows: Int) -> SumLengths {
+        let d = matrices.first?.shape[0] ?? 1
+        return SumLengths(
+            path: connections.count * (3 * d + 2 * streams + 16), rows: rows * streams, widest: max(d, streams))
+    }
+
     var parameters: [Parameter] { connections.flatMap { $0.state.map(\.parameter) } + matrices }
 
     func fused(_ x: Tensor) -> Tensor {
@@ -67,21 +76,4 @@ struct Chain {
         }
         return streams.reduced()
     }
-}
-
-/// Expects agreement relative to the largest element of what is expected (or to `floor`, if that is larger).
-func expectAgreement(
-    _ got: Tensor, _ expected: Tensor, tolerance: Float, floor: Float = 0, _ what: String,
-    sourceLocation: SourceLocation = #_sourceLocation
-) {
-    #expect(got.shape == expected.shape, "\(what)", sourceLocation: sourceLocation)
-    guard got.shape == expected.shape else { return }
-    let largest = expected.values.reduce(floor) { max($0, abs($1)) }
-    let difference = zip(got.values, expected.values).reduce(Float(0)) { worst, pair in
-        let off = abs(pair.0 - pair.1)
-        return off.isNaN ? .infinity : max(worst, off)
-    }
-    #expect(
-        difference <= tolerance * largest, "\(what): off by \(difference) of \(largest)", sourceLocation: sourceLocation
-    )
 }

@@ -1,3 +1,4 @@
+import FixtureSupport
 import NN
 import Tensors
 import Testing
@@ -49,23 +50,14 @@ import Testing
         RandomKey(seed: seed).integers(n).map { Int32($0 % 11) }
     }
 
-    /// Rounding of some hundred terms in another order, relative to logits of about 1.
-    private func expectClose(_ a: [Float], _ b: [Float], _ what: String) {
-        let largest = b.reduce(Float(1)) { max($0, abs($1)) }
-        let off = zip(a, b).reduce(Float(0)) { worst, pair in
-            let off = abs(pair.0 - pair.1)
-            return off.isNaN ? .infinity : max(worst, off)
-        }
-        #expect(a.count == b.count && off <= 2e-5 * largest, "\(what): off by \(off)")
-    }
-
     private func expectDecodesAsForward(_ model: LocalTransformer, _ text: [Int32], cuts: [Int]) {
         let all = model(TokenTensor(text, shape: [1, text.count]))
         var states = [model.startDecoding()]
         var start = 0
         for cut in cuts + [text.count] where cut > start {
             let logits = model.decode([Array(text[start..<cut])], states: &states)
-            expectClose(logits.values, all.at(0, 0).at(0, cut - 1).values, "position \(cut - 1)")
+            expectClose(
+                logits, all.at(0, 0).at(0, cut - 1), through: model, positions: text.count, "position \(cut - 1)")
             start = cut
         }
     }
@@ -105,7 +97,9 @@ import Testing
         for row in texts.indices {
             let text = texts[row] + next[row]
             let all = model(TokenTensor(text, shape: [1, text.count]))
-            expectClose(logits.at(0, row).values, all.at(0, 0).at(0, text.count - 1).values, "row \(row)")
+            expectClose(
+                logits.at(0, row), all.at(0, 0).at(0, text.count - 1), through: model, positions: text.count,
+                "row \(row)")
         }
         #expect(states.map(\.position) == [14, 31, 13])
     }
@@ -140,7 +134,8 @@ import Testing
         var states = [short.startDecoding()]
         for (index, token) in text.enumerated() {
             let logits = short.decode([[token]], states: &states)
-            expectClose(logits.values, all.at(0, 0).at(0, index).values, "position \(index)")
+            expectClose(
+                logits, all.at(0, 0).at(0, index), through: long, positions: text.count, "position \(index)")
         }
     }
 

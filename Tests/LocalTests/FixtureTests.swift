@@ -15,12 +15,12 @@ import Testing
         try fixture.load(model)
         let (tokens, targets) = (try fixture.file.tokens("tokens"), try fixture.file.tokens("targets"))
         let logits = try model(tokens, mask: fixture.optional("mask"))
-        try expectClose(logits, fixture.tensor("output"), 5e-6, "\(name): logits")
+        try fixture.expectValues(logits, fixture.tensor("output"), "logits")
         let loss = crossEntropy(logits, targets, ignoreIndex: configuration.ignoreIndex)
-        try expectClose(loss, fixture.tensor("loss"), 5e-6, "\(name): loss")
+        try fixture.expectValues(loss, fixture.tensor("loss"), "loss")
         try fixture.expectGradients(gradients(of: loss), model)
         if fixture.file.entries["mask"] == nil {
-            try expectClose(model.loss(tokens, targets), fixture.tensor("loss"), 5e-6, "\(name): the model's own loss")
+            try fixture.expectValues(model.loss(tokens, targets), fixture.tensor("loss"), "the model's own loss")
         }
     }
 
@@ -61,7 +61,7 @@ import Testing
         let leaves = try inputs.map { try fixture.tensor($0).requiringGradient() }
         let output = forward(leaves)
         #expect(output.shape == (try fixture.tensor("output").shape))
-        try expectClose(output, fixture.tensor("output"), 5e-6, "\(fixture.name): output")
+        try fixture.expectValues(output, fixture.tensor("output"), "output")
         let all = gradients(of: (output * (try fixture.tensor("probe"))).sum())
         try fixture.expectGradients(all, layer, inputs: Dictionary(uniqueKeysWithValues: zip(inputs, leaves)))
     }
@@ -81,7 +81,7 @@ import Testing
             for j in 0..<9 { rows.append(byDistance.sliced(1, from: abs(5 + i - j), to: abs(5 + i - j) + 1)) }
         }
         let table = concatenate(rows, axis: 1).reshaped([heads, 4, 9])
-        expectClose(table, expected, 5e-6, "bias")
+        fixture.expectValues(table, expected, "bias")
         try fixture.expectGradients(gradients(of: (table * probe).sum()), bias)
     }
 }

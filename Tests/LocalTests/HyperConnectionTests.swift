@@ -1,3 +1,4 @@
+import FixtureSupport
 import Foundation
 import NN
 import Tensors
@@ -49,8 +50,8 @@ import Testing
     /// hyper-connections 0.4.11 itself (Scripts/fixtures/local.py): sub-layers that are linear, in 1 … 4 streams.
     @Test(arguments: [(1, 2), (2, 1), (3, 2), (4, 3)]) func equalsThePeer(_ streams: Int, _ count: Int) throws {
         let name = "local-streams-\(streams)-connections-\(count)"
-        let url = Bundle.module.url(forResource: name, withExtension: "safetensors", subdirectory: "Fixtures")
-        let file = try SafetensorsFile(path: try #require(url).path)
+        let fixture = try Fixture(name)
+        let file = fixture.file
         let x = try file.tensor("x").requiringGradient()
         let sublayers = (0..<count).map { index in
             PeerSubLayer(streams: streams, dimension: x.shape.last!, key: RandomKey(seed: UInt64(index)))
@@ -66,13 +67,11 @@ import Testing
             place = rest.adding(layer.branch(input))
         }
         let output = place.reduced()
-        // Both sides' float32 noise: 3e-6 of the largest value of the output, 1e-5 of gradients.
-        expectAgreement(output, try file.tensor("output"), tolerance: 1e-5, "\(name): output")
+        try fixture.expectValues(output, file.tensor("output"), "output")
         let all = gradients(of: output, seed: try file.tensor("probe"))
-        expectAgreement(try #require(all[x]), try file.tensor("gradients/x"), tolerance: 2e-5, "\(name): x")
+        try fixture.expectGradient(try #require(all[x]), file.tensor("gradients/x"), "x")
         for (key, parameter) in state.entries {
-            let expected = try file.tensor("gradients/" + key)
-            expectAgreement(try #require(all[parameter]), expected, tolerance: 2e-5, "\(name): \(key)")
+            try fixture.expectGradient(try #require(all[parameter]), file.tensor("gradients/" + key), key)
         }
     }
 }

@@ -1,3 +1,4 @@
+import FixtureSupport
 import Foundation
 import Tensors
 import Testing
@@ -32,7 +33,7 @@ import Trainer
             let x = Tensor.normal([2, 14, 8], key: RandomKey(seed: 3))
             let byPlace = layer(x, bias: .byPlace(Tensor(table, shape: [2, window, keys])))
             let byDistance = layer(x, bias: bias(options.attention.pattern(window: window), tokens: 14))
-            expectClose(byDistance, byPlace, 5e-6, "exact \(exact)")
+            expectClose(byDistance, byPlace, through: layer, positions: keys, "exact \(exact)")
             // Who sees only oneself has nothing to choose.
             let choice = !(exact && back + forward == 0)
             #expect((layer(x).values != byPlace.values) == choice)
@@ -65,7 +66,7 @@ import Trainer
                 Float(zip(keys, weights).reduce(0) { $0 + $1.1 * Double(v[2 * $1.0 + c]) } / total)
             }
         }
-        expectClose(got, Tensor(expected, shape: [1, n, 2]), 5e-6, "output")
+        expectClose(got, Tensor(expected, shape: [1, n, 2]), roundings: n + 2, "output")
     }
 
     @Test(arguments: Variant.some)
@@ -166,7 +167,7 @@ import Trainer
         let rest = crossEntropy(
             model(tokens).sliced(1, from: 5), TokenTensor(Array(targets.values[5...]), shape: [1, 4]))
         // Sums in another order.
-        expectClose(model.loss(tokens, some), rest, 1e-6, "loss")
+        expectClose(model.loss(tokens, some), rest, through: model, positions: 9, "loss")
         #expect(model.loss(tokens, targets).item != model.loss(tokens, some).item)
     }
 
@@ -206,6 +207,6 @@ import Trainer
         let parts = (0..<3).map { Tensor.normal([1, 2, 16, 6], key: RandomKey(seed: UInt64($0))) }
         let layer = LocalAttention(options)
         let (narrow, wide) = (layer(parts[0], parts[1], parts[2]), layer(parts[0], parts[1], parts[2], windowSize: 16))
-        expectClose(narrow, wide, 5e-6, "output")
+        expectClose(narrow, wide, roundings: 16 + 6, "output")
     }
 }

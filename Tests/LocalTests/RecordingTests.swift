@@ -1,3 +1,4 @@
+import FixtureSupport
 import Tensors
 import Testing
 
@@ -48,7 +49,7 @@ import Testing
         let values = layer.heads(qkv).2.transposed(1, 2)  // [2, h, n, d]
         var attended = matrixProduct(recorder.layers[0].weights, values).transposed(1, 2).reshaped([2, n, 12])
         if let gates { attended = layer.gated(attended, gates) }
-        expectClose(layer.toOut(attended), output, 5e-6, "output")  // sums of 23 and 12 products in another order
+        expectClose(layer.toOut(attended), output, through: layer, positions: 23, "output")
     }
 
     /// Both layouts of the layer without projections.
@@ -63,6 +64,6 @@ import Testing
         let weights = recorder.layers[0].weights
         #expect(weights.shape == (rank == 3 ? [4, 1, 13, 13] : [2, 2, 13, 13]))
         let product = matrixProduct(weights.reshaped(Array(shape.dropLast()) + [13]), parts[2])
-        expectClose(product, output, 3e-6, "output")  // sums of up to 10 products in another order
+        expectClose(product, output, roundings: 10 + 6, "output")
     }
 }

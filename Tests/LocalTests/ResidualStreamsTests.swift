@@ -1,3 +1,4 @@
+import FixtureSupport
 import NN
 import Tensors
 import Testing
@@ -5,27 +6,20 @@ import Testing
 @testable import LocalTransformers
 
 @Suite struct ResidualStreamsTests {
-    /// Float32 sums in another order: 1e-6 of the largest value and, through a chain of sub-layers and back, ten times
-    /// that for gradients; parameters of many rows add as much again.
-    private let tolerance: Float = 2e-5
-
     private func compare(_ chain: Chain, _ x: Tensor, sourceLocation: SourceLocation = #_sourceLocation) throws {
         let (a, b) = (x.requiringGradient(), x.requiringGradient())
         let (fused, composed) = (chain.fused(a), chain.composed(b))
-        expectAgreement(fused, composed, tolerance: tolerance, "output", sourceLocation: sourceLocation)
+        let lengths = chain.lengths(rows: x.count / x.shape.last!)
+        expectClose(fused, composed, roundings: lengths.path, "output", sourceLocation: sourceLocation)
         let seed = Tensor.normal(x.shape, key: RandomKey(seed: 9))
         let (ours, theirs) = (gradients(of: fused, seed: seed), gradients(of: composed, seed: seed))
-        expectAgreement(
-            try #require(ours[a]), try #require(theirs[b]), tolerance: tolerance, "x", sourceLocation: sourceLocation)
+        var pairs = [("x", try #require(ours[a]), try #require(theirs[b]))]
         for (i, (connection, matrix)) in zip(chain.connections, chain.matrices).enumerated() {
-            // Sums that nearly cancel (over all rows and weights, of a scale) are known to the size of their terms.
-            let terms = try #require(theirs[connection.staticAlpha]).values.reduce(0) { max($0, abs($1)) }
             for (key, parameter) in connection.state + [("branch", matrix)] {
-                expectAgreement(
-                    try #require(ours[parameter], "\(i).\(key)"), try #require(theirs[parameter]),
-                    tolerance: tolerance, floor: terms, "\(i).\(key)", sourceLocation: sourceLocation)
+                pairs.append(("\(i).\(key)", try #require(ours[parameter]), try #require(theirs[parameter])))
             }
         }
+        expectGradients(pairs, lengths, sourceLocation: sourceLocation)
     }
 
     @Test(arguments: [1, 2, 3, 4], [1, 2, 3, 4]) func equalsTheComposition(_ length: Int, _ streams: Int) throws {
@@ -101,15 +95,13 @@ import Testing
         let x = Tensor.normal([6, 5], key: RandomKey(seed: 8))
         let (a, b) = (x.requiringGradient(), x.requiringGradient())
         let (ours, theirs) = (both(ResidualStreams(a, streams: 3)), composed(b))
-        expectAgreement(ours, theirs, tolerance: tolerance, "output")
+        // Two chains, and products of what comes out of them.
+        let lengths = SumLengths(path: 2 * chain.lengths(rows: 6).path, rows: 6 * 3, widest: 5)
+        expectClose(ours, theirs, roundings: lengths.path, "output")
         let seed = Tensor.normal([6, 5], key: RandomKey(seed: 9))
         let (mine, other) = (gradients(of: ours, seed: seed), gradients(of: theirs, seed: seed))
-        expectAgreement(try #require(mine[a]), try #require(other[b]), tolerance: tolerance, "x")
-        for parameter in chain.parameters {
-            expectAgreement(
-                try #require(mine[parameter]), try #require(other[parameter]), tolerance: tolerance,
-                "\(parameter.shape)")
-        }
+        let leaves = [("x", mine[a], other[b])] + chain.parameters.map { ("\($0.shape)", mine[$0], other[$0]) }
+        expectGradients(try leaves.map { ($0, try #require($1), try #require($2)) }, lengths)
     }
 
     /// Central differences of Σ y · seed with h = 1/32, Richardson's: truncation h⁴ f⁽⁵⁾/30 = 3e-8 f⁽⁵⁾. The forward pass
@@ -149,7 +141,8 @@ import Testing
         let first = (chain.parameters.map(\.value) + [x]).map { once[$0]! * 2 }
         let twice = gradients(of: chain.fused(x), seed: seed, addedTo: once)
         for (leaf, first) in zip(chain.parameters.map(\.value) + [x], first) {
-            expectAgreement(try #require(twice[leaf]), first, tolerance: 1e-6, "\(leaf.shape)")
+            expectClose(
+                try #require(twice[leaf]), first, roundings: chain.lengths(rows: 6).rows, "\(leaf.shape)")
         }
     }
 

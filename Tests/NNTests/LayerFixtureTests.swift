@@ -1,5 +1,6 @@
 import Foundation
 import NN
+import NumericSupport
 import Tensors
 import Testing
 
@@ -31,12 +32,18 @@ import Testing
         }
         let output = try apply(operation, name, file, inputs, &arguments)
         let expected = try file.tensor("\(name)/output")
-        expectEqual(output, expected, 3e-6, "\(name): output")
+        let shapes = file.names.filter { $0.hasPrefix("\(name)/") && !$0.contains("/gradients/") }
+            .map { file.entries[$0]!.shape }
+        let lengths = SumLengths(shapes: shapes, rows: output.count / max(1, output.shape.last ?? 1))
+        expectClose(
+            output.values, expected.values.map(Double.init),
+            within: lengths.tolerance(largest: largest(expected.values)), "\(name): output")
         let all = gradients(of: (output * (try file.tensor("\(name)/probe")).reshaped(output.shape)).sum())
-        for (key, leaf) in inputs {
+        let pairs = try inputs.map { key, leaf in
             let gradient = try #require(all[leaf], "\(name): no gradient of \(key)")
-            try expectEqual(gradient, file.tensor("\(name)/gradients/\(key)"), 1e-5, "\(name): gradient of \(key)")
+            return ("\(name): \(key)", gradient.values, try file.tensor("\(name)/gradients/\(key)").values)
         }
+        expectGradients(pairs, lengths)
     }
 
     private func apply(
@@ -64,18 +71,6 @@ import Testing
                 padding: try arguments.int("padding"), groups: try arguments.int("groups"))
         case "embedding": return embedding(inputs["weight"]!, try file.tokens("\(name)/indices"))
         default: throw InputError("layers: unknown operation \(operation)")
-        }
-    }
-
-    /// NaN and infinity must stand where the peer has them; the rest agrees relative to the largest finite element. Both
-    /// sides are float32: some 1e-6 for outputs, a few times that for gradients, which are sums.
-    private func expectEqual(_ got: Tensor, _ expected: Tensor, _ tolerance: Float, _ what: String) {
-        let (a, b) = (got.values, expected.values)
-        #expect(a.count == b.count, "\(what)")
-        let largest = b.filter(\.isFinite).reduce(Float.leastNormalMagnitude) { max($0, abs($1)) }
-        for (x, y) in zip(a, b) {
-            let same = y.isFinite ? abs(x - y) <= tolerance * largest : y.isNaN ? x.isNaN : x == y
-            #expect(same, "\(what): \(x), expected \(y)")
         }
     }
 }

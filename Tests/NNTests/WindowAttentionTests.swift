@@ -1,4 +1,5 @@
 import NN
+import NumericSupport
 import Tensors
 import Testing
 
@@ -56,15 +57,21 @@ import Testing
         }
         func inOrder(_ x: Tensor) -> Tensor { x.rank == 4 && !headsFirst ? x.transposed(1, 2) : x }
         let ordered = leaves.map(inOrder)
-        let expected = dense.attend(ordered)
+        let weights = dense.weights(ordered)
+        let expected = matrixProduct(weights, ordered[2])
         let options = dense.options(bias: leaves.count > 3 ? leaves[3] : nil)
         let got = inOrder(windowAttention(leaves[0], leaves[1], leaves[2], headsFirst: headsFirst, options))
-        // Sums of up to 1500 products of numbers about 1 in float32.
-        expectClose(got, expected, 3e-6, "output")
         let probe = Tensor.normal(expected.shape, key: RandomKey(seed: 9))
-        let (a, b) = (gradients(of: (got * probe).sum()), gradients(of: (expected * probe).sum()))
-        for (leaf, name) in zip(leaves, ["q", "k", "v", "bias"]) {
-            expectClose(try #require(a[leaf]), try #require(b[leaf]), 2e-5, name)
+        let magnitudes = AttentionMagnitudes(
+            weights: weights, ordered[0], ordered[1], ordered[2], scale: 0.6, seed: probe)
+        // Window factors are below 1.5.
+        let (a, b) = try magnitudes.expectAgreement(
+            of: got, leaves, with: expected, leaves, seed: probe, factor: test.factors ? 1.5 : 1)
+        if leaves.count > 3 {
+            let (bias, reference) = (try #require(a[leaves[3]]), try #require(b[leaves[3]]))
+            expectClose(
+                bias.values, reference.values, terms: 2 * magnitudes.terms + test.b * test.n,
+                magnitude: dense.largestOfBias(magnitudes.ofScore), "gradient of the bias")
         }
     }
 
@@ -81,7 +88,10 @@ import Testing
         let parts = headsFirst ? [q, k] : [q, k].map { $0.transposed(1, 2).contiguous() }
         let weights = windowAttentionWeights(parts[0], parts[1], headsFirst: headsFirst, options)
         #expect(!weights.requiresGradient)
-        expectClose(weights, expected, 3e-6, "weights")  // exponentials of sums of a few products in float32
+        // A weight's error is that of its score, of d products and the sums of all n exponentials, of at most 1.
+        let scores = matrixProduct(unsigned(q), unsigned(k), transposeB: true).values
+        expectClose(
+            weights.values, expected.values, terms: test.n + test.d, magnitude: max(1, largest(scores)), "weights")
     }
 
     @Test func weightsOfAQueryThatSeesNothing() {
@@ -204,19 +214,6 @@ import Testing
     }
 }
 
-/// Expects agreement relative to the largest element.
-private func expectClose(
-    _ a: Tensor, _ b: Tensor, _ tolerance: Float, _ what: String, sourceLocation: SourceLocation = #_sourceLocation
-) {
-    let largest = b.values.reduce(Float.leastNormalMagnitude) { max($0, abs($1)) }
-    #expect(a.shape == b.shape, "\(what)", sourceLocation: sourceLocation)
-    let worst = zip(a.values, b.values).reduce(Float(0)) { worst, pair in
-        let off = abs(pair.0 - pair.1)
-        return off.isNaN ? .infinity : max(worst, off)
-    }
-    #expect(worst <= tolerance * largest, "\(what): off by \(worst) of \(largest)", sourceLocation: sourceLocation)
-}
-
 /// Attention with all n² scores, from single operations on [b, h, n, d].
 private struct DenseAttention {
     let test: WindowAttentionTests.Case
@@ -291,7 +288,28 @@ private struct DenseAttention {
         Tensor((0..<test.n).flatMap { i in (0..<test.n).map { j in element(i, j) } }, shape: [test.n, test.n])
     }
 
-    func attend(_ x: [Tensor]) -> Tensor {
+    func attend(_ x: [Tensor]) -> Tensor { matrixProduct(weights(x), x[2]) }
+
+    /// The largest sum of scores' magnitudes [b, h, n, n] that share an element of the bias.
+    func largestOfBias(_ scores: Tensor) -> Double {
+        let (values, n, width) = (scores.values, test.n, inputs[3].count / test.h)
+        var sums = [Double](repeating: 0, count: test.h * width)
+        for (place, value) in values.enumerated() where value != 0 {
+            let (head, i, j) = (place / (n * n) % test.h, place / n % n, place % n)
+            sums[head * width + placeOfBias(i, j)] += Double(value)
+        }
+        return sums.max() ?? 0
+    }
+
+    /// The element of a head's bias that belongs to a query and a key.
+    private func placeOfBias(_ i: Int, _ j: Int) -> Int {
+        guard sees(i, j) else { return 0 }
+        if test.bias == "distance" { return Self.reach(pattern) + j - i }
+        let w = pattern.window
+        return i % w * w * pattern.windows + j - (i / w - pattern.lookBackward) * w
+    }
+
+    func weights(_ x: [Tensor]) -> Tensor {
         let (n, w) = (test.n, pattern.window)
         var scores = matrixProduct(x[0], x[1], transposeB: true)
         if let factors {
@@ -303,19 +321,13 @@ private struct DenseAttention {
         scores = scores * 0.6
         if x.count > 3 {
             let width = x[3].shape.dropFirst().reduce(1, *)
-            let places = (0..<n).flatMap { i in
-                (0..<n).map { j -> Int32 in
-                    guard sees(i, j) else { return 0 }
-                    if test.bias == "distance" { return Int32(Self.reach(pattern) + j - i) }
-                    return Int32(i % w * w * pattern.windows + j - (i / w - pattern.lookBackward) * w)
-                }
-            }
+            let places = (0..<n).flatMap { i in (0..<n).map { j in Int32(placeOfBias(i, j)) } }
             scores =
                 scores + x[3].reshaped([test.h, width]).taking(TokenTensor(places), axis: 1).reshaped([test.h, n, n])
         }
         if test.selfLast { scores = scores + matrix { i, j in i == j ? -1e4 : 0 } }
         scores = scores + matrix { i, j in sees(i, j) ? 0 : -1e9 }
         if let mask { scores = scores + ((maskWithOwn(mask) - 1) * 1e9).reshaped([test.b, 1, 1, n]) }
-        return matrixProduct(softmax(scores), x[2])
+        return softmax(scores)
     }
 }

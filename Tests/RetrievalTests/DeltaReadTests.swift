@@ -1,4 +1,5 @@
 import FastWeightTransformers
+import FixtureSupport
 import RetrievalTasks
 import Tensors
 import Testing
@@ -37,23 +38,16 @@ import Testing
         matrixProduct(deltaRead(inputs[0], inputs[1], beta: inputs[2]), values)
     }
 
-    /// Both are sums of up to 90 products of numbers about 1 in float32.
-    private func expectClose(
-        _ got: Tensor, _ expected: Tensor, _ tolerance: Float, sourceLocation: SourceLocation = #_sourceLocation
-    ) {
-        #expect(got.shape == expected.shape, sourceLocation: sourceLocation)
-        let largest = expected.values.reduce(0) { max($0, abs($1)) }
-        let difference = zip(got.values, expected.values).reduce(0) { max($0, abs($1.0 - $1.1)) }
-        #expect(difference <= tolerance * largest, "\(difference) of \(largest)", sourceLocation: sourceLocation)
-    }
-
     @Test(arguments: cases) func equalsTheMemory(_ test: Case) throws {
         let leaves = test.inputs.map { $0.requiringGradient() }
         let (got, expected) = (read(leaves, test.valueRows), fromMemory(leaves, test.valueRows))
-        expectClose(got, expected, 3e-6)
+        // A query loses something to each of n writes; what it reads of one is a sum of d products, and all are added.
+        let lengths = SumLengths(path: 2 * test.n + test.d, rows: test.b * test.m, widest: max(test.n, test.d))
+        expectClose(got, expected, roundings: lengths.path, "output")
         let seed = Tensor.normal(got.shape, key: RandomKey(seed: 5))
         let (first, second) = (gradients(of: got, seed: seed), gradients(of: expected, seed: seed))
-        for leaf in leaves { expectClose(try #require(first[leaf]), try #require(second[leaf]), 2e-5) }
+        expectGradients(
+            try leaves.map { ("\($0.shape)", try #require(first[$0]), try #require(second[$0])) }, lengths)
     }
 
     /// Each input alone, from a gradient that is an expanded view.
@@ -77,10 +71,10 @@ import Testing
         let values = TokenTensor([0, 2, 2, 3, 0, 1, 1, 1, 1, 0], shape: [2, 5])
         let oneHot = Tensor.identity(4).taking(values)
         let (got, expected) = (summedByValue(weights, values, count: 4), matrixProduct(weights, oneHot))
-        expectClose(got, expected, 1e-6)
+        expectClose(got, expected, roundings: 5, "sums")
         let seed = Tensor.normal([2, 3, 4], key: RandomKey(seed: 8))
         let (first, second) = (gradients(of: got, seed: seed), gradients(of: expected, seed: seed))
-        expectClose(try #require(first[weights]), try #require(second[weights]), 1e-6)
+        expectClose(try #require(first[weights]), try #require(second[weights]), roundings: 4, "gradient")
     }
 
     @Test func shapesThatDoNotFitStop() async {

@@ -1,3 +1,4 @@
+import NumericSupport
 import Tensors
 import Testing
 
@@ -20,6 +21,19 @@ import Testing
         }
     }
 
+    /// Expects each element within what rounding allows a sum of k products that is multiplied by alpha.
+    private func expectProduct(
+        _ got: Tensor, _ values: [Double], _ magnitudes: [Double], _ k: Int, shape: [Int]? = nil,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        if let shape { #expect(got.shape == shape, sourceLocation: sourceLocation) }
+        expectClose(
+            got.values, values, within: magnitudes.map { Rounding.bound(k + 1, of: $0) }, sourceLocation: sourceLocation
+        )
+    }
+
+    private func unsigned(_ x: Tensor) -> Tensor { Tensor(x.values.map { abs($0) }, shape: x.shape) }
+
     /// Batches of the left and right factor and of the result.
     static let batches: [([Int], [Int], [Int])] = [
         ([], [], []), ([2], [2], [2]), ([3], [], [3]), ([], [3], [3]), ([2, 1], [3], [2, 3]),
@@ -27,24 +41,25 @@ import Testing
         ([1], [4], [4]), ([2, 3], [], [2, 3]), ([2, 3], [1, 3], [2, 3]), ([0], [], [0]), ([5], [5], [5]),
     ]
 
-    /// Sums of at most 7 products of size 2.
     @Test(arguments: transposes, batches) func values(_ transposes: (Bool, Bool), _ batches: ([Int], [Int], [Int])) {
         let (ta, tb) = transposes
         for (m, n, k) in [(3, 4, 5), (1, 5, 7), (6, 1, 3), (2, 3, 1), (1, 1, 1), (1, 20, 3)] {
             let (sa, sb) = (stored(batches.0, m, k, ta), stored(batches.1, k, n, tb))
             let (a, b) = (sample(sa, seed: 1), sample(sb, seed: 2))
             let values = reference(a, b, batches.2, m, n, k, ta, tb)
-            expectClose(
-                matrixProduct(a, b, transposeA: ta, transposeB: tb), values, shape: batches.2 + [m, n], tolerance: 1e-6)
-            expectClose(
+            let magnitudes = reference(unsigned(a), unsigned(b), batches.2, m, n, k, ta, tb)
+            expectProduct(
+                matrixProduct(a, b, transposeA: ta, transposeB: tb), values, magnitudes, k, shape: batches.2 + [m, n])
+            expectProduct(
                 matrixProduct(a, b, transposeA: ta, transposeB: tb, alpha: -0.5), values.map { $0 * -0.5 },
-                tolerance: 1e-6)
+                magnitudes.map { $0 / 2 }, k)
             for layout in [Layout.transposed, .sliced] {
                 guard let left = layout.base(a), let right = layout.base(b) else { continue }
                 let (x, w) = (layout.view(left, sa), layout.view(right, sb))
-                expectClose(matrixProduct(x, w, transposeA: ta, transposeB: tb), values, tolerance: 1e-6)
-                expectClose(matrixProduct(a, w, transposeA: ta, transposeB: tb), values, tolerance: 1e-6)
-                expectClose(matrixProduct(x, b, transposeA: ta, transposeB: tb), values, tolerance: 1e-6)
+                for (left, right) in [(x, w), (a, w), (x, b)] {
+                    expectProduct(
+                        matrixProduct(left, right, transposeA: ta, transposeB: tb), values, magnitudes, k)
+                }
             }
         }
     }
@@ -66,23 +81,28 @@ import Testing
             let b = sample(stored(batch, k, n, tb), seed: 2)
             let (x, w) = (ta ? a.transposed().contiguous() : a, tb ? b : b.transposed().contiguous())
             let (left, right) = (x.values.map(Double.init), w.values.map(Double.init))
-            let values = (0..<batch.reduce(1, *) * m * n).map { place in
-                let (item, i, j) = (place / (m * n), place / n % m, place % n)
-                let (p, q) = ((item * m + i) * k, (item * n + j) * k)
-                return (0..<k).reduce(0) { $0 + left[p + $1] * right[q + $1] }
+            func sums(_ term: (Double, Double) -> Double) -> [Double] {
+                (0..<batch.reduce(1, *) * m * n).map { place in
+                    let (item, i, j) = (place / (m * n), place / n % m, place % n)
+                    let (p, q) = ((item * m + i) * k, (item * n + j) * k)
+                    return (0..<k).reduce(0) { $0 + term(left[p + $1], right[q + $1]) }
+                }
             }
-            expectClose(matrixProduct(a, b, transposeA: ta, transposeB: tb), values, tolerance: 5e-6)
+            expectProduct(
+                matrixProduct(a, b, transposeA: ta, transposeB: tb), sums { $0 * $1 }, sums { abs($0 * $1) }, k)
         }
     }
 
     @Test func intoADestination() {
         let (a, b) = (sample([2, 3, 4], seed: 1), sample([4, 5], seed: 2))
         let product = matrixProduct(a, b).values.map(Double.init)
+        // Sums of 4 products on both sides.
+        let magnitudes = matrixProduct(unsigned(a), unsigned(b)).values.map(Double.init)
         let c = Tensor(repeating: .nan, shape: [2, 3, 5])
         matrixProduct(a, b, into: c)
-        expectClose(c, product, tolerance: 1e-6)
+        expectProduct(c, product, magnitudes, 2 * 4)
         matrixProduct(a, b, alpha: 2, beta: 0.5, into: c)
-        expectClose(c, product.map { 2.5 * $0 }, tolerance: 1e-6)
+        expectProduct(c, product.map { 2.5 * $0 }, magnitudes.map { 2.5 * $0 }, 2 * 4)
     }
 
     @Test func emptyFactors() {

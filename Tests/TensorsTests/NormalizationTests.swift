@@ -1,3 +1,4 @@
+import NumericSupport
 import Tensors
 import Testing
 
@@ -108,19 +109,21 @@ import Testing
         let normalized = layerNormReference(x, nil, nil, 1e-5)
         let upstream = dy.values.map(Double.init)
         let result = Tensors.gradients(of: layerNorm(x, weight: w, bias: b), seed: dy)
-        // Sums of 900 terms of size 1, of either sign: errors of 1e-5 against sums of size 30.
+        func columns(_ term: (Int) -> Double) -> [Double] {
+            (0..<d).map { j in (0..<rows).reduce(0) { $0 + term($1 * d + j) } }
+        }
+        // A normalized element has some four roundings of its own.
         expectClose(
-            result[w]!,
-            (0..<d).map { j in (0..<rows).reduce(0) { $0 + normalized[$1 * d + j] * upstream[$1 * d + j] } },
-            shape: [d], tolerance: 2e-5)
+            result[w]!.values, columns { normalized[$0] * upstream[$0] },
+            within: columns { abs(normalized[$0] * upstream[$0]) }.map { Rounding.bound(rows + 4, of: $0) }, "weight")
         expectClose(
-            result[b]!, (0..<d).map { j in (0..<rows).reduce(0) { $0 + upstream[$1 * d + j] } }, shape: [d],
-            tolerance: 2e-5)
+            result[b]!.values, columns { upstream[$0] },
+            within: columns { abs(upstream[$0]) }.map { Rounding.bound(rows, of: $0) }, "bias")
         let scaled = lengthNormReference(x, 1 / Double(d).squareRoot(), 1e-5)
         expectClose(
-            Tensors.gradients(of: scaleNorm(x, gain: g), seed: dy)[g]!,
+            Tensors.gradients(of: scaleNorm(x, gain: g), seed: dy)[g]!.values,
             [zip(scaled, upstream).reduce(0) { $0 + $1.0 * $1.1 }],
-            shape: [1], tolerance: 1e-4)
+            within: Rounding.bound(rows * d + 4, of: zip(scaled, upstream).reduce(0) { $0 + abs($1.0 * $1.1) }), "gain")
     }
 
     @Test func notANumberStaysInItsRow() {

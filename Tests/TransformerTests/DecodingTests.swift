@@ -1,3 +1,4 @@
+import FixtureSupport
 import NN
 import Tensors
 import Testing
@@ -15,7 +16,9 @@ import Testing
         for cut in cuts + [text.count] where cut > start {
             let logits = model.decode([Array(text[start..<cut])], states: &states)
             // The products are cut otherwise, so sums of some hundred terms round otherwise.
-            expectClose(logits, all.at(0, 0).sliced(0, from: cut - 1, to: cut), 1e-5, "position \(cut - 1)")
+            expectClose(
+                logits, all.at(0, 0).sliced(0, from: cut - 1, to: cut), through: model, positions: cut,
+                "position \(cut - 1)")
             start = cut
         }
         #expect(states[0].position == text.count)
@@ -40,7 +43,7 @@ import Testing
         let model = makeModel { $0.attention = form }
         let text = randomTokens([2, 17])
         // The last product has fewer rows, so its sums of 12 terms may round otherwise.
-        expectClose(model.logits(after: text), model(text).at(1, 16), 1e-6, "logits")
+        expectClose(model.logits(after: text), model(text).at(1, 16), through: model, positions: 17, "logits")
     }
 
     /// Sequences of unequal length in one call, each at its own place.
@@ -54,7 +57,9 @@ import Testing
         for row in texts.indices {
             let text = texts[row] + next[row]
             let all = model(TokenTensor(text, shape: [1, text.count]))
-            expectClose(logits.at(0, row), all.at(0, 0).at(0, text.count - 1), 1e-5, "row \(row)")
+            expectClose(
+                logits.at(0, row), all.at(0, 0).at(0, text.count - 1), through: model, positions: text.count,
+                "row \(row)")
         }
         #expect(states.map(\.position) == [14, 31, 13])
     }

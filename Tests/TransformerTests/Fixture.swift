@@ -19,18 +19,6 @@ extension Fixture {
     }
 }
 
-/// Expects agreement relative to the largest element of what is expected.
-func expectClose(
-    _ got: Tensor, _ expected: Tensor, _ tolerance: Float, _ what: String,
-    sourceLocation: SourceLocation = #_sourceLocation
-) {
-    let (difference, largest) = Fixture.difference(got, expected)
-    #expect(
-        difference <= tolerance * max(largest, 1e-30),
-        "\(what): off by \(difference) of \(largest), shape \(got.shape), expected \(expected.shape)",
-        sourceLocation: sourceLocation)
-}
-
 let vocabulary = 11
 
 /// A small model whose parameters are moved off their initial values, so that every path carries weight.

@@ -36,20 +36,15 @@ import Testing
         let (tokens, targets) = (randomTokens([2, n]), randomTokens([2, n], seed: 4))
         let mode = ForwardMode.training(RandomKey(seed: 5))
         let logits = fused(tokens, mode: mode)
-        // Sums of up to 300 products in another order.
-        expectClose(logits, naive(tokens, mode: mode), 1e-5, "logits")
+        expectClose(logits, naive(tokens, mode: mode), through: fused, positions: n, "logits")
         if drops { #expect(logits.values != fused(tokens).values) }
         let expected = gradients(of: naive.loss(tokens, targets, mode: mode))
         let got = gradients(of: fused.loss(tokens, targets, mode: mode))
         let parameters = try zip(fused.trainable, naive.trainable).map { mine, other in
             (mine.key, try #require(got[mine.parameter]), try #require(expected[other.parameter]))
         }
-        // One token has no choice of keys: the gradients of queries are rounding, measured by the largest of all.
-        let largest = parameters.reduce(Float(0)) { $1.2.values.reduce($0) { max($0, abs($1)) } }
-        for (key, mine, other) in parameters {
-            let (difference, own) = Fixture.difference(mine, other)
-            #expect(difference <= max(2e-5 * own, 1e-7 * largest), "gradient of \(key): off by \(difference) of \(own)")
-        }
+        let shapes = fused.state.map(\.parameter.shape) + [tokens.shape]
+        expectGradients(parameters, SumLengths(shapes: shapes, rows: 2 * n))
     }
 
     /// Positions are relative: logits do not depend on where a text begins, if nothing stands before it that it sees; and

@@ -1,3 +1,4 @@
+import FixtureSupport
 import NN
 import Tensors
 import Testing
@@ -35,6 +36,6 @@ import Testing
         let output = layer(x, rotation, mode: .recording(recorder))
         let values = layer.toValues(layer.norm(x)).reshaped([2, 19, 2, 6]).transposed(1, 2)
         let heads = matrixProduct(recorder.layers[0].weights, values).transposed(1, 2).reshaped([2, 19, 12])
-        expectClose(layer.toOut(heads) + x, output, 5e-6, "output")  // sums of 19 and 12 products in another order
+        expectClose(layer.toOut(heads) + x, output, through: layer, positions: 19, "output")
     }
 }
