@@ -31,7 +31,7 @@ public struct FastWeightsLM: Module {
     /// [..., m] → [..., vocabulary]
     func logits(_ x: Tensor) -> Tensor {
         normLinear(
-            x, norm: transformer.norm.norm, weight: generator.weight.value, bias: generator.bias?.value)
+            x, norm: transformer.norm.norm, weight: generator.weight.matrix, bias: generator.bias?.value)
     }
 
     public func collect(into state: inout StateCollector) {
