@@ -135,6 +135,7 @@ let package = Package(
         .testTarget(
             name: "RetrievalTests",
             dependencies: ["RetrievalTasks", "FastWeightTransformers", "Trainer", "FixtureSupport"]),
+        .testTarget(name: "ModelZooTests", dependencies: ["ModelZoo"]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
         .testTarget(name: "ComparingTests", dependencies: ["Comparing", "FixtureSupport"]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport", "COpenBLAS"]),

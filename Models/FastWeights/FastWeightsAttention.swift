@@ -33,7 +33,7 @@ public struct FastWeightsAttention: Module {
         self.configuration = configuration
         let rows = [m, m, m] + (configuration.learnsBeta ? [h] : [])
         projections = PackedParameters(
-            rows.enumerated().map { Linear(m, $1, bias: false, key: key.child($0)).weight.value })
+            rows.enumerated().map { Linear(m, $1, bias: false, key: key.child($0)).weight.value }, isMatrix: true)
         output = Linear(m, m, key: key.child(4))
         directions =
             configuration.featureMap == .favor
@@ -82,8 +82,8 @@ public struct FastWeightsAttention: Module {
     func project(_ x: Tensor, _ norm: LayerNorm?) -> Inputs {
         let (m, h) = (configuration.width, configuration.heads)
         let all =
-            norm.map { normLinear(x, norm: $0.norm, weight: projections.value) }
-            ?? linear(x, weight: projections.value)
+            norm.map { normLinear(x, norm: $0.norm, weight: projections.matrix) }
+            ?? linear(x, weight: projections.matrix)
         let outer = Array(x.shape.dropLast())
         func part(_ index: Int) -> Tensor {
             all.sliced(-1, from: index * m, to: (index + 1) * m).reshaped(outer + [h, m / h])

@@ -17,7 +17,7 @@ public struct FastWeightsFeedForward: Module {
     /// - Parameter key: what the initial parameters are drawn from.
     public init(_ width: Int, hidden: Int, isGated: Bool = false, dropout: Double = 0, key: RandomKey) {
         let up = (isGated ? [2, 0] : [0]).map { Linear(width, hidden, key: key.child($0)) }
-        weights = PackedParameters(up.map(\.weight.value))
+        weights = PackedParameters(up.map(\.weight.value), isMatrix: true)
         biases = PackedParameters(up.map { $0.bias!.value })
         down = Linear(hidden, width, key: key.child(1))
         (self.isGated, self.dropout) = (isGated, dropout)
@@ -26,7 +26,7 @@ public struct FastWeightsFeedForward: Module {
     /// self(norm(x)) + residual. x, residual: [..., m] → [..., m]
     func callAsFunction(_ x: Tensor, norm: LayerNorm, residual: Tensor?, mode: ForwardMode) -> Tensor {
         feedForward(
-            x, norm: norm.norm, up: Projection(weight: weights.value, bias: biases.value), activation: .relu,
+            x, norm: norm.norm, up: Projection(weight: weights.matrix, bias: biases.value), activation: .relu,
             isGated: isGated, dropout: dropout, key: mode.key, down: down.projection, residual: residual)
     }
 

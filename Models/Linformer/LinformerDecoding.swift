@@ -124,7 +124,7 @@ extension MHAttention {
     func decode(
         _ x: Tensor, _ spans: [Range<Int>], _ states: inout [LinformerState], _ place: Int, residual: Tensor
     ) -> Tensor {
-        let q = split(linear(x, weight: toQueries.value))  // [rows, h, d]
+        let q = split(linear(x, weight: toQueries.matrix))  // [rows, h, d]
         let y: Tensor
         if isDecoder {
             y = concatenate(spans.indices.map { attend(q.part(0, spans[$0]), states[$0].attentions[place]) })

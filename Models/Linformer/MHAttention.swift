@@ -51,7 +51,8 @@ public struct MHAttention: Module {
         group = HeadGroup(options, heads)
         func matrices(_ width: Int, _ part: Int) -> PackedParameters {
             PackedParameters(
-                (0..<h).map { Linear(width, d, bias: false, key: key.child(part).child($0)).weight.value })
+                (0..<h).map { Linear(width, d, bias: false, key: key.child(part).child($0)).weight.value },
+                isMatrix: true)
         }
         (toQueries, toKeys, toValues) = (matrices(m, 1), matrices(context, 2), matrices(context, 3))
         let widths = [d * h] + (configuration.outputIntermediate.map { [$0] } ?? []) + [m]
@@ -107,7 +108,7 @@ public struct MHAttention: Module {
 
     /// The heads' outputs side by side, [b, n, h d].
     private func attend(_ x: Tensor, _ context: Tensor, _ mask: Tensor?, _ mode: ForwardMode) -> Tensor {
-        let q = split(linear(x, weight: toQueries.value))
+        let q = split(linear(x, weight: toQueries.matrix))
         let y: Tensor
         if compressesInput {
             let (k, v) = compressed(context, mask)
@@ -121,7 +122,7 @@ public struct MHAttention: Module {
 
     /// Of all tokens, before E and F. x: [..., m] → [..., h, d] each.
     func keysAndValues(_ x: Tensor) -> (keys: Tensor, values: Tensor) {
-        (split(linear(x, weight: toKeys.value)), split(linear(x, weight: toValues.value)))
+        (split(linear(x, weight: toKeys.matrix)), split(linear(x, weight: toValues.matrix)))
     }
 
     /// What every query attends to: keys and values through E and F, if there are any. x: [b, n, m] → [b, k, h, d] each.
@@ -150,7 +151,7 @@ public struct MHAttention: Module {
         let fx = e.weight === f.weight ? ex : projectTokens(f.matrix(0..<x.shape[1]), seen)
         /// E (X W) + b 1ᵀ: the bias is a slot's.
         func finish(_ y: Tensor, _ weight: PackedParameters, _ projection: SequenceProjection) -> Tensor {
-            let product = linear(y, weight: weight.value)
+            let product = linear(y, weight: weight.matrix)
             guard let bias = projection.bias else { return split(product) }
             return split(product + bias.value.part(0, 0..<projection.slots).unsqueezed(-1))
         }

@@ -79,7 +79,7 @@ public struct LocalTransformer: LanguageModel {
     public let toLogits: Linear
 
     public var configuration: LocalConfiguration { stack.configuration }
-    public var vocabularySize: Int { tokenEmbedding.weight.value.shape[0] }
+    public var vocabularySize: Int { tokenEmbedding.weight.shape[0] }
     public var isCausal: Bool { configuration.pattern.isCausal }
     public var maximumLength: Int? { configuration.maximumLength }
     public var maximumDecodingLength: Int? { nil }
@@ -126,7 +126,7 @@ public struct LocalTransformer: LanguageModel {
         require(
             n <= configuration.maximumLength,
             "LocalTransformer: \(n) tokens, but max_seq_len is \(configuration.maximumLength)")
-        let x = tokenEmbedding(tokens) + positionEmbedding.weight.value.sliced(0, to: n)  // [b, n, d]
+        let x = tokenEmbedding(tokens) + positionEmbedding.rows(first: n)  // [b, n, d]
         let y = stack(x, mask: mask, mode: mode)
         return Predictions(y, after: finalNorm, projection: toLogits)  // [b, n, vocabulary]
     }

@@ -143,11 +143,17 @@ struct Generation: ParsableCommand {
     @Option(help: "Tokens in the prompt.")
     var promptLength = 512
 
-    @Option(help: "Tokens to generate.")
+    @Option(help: "Tokens to generate, of each sequence.")
     var length = 64
 
+    @Option(help: "Sequences that are decoded together, each after a prompt of its own.")
+    var batchSize = 1
+
+    @OptionGroup var precision: WeightOptions
+
     func validate() throws {
-        for (name, value) in [("--prompt-length", promptLength), ("--length", length)] where value < 1 {
+        for (name, value) in [("--prompt-length", promptLength), ("--length", length), ("--batch-size", batchSize)]
+        where value < 1 {
             throw ValidationError("\(name): expected at least 1, found \(value)")
         }
     }
@@ -156,7 +162,7 @@ struct Generation: ParsableCommand {
         common.apply()
         let result = try GenerationBenchmark.run(
             model: model.model, preset: model.preset, settings: model.settings(), promptLength: promptLength,
-            length: length)
+            length: length, batch: batchSize, weightsAs: precision.weightsAs ?? WeightPrecision.float.rawValue)
         print(try common.json ? result.json() : result.lines())
     }
 }

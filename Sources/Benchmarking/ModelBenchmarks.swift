@@ -74,55 +74,79 @@ public struct TrainingBenchmark: Encodable {
 public struct GenerationBenchmark: Encodable {
     public let model: String, preset: String
     public let parameters: Int, prompt: Int, length: Int
+    /// Sequences that are decoded together.
+    public let batch: Int
+    /// What the weights are rounded to, or float.
+    public let weights: String
     public let promptSeconds: Double
-    /// Of the generated tokens, without the prompt.
+    /// Of the generated tokens of all sequences, without the prompts.
     public let tokensPerSecond: Double
+    /// Held by tensors once the weights are rounded.
+    public let weightsMB: Double
     public let peakMemoryMB: Double
     public let threads: Int
     public let kernels = UsedKernels()
 
     enum CodingKeys: String, CodingKey {
-        case model, preset, parameters, prompt, length, threads, kernels
+        case model, preset, parameters, prompt, length, batch, weights, threads, kernels
+        case weightsMB = "weights_mb"
         case promptSeconds = "prompt_seconds"
         case tokensPerSecond = "tokens_per_second"
         case peakMemoryMB = "peak_memory_mb"
     }
 
-    /// - Parameter settings: keys of the configuration that differ from the preset's.
-    /// - Throws: `InputError` for an unknown model, preset or key, or a value that does not fit.
+    /// - Parameters:
+    ///   - settings: keys of the configuration that differ from the preset's.
+    ///   - batch: sequences that are decoded together.
+    ///   - weightsAs: float, bfloat16 or int8.
+    /// - Throws: `InputError` for an unknown model, preset, key or format, or a value that does not fit.
     public static func run(
-        model id: String, preset name: String, settings: [ConfigurationSetting] = [], promptLength: Int, length: Int
+        model id: String, preset name: String, settings: [ConfigurationSetting] = [], promptLength: Int, length: Int,
+        batch: Int = 1, weightsAs: String = "float"
     ) throws -> GenerationBenchmark {
+        let precision: WeightPrecision = try option("--weights-as", weightsAs)
         // The prompt, the token that warms up, and those that are timed.
         let model = try makeModel(id, preset: name, settings, sequenceLength: promptLength + 1 + length)
-        return time(model, id, name, promptLength, length)
+        guard model.isCausal else {
+            throw InputError(
+                "--model \(id): preset \(name) is not causal and does not generate; expected a causal configuration"
+                    + " (--set causal=true)")
+        }
+        if let format = precision.format { try model.roundWeights(to: format) }
+        return time(model, id, name, promptLength, length, batch, precision)
     }
 
     private static func time(
-        _ model: some LanguageModel, _ id: String, _ preset: String, _ promptLength: Int, _ length: Int
+        _ model: some LanguageModel, _ id: String, _ preset: String, _ promptLength: Int, _ length: Int, _ batch: Int,
+        _ precision: WeightPrecision
     ) -> GenerationBenchmark {
-        let (promptSeconds, tokensPerSecond) = model.generationSpeed(promptLength: promptLength, length: length)
+        let held = MemoryPool.shared.statistics.current
+        let (promptSeconds, tokensPerSecond) = model.generationSpeed(
+            promptLength: promptLength, length: length, batch: batch)
         return GenerationBenchmark(
             model: id, preset: preset, parameters: model.parameterCount, prompt: promptLength, length: length,
-            promptSeconds: promptSeconds, tokensPerSecond: tokensPerSecond, peakMemoryMB: peakResidentMegabytes(),
-            threads: Threads.count)
+            batch: batch, weights: precision.rawValue, promptSeconds: promptSeconds, tokensPerSecond: tokensPerSecond,
+            weightsMB: Double(held) / 1e6, peakMemoryMB: peakResidentMegabytes(), threads: Threads.count)
     }
 }
 
 extension LanguageModel {
-    /// Times greedy generation, one token at a time, after a random prompt.
-    fileprivate func generationSpeed(promptLength: Int, length: Int) -> (promptSeconds: Double, tokensPerSecond: Double)
-    {
-        let prompt = RandomKey(seed: 1).integers(promptLength).map { Int32($0 % UInt64(vocabularySize)) }
-        var states = [startDecoding()]
+    /// Times greedy generation, one token of each sequence at a time, after random prompts.
+    fileprivate func generationSpeed(
+        promptLength: Int, length: Int, batch: Int
+    ) -> (promptSeconds: Double, tokensPerSecond: Double) {
+        let prompts = (0..<batch).map { row in
+            RandomKey(seed: 1 + UInt64(row)).integers(promptLength).map { Int32($0 % UInt64(vocabularySize)) }
+        }
+        var states = prompts.map { _ in startDecoding() }
         let start = now()
-        var logits = decode([prompt], states: &states)
+        var logits = decode(prompts, states: &states)
         let promptSeconds = now() - start
-        func next() { logits = decode([logits.argmax().values], states: &states) }
+        func next() { logits = decode(logits.argmax().values.map { [$0] }, states: &states) }
         next()  // Warm-up: buffers of a step's size.
         let begin = now()
         for _ in 0..<length { next() }
-        return (promptSeconds, Double(length) / (now() - begin))
+        return (promptSeconds, Double(batch * length) / (now() - begin))
     }
 }
 

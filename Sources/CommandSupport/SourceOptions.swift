@@ -19,3 +19,15 @@ public struct SourceOptions: ParsableArguments {
 
     public var source: ModelSource { ModelSource(run: run, model: model, config: config, weights: weights) }
 }
+
+/// How precisely the weights are held, of commands that only read them.
+public struct WeightOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "What the weights are rounded to: float (as they are), bfloat16 or int8. (default: float)",
+            discussion: "Generation waits for the weights to be read: fewer bytes are more tokens a second.",
+            valueName: "float|bfloat16|int8"))
+    public var weightsAs: String?
+
+    public init() {}
+}

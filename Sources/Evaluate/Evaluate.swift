@@ -17,6 +17,7 @@ struct Evaluate: Command {
             """)
 
     @OptionGroup(title: "Model") var options: SourceOptions
+    @OptionGroup(title: "Model") var precision: WeightOptions
 
     @Option(
         parsing: .upToNextOption,
@@ -56,8 +57,10 @@ struct Evaluate: Command {
     var json = false
 
     func run() throws {
+        var source = options.source
+        source.weightsAs = precision.weightsAs
         let command = EvaluateCommand(
-            source: options.source, data: data, corpusLength: corpusLength, sequenceLength: sequenceLength,
+            source: source, data: data, corpusLength: corpusLength, sequenceLength: sequenceLength,
             batchSize: batchSize, carries: carry,
             forgotten: forget.map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) } ?? [],
             batch: batch, output: output, gradients: gradients, threads: threads, json: json)

@@ -13,6 +13,7 @@ struct Generate: Command {
             """)
 
     @OptionGroup(title: "Model") var options: SourceOptions
+    @OptionGroup(title: "Model") var precision: WeightOptions
 
     @Option(help: "The text to continue or reverse; standard input unless given, or nothing with --load-state.")
     var prompt: String?
@@ -52,8 +53,10 @@ struct Generate: Command {
 
     func run() throws {
         let input = { String(decoding: FileHandle.standardInput.readDataToEndOfFile(), as: UTF8.self) }
+        var source = options.source
+        source.weightsAs = precision.weightsAs
         let command = GenerateCommand(
-            source: options.source, prompt: prompt ?? (loadState == nil ? input() : ""), length: length,
+            source: source, prompt: prompt ?? (loadState == nil ? input() : ""), length: length,
             sampling: sampling, saveState: saveState, loadState: loadState, threads: threads)
         try command.run { show($0, terminator: "") }
         show("")

@@ -9,22 +9,22 @@ public struct Linear: Module {
 
     public init(_ inputs: Int, _ outputs: Int, bias: Bool = true, key: RandomKey) {
         let bound = 1 / Float(max(inputs, 1)).squareRoot()
-        weight = Parameter(.uniform([outputs, inputs], low: -bound, high: bound, key: key.child(0)))
+        weight = Parameter(.uniform([outputs, inputs], low: -bound, high: bound, key: key.child(0)), isMatrix: true)
         self.bias = bias ? Parameter(.uniform([outputs], low: -bound, high: bound, key: key.child(1))) : nil
     }
 
     /// x: [..., in] → [..., out]
     public func callAsFunction(_ x: Tensor, activation: Activation = .identity) -> Tensor {
-        linear(x, weight: weight.value, bias: bias?.value, activation: activation)
+        linear(x, weight: weight.matrix, bias: bias?.value, activation: activation)
     }
 
     /// x Wᵀ + b + residual. residual: [..., out]
     public func callAsFunction(_ x: Tensor, residual: Tensor) -> Tensor {
-        linear(x, weight: weight.value, bias: bias?.value, residual: residual)
+        linear(x, weight: weight.matrix, bias: bias?.value, residual: residual)
     }
 
     /// This layer as a part of `normLinear`.
-    public var projection: Projection { Projection(weight: weight.value, bias: bias?.value) }
+    public var projection: Projection { Projection(weight: weight.matrix, bias: bias?.value) }
 
     public func collect(into state: inout StateCollector) {
         state.add("weight", weight)
@@ -37,11 +37,17 @@ public struct Embedding: Module {
     public let weight: Parameter
 
     public init(_ tokens: Int, _ dimension: Int, key: RandomKey) {
-        weight = Parameter(.normal([tokens, dimension], key: key))
+        weight = Parameter(.normal([tokens, dimension], key: key), isMatrix: true)
     }
 
     /// tokens: [...] → [..., d]
-    public func callAsFunction(_ tokens: TokenTensor) -> Tensor { embedding(weight.value, tokens) }
+    public func callAsFunction(_ tokens: TokenTensor) -> Tensor { embedding(weight.matrix, tokens) }
+
+    /// The first rows: [count, d].
+    public func rows(first count: Int) -> Tensor {
+        guard weight.roundedFormat == nil else { return self(TokenTensor((0..<Int32(count)).map { $0 })) }
+        return weight.value.sliced(0, to: count)
+    }
 
     public func collect(into state: inout StateCollector) { state.add("weight", weight) }
 }

@@ -21,7 +21,7 @@ public struct Predictions: Sendable {
     public var logits: Tensor {
         switch source {
         case .rows(let x, let norm?, let projection): normLinear(x, norm: norm, [projection])[0]
-        case .rows(let x, nil, let projection): linear(x, weight: projection.weight, bias: projection.bias)
+        case .rows(let x, nil, let projection): linear(x, weight: projection.matrix, bias: projection.bias)
         case .logits(let logits): logits
         }
     }

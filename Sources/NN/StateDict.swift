@@ -3,7 +3,7 @@ import Tensors
 // A model's parameters and buffers as a safetensors file, under the names of the PyTorch package it agrees with.
 
 extension Module {
-    /// Writes every parameter and buffer, F32, atomically. A parameter that is shared stands under each of its keys, as in
+    /// Writes every parameter and buffer, F32, atomically; of rounded weights the floats that they stand for. A parameter that is shared stands under each of its keys, as in
     /// PyTorch's state dicts.
     /// - Parameter metadata: the file's `__metadata__`.
     /// - Throws: `InputError` that names the path and the system's reason.
@@ -24,6 +24,7 @@ extension Module {
     /// Reads every parameter from an open file.
     /// - Parameter prefix: what stands before the keys of this module; the file's other tensors are then left alone.
     public func load(_ file: SafetensorsFile, prefix: String = "") throws {
+        require(roundedFormat == nil, "load: the model's weights are rounded; expected a model of floats")
         var misfits = Misfits()
         let state = entries(in: file, prefix)
         let keys = Set(state.map(\.key))
@@ -73,7 +74,7 @@ extension SafetensorsWriter {
     /// Adds every parameter and buffer of a module, F32, under its state-dict key.
     /// - Throws: `InputError` when a name is taken.
     public mutating func add(_ module: some Module) throws {
-        for (key, parameter) in module.state { try add(key, parameter.value) }
+        for (key, parameter) in module.state { try add(key, parameter.floats()) }
     }
 }
 

@@ -70,6 +70,7 @@ private struct Product {
     static let sizes = [
         (1, 1, 1), (1, 17, 5), (1, 15, 9), (1, 100, 33), (3, 1, 4), (2, 3, 0), (1, 4, 0), (0, 3, 2), (3, 0, 2),
         (17, 5, 9), (33, 47, 65), (5, 300, 7),
+        (2, 64, 64), (8, 130, 64), (3, 63, 64), (9, 70, 64),  // around the kernel of few rows
     ]
     static let transposes = [(false, false), (false, true), (true, false), (true, true)]
 
@@ -89,7 +90,7 @@ private struct Product {
     @Test func productsOnAnyNumberOfThreads() async {
         await #expect(processExitsWith: .success) {
             // Split by rows, by columns, and too small to be split.
-            for (m, n, k) in [(130, 70, 33), (9, 700, 65), (1, 2000, 70), (7, 9, 11)] {
+            for (m, n, k) in [(130, 70, 33), (9, 700, 65), (8, 700, 64), (1, 2000, 70), (7, 9, 11)] {
                 for (a, b) in BLASTests.transposes {
                     let product = Product(m, n, k, a, b)
                     for threads in [1, 2, 3, 5] {

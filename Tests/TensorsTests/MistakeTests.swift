@@ -143,6 +143,40 @@ private var feedForwardMistakes: [Mistake] {
     ]
 }
 
+private let rounded = WeightMatrix.rounded(RoundedMatrix(.ones([4, 3]), .int8))
+private var roundedParameter: Parameter {
+    let parameter = Parameter(.ones([4, 3]), isMatrix: true)
+    parameter.round(to: .bfloat16)
+    return parameter
+}
+
+private var roundedMistakes: [Mistake] {
+    let reason = "is rounded to int8 and has no gradient; expected a call inside withoutGradients"
+    return [
+        Mistake("linear: the weight [4, 3] \(reason)") { linear(a, weight: rounded) },
+        Mistake("linear: the weight [4, 3] \(reason)") { linear(leaf, weight: rounded, residual: .ones([2, 4])) },
+        Mistake("normLinear: x [2, 3]: the weight [4, 3] \(reason)") {
+            normLinear(a, norm: .scale(gain: Tensor([1])), weight: rounded)
+        },
+        Mistake("feedForward: x [2, 3]: the weight [4, 3] \(reason)") {
+            feedForward(a, up: Projection(weight: rounded), activation: .gelu, down: Projection(weight: .ones([3, 4])))
+        },
+        Mistake("embedding: the weight [4, 3] \(reason)") { embedding(rounded, TokenTensor([0])) },
+        Mistake("embedding: token 4 of a table of shape [4, 3]") { embedding(rounded, TokenTensor([4])) },
+        Mistake("linear: x [2, 3] and weight [4, 5]: expected weight [out, 3]") {
+            withoutGradients { linear(a, weight: .rounded(RoundedMatrix(b, .bfloat16))) }
+        },
+        Mistake(
+            "Parameter.value: the floats of a parameter of shape [4, 3] are gone, it is rounded to bfloat16; expected "
+                + "matrix or floats()"
+        ) { roundedParameter.value },
+        Mistake("Parameter.value: the floats of a parameter of shape [4, 3] are gone") {
+            roundedParameter.assign(.ones([4, 3]))
+        },
+        Mistake("RoundedMatrix: shape [3]; expected two axes") { RoundedMatrix(.ones([3]), .int8) },
+    ]
+}
+
 private var shapeMistakes: [Mistake] {
     [
         Mistake("reshaped: shape [2, 3] has 6 elements, [4] has not") { a.reshaped([4]) },
@@ -239,6 +273,13 @@ private var coreMistakes: [Mistake] {
             feedForwardMistakes[i].make()
         }
         expect(result, feedForwardMistakes[i])
+    }
+
+    @Test(arguments: roundedMistakes.indices) func roundedWeights(_ i: Int) async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
+            roundedMistakes[i].make()
+        }
+        expect(result, roundedMistakes[i])
     }
 
     @Test(arguments: shapeMistakes.indices) func shapes(_ i: Int) async {

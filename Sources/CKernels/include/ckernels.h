@@ -115,6 +115,27 @@ void az_outer_matrix_vector(long rows, long cols, const float *u, long u_step, c
 void az_outer_vector_matrix(long rows, long cols, const float *u, long u_step, const float *v, float *w, long w_row,
                             const float *x, float *y);
 
+// MARK: Matrices of rounded weights. Rows w_row weights apart, a multiple of the group that holds cols of them, zeros
+// after these. int8: weight j of a row is scales[j / group] * w[j].
+enum { AZ_ROUNDED_GROUP = 64 };
+// y = alpha x W^T + beta y (with beta 0, y is not read) for few rows: a weight is read once for up to eight of them. x:
+// [rows, cols], W: [outputs, cols], y: [rows, outputs], with the given row strides. scratch: w_row floats for each row,
+// eight rows at most.
+void az_bfloat16_product(long rows, long outputs, long cols, float alpha, const uint16_t *w, long w_row, const float *x,
+                         long x_row, float beta, float *y, long y_row, float *scratch);
+void az_int8_product(long rows, long outputs, long cols, float alpha, const int8_t *w, long w_row, const float *scales,
+                     long scales_row, const float *x, long x_row, float beta, float *y, long y_row, float *scratch);
+// The same of floats, whose rows hold whole groups: cols is a multiple of the group.
+void az_float_product(long rows, long outputs, long cols, float alpha, const float *w, long w_row, const float *x,
+                      long x_row, float beta, float *y, long y_row, float *scratch);
+// To nearest, ties to even; NaN stays NaN.
+void az_float_to_bfloat16(long n, const float *x, uint16_t *y);
+// scale = max |x| / 127 of each group, q = x / scale to nearest, ties to even; both 0 where the scale is no normal number.
+// x: [rows, cols] dense and finite.
+void az_float_to_int8(long rows, long cols, const float *x, int8_t *q, long q_row, float *scales, long scales_row);
+void az_int8_to_float(long rows, long cols, const int8_t *q, long q_row, const float *scales, long scales_row, float *y,
+                      long y_row);
+
 // MARK: Deterministic parameter-free projection (2102.11174, section 5.3). With r = [relu(x), relu(-x)], block j = 1 ... nu
 // of y is r[i] r[i - j] (i - j modulo 2 d); with eps >= 0 then y /= sum(y) + eps. x: [rows, d]; y, dy: [rows, 2 d nu],
 // dense; nu < 2 d; scratch: 2 d + nu floats, twice as many in backward. dx may not be x.

@@ -53,6 +53,9 @@ public struct EvaluateCommand: Sendable {
                 ("--batch-size", batchSize != nil), ("--json", json), ("--carry", carries == true),
                 ("--no-carry", carries == false), ("--forget", !forgotten.isEmpty),
             ], "cannot be combined with --batch")
+        if gradients, let format = try source.weightFormat() {
+            throw InputError("--weights-as \(format.rawValue): rounded weights have no --gradients; expected float")
+        }
         guard let output else { throw InputError("--output is missing; expected a file for what --batch gives") }
         try source.load().model.evaluateBatch(batch, output: output, gradients: gradients)
     }

@@ -4,12 +4,18 @@ public struct ModelSource: Sendable {
     public var model: String?
     public var config: String?
     public var weights: String?
+    /// float, bfloat16 or int8: what the weights are rounded to once they are read; nil for float.
+    public var weightsAs: String?
 
-    public init(run: String? = nil, model: String? = nil, config: String? = nil, weights: String? = nil) {
+    public init(
+        run: String? = nil, model: String? = nil, config: String? = nil, weights: String? = nil,
+        weightsAs: String? = nil
+    ) {
         self.run = run
         self.model = model
         self.config = config
         self.weights = weights
+        self.weightsAs = weightsAs
     }
 
     /// A model with its weights, and what else is known of it.
@@ -28,8 +34,25 @@ public struct ModelSource: Sendable {
         }
     }
 
+    /// The format that the weights shall be rounded to; nil for floats.
+    /// - Throws: `InputError` that names --weights-as and its words.
+    func weightFormat() throws -> RoundedMatrix.Format? {
+        let precision: WeightPrecision? = try weightsAs.map { try option("--weights-as", $0) }
+        return precision?.format
+    }
+
     /// - Throws: `InputError` that names the option, file or key that is missing or wrong.
     func load() throws -> Loaded {
+        let format = try weightFormat()
+        let loaded = try loadFloats()
+        guard let format else { return loaded }
+        do { try loaded.model.roundWeights(to: format) } catch let error as InputError {
+            throw InputError("--weights-as \(format.rawValue): \(error.message)")
+        }
+        return loaded
+    }
+
+    private func loadFloats() throws -> Loaded {
         let elsewhere = [("--model", model), ("--config", config), ("--weights", weights)]
         if let run {
             try refuse(
@@ -52,6 +75,14 @@ public struct ModelSource: Sendable {
         try model.load(from: folder.weightsPath)
         return Loaded(id: run.origin.model, model: model, tokenizer: try folder.tokenizer(), run: run)
     }
+}
+
+/// The words of `--weights-as`.
+public enum WeightPrecision: String, Sendable, CaseIterable {
+    case float, bfloat16, int8
+
+    /// What weights are rounded to; nil for floats.
+    public var format: RoundedMatrix.Format? { RoundedMatrix.Format(rawValue: rawValue) }
 }
 
 extension RunFolder {

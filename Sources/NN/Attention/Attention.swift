@@ -18,7 +18,7 @@ public func attention(
     _ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, isCausal: Bool = false, mask: Tensor? = nil,
     dropout: Double = 0, key: RandomKey? = nil
 ) -> Tensor {
-    let shapes = "attention: q \(q.shape), k \(k.shape), v \(v.shape)"
+    var shapes: String { "attention: q \(q.shape), k \(k.shape), v \(v.shape)" }
     require(q.rank == 4 && k.rank == 4 && v.rank == 4 && v.shape.dropLast() == k.shape.dropLast(), shapes)
     require(q.shape[0] == k.shape[0] && q.shape[2] == k.shape[2] && q.shape[3] == k.shape[3], shapes)
     require(k.shape[1] > 0, "\(shapes): no keys")
@@ -60,8 +60,13 @@ struct DenseAttention: Sendable {
         // As many scores as in a tile of windows; few keys leave room for more queries.
         columns = min(AttentionTile.columns, max((m + 15) / 16 * 16, 16))
         rows = min(256, AttentionTile.rows * AttentionTile.columns / columns)
-        units = Self.makeUnits(sequences: b * h, heads: h, n, grain: rows)
+        // Few queries of many keys are the heads of a generated token, which threads share.
+        let isShared = n <= 16 && n * m * d >= Self.smallest
+        units = Self.makeUnits(sequences: b * h, heads: h, n, grain: isShared ? min(rows, 4) : rows)
     }
+
+    /// Multiply-adds of a head's scores below which few queries are not worth waking another thread for.
+    private static let smallest = 1 << 17
 
     /// One a head where that keeps all threads busy: each unit beyond the first costs gradients of keys of its own.
     private static func makeUnits(sequences: Int, heads: Int, _ n: Int, grain: Int) -> [WindowAttention.Unit] {

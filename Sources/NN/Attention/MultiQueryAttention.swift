@@ -11,7 +11,7 @@ import Tensors
 public func multiQueryAttention(
     _ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, isCausal: Bool = false, reach: Int? = nil
 ) -> Tensor {
-    let shapes = "multiQueryAttention: q \(q.shape), k \(k.shape), v \(v.shape)"
+    var shapes: String { "multiQueryAttention: q \(q.shape), k \(k.shape), v \(v.shape)" }
     require(q.rank == 4 && k.rank == 3 && v.rank == 3 && v.shape.dropLast() == k.shape.dropLast(), shapes)
     require(q.shape[0] == k.shape[0] && q.shape[3] == k.shape[2], shapes)
     let (b, n, h, m) = (q.shape[0], q.shape[1], q.shape[2], k.shape[1])

@@ -21,11 +21,22 @@ public enum BLAS {
         public let pointer: UnsafePointer<Float>
         public let stride: Int
         public let isTransposed: Bool
+        /// The rows of a rounded matrix in place of floats, read transposed: a right-hand side.
+        let rounded: RoundedRows?
 
         public init(_ pointer: UnsafePointer<Float>, stride: Int, transposed: Bool = false) {
             self.pointer = pointer
             self.stride = stride
             isTransposed = transposed
+            rounded = nil
+        }
+
+        /// Wᵀ of a rounded W.
+        init(_ rows: RoundedRows) {
+            pointer = UnsafePointer(rows.weights.assumingMemoryBound(to: Float.self))  // never read
+            stride = rows.rowStride
+            isTransposed = true
+            rounded = rows
         }
 
         /// The operand from row (or, for a right-hand side, column) `index` of its logical matrix on.
@@ -33,7 +44,8 @@ public enum BLAS {
             Operand(pointer + index * (isTransposed ? 1 : stride), stride: stride, transposed: isTransposed)
         }
         func advanced(columns index: Int) -> Operand {
-            Operand(pointer + index * (isTransposed ? stride : 1), stride: stride, transposed: isTransposed)
+            if let rounded { return Operand(rounded.advanced(rows: index)) }
+            return Operand(pointer + index * (isTransposed ? stride : 1), stride: stride, transposed: isTransposed)
         }
     }
 
@@ -45,8 +57,22 @@ public enum BLAS {
     ) {
         if m == 0 || n == 0 { return }
         operations.wrappingAdd(2 * m * n * k, ordering: .relaxed)
+        if k > 0, let weights = b.rounded {
+            return weights.multiply(m, n, alpha: alpha, a, beta: beta, c, stride: stride)
+        }
         if k > 0 && m == 1 && b.isTransposed && (!a.isTransposed || a.stride == 1) {
             az_matrix_vector(n, k, alpha, b.pointer, b.stride, a.pointer, beta, c)
+            return
+        }
+        if (2...8).contains(m) && b.isTransposed && !a.isTransposed && n >= 64 && k > 0 && k % RoundedMatrix.group == 0 {
+            // Few rows: a general product would pack B, which takes longer than to read it.
+            withUnsafeTemporaryAllocation(
+                byteCount: m * k * MemoryLayout<Float>.stride, alignment: MemoryPool.alignment
+            ) { scratch in
+                az_float_product(
+                    m, n, k, alpha, b.pointer, b.stride, a.pointer, a.stride, beta, c, stride,
+                    scratch.bindMemory(to: Float.self).baseAddress)
+            }
             return
         }
         require(max(m, n, k, a.stride, b.stride, stride) < 1 << 31, "BLAS.multiply: \(m) × \(n) × \(k) is too large")

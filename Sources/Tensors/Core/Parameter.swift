@@ -2,11 +2,13 @@ import Synchronization
 
 /// A tensor that belongs to a model: it is trained, saved and loaded, under the name its module gives it.
 ///
-/// Reading `value` is safe from several threads. `assign` and the optimisers write its memory in place; nothing else may
-/// use the model meanwhile, and a graph recorded before must not be walked afterwards.
+/// Reading `value` is safe from several threads. `assign`, `round` and the optimisers write its memory in place; nothing else
+/// may use the model meanwhile, and a graph recorded before must not be walked afterwards.
 public final class Parameter: Sendable {
-    /// The current value, dense; a leaf where `isTrainable`.
-    public let value: Tensor
+    /// Written by `round` alone.
+    nonisolated(unsafe) private var contents: WeightMatrix
+    private let packed: (memory: PackedMemory, rows: Range<Int>)?
+    private let isMatrix: Bool
     /// What becomes of it besides being saved.
     public let kind: Kind
 
@@ -22,25 +24,79 @@ public final class Parameter: Sendable {
 
     public var isTrainable: Bool { kind == .trained }
 
-    public init(_ value: Tensor, _ kind: Kind = .trained) {
+    /// - Parameters:
+    ///   - value: the initial value.
+    ///   - isMatrix: whether `matrix` is all that reads it, in products and lookups of rows, so that it may be rounded.
+    public init(_ value: Tensor, _ kind: Kind = .trained, isMatrix: Bool = false) {
         let own = Tensor(uninitialized: value.shape)
         copyElements(of: value, to: own.mutablePointer)
-        self.value = kind == .trained ? own.requiringGradient() : own
+        contents = .float(kind == .trained ? own.requiringGradient() : own)
         self.kind = kind
+        self.isMatrix = isMatrix
+        packed = nil
     }
 
     /// A trained parameter in memory that others share a tensor with.
-    init(part: Tensor) {
-        value = part.requiringGradient()
+    init(part: Tensor, isMatrix: Bool, of memory: PackedMemory, rows: Range<Int>) {
+        contents = .float(part.requiringGradient())
         kind = .trained
+        self.isMatrix = isMatrix
+        packed = (memory, rows)
     }
 
-    public var shape: [Int] { value.shape }
-    public var count: Int { value.count }
+    /// The current value, dense; a leaf where `isTrainable`. Stops where only rounded weights are left of it.
+    public var value: Tensor {
+        switch contents {
+        case .float(let tensor): return tensor
+        case .rounded(let matrix):
+            fatalError(
+                "Parameter.value: the floats of a parameter of shape \(matrix.shape) are gone, it is rounded to "
+                    + "\(matrix.format.rawValue); expected matrix or floats()")
+        }
+    }
+
+    /// The current value as layers multiply by it, [rows, columns].
+    public var matrix: WeightMatrix { contents }
+
+    /// The current value; of a rounded parameter the floats that its weights stand for, made anew.
+    public func floats() -> Tensor {
+        switch contents {
+        case .float(let tensor): tensor
+        case .rounded(let matrix): matrix.expanded()
+        }
+    }
+
+    public var shape: [Int] { contents.shape }
+    public var count: Int { Shape.count(shape) }
 
     /// Overwrites the value in place with a tensor of the same shape.
     public func assign(_ tensor: Tensor) {
         require(tensor.shape == shape, "Parameter.assign: shape \(tensor.shape) for a parameter of shape \(shape)")
         copyElements(of: tensor.detached(), to: value.mutablePointer)
+    }
+    // MARK: Rounding
+
+    /// The format that the weights are rounded to; nil for floats.
+    public var roundedFormat: RoundedMatrix.Format? {
+        if case .rounded(let matrix) = contents { matrix.format } else { nil }
+    }
+
+    /// Whether `round` does something: it is for matrices, of which one with a single column is none.
+    public var canBeRounded: Bool { isMatrix && shape.count == 2 && shape[1] > 1 }
+
+    /// A weight that the format has no finite number for, if there is one.
+    public func weight(outside format: RoundedMatrix.Format) -> Float? {
+        guard canBeRounded, case .float(let tensor) = contents else { return nil }
+        return withExtendedLifetime(tensor) {
+            UnsafeBufferPointer(start: tensor.pointer, count: tensor.count).first { !format.holds($0) }
+        }
+    }
+
+    /// Leaves only rounded weights of a matrix; its floats are given back to the memory pool. What was rounded stays as it is.
+    /// - Parameter format: that of all parameters which are packed with this one.
+    public func round(to format: RoundedMatrix.Format) {
+        guard canBeRounded, case .float(let tensor) = contents else { return }
+        contents = .rounded(
+            packed.map { $0.memory.round(to: format).rows($0.rows) } ?? RoundedMatrix(tensor, format))
     }
 }

@@ -45,12 +45,12 @@ struct FeedForward: Sendable {
         require(x.rank >= 1, "feedForward: x \(x.shape) has no last axis")
         d = x.shape[x.rank - 1]
         self.up = up.checked("feedForward: x \(x.shape)", inputs: d)
-        width = up.weight.shape[0]
-        require(!isGated || width % 2 == 0, "feedForward: weight \(up.weight.shape) of a gate has no two halves")
+        width = up.matrix.shape[0]
+        require(!isGated || width % 2 == 0, "feedForward: weight \(up.matrix.shape) of a gate has no two halves")
         inner = isGated ? width / 2 : width
         let outer = Array(x.shape.dropLast())
         self.down = down.checked("feedForward: down of \(outer + [inner])", inputs: inner)
-        out = down.weight.shape[0]
+        out = down.matrix.shape[0]
         require(
             residual == nil || residual!.shape == outer + [out],
             "feedForward: residual \(residual?.shape ?? []) for an output \(outer + [out])")
@@ -81,6 +81,7 @@ struct FeedForward: Sendable {
         } else {
             parallelRanges(rows, grain: panelRows(rows)) { forward($0, z, y) }
         }
+        guard Tensor.records(inputs) else { return y }
         // Backward does not need the residual: its memory may go.
         var kept = self
         kept.residual = nil
@@ -100,7 +101,7 @@ struct FeedForward: Sendable {
         withInput(range) { input in
             BLAS.multiply(
                 count, width, d, BLAS.Operand(input, stride: d),
-                BLAS.Operand(up.weight.pointer, stride: d, transposed: true), product, stride: width)
+                up.matrix.transposed, product, stride: width)
             if addsInput { az_scale(count * d, 1, input, target) }
         }
         if let bias = up.bias { az_add_bias(count, width, bias.pointer, product, width) }
@@ -109,7 +110,7 @@ struct FeedForward: Sendable {
         drop(range, hidden.mutablePointer)
         BLAS.multiply(
             count, out, inner, BLAS.Operand(hidden.pointer, stride: inner),
-            BLAS.Operand(down.weight.pointer, stride: inner, transposed: true), beta: beta, target, stride: out)
+            down.matrix.transposed, beta: beta, target, stride: out)
         if let bias = down.bias { az_add_bias(count, out, bias.pointer, target, out) }
     }
 
@@ -162,7 +163,7 @@ struct FeedForward: Sendable {
         let beta = startOutput(0..<rows, y)
         BLAS.multiplyInParallel(
             rows, out, inner, BLAS.Operand(target, stride: inner),
-            BLAS.Operand(down.weight.pointer, stride: inner, transposed: true), beta: beta, y, stride: out)
+            down.matrix.transposed, beta: beta, y, stride: out)
         if let bias = down.bias { az_add_bias(rows, out, bias.pointer, y, out) }
         withExtendedLifetime(hidden) {}
     }
@@ -173,7 +174,7 @@ struct FeedForward: Sendable {
     ) {
         BLAS.multiply(
             rows, count, d, BLAS.Operand(input, stride: d),
-            BLAS.Operand(up.weight.pointer + first * d, stride: d, transposed: true), z + first, stride: width)
+            up.matrix.transposed.advanced(columns: first), z + first, stride: width)
         if let bias = up.bias { az_add_bias(rows, count, bias.pointer + first, z + first, width) }
     }
 

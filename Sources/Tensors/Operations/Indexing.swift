@@ -5,12 +5,20 @@ import CKernels
 /// Rows of a table: the embedding of tokens.
 ///
 /// table: [v, d]; tokens: [...], each in 0 ..< v. Returns [..., d].
-public func embedding(_ table: Tensor, _ tokens: TokenTensor) -> Tensor {
-    require(table.rank == 2, "embedding: table of shape \(table.shape); expected two axes")
+public func embedding(_ table: Tensor, _ tokens: TokenTensor) -> Tensor { embedding(.float(table), tokens) }
+
+/// Rows of a table that may be rounded.
+public func embedding(_ table: WeightMatrix, _ tokens: TokenTensor) -> Tensor {
+    require(table.shape.count == 2, "embedding: table of shape \(table.shape); expected two axes")
     if let token = tokens.firstOutside(table.shape[0]) {
         require(false, "embedding: token \(token) of a table of shape \(table.shape)")
     }
-    return table.taking(tokens)
+    switch table {
+    case .float(let tensor): return tensor.taking(tokens)
+    case .rounded(let matrix):
+        _ = table.checked("embedding")
+        return matrix.taking(tokens)
+    }
 }
 
 extension Tensor {

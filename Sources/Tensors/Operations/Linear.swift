@@ -5,6 +5,13 @@ import CKernels
 ///
 /// x: [..., in]; weight: [out, in]; bias: [out]. Returns [..., out].
 public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, activation: Activation = .identity) -> Tensor {
+    linear(x, weight: .float(weight), bias: bias, activation: activation)
+}
+
+/// f(x Wᵀ + b) with a W that may be rounded.
+public func linear(
+    _ x: Tensor, weight: WeightMatrix, bias: Tensor? = nil, activation: Activation = .identity
+) -> Tensor {
     let epilogue: Epilogue = activation == .identity ? .none : .activation(activation)
     return FusedLinear("linear", x, weight, bias, epilogue, nil).record()
 }
@@ -13,6 +20,11 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, activation:
 ///
 /// x: [..., in]; weight: [out, in]; bias: [out]; residual: [..., out]. Returns [..., out].
 public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, residual: Tensor) -> Tensor {
+    linear(x, weight: .float(weight), bias: bias, residual: residual)
+}
+
+/// x Wᵀ + b + residual with a W that may be rounded.
+public func linear(_ x: Tensor, weight: WeightMatrix, bias: Tensor? = nil, residual: Tensor) -> Tensor {
     FusedLinear("linear", x, weight, bias, .none, residual).record()
 }
 
@@ -21,7 +33,7 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, residual: T
 /// x: [..., in]; weight: [2 · out, in], the rows of a first; bias: [2 · out]. Returns [..., out].
 public func gatedLinear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, gate: Activation) -> Tensor {
     require(weight.rank == 2 && weight.shape[0] % 2 == 0, "gatedLinear: weight \(weight.shape) has no two halves")
-    return FusedLinear("gatedLinear", x, weight, bias, .gate(gate), nil).record()
+    return FusedLinear("gatedLinear", x, .float(weight), bias, .gate(gate), nil).record()
 }
 
 /// What happens to a panel of z = x Wᵀ + b.
@@ -93,13 +105,15 @@ func addColumnSums(_ rows: Int, _ width: Int, _ source: UnsafePointer<Float>, to
 
 private struct FusedLinear: Sendable {
     let name: String
-    let x: Tensor, weight: Tensor, bias: Tensor?, residual: Tensor?
+    let x: Tensor, weight: WeightMatrix, bias: Tensor?, residual: Tensor?
     let epilogue: Epilogue
     let rows: Int, inputs: Int, width: Int, outputs: Int
 
-    init(_ name: String, _ x: Tensor, _ weight: Tensor, _ bias: Tensor?, _ epilogue: Epilogue, _ residual: Tensor?) {
+    init(
+        _ name: String, _ x: Tensor, _ weight: WeightMatrix, _ bias: Tensor?, _ epilogue: Epilogue, _ residual: Tensor?
+    ) {
         require(
-            weight.rank == 2 && x.rank >= 1 && x.shape.last == weight.shape[1],
+            weight.shape.count == 2 && x.rank >= 1 && x.shape.last == weight.shape[1],
             "\(name): x \(x.shape) and weight \(weight.shape): expected weight [out, \(x.shape.last ?? 0)]")
         (rows, inputs, width) = (x.count / max(1, weight.shape[1]), weight.shape[1], weight.shape[0])
         if case .gate = epilogue { outputs = width / 2 } else { outputs = width }
@@ -109,14 +123,14 @@ private struct FusedLinear: Sendable {
             "\(name): residual \(residual?.shape ?? []) for an output \(Array(x.shape.dropLast()) + [width])")
         self.name = name
         self.x = x.contiguous()
-        self.weight = weight.contiguous()
+        self.weight = weight.checked(name)
         self.bias = bias?.contiguous()
         self.residual = residual?.contiguous()
         self.epilogue = epilogue
     }
 
     func record() -> Tensor {
-        let listed = [x, weight] + (bias.map { [$0] } ?? []) + (residual.map { [$0] } ?? [])
+        let listed = [x] + weight.inputs + (bias.map { [$0] } ?? []) + (residual.map { [$0] } ?? [])
         let wanted = Tensor.records(listed)
         // Backward needs z where the epilogue is not the identity; otherwise it lives in y.
         let inPlace: Bool
@@ -128,12 +142,13 @@ private struct FusedLinear: Sendable {
         let y = Tensor(uninitialized: Array(x.shape.dropLast()) + [outputs])
         let z = inPlace ? y : Tensor(uninitialized: [rows, width])
         forward(z.mutablePointer, y.mutablePointer)
-        let kept = epilogue.isNone || !wanted ? nil : z
+        guard wanted else { return y }
+        let kept = epilogue.isNone ? nil : z
         return .record(name, y, inputs: listed) { gradient, slots in backward(kept, y, gradient.contiguous(), slots) }
     }
 
     private func forward(_ z: UnsafeMutablePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
-        let right = BLAS.Operand(weight.pointer, stride: inputs, transposed: true)
+        let right = weight.transposed
         let (px, pr) = (x.pointer, residual?.pointer)
         func panel(_ range: Range<Int>, _ multiply: (Int, BLAS.Operand, UnsafeMutablePointer<Float>, Float) -> Void) {
             let (first, count) = (range.lowerBound, range.count)
@@ -159,7 +174,7 @@ private struct FusedLinear: Sendable {
         slots[0].accumulate { destination, beta in
             BLAS.multiplyInParallel(
                 rows, inputs, width, BLAS.Operand(dz.pointer, stride: width),
-                BLAS.Operand(weight.pointer, stride: inputs),
+                BLAS.Operand(weight.tensor.pointer, stride: inputs),
                 beta: beta, destination, stride: inputs)
         }
         slots[1].accumulate { destination, beta in

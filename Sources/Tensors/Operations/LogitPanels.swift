@@ -16,7 +16,7 @@ struct LogitPanels: Sendable {
         self.norm = norm.map { NormPanels(dense, $0, operation) }
         self.projection = projection.checked("\(operation): x \(x.shape)", inputs: x.length(-1))
         d = x.length(-1)
-        classes = projection.weight.shape[0]
+        classes = projection.matrix.shape[0]
         rows = Shape.count(Array(x.shape.dropLast()))
         let most = max(Self.panelSize / max(classes, 1), 32 * Threads.count)
         let count = max(1, (rows + most - 1) / most)
@@ -65,9 +65,7 @@ struct LogitPanels: Sendable {
     func project(
         _ count: Int, _ normalized: UnsafePointer<Float>, into z: UnsafeMutablePointer<Float>, splitsProducts: Bool
     ) {
-        let (a, b) = (
-            BLAS.Operand(normalized, stride: d), BLAS.Operand(projection.weight.pointer, stride: d, transposed: true)
-        )
+        let (a, b) = (BLAS.Operand(normalized, stride: d), projection.matrix.transposed)
         if splitsProducts {
             BLAS.multiplyInParallel(count, classes, d, a, b, z, stride: classes)
         } else {

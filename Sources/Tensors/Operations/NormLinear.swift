@@ -2,22 +2,28 @@ import CKernels
 
 /// A projection of a normalised input: weight [out, in], bias [out].
 public struct Projection: Sendable {
-    public let weight: Tensor
+    /// The weight: floats, or rounded for inference.
+    public let matrix: WeightMatrix
     public let bias: Tensor?
 
-    public init(weight: Tensor, bias: Tensor? = nil) {
-        self.weight = weight
+    public init(weight: Tensor, bias: Tensor? = nil) { self.init(weight: .float(weight), bias: bias) }
+
+    public init(weight: WeightMatrix, bias: Tensor? = nil) {
+        matrix = weight
         self.bias = bias
     }
 
-    var parameters: [Tensor] { bias.map { [weight, $0] } ?? [weight] }
+    /// The weight where it is of floats.
+    public var weight: Tensor { matrix.tensor }
+
+    var parameters: [Tensor] { matrix.inputs + (bias.map { [$0] } ?? []) }
 
     /// The same projection, dense, its shapes checked for rows of the given length. `input` starts the message.
-    func checked(_ input: String, inputs: Int) -> Projection {
+    func checked(_ input: @autoclosure () -> String, inputs: Int) -> Projection {
         require(
-            weight.rank == 2 && weight.shape[1] == inputs && (bias == nil || bias!.shape == [weight.shape[0]]),
-            "\(input), weight \(weight.shape), bias \(bias?.shape ?? []): expected [out, \(inputs)]")
-        return Projection(weight: weight.contiguous(), bias: bias?.contiguous())
+            matrix.shape.count == 2 && matrix.shape[1] == inputs && (bias == nil || bias!.shape == [matrix.shape[0]]),
+            "\(input()), weight \(matrix.shape), bias \(bias?.shape ?? []): expected [out, \(inputs)]")
+        return Projection(weight: matrix.checked(input()), bias: bias?.contiguous())
     }
 }
 
@@ -35,6 +41,11 @@ public func normLinear(_ x: Tensor, norm: Norm, shiftTokens: Bool = false, _ pro
 
 /// One projection; see the form with several.
 public func normLinear(_ x: Tensor, norm: Norm, weight: Tensor, bias: Tensor? = nil) -> Tensor {
+    normLinear(x, norm: norm, weight: .float(weight), bias: bias)
+}
+
+/// One projection whose weight may be rounded.
+public func normLinear(_ x: Tensor, norm: Norm, weight: WeightMatrix, bias: Tensor? = nil) -> Tensor {
     normLinear(x, norm: norm, [Projection(weight: weight, bias: bias)])[0]
 }
 
@@ -51,7 +62,7 @@ private struct NormLinear: Sendable {
 
     func record() -> [Tensor] {
         let outputs = projections.map {
-            Tensor(uninitialized: Array(panels.x.shape.dropLast()) + [$0.weight.shape[0]])
+            Tensor(uninitialized: Array(panels.x.shape.dropLast()) + [$0.matrix.shape[0]])
         }
         let targets = outputs.map(\.mutablePointer)
         if rows < 16 * Threads.count {
@@ -61,14 +72,14 @@ private struct NormLinear: Sendable {
                 let panel = Tensor(uninitialized: [range.count, d])
                 panels.normalize(range, into: panel.mutablePointer)
                 for (index, target) in targets.enumerated() {
-                    let width = projections[index].weight.shape[0]
+                    let width = projections[index].matrix.shape[0]
                     project(range.count, panel.pointer, index, 0..<width, target + range.lowerBound * width)
                 }
             }
         }
-        return Tensor.record(
-            "normLinear", outputs: outputs, inputs: panels.inputs + projections.flatMap(\.parameters)
-        ) { gradients, slots in
+        let inputs = panels.inputs + projections.flatMap(\.parameters)
+        guard Tensor.records(inputs) else { return outputs }
+        return Tensor.record("normLinear", outputs: outputs, inputs: inputs) { gradients, slots in
             backward(gradients.map { $0?.contiguous() }, slots)
         }
     }
@@ -77,7 +88,7 @@ private struct NormLinear: Sendable {
     private func projectFewRows(_ targets: [UnsafeMutablePointer<Float>]) {
         let normalized = Tensor(uninitialized: [rows, d])
         panels.normalize(0..<rows, into: normalized.mutablePointer)
-        let widths = projections.map { $0.weight.shape[0] }
+        let widths = projections.map { $0.matrix.shape[0] }
         let total = widths.reduce(0, +)
         parallelRanges(total, grain: BLAS.columnGrain(rows, total, d)) { columns in
             var start = 0
@@ -96,11 +107,11 @@ private struct NormLinear: Sendable {
         _ count: Int, _ panel: UnsafePointer<Float>, _ index: Int, _ columns: Range<Int>,
         _ target: UnsafeMutablePointer<Float>
     ) {
-        let (weight, bias) = (projections[index].weight, projections[index].bias)
+        let (weight, bias) = (projections[index].matrix, projections[index].bias)
         let (width, first) = (weight.shape[0], columns.lowerBound)
         BLAS.multiply(
             count, columns.count, d, BLAS.Operand(panel, stride: d),
-            BLAS.Operand(weight.pointer + first * d, stride: d, transposed: true), target + first, stride: width)
+            weight.transposed.advanced(columns: first), target + first, stride: width)
         if let bias { az_add_bias(count, columns.count, bias.pointer + first, target + first, width) }
     }
 

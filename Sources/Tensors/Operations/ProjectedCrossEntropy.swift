@@ -92,6 +92,7 @@ private struct CrossEntropyPass {
     /// Makes room for the gradients of those of `panels.inputs` that want one.
     mutating func prepareGradients(of inputs: [Tensor]) {
         let (wanted, last) = (inputs.map { Tensor.records([$0]) }, panels.projectionIndex)
+        guard wanted.contains(true) else { return }
         if wanted[..<last].contains(true) {
             rowsGradient = Tensor(uninitialized: panels.x.shape)
             normSums = .zeros([2, panels.pieces, panels.d])

@@ -56,7 +56,7 @@ extension LanguageModel {
         var checksum = CRC32()
         for (key, parameter) in state {
             Array(key.utf8).withUnsafeBytes { checksum.update($0) }
-            parameter.value.detached().contiguous().values.withUnsafeBytes { checksum.update($0) }
+            parameter.floats().detached().contiguous().values.withUnsafeBytes { checksum.update($0) }
         }
         return String(format: "%08x", checksum.value)
     }

@@ -31,7 +31,9 @@ public final class Optimizer {
         self.options = options
         let moments = options.momentNames.count
         slots = parameters.map { key, parameter in
-            Slot(
+            require(
+                parameter.roundedFormat == nil, "Optimizer: \(key) has rounded weights, which cannot be trained")
+            return Slot(
                 key: key, parameter: parameter,
                 moments: (0..<moments).map { _ in .zeros(parameter.shape) })
         }
