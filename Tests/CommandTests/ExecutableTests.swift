@@ -28,7 +28,7 @@ import Testing
         #expect(
             Set(train.keys) == [
                 "model", "preset", "parameters", "batch", "sequence", "steps", "step_seconds", "forward_seconds",
-                "tokens_per_second", "peak_memory_mb", "blas_gflops", "threads",
+                "tokens_per_second", "peak_memory_mb", "blas_gflops", "threads", "kernels",
             ])
         #expect(train["batch"] == .integer(3) && train["sequence"] == .integer(40) && train["threads"] == .integer(1))
         let (step, forward) = (try #require(train["step_seconds"]?.doubleValue), train["forward_seconds"]?.doubleValue)

@@ -94,11 +94,11 @@ import Testing
     /// Once beyond the budget, a model is not run at any longer sequence; the rest of the plan goes on.
     @Test func whatIsBeyondTheBudgetStaysBeyond() throws {
         // More than parameters and gradients of 2.3 MB, less than a pass over 512 tokens.
-        let results = try command { ($0.models, $0.longest, $0.budgetGigabytes) = ("local", 4096, 3 / 1024.0) }
+        let results = try command { ($0.models, $0.longest, $0.budgetGigabytes) = ("local", 4096, 2.5 / 1024) }
             .run().results
         #expect(results.scale.map(\.length) == [512, 1024, 2048, 4096])
         let reasons = results.scale.map { $0.skipped ?? "" }
-        #expect(reasons[0].hasPrefix("took ") && reasons[0].hasSuffix(" MB, more than the 3 MB allowed"))
+        #expect(reasons[0].hasPrefix("took ") && reasons[0].hasSuffix(" MB, more than the 2.5 MB allowed"))
         #expect(results.scale[0].trainingSeconds != nil)
         for (outcome, reason) in zip(results.scale, reasons).dropFirst() {
             #expect(reason.hasPrefix("would take about ") && outcome.forwardSeconds == nil, "\(outcome.length)")
