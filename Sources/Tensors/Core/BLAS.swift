@@ -64,7 +64,8 @@ public enum BLAS {
             az_matrix_vector(n, k, alpha, b.pointer, b.stride, a.pointer, beta, c)
             return
         }
-        if (2...8).contains(m) && b.isTransposed && !a.isTransposed && n >= 64 && k > 0 && k % RoundedMatrix.group == 0 {
+        if (2...8).contains(m) && b.isTransposed && !a.isTransposed && n >= 64 && k > 0 && k % RoundedMatrix.group == 0
+        {
             // Few rows: a general product would pack B, which takes longer than to read it.
             withUnsafeTemporaryAllocation(
                 byteCount: m * k * MemoryLayout<Float>.stride, alignment: MemoryPool.alignment
