@@ -104,23 +104,6 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         #expect(outcome.forwardSeconds != nil && outcome.trainingSeconds == nil && outcome.generationSeconds == nil)
     }
 
-    /// What was found to be beyond the budget by measuring it keeps its numbers, and nothing longer is run.
-    @Test func aPassThatTookTooMuchMemoryIsBeyondTheBudget() throws {
-        var options = ScaleOptions()
-        // More than 300,000 parameters and their gradients, 2.3 MB; less than what 512 tokens take with them.
-        options.budgetMegabytes = 3
-        let outcome = try #require(try run("transformer", 512, options))
-        let peak = try #require(outcome.peakMegabytes)
-        #expect(outcome.skipped == "took \(ComparisonText.megabytes(peak)), more than the 3 MB allowed")
-        #expect(outcome.trainingSeconds != nil && outcome.generationSeconds != nil && outcome.stateMegabytes != nil)
-        let asking = Asking()
-        let longer = try #require(try run("transformer", 1024, options, before: [outcome], asking: asking))
-        #expect(longer.skipped?.hasPrefix("would take about ") == true && longer.peakMegabytes == nil)
-        #expect(asking.count == 1)
-        let longest = try #require(try run("transformer", 8192, options, before: [outcome, longer], asking: asking))
-        #expect(longest.skipped?.hasPrefix("would take about ") == true && asking.count == 2)
-    }
-
     /// Whenever it is asked, it can be stopped.
     @Test(arguments: ["fast-weights", ScaleCell.naive]) func stopsWhereItIsAsked(_ model: String) throws {
         let all = Asking()
@@ -231,6 +214,33 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
             // 300,000 parameters are 1.2 MB.
             let peak = MemoryPool.shared.statistics.peak
             require(peak < 3 << 20, "\(peak) bytes at once")
+        }
+    }
+
+    /// What was found to be beyond the budget by measuring it keeps its numbers, and nothing longer is run.
+    @Test func aPassThatTookTooMuchMemoryIsBeyondTheBudget() async {
+        await #expect(processExitsWith: .success) {
+            var options = ScaleOptions()
+            // More than 300,000 parameters and their gradients, 2.3 MB; less than what 512 tokens take with them.
+            options.budgetMegabytes = 2.5
+            func run(_ length: Int, before: [ScaleOutcome]) throws -> ScaleOutcome {
+                let outcome = try ScaleCell(model: "transformer", length: length, secondsOfRepeats: 0).run(
+                    options, parameters: 300_000, seed: 3, before: before, progress: { _, _ in }, stop: { false })
+                require(outcome != nil, "\(length)")
+                return outcome!
+            }
+            let outcome = try run(512, before: [])
+            let took = "took \(ComparisonText.megabytes(outcome.peakMegabytes ?? 0)), more than the 2.5 MB allowed"
+            require(outcome.skipped == took, "\(outcome)")
+            require(
+                outcome.trainingSeconds != nil && outcome.generationSeconds != nil && outcome.stateMegabytes != nil,
+                "\(outcome)")
+            let longer = try run(1024, before: [outcome])
+            require(longer.skipped?.hasPrefix("would take about ") == true, "\(longer)")
+            require(longer.peakMegabytes == nil && longer.forwardSeconds == nil, "\(longer)")
+            let longest = try run(8192, before: [outcome, longer])
+            require(longest.skipped?.hasPrefix("would take about ") == true, "\(longest)")
+            require(longest.forwardSeconds == nil, "\(longest)")
         }
     }
 
