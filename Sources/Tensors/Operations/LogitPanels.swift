@@ -24,9 +24,9 @@ struct LogitPanels: Sendable {
         grain = panelRows(panel)
     }
 
-    /// Logits of a panel, 40 MB of them: 512 rows of 20,000 classes, so that the products run at full speed and the
+    /// Logits of a panel, 67 MB of them: some 800 rows of 20,000 classes, so that the products run at full speed and the
     /// gradient of the weight, which each panel reads and writes, is a small part of the memory traffic.
-    private static let panelSize = 10 << 20
+    private static let panelSize = 16 << 20
 
     /// What a gradient may flow to: x, the norm's parameters, the projection's.
     var inputs: [Tensor] { [x] + (norm?.norm.parameters ?? []) + projection.parameters }
