@@ -14,22 +14,9 @@ enum {
 // The formats, as a constant parameter of what is inlined.
 typedef enum { AZ_FLOAT = 4, AZ_BFLOAT16 = 2, AZ_INT8 = 1 } az_format;  // bytes of a weight
 
-typedef float az_unaligned __attribute__((ext_vector_type(16), aligned(4)));
 typedef uint16_t az_halves __attribute__((ext_vector_type(16), aligned(2)));
 typedef int8_t az_bytes __attribute__((ext_vector_type(16), aligned(1)));
 typedef uint32_t az_words __attribute__((ext_vector_type(16)));
-
-#define AZ_LOAD(p) (*(const az_unaligned *)(p))
-
-// The sum of a vector's elements, pairwise. A macro, as vectors are kept out of parameters.
-#define AZ_SUM(total, vector)                                        \
-    {                                                                \
-        const az_vector all = vector;                                \
-        const __typeof__(all.lo) eight = all.lo + all.hi;            \
-        const __typeof__(eight.lo) four = eight.lo + eight.hi;       \
-        const __typeof__(four.lo) two = four.lo + four.hi;           \
-        total = two.x + two.y;                                       \
-    }
 
 // MARK: Rounding
 

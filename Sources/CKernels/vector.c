@@ -6,18 +6,6 @@
 // Elements to fetch ahead: the hardware's own prefetching stops at the end of a page.
 enum { AZ_AHEAD = 1024 };
 
-#define AZ_LOAD(p) (*(const az_unaligned *)(p))
-typedef float az_unaligned __attribute__((ext_vector_type(16), aligned(4)));
-
-// The sum of a vector's elements, pairwise. A macro, as vectors are kept out of parameters.
-#define AZ_ADD_UP(total, vector)                                     \
-    {                                                                \
-        const az_vector all = vector;                                \
-        const __typeof__(all.lo) eight = all.lo + all.hi;            \
-        const __typeof__(eight.lo) four = eight.lo + eight.hi;       \
-        const __typeof__(four.lo) two = four.lo + four.hi;           \
-        total += two.x + two.y;                                      \
-    }
 
 // The products of x with two rows: two streams from memory are faster than one.
 AZ_INLINE void az_two_dots(long n, const float *p, const float *q, const float *x, float *first, float *second) {
@@ -40,10 +28,11 @@ AZ_INLINE void az_two_dots(long n, const float *p, const float *q, const float *
         a += p[j] * x[j];
         b += q[j] * x[j];
     }
-    AZ_ADD_UP(a, p0 + p1)
-    AZ_ADD_UP(b, q0 + q1)
-    *first = a;
-    *second = b;
+    float wide_a, wide_b;
+    AZ_SUM(wide_a, p0 + p1)
+    AZ_SUM(wide_b, q0 + q1)
+    *first = a + wide_a;
+    *second = b + wide_b;
 }
 
 AZ_INLINE void az_put(float alpha, float product, float beta, float *y) {

@@ -39,6 +39,18 @@ AZ_INLINE long az_min(long a, long b) { return a < b ? a : b; }
 // Sixteen floats, split by the compiler where registers are narrower. Kept out of parameters: their convention differs
 // between instruction sets.
 typedef float az_vector __attribute__((ext_vector_type(16)));
+typedef float az_unaligned __attribute__((ext_vector_type(16), aligned(4)));
+#define AZ_LOAD(p) (*(const az_unaligned *)(p))
+
+// Sets total to the sum of a vector's elements, pairwise.
+#define AZ_SUM(total, vector)                                        \
+    {                                                                \
+        const az_vector all = vector;                                \
+        const __typeof__(all.lo) eight = all.lo + all.hi;            \
+        const __typeof__(eight.lo) four = eight.lo + eight.hi;       \
+        const __typeof__(four.lo) two = four.lo + four.hi;           \
+        total = two.x + two.y;                                       \
+    }
 
 #define AZ_INFINITY __builtin_inff()
 #define AZ_NAN __builtin_nanf("")

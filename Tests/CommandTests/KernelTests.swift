@@ -4,8 +4,9 @@ import Tensors
 import Testing
 
 /// Kernels that this processor can run, as far as is known of them.
-private let runnable = (0..<100).compactMap { az_known_core($0).map { String(cString: $0) } }
-    .filter { az_can_run(az_processor_features(), $0) != 0 }
+private let runnable = known.filter { az_can_run(az_processor_features(), $0) != 0 }
+private let unrunnable = known.filter { az_can_run(az_processor_features(), $0) == 0 }
+private let known = (0..<100).compactMap { az_known_core($0).map { String(cString: $0) } }
 
 @Suite("Kernels, each in a process of its own") struct KernelTests {
     private struct Machine: Decodable {
@@ -51,11 +52,12 @@ private let runnable = (0..<100).compactMap { az_known_core($0).map { String(cSt
         #expect(machine.reason != "variable")
     }
 
-    @Test("that the processor cannot run are replaced", arguments: ["SkylakeX", "Haswell"])
+    @Test("that the processor cannot run are replaced", arguments: unrunnable)
     func tooHigh(_ core: String) throws {
-        // On a processor that can run them this only says that they are used.
         let machine = try machine(core)
-        #expect(machine.checkPassed)
+        // By the shim, or by the library itself: it takes Prescott's for names of 32-bit processors, such as Athlon.
+        #expect(machine.checkPassed && machine.kernels != core)
+        #expect(az_can_run(az_processor_features(), machine.kernels) != 0)
     }
 
     @Test("a name that does not exist costs nothing")
