@@ -61,30 +61,42 @@ struct NormPanels: Sendable {
 
     /// Normalises (and shifts) rows into a panel.
     func normalize(_ range: Range<Int>, into panel: UnsafeMutablePointer<Float>) {
-        guard sequence > 0 else { return applyNorm(range, into: panel) }
+        guard sequence > 0 else { return applyNorm(range, into: panel, statistics: storedStatistics(range)) }
         let half = (d + 1) / 2
-        let hasPrevious = range.lowerBound % sequence != 0
-        let first = range.lowerBound - (hasPrevious ? 1 : 0)
-        let plain = Tensor(uninitialized: [range.upperBound - first, d])
-        applyNorm(first..<range.upperBound, into: plain.mutablePointer)
-        let source = plain.pointer
-        az_copy_2d(
-            range.count, d - half, source + (range.lowerBound - first) * d + half, d, 1, panel + half, d, 1)
+        let plain = Tensor(uninitialized: [1 + range.count, d])
+        let source = plain.mutablePointer + d
+        applyNorm(range, into: source, statistics: storedStatistics(range))
+        if range.lowerBound % sequence != 0 {
+            // Another panel stores the statistics of the row before this one, perhaps at this moment.
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: 2) { unused in
+                let start = unused.baseAddress!
+                applyNorm(range.lowerBound - 1..<range.lowerBound, into: source - d, statistics: (start, start + 1))
+            }
+        }
+        az_copy_2d(range.count, d - half, source + half, d, 1, panel + half, d, 1)
         for row in range {
-            let target = panel + (row - range.lowerBound) * d
+            let index = row - range.lowerBound
             if row % sequence == 0 {
-                az_fill(half, 0, target)
+                az_fill(half, 0, panel + index * d)
             } else {
-                az_scale(half, 1, source + (row - 1 - first) * d, target)
+                az_scale(half, 1, source + (index - 1) * d, panel + index * d)
             }
         }
     }
 
-    private func applyNorm(_ range: Range<Int>, into panel: UnsafeMutablePointer<Float>) {
-        let source = x.pointer + range.lowerBound * d
+    /// The mean (of layer norm) and the factor that backward needs, one a row.
+    private typealias RowStatistics = (mean: UnsafeMutablePointer<Float>, factor: UnsafeMutablePointer<Float>)
+
+    private func storedStatistics(_ range: Range<Int>) -> RowStatistics {
         let mean = statistics.mutablePointer + range.lowerBound
-        let factor = mean + rows
-        // A panel with token shift computes the statistics of the row before it again; both threads write the same.
+        return (mean, mean + rows)
+    }
+
+    private func applyNorm(
+        _ range: Range<Int>, into panel: UnsafeMutablePointer<Float>, statistics: RowStatistics
+    ) {
+        let source = x.pointer + range.lowerBound * d
+        let (mean, factor) = statistics
         switch norm {
         case .layer(let weight, let bias, let epsilon):
             az_layer_norm_forward(range.count, d, epsilon, source, weight.pointer, bias.pointer, panel, mean, factor)
