@@ -142,3 +142,16 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// MARK: A part of the tests
+
+/// Leaves out all but the named test targets and what they depend on: a build with a sanitizer would take too long
+/// otherwise (`Scripts/sanitize`). Each target is listed after those that it depends on.
+if let names = Context.environment["ATTENTION_ZOO_TESTS"] {
+    var needed = Set(names.split(separator: " ").map(String.init))
+    for target in package.targets.reversed() where needed.contains(target.name) {
+        for case .byNameItem(let name, _) in target.dependencies { needed.insert(name) }
+    }
+    package.targets.removeAll { !needed.contains($0.name) }
+    package.products = []
+}

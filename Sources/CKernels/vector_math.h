@@ -7,9 +7,16 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define AZ_THREAD_SANITIZER 1
+#endif
+#endif
+
 // A kernel is compiled once per instruction set and the loader picks one (an ELF feature). Elsewhere, and on arm64
-// where NEON is always there, the baseline is used.
-#if defined(__x86_64__) && defined(__linux__)
+// where NEON is always there, the baseline is used; under the thread sanitizer as well, whose calls in the functions
+// that pick would run before the sanitizer has started.
+#if defined(__x86_64__) && defined(__linux__) && !defined(AZ_THREAD_SANITIZER)
 #define AZ_KERNEL __attribute__((target_clones("avx512f", "arch=haswell", "default")))
 #else
 #define AZ_KERNEL

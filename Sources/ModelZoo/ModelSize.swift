@@ -1,4 +1,4 @@
-import Synchronization
+import Tensors
 
 /// How large a model is to be, in what all architectures have in common, so that they can be compared on equal terms.
 public struct ModelSize: Sendable, Hashable {
@@ -82,7 +82,7 @@ private struct CountedModel: Hashable {
 }
 
 /// What has been counted: a comparison asks for the same sizes in each of its cells.
-private let parameterCounts = Mutex<[CountedModel: Int]>([:])
+private let parameterCounts = Guarded<[CountedModel: Int]>([:])
 
 extension ModelSize {
     fileprivate func of(width: Int) -> ModelSize {

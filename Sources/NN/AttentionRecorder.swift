@@ -1,4 +1,3 @@
-import Synchronization
 import Tensors
 
 /// Collects the weights of attention of a forward pass, to be looked at: layers keep none otherwise.
@@ -18,7 +17,7 @@ public final class AttentionRecorder: Sendable {
 
     /// What all parts of a model record into: layers, and the parts they are of.
     private final class Shelf: Sendable {
-        let layers = Mutex<[(part: String, layer: Layer)]>([])
+        let layers = Guarded<[(part: String, layer: Layer)]>([])
     }
 
     private let shelf: Shelf

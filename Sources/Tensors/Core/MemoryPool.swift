@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 
 /// The caching allocator under every tensor. A freed buffer goes to a free list of its size class and is handed out
 /// again, so a training step after the first touches no fresh pages. Safe from several threads.
@@ -34,7 +33,7 @@ public final class MemoryPool: Sendable {
             return taken
         }
     }
-    private let state = Mutex(State())
+    private let state = Guarded(State())
 
     /// 64 bytes: a cache line and an AVX-512 register.
     static let alignment = 64

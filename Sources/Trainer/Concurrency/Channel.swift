@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import Tensors
 
 /// Passes what a thread makes to the one task that waits for it, and the wish to stop back.
 ///
@@ -12,7 +13,7 @@ final class Channel<Element: Sendable>: Sendable {
         var waiting: CheckedContinuation<Element?, any Error>?
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let stop = Atomic<Bool>(false)
 
     /// Whether the reader wants no more.

@@ -1,0 +1,27 @@
+#if THREAD_SANITIZER
+    import Foundation
+
+    /// A value behind a lock.
+    ///
+    /// `Mutex` waits inside the standard library, which is not built for the thread sanitizer: it takes a lock that was
+    /// waited for as not held, and reports what it guards. `NSLock` is one of the system's, which the sanitizer knows.
+    package final class Guarded<Value>: @unchecked Sendable {
+        private let lock = NSLock()
+        private var value: Value
+
+        package init(_ value: Value) { self.value = value }
+
+        package func withLock<Result, Failure: Error>(
+            _ body: (inout Value) throws(Failure) -> Result
+        ) throws(Failure) -> Result {
+            lock.lock()
+            defer { lock.unlock() }
+            return try body(&value)
+        }
+    }
+#else
+    import Synchronization
+
+    /// A value behind a lock.
+    package typealias Guarded<Value> = Mutex<Value>
+#endif
