@@ -1,6 +1,6 @@
 // OpenBLAS itself: the only file that includes its headers.
 #if defined(__linux__)
-#define _GNU_SOURCE  // RTLD_DEFAULT
+#define _GNU_SOURCE  // RTLD_DEFAULT, sched_getaffinity, on_exit
 #endif
 #include <cblas.h>
 #include <dlfcn.h>
@@ -9,6 +9,12 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#endif
 
 #include "openblas_shim.h"
 
@@ -81,12 +87,89 @@ static void library_sgemv(int transpose, long rows, long cols, float alpha, cons
                 (blasint)x_step, beta, y, 1);
 }
 
+// MARK: Memory
+
+// Whether the system would give the library so many buffers, and something for all else: it is asked for as much, which is
+// given back at once. OpenBLAS up to at least 0.3.30 asks for ever where the answer is no, as under `ulimit -v`.
+static int has_room(int buffers) {
+#if defined(__linux__)
+    const size_t size = (size_t)buffers * AZ_OPENBLAS_BUFFER + (32u << 20);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return 0;
+    munmap(memory, size);
+#endif
+    return 1;
+}
+
+// Where memory is limited, a thread that the library starts at load may ask for its buffer for ever, and the library waits
+// for it when the program exits. It is left alone then.
+#if defined(__GLIBC__)
+static void leave(int status, void *unused) {
+    (void)unused;
+    fflush(NULL);
+    _exit(status);
+}
+
+static void prepare_exit(void) {
+    struct rlimit space, data;
+    const int limited = (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+        || (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur != RLIM_INFINITY);
+    // Called before the library's own: what was registered last comes first.
+    if (limited) on_exit(leave, NULL);
+}
+#else
+static void prepare_exit(void) {}
+#endif
+
+static int processors(void) {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+    return 1;
+}
+
+enum { MOST_SURE = 64 };
+
+// Has the library make the buffers of as many threads as there are processors, while there is nobody else; fewer where
+// they would take the room of everything else. Returns the number, 0 where there is no room for one. The functions are
+// exported by shared libraries; where they are not, the first buffer is left to the first product.
+static int make_buffers(int most) {
+    void *(*take)(int) = (void *(*)(int))dlsym(RTLD_DEFAULT, "blas_memory_alloc");
+    void (*give)(void *) = (void (*)(void *))dlsym(RTLD_DEFAULT, "blas_memory_free");
+    int wanted = take && give ? processors() : 1;
+    if (wanted > most) wanted = most;
+    if (wanted > MOST_SURE) wanted = MOST_SURE;
+    void *buffers[MOST_SURE];
+    int made = 0;
+    // The first at any price, each other only where as much is left.
+    while (made < wanted && has_room(made == 0 ? 1 : 2)) buffers[made++] = take && give ? take(0) : NULL;
+    for (int i = 0; i < made && give; i++)
+        if (buffers[i]) give(buffers[i]);
+    return made;
+}
+
 // MARK: The kernels in use
 
-static const az_library library = {core, choose, library_sgemm, library_sgemv};
+static az_door *door;
+
+static void sgemm_inside(int transpose_a, int transpose_b, long m, long n, long k, float alpha, const float *a,
+                         long a_row, const float *b, long b_row, float beta, float *c, long c_row) {
+    az_enter(door);
+    library_sgemm(transpose_a, transpose_b, m, n, k, alpha, a, a_row, b, b_row, beta, c, c_row);
+    az_leave(door);
+}
+
+static void sgemv_inside(int transpose, long rows, long cols, float alpha, const float *a, long a_row, const float *x,
+                         long x_step, float beta, float *y) {
+    az_enter(door);
+    library_sgemv(transpose, rows, cols, alpha, a, a_row, x, x_step, beta, y);
+    az_leave(door);
+}
+
+static const az_library library = {core, choose, sgemm_inside, sgemv_inside};
 static az_kernel_report report;
 static char version[32];
-static az_door *door;
 static pthread_once_t choice = PTHREAD_ONCE_INIT, check = PTHREAD_ONCE_INIT;
 
 static void choose_once(void) {
@@ -96,12 +179,20 @@ static void choose_once(void) {
 }
 
 // At load, while there is one thread: the variable is changed for a moment, and nobody may be multiplying.
-__attribute__((constructor)) static void choose_at_load(void) { pthread_once(&choice, choose_once); }
+__attribute__((constructor)) static void choose_at_load(void) {
+    prepare_exit();
+    pthread_once(&choice, choose_once);
+}
 
 static void check_once(void) {
     pthread_once(&choice, choose_once);
     openblas_set_num_threads(1);  // the package splits the work
-    door = az_make_door(az_openblas_most_threads());
+    const int most = az_openblas_most_threads(), sure = make_buffers(most);
+    door = az_make_door(most, sure, has_room);
+    if (sure == 0) {
+        report.starved = report.plain = 1;
+        return;
+    }
     az_settle_kernels(&library, az_processor_features(), &report);
 }
 
@@ -117,30 +208,27 @@ const char *az_openblas_version(void) {
     return version;
 }
 
-// MARK: The door
+// MARK: Products
 
 void az_sgemm(int transpose_a, int transpose_b, long m, long n, long k, float alpha, const float *a, long a_row,
               const float *b, long b_row, float beta, float *c, long c_row) {
     prepare();
-    const az_sgemm_function sgemm = report.plain ? az_plain_sgemm : library_sgemm;
-    az_enter(door);
+    const az_sgemm_function sgemm = report.plain ? az_plain_sgemm : sgemm_inside;
     sgemm(transpose_a, transpose_b, m, n, k, alpha, a, a_row, b, b_row, beta, c, c_row);
-    az_leave(door);
 }
 
 void az_sgemv(int transpose, long rows, long cols, float alpha, const float *a, long a_row, const float *x, long x_step,
               float beta, float *y) {
     prepare();
-    const az_sgemv_function sgemv = report.plain ? az_plain_sgemv : library_sgemv;
-    az_enter(door);
+    const az_sgemv_function sgemv = report.plain ? az_plain_sgemv : sgemv_inside;
     sgemv(transpose, rows, cols, alpha, a, a_row, x, x_step, beta, y);
-    az_leave(door);
 }
 
 // MARK: LAPACK
 
 int az_qr(long rows, long columns, float *matrix, float *diagonal) {
     prepare();
+    if (report.starved) return LAPACK_WORK_MEMORY_ERROR;
     float *factors = malloc(sizeof(float) * (size_t)(columns > 0 ? columns : 1));
     if (!factors) return LAPACK_WORK_MEMORY_ERROR;
     const lapack_int m = (lapack_int)rows, n = (lapack_int)columns;
@@ -155,6 +243,7 @@ int az_qr(long rows, long columns, float *matrix, float *diagonal) {
 
 int az_singular_values(long rows, long columns, float *matrix, float *values) {
     prepare();
+    if (report.starved) return LAPACK_WORK_MEMORY_ERROR;
     const lapack_int m = (lapack_int)rows, n = (lapack_int)columns;
     float unused = 0;  // vectors are not asked for, and their arrays not touched
     az_enter(door);

@@ -9,7 +9,9 @@ import Testing
         private(set) var most = 0, visits = 0
         private var inside = 0
 
-        init(capacity: Int32) { door = az_make_door(capacity) }
+        init(capacity: Int32, sure: Int32 = 1, hasRoom: (@convention(c) (Int32) -> Int32)? = nil) {
+            door = az_make_door(capacity, sure, hasRoom)
+        }
         deinit { az_free_door(door) }
 
         func visit() {
@@ -28,6 +30,22 @@ import Testing
     @Test("never lets in more, and everybody in the end", arguments: [1, 3, 64])
     func capacity(_ capacity: Int32) {
         let room = Room(capacity: capacity)
+        visit(room)
+        #expect(room.most <= Int(capacity) && room.most >= 1)
+    }
+
+    @Test("lets in no more than have room", arguments: [Int32(1), 2, 5])
+    func room(_ sure: Int32) {
+        // Room for two beside those that are sure.
+        let room = Room(capacity: 64, sure: sure) { $0 <= 2 ? 1 : 0 }
+        visit(room)
+        #expect(room.most <= Int(sure) + 2)
+        let full = Room(capacity: 64, sure: sure) { _ in 0 }
+        visit(full)
+        #expect(full.most <= Int(sure))
+    }
+
+    private func visit(_ room: Room) {
         let threads = (0..<24).map { _ in
             let thread = Thread { for _ in 0..<200 { room.visit() } }
             thread.start()
@@ -35,6 +53,5 @@ import Testing
         }
         while threads.contains(where: { !$0.isFinished }) { usleep(1000) }
         #expect(room.visits == 24 * 200)
-        #expect(room.most <= Int(capacity) && room.most >= 1)
     }
 }

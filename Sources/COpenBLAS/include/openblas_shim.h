@@ -84,6 +84,7 @@ typedef struct {
     az_kernel_reason reason;
     int passed;             // the check: 1, or 0 where plain C had to step in
     int plain;              // whether the shim multiplies by itself
+    int starved;            // whether the library cannot have the memory of a single product; the shim multiplies then
     int below;              // whether what is used computes less widely than the processor could
     double check_seconds;
     int line_count;         // warnings for people, a line each
@@ -107,6 +108,9 @@ const az_kernel_report *az_openblas_report(void);
 const char *az_openblas_version(void);  // as in "0.3.21"; "unknown"
 const char *az_openblas_config(void);   // as the library describes its build
 int az_openblas_most_threads(void);     // that the library was built for
+// Bytes of address space that the library takes for each thread that multiplies: 128 MB in builds for x86-64, of which
+// products touch a few; less elsewhere.
+enum { AZ_OPENBLAS_BUFFER = 128 << 20 };
 
 // C = alpha op(A) op(B) + beta C. op(A): [m, k], op(B): [k, n], C: [m, n]. With beta 0, C is not read. From many threads
 // at once; no more than the library was built for are inside it.
@@ -132,7 +136,9 @@ void az_plain_sgemv(int transpose, long rows, long cols, float alpha, const floa
 // MARK: A door that lets in only so many threads at once
 
 typedef struct az_door az_door;
-az_door *az_make_door(int capacity);
+// sure: threads that can be let in without asking, at least one. has_room: whether the system would give so many buffers
+// at once; null: always.
+az_door *az_make_door(int capacity, int sure, int (*has_room)(int buffers));
 void az_free_door(az_door *door);
 void az_enter(az_door *door);
 void az_leave(az_door *door);
