@@ -56,3 +56,26 @@ long az_processor_count(void) {
     return online > 0 ? online : 1;
 }
 #endif
+
+// MARK: Memory
+
+#if defined(__linux__) || defined(__APPLE__)
+#include <sys/resource.h>
+static int64_t limit(int status, const struct rlimit *limit) {
+    const int isFinite = status == 0 && limit->rlim_cur != RLIM_INFINITY && limit->rlim_cur <= INT64_MAX;
+    return isFinite ? (int64_t)limit->rlim_cur : -1;
+}
+int64_t az_address_space_limit(void) {
+    struct rlimit found;
+    const int status = getrlimit(RLIMIT_AS, &found);
+    return limit(status, &found);
+}
+int64_t az_data_limit(void) {
+    struct rlimit found;
+    const int status = getrlimit(RLIMIT_DATA, &found);
+    return limit(status, &found);
+}
+#else
+int64_t az_address_space_limit(void) { return -1; }
+int64_t az_data_limit(void) { return -1; }
+#endif

@@ -300,6 +300,10 @@ void az_bfloat16_to_float(long n, const uint16_t *x, float *y);
 // MARK: The processor
 // How many processors the system may run this process on.
 long az_processor_count(void);
+// Bytes that this process may map at most (RLIMIT_AS, `ulimit -v`), or may map to write (RLIMIT_DATA, `ulimit -d`); -1
+// without a limit.
+int64_t az_address_space_limit(void);
+int64_t az_data_limit(void);
 // Makes the calling thread treat denormal numbers as 0, which keeps decaying values from slowing loops down a
 // hundredfold. Returns the mode before, to be restored: other code on the thread must not notice.
 uint64_t az_flush_denormals(void);

@@ -14,7 +14,21 @@ public enum BLAS {
     public static var kernels: String { selection.used }
 
     /// How the kernels were chosen, and whether they have proved themselves. The same for the whole process.
-    public static let selection = KernelSelection()
+    public static let selection = {
+        requireMemory()
+        return KernelSelection()
+    }()
+
+    /// Ends the program (`OutOfMemory`) where OpenBLAS cannot have the memory of a product: it would ask for ever.
+    static func requireMemory() { _ = hasMemory }
+
+    private static let hasMemory: Void = {
+        guard az_openblas_report().pointee.starved != 0 else { return }
+        let room = MemoryLimits.room
+        OutOfMemory.end(
+            "out of memory: OpenBLAS needs \(Int(AZ_OPENBLAS_BUFFER).byteText) of address space for its products; there are"
+                + " \(room.bytes.byteText), \(room.reason)")
+    }()
 
     /// A matrix operand: where it starts, the step between its rows in memory, and whether it is read transposed.
     public struct Operand {
@@ -79,11 +93,13 @@ public enum BLAS {
         require(max(m, n, k, a.stride, b.stride, stride) < 1 << 31, "BLAS.multiply: \(m) × \(n) × \(k) is too large")
         if k > 0 && m == 1 && (b.isTransposed || n >= 16) {
             // One row: a matrix-vector product reads B once, where a general product would first pack it.
+            requireMemory()
             az_sgemv(
                 b.isTransposed ? 0 : 1, b.isTransposed ? n : k, b.isTransposed ? k : n, alpha, b.pointer, b.stride,
                 a.pointer, a.isTransposed ? a.stride : 1, beta, c)
             return
         }
+        requireMemory()
         az_sgemm(
             a.isTransposed ? 1 : 0, b.isTransposed ? 1 : 0, m, n, k, alpha, a.pointer, a.stride, b.pointer, b.stride,
             beta, c, stride)

@@ -18,6 +18,8 @@ public final class MemoryPool: Sendable {
         var statistics = Statistics()
         /// The most bytes that were ever in use at once.
         var greatest = 0
+        /// Bytes that the system was asked for since it was last asked what it has.
+        var unchecked = 0
 
         /// Work on changing sizes (texts of many lengths) would fill the free lists with buffers nobody asks for again.
         /// Removes cached buffers, largest first, beyond a quarter more than was ever in use at once.
@@ -63,7 +65,9 @@ public final class MemoryPool: Sendable {
         return (bytes + step - 1) & ~(step - 1)
     }
 
+    /// A buffer. Ends the program (`OutOfMemory`) where there is no memory for it.
     func allocate(bytes: Int) -> UnsafeMutableRawPointer {
+        guard bytes < Self.greatest else { endForWant(of: bytes) }
         let size = Self.sizeClass(bytes)
         let (cached, surplus): (Int?, [Int]) = state.withLock { state in
             state.statistics.current += size
@@ -75,15 +79,42 @@ public final class MemoryPool: Sendable {
         }
         if let cached { return UnsafeMutableRawPointer(bitPattern: cached)! }
         for address in surplus { free(UnsafeMutableRawPointer(bitPattern: address)) }
+        if let pointer = fresh(size) { return pointer }
+        releaseCached()
+        guard let pointer = fresh(size) else { endForWant(of: size) }
+        return pointer
+    }
+
+    /// Larger than any address space.
+    private static let greatest = 1 << 48
+    /// So often the system is asked what it has: what it gives and has not is taken back with the life of a process.
+    private static let checkInterval = 64 << 20
+
+    /// Memory of the system; nil where it has none.
+    private func fresh(_ size: Int) -> UnsafeMutableRawPointer? {
+        let checks = state.withLock { state in
+            state.unchecked += size
+            guard state.unchecked >= Self.checkInterval else { return false }
+            state.unchecked = 0
+            return true
+        }
+        if checks, MemoryLimits.room.bytes < size { return nil }
         var pointer: UnsafeMutableRawPointer?
         let isLarge = size >= Self.hugePage
-        let status = posix_memalign(&pointer, isLarge ? Self.hugePage : Self.alignment, size)
-        require(
-            status == 0 && pointer != nil, "out of memory: \(size) bytes for a tensor, \(statistics.current) in use")
+        guard posix_memalign(&pointer, isLarge ? Self.hugePage : Self.alignment, size) == 0, let pointer else {
+            return nil
+        }
         #if os(Linux)
-            if isLarge { madvise(pointer!, size, Int32(MADV_HUGEPAGE)) }
+            if isLarge { madvise(pointer, size, Int32(MADV_HUGEPAGE)) }
         #endif
-        return pointer!
+        return pointer
+    }
+
+    private func endForWant(of bytes: Int) -> Never {
+        let (room, used) = (MemoryLimits.room, max(0, statistics.current - bytes))
+        OutOfMemory.end(
+            "out of memory: a tensor of \(bytes.byteText) beside the \(used.byteText) in use; there are"
+                + " \(room.bytes.byteText), \(room.reason)")
     }
 
     func release(_ pointer: UnsafeMutableRawPointer, bytes: Int) {
@@ -103,7 +134,7 @@ final class Storage: @unchecked Sendable {
 
     init(count: Int) {
         self.count = count
-        pointer = MemoryPool.shared.allocate(bytes: count * 4).bindMemory(to: Float.self, capacity: count)
+        pointer = MemoryPool.shared.allocate(bytes: count.timesClamped(4)).bindMemory(to: Float.self, capacity: count)
     }
 
     deinit { MemoryPool.shared.release(pointer, bytes: count * 4) }

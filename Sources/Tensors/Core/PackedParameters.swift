@@ -8,7 +8,10 @@ public struct PackedParameters: Sendable {
     ///   - values: the initial values, [rows, …] each, alike but for the rows.
     ///   - isMatrix: whether `matrix` is all that reads them, so that they may be rounded.
     public init(_ values: [Tensor], isMatrix: Bool = false) {
-        let whole = withoutGradients { concatenate(values.map { $0.detached() }) }.contiguous()
+        let rows = values.reduce(0) { $0 + $1.shape[0] }
+        let whole = Tensor.orOutline([rows] + values[0].shape.dropFirst()) {
+            withoutGradients { concatenate(values.map { $0.detached() }) }.contiguous()
+        }
         let memory = PackedMemory(whole)
         self.memory = memory
         var first = 0

@@ -20,6 +20,9 @@ public enum Threads {
         }
     }
 
+    /// The numbers of threads that can be asked for.
+    public static let counts = 1...1024
+
     /// The number of threads this process can keep busy: the processors it may run on, or fewer where a container's
     /// quota allows fewer. A part of a processor counts as one.
     public static let hardwareCount = limits.threads

@@ -28,8 +28,7 @@ public final class Parameter: Sendable {
     ///   - value: the initial value.
     ///   - isMatrix: whether `matrix` is all that reads it, in products and lookups of rows, so that it may be rounded.
     public init(_ value: Tensor, _ kind: Kind = .trained, isMatrix: Bool = false) {
-        let own = Tensor(uninitialized: value.shape)
-        copyElements(of: value, to: own.mutablePointer)
+        let own = Outline.isActive ? value.detached() : value.copied()
         contents = .float(kind == .trained ? own.requiringGradient() : own)
         self.kind = kind
         self.isMatrix = isMatrix

@@ -1,6 +1,11 @@
 /// Arithmetic on shapes: lists of axis lengths, outermost first.
 enum Shape {
-    static func count(_ shape: [Int]) -> Int { shape.reduce(1, *) }
+    /// The number of elements; `Int.max` where that is too small, which no memory holds.
+    static func count(_ shape: [Int]) -> Int {
+        var count = 1
+        for length in shape { count = count.timesClamped(length) }
+        return count
+    }
 
     /// Row-major strides, in elements.
     static func strides(_ shape: [Int]) -> [Int] {
@@ -8,7 +13,7 @@ enum Shape {
         var step = 1
         for axis in stride(from: shape.count - 1, through: 0, by: -1) {
             strides[axis] = step
-            step *= shape[axis]
+            step = step.timesClamped(shape[axis])
         }
         return strides
     }

@@ -47,6 +47,10 @@ public struct Tensor: Sendable {
     public init(_ value: Float) { self.init([value], shape: []) }
 
     public init(repeating value: Float, shape: [Int]) {
+        if Outline.isActive {
+            self = .outline(shape)
+            return
+        }
         self.init(uninitialized: shape)
         az_fill(count, value, mutablePointer)
     }
@@ -56,6 +60,7 @@ public struct Tensor: Sendable {
 
     /// 1 on the diagonal, else 0: [n, n].
     public static func identity(_ n: Int) -> Tensor {
+        if Outline.isActive { return outline([n, n]) }
         let matrix = Tensor.zeros([n, n])
         for row in 0..<n { matrix.mutablePointer[row * (n + 1)] = 1 }
         return matrix
@@ -130,6 +135,13 @@ public struct Tensor: Sendable {
         let copy = Tensor(uninitialized: shape)
         copyElements(of: self, to: copy.mutablePointer)
         self = copy
+    }
+
+    /// The same values in dense memory of their own, without their history.
+    func copied() -> Tensor {
+        let copy = Tensor(uninitialized: shape)
+        copyElements(of: self, to: copy.mutablePointer)
+        return copy
     }
 
     /// The same values without their history: no gradient flows through the result.

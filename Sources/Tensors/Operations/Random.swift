@@ -50,6 +50,7 @@ extension Tensor {
         _ shape: [Int], _ key: RandomKey, scale: Float, shift: Float,
         _ draw: @convention(c) (Int, UInt64, UInt64, UnsafeMutablePointer<Float>?) -> Void
     ) -> Tensor {
+        if Outline.isActive { return outline(shape) }
         let y = Tensor(uninitialized: shape)
         parallelRanges(y.count, grain: elementGrain) { range in
             let part = y.mutablePointer + range.lowerBound

@@ -20,6 +20,7 @@ public func singularValues(_ matrix: Tensor) throws -> [Float] {
                 + " column \(wrong % n) of \(m) × \(n)")
     }
     var values = [Float](repeating: 0, count: min(m, n))
+    BLAS.requireMemory()
     let status = az_singular_values(n, m, copy.mutablePointer, &values)
     guard status == 0 else {
         throw InputError("singular values of a \(m) × \(n) matrix: LAPACK's sgesdd gave up with \(status)")
