@@ -17,9 +17,7 @@ public struct ComparisonResults: Codable, Sendable, Equatable {
 
     /// Writes the file in one piece.
     public func write(to path: String) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        try AtomicFile.write(encoder.encode(self) + Data("\n".utf8), to: path)
+        try AtomicFile.write(Data((JSONValue(encoding: self).indented + "\n").utf8), to: path)
     }
 
     /// - Throws: `InputError` that names the file, and the key that is wrong.

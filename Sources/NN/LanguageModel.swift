@@ -37,6 +37,10 @@ public protocol LanguageModel: Module {
     /// Of these, the most that can stand before the start token; nil where nothing but their sum is limited.
     var maximumSourceLength: Int? { get }
 
+    /// Numbers that a training step keeps of each token for its backward pass, at least: a model that says so is refused
+    /// before it begins where memory cannot hold them. 0 unless a model says more.
+    var leastActivations: Int { get }
+
     /// Targets of this value do not count in the loss, beside those that are `ignoredTarget`, which it is by default.
     var ignoreIndex: Int32 { get }
 
@@ -137,6 +141,7 @@ extension LanguageModel {
     public var maximumLength: Int? { nil }
     public var maximumDecodingLength: Int? { carriesState ? nil : maximumLength }
     public var maximumSourceLength: Int? { nil }
+    public var leastActivations: Int { 0 }
     public var ignoreIndex: Int32 { ignoredTarget }
     public func callAsFunction(_ tokens: TokenTensor) -> Tensor { self(tokens, mode: .inference) }
     public func carry(of state: DecodingState) -> Carry? { nil }

@@ -116,3 +116,44 @@ private struct LinearCongruential: RandomNumberGenerator {
         #expect(try JSONValue(parsing: Array(long.indented.utf8), file: "text") == long)
     }
 }
+
+/// What is written is JSON, whatever the numbers.
+@Suite("JSON of numbers that are not finite") struct FiniteJSONTests {
+    static let numbers: [Double] = [.nan, -.nan, .infinity, -.infinity, .signalingNaN]
+
+    @Test("They are null, in one line and over several", arguments: numbers)
+    func null(_ number: Double) throws {
+        let value = JSONValue.object([
+            "a": .number(number), "b": .array([.number(number), .number(0.5)]), "c": .object(["d": .number(number)]),
+        ])
+        let expected = JSONValue.object([
+            "a": .null, "b": .array([.null, .number(0.5)]), "c": .object(["d": .null]),
+        ])
+        for text in [value.description, value.indented] {
+            #expect(try JSONValue(parsing: text.utf8, file: "a test") == expected)
+        }
+    }
+
+    private struct Sample: Encodable {
+        var number: Double
+        var float = Float.nan
+        var list = [1, Double.infinity]
+        var names = ["nan": "inf"]
+        var none: Double?
+    }
+
+    @Test("So are those of encodable values", arguments: numbers)
+    func encoded(_ number: Double) throws {
+        #expect(
+            try JSONValue(encoding: Sample(number: number)).description
+                == "{\"float\": null, \"list\": [1, null], \"names\": {\"nan\": \"inf\"}, \"number\": null}")
+    }
+
+    @Test("Finite numbers are read back as they are")
+    func finite() throws {
+        for number in [0.1, -2.5e-300, 1e300, 5e-324, .greatestFiniteMagnitude, 123_456.789] {
+            let text = JSONValue.number(number).description
+            #expect(try JSONValue(parsing: text.utf8, file: "a test") == .number(number))
+        }
+    }
+}

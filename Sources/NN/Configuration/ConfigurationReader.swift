@@ -60,17 +60,32 @@ public struct ConfigurationReader: Sendable {
     }
 
     /// A size of a model: a whole number from `least` to 2²⁴, so that products of a few of them are numbers still.
-    public mutating func size(_ key: String, default: Int? = nil, atLeast least: Int = 1) throws -> Int {
-        try bounded(key, int(key, default: `default`, in: least...))
+    /// - Parameter most: the greatest value, where it is another.
+    public mutating func size(
+        _ key: String, default: Int? = nil, atLeast least: Int = 1, atMost most: Int = 1 << 24
+    ) throws -> Int {
+        try bounded(key, int(key, default: `default`, in: least...), most)
     }
 
     /// A size, or nil when the key is left out.
-    public mutating func optionalSize(_ key: String, atLeast least: Int = 1) throws -> Int? {
-        try optionalInt(key, in: least...).map { try bounded(key, $0) }
+    public mutating func optionalSize(
+        _ key: String, atLeast least: Int = 1, atMost most: Int = 1 << 24
+    ) throws -> Int? {
+        try optionalInt(key, in: least...).map { try bounded(key, $0, most) }
     }
 
-    private func bounded(_ key: String, _ size: Int) throws -> Int {
-        if size > 1 << 24 { throw error(key, "expected at most \(1 << 24), found \(size)") }
+    /// The number of layers of a model: at most 2¹⁴, each of which takes memory of its own however narrow it is.
+    public mutating func depth(_ key: String, default: Int? = nil, atLeast least: Int = 1) throws -> Int {
+        try size(key, default: `default`, atLeast: least, atMost: 1 << 14)
+    }
+
+    /// The number of heads of a layer: at most 2¹⁶.
+    public mutating func heads(_ key: String, default: Int) throws -> Int {
+        try size(key, default: `default`, atMost: 1 << 16)
+    }
+
+    private func bounded(_ key: String, _ size: Int, _ most: Int) throws -> Int {
+        if size > most { throw error(key, "expected at most \(most), found \(size)") }
         return size
     }
 

@@ -6,7 +6,7 @@ public enum JSONValue: Hashable, Sendable {
     case bool(Bool)
     /// A number written without fraction and exponent that fits an `Int`.
     case integer(Int)
-    /// Any other number; always finite.
+    /// Any other number. One that is not finite, which JSON does not have, is written as `null`.
     case number(Double)
     case string(String)
     case array([JSONValue])
@@ -18,6 +18,27 @@ public enum JSONValue: Hashable, Sendable {
     public init(parsing data: some Sequence<UInt8>, file: String) throws {
         var parser = JSONParser(bytes: Array(data), file: file)
         self = try parser.document()
+    }
+
+    /// What an encodable value would be read back as; its numbers that are not finite are null.
+    /// - Throws: what the value's own encoding throws.
+    public init(encoding value: some Encodable) throws {
+        let encoder = JSONEncoder()
+        // No text of a value can be this: characters of the private use area.
+        let mark = "\u{F8FF}\u{10FFFD}"
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: mark, negativeInfinity: mark, nan: mark)
+        self = try JSONValue(parsing: encoder.encode(value), file: "\(type(of: value))").replacing(.string(mark))
+    }
+
+    /// The document with null in place of one value.
+    private func replacing(_ value: JSONValue) -> JSONValue {
+        switch self {
+        case value: .null
+        case .array(let values): .array(values.map { $0.replacing(value) })
+        case .object(let members): .object(members.mapValues { $0.replacing(value) })
+        default: self
+        }
     }
 
     /// The value as a number, whole or not; nil for everything else, `true` and `false` included.
@@ -62,7 +83,7 @@ extension JSONValue: CustomStringConvertible {
         case .null: "null"
         case .bool(let value): "\(value)"
         case .integer(let value): "\(value)"
-        case .number(let value): "\(value)"
+        case .number(let value): value.isFinite ? "\(value)" : "null"
         case .string(let value): Self.quoted(value)
         case .array(let values): "[" + values.map(\.description).joined(separator: ", ") + "]"
         case .object(let members):
