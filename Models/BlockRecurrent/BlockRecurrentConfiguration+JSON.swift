@@ -6,9 +6,9 @@ extension BlockRecurrentConfiguration {
     public init(_ json: JSONValue, file: String) throws {
         var reader = try ConfigurationReader(json, file: file)
         self.init(
-            tokens: try reader.size("num_tokens"), dimension: try reader.size("dim"), depth: try reader.size("depth"))
+            tokens: try reader.size("num_tokens"), dimension: try reader.size("dim"), depth: try reader.depth("depth"))
         headDimension = try reader.size("dim_head", default: headDimension)
-        heads = try reader.size("heads", default: heads)
+        heads = try reader.heads("heads", default: heads)
         normalizesAllLayers = try reader.bool("all_layers_qk_rmsnorm", default: false)
         feedForwardMultiple = try reader.double("ff_mult", default: feedForwardMultiple, in: 0...1024)
         maximumLength = try reader.size("max_seq_len", default: maximumLength)

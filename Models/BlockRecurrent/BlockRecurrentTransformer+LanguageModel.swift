@@ -69,6 +69,8 @@ extension BlockRecurrentTransformer: LanguageModel {
 
     public var vocabularySize: Int { configuration.tokens }
     public var isCausal: Bool { true }
+    /// Each layer keeps what it reads.
+    public var leastActivations: Int { configuration.depth.timesClamped(configuration.dimension) }
     public var maximumLength: Int? { configuration.maximumLength }
     public var ignoreIndex: Int32 { configuration.ignoreIndex }
 

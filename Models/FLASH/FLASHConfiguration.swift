@@ -55,7 +55,7 @@ public struct FLASHConfiguration: Sendable {
         var reader = try ConfigurationReader(json, file: file)
         tokens = try reader.size("num_tokens")
         dimension = try reader.size("dim")
-        depth = try reader.size("depth")
+        depth = try reader.depth("depth")
         groupSize = try reader.size("group_size", default: groupSize)
         queryKeyDimension = try reader.size("query_key_dim", default: queryKeyDimension)
         expansionFactor = try reader.double("expansion_factor", default: expansionFactor, in: 0...1024)

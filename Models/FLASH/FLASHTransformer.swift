@@ -22,6 +22,8 @@ public struct FLASHTransformer: LanguageModel {
 
     public var vocabularySize: Int { configuration.tokens }
     public var isCausal: Bool { configuration.isCausal }
+    /// Each layer keeps what it reads.
+    public var leastActivations: Int { configuration.depth.timesClamped(configuration.dimension) }
 
     /// - Parameter key: what the initial parameters are drawn from.
     public init(_ configuration: FLASHConfiguration, key: RandomKey) {

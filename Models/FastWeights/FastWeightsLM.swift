@@ -70,9 +70,9 @@ public struct FastWeightsCarry: SegmentCarry {
             throw InputError("position \(tensors["position"]?.shape ?? []); expected [2]")
         }
         let parts = place.values
-        guard parts.allSatisfy({ $0 >= 0 && $0 <= 0x1p40 }) else {
-            throw InputError("position \(parts); expected two numbers of at least 0")
-        }
+        guard parts[0] >= 0, parts[0] <= 0x1p24, parts[1] >= 0, parts[1] < 0x1p16,
+            parts.allSatisfy({ $0 == $0.rounded() })
+        else { throw InputError("position \(parts); expected whole numbers up to 2²⁴ and below 2¹⁶") }
         position = Int(parts[0]) << 16 + Int(parts[1])
         var layers: [FastWeights] = []
         while let memory = tensors["layers.\(layers.count).memory"] {
@@ -97,6 +97,8 @@ extension FastWeightsLM: LanguageModel {
 
     public var vocabularySize: Int { configuration.tokens }
     public var isCausal: Bool { true }
+    /// Each layer keeps what it reads.
+    public var leastActivations: Int { configuration.layers.timesClamped(configuration.width) }
     public var carriesState: Bool { configuration.featureMap != .softmax }
 
     public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {

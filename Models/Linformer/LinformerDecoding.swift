@@ -25,6 +25,8 @@ extension LinformerLM: LanguageModel {
 
     public var vocabularySize: Int { configuration.tokens }
     public var isCausal: Bool { configuration.stack.isCausal }
+    /// Each layer keeps what it reads.
+    public var leastActivations: Int { configuration.stack.depth.timesClamped(configuration.stack.channels) }
     public var maximumLength: Int? { configuration.stack.inputSize }
 
     public var causalityProblem: String? { configuration.stack.causalityProblem }

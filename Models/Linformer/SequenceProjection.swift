@@ -19,7 +19,8 @@ public func getEF(
         let deviation = (2 / Float(inputSize + slots)).squareRoot()
         let bound = 1 / Float(inputSize).squareRoot()
         return SequenceProjection(
-            .learnable, slots: slots, Parameter(.normal([slots, inputSize], key: key.child(0)) * deviation),
+            .learnable, slots: slots,
+            Parameter(.normal([slots, inputSize], standardDeviation: deviation, key: key.child(0))),
             bias ? Parameter(.uniform([slots], low: -bound, high: bound, key: key.child(1))) : nil)
     case .convolution:
         guard let d = headDimension else { fatalError("getEF: a convolution needs the columns of a head") }
@@ -31,7 +32,7 @@ public func getEF(
             Parameter(.uniform([d, d, step], low: -bound, high: bound, key: key.child(0))),
             Parameter(.uniform([d], low: -bound, high: bound, key: key.child(1))))
     case .noParameters:
-        let values = Tensor.normal([inputSize, slots], key: key) * (1 / Float(slots))
+        let values = Tensor.normal([inputSize, slots], standardDeviation: 1 / Float(slots), key: key)
         return SequenceProjection(.noParameters, slots: slots, Parameter(values, .frozen), nil)
     }
 }
@@ -57,7 +58,7 @@ public struct SequenceProjection: Sendable {
 
     /// `ProjectionStart.turns`, made of Xavier's numbers; what is not learnable stays as it is.
     func startingInTurns() -> SequenceProjection {
-        guard method == .learnable else { return self }
+        guard method == .learnable, !Outline.isActive else { return self }
         let (k, n) = (weight.shape[0], weight.shape[1])
         let turns = concatenate([Tensor](repeating: .identity(k), count: (n + k - 1) / k), axis: 1).sliced(1, to: n)
         weight.assign(weight.value * 0.1 + turns)

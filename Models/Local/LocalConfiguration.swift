@@ -43,7 +43,7 @@ public struct LocalConfiguration: Sendable {
             tokens: hasNoTokens
                 ? try reader.optionalSize("num_tokens") : try reader.size("num_tokens"),
             maximumLength: try reader.size("max_seq_len"), dimension: try reader.size("dim"),
-            depth: try reader.size("depth", atLeast: 0),
+            depth: try reader.depth("depth", atLeast: 0),
             windowSize: try reader.size("local_attn_window_size", default: 512))
         usesDynamicBias = try reader.bool("use_dynamic_pos_bias", default: false)
         let rotates = try reader.bool("use_rotary_pos_emb", default: true)
@@ -55,7 +55,7 @@ public struct LocalConfiguration: Sendable {
         feedForwardDropout = try reader.double("ff_dropout", default: 0, in: 0..<1)
         ignoreIndex = Int32(try reader.int("ignore_index", default: -1, in: Int(Int32.min)...Int(Int32.max)))
         globalLayers = try reader.optionalInts("layers_insert_global_attn")
-        residualStreams = try reader.size("num_residual_streams", default: residualStreams)
+        residualStreams = try reader.size("num_residual_streams", default: residualStreams, atMost: 256)
         try reader.finish()
         try check(reader)
     }

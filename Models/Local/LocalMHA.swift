@@ -48,7 +48,7 @@ public struct LocalMHAOptions: Sendable {
     mutating func readShared(_ reader: inout ConfigurationReader) throws {
         attention.isCausal = try reader.bool("causal", default: attention.isCausal)
         headDimension = try reader.size("dim_head", default: headDimension)
-        heads = try reader.size("heads", default: heads)
+        heads = try reader.heads("heads", default: heads)
         normalizesQueriesAndKeys = try reader.bool("qk_rmsnorm", default: false)
         qkScale = try reader.double("qk_scale", default: qkScale, in: -1e6...1e6)
         gatesHeads = try reader.bool("gate_values_per_head", default: false)

@@ -81,6 +81,8 @@ public struct LocalTransformer: LanguageModel {
     public var configuration: LocalConfiguration { stack.configuration }
     public var vocabularySize: Int { tokenEmbedding.weight.shape[0] }
     public var isCausal: Bool { configuration.pattern.isCausal }
+    /// Each layer keeps what it reads.
+    public var leastActivations: Int { configuration.depth.timesClamped(configuration.dimension) }
     public var maximumLength: Int? { configuration.maximumLength }
     public var maximumDecodingLength: Int? { nil }
     public var ignoreIndex: Int32 { configuration.ignoreIndex }

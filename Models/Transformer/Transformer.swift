@@ -138,6 +138,8 @@ public struct Transformer: LanguageModel {
 
     public var vocabularySize: Int { configuration.tokens }
     public var isCausal: Bool { true }
+    /// Each layer keeps what it reads.
+    public var leastActivations: Int { configuration.depth.timesClamped(configuration.dimension) }
 
     /// - Parameter key: what the initial parameters are drawn from.
     public init(_ configuration: TransformerConfiguration, key: RandomKey) {

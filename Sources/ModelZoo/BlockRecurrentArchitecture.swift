@@ -53,7 +53,9 @@ struct BlockRecurrentArchitecture: Architecture {
     }
 
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        BlockRecurrentTransformer(try BlockRecurrentConfiguration(configuration, file: file), key: key)
+        try modelThatFits(configuration, file: file) {
+            BlockRecurrentTransformer(try BlockRecurrentConfiguration($0, file: file), key: key)
+        }
     }
 
     func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {

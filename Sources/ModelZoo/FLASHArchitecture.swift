@@ -50,7 +50,9 @@ struct FLASHArchitecture: Architecture {
     }
 
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        FLASHTransformer(try FLASHConfiguration(configuration, file: file), key: key)
+        try modelThatFits(configuration, file: file) {
+            FLASHTransformer(try FLASHConfiguration($0, file: file), key: key)
+        }
     }
 
     func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {

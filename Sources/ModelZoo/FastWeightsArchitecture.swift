@@ -49,7 +49,9 @@ struct FastWeightsArchitecture: Architecture {
     }
 
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        FastWeightsLM(try FastWeightsConfiguration(configuration, file: file), key: key)
+        try modelThatFits(configuration, file: file) {
+            FastWeightsLM(try FastWeightsConfiguration($0, file: file), key: key)
+        }
     }
 
     func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {

@@ -82,14 +82,18 @@ struct LinformerArchitecture: Architecture {
             guard options.startToken != nil else {
                 throw InputError("\(file): \"start_token\" is missing; expected the token between source and target")
             }
-            return LinformerEncDec(options, key: key)
+            return try modelThatFits(configuration, file: file) {
+                LinformerEncDec(try LinformerEncDecConfiguration($0, file: file), key: key)
+            }
         }
         let options = try LinformerLMConfiguration(configuration, file: file)
         for (key, isWrong) in [("return_emb", options.returnsEmbeddings), ("decoder_mode", options.stack.isDecoder)]
         where isWrong {
             throw InputError("\(file): \"\(key)\": true is no language model; expected false")
         }
-        return LinformerLM(options, key: key)
+        return try modelThatFits(configuration, file: file) {
+            LinformerLM(try LinformerLMConfiguration($0, file: file), key: key)
+        }
     }
 
     /// Of an encoder–decoder, whose start token is the last of all, that of both.

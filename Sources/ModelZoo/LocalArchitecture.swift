@@ -50,11 +50,14 @@ struct LocalArchitecture: Architecture {
     }
 
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        let options = try LocalConfiguration(configuration, file: file)
-        guard options.tokens != nil else {
-            throw InputError("\(file): \"num_tokens\": null is the layers alone; expected the size of the vocabulary")
+        try modelThatFits(configuration, file: file) { configuration -> LocalTransformer in
+            let options = try LocalConfiguration(configuration, file: file)
+            guard options.tokens != nil else {
+                throw InputError(
+                    "\(file): \"num_tokens\": null is the layers alone; expected the size of the vocabulary")
+            }
+            return LocalTransformer(options, key: key)
         }
-        return LocalTransformer(options, key: key)
     }
 
     func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {

@@ -42,7 +42,9 @@ struct TransformerArchitecture: Architecture {
     }
 
     func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        Transformer(try TransformerConfiguration(configuration, file: file), key: key)
+        try modelThatFits(configuration, file: file) {
+            Transformer(try TransformerConfiguration($0, file: file), key: key)
+        }
     }
 
     func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
