@@ -84,6 +84,19 @@ import Testing
         #expect(try next("€") == "\u{FFFD}")
     }
 
+    @Test("A prompt that nothing follows is read before it is saved")
+    func promptsAreReadAhead() throws {
+        let prompt = String(repeating: "the zoo is open ", count: 200)
+        let whole = try model.generate(prompt, length: 20, tokenizer: tokenizer, sampling: .greedy)
+        var state: GenerationState<Rememberer>?
+        try model.generate(prompt, state: &state, length: 0, tokenizer: tokenizer, sampling: .greedy)
+        try model.save(try #require(state), to: path)
+        var loaded: GenerationState<Rememberer>? = try model.loadGenerationState(from: path)
+        #expect(loaded?.unread == [32] && loaded?.position == 0)
+        let text = try model.generate(state: &loaded, length: 20, tokenizer: tokenizer, sampling: .greedy)
+        #expect(text + String(decoding: try #require(loaded).pending, as: UTF8.self) == whole)
+    }
+
     // MARK: Errors
 
     @Test func whatCannotBeSavedIsRefused() throws {
@@ -110,11 +123,11 @@ import Testing
         func expectRefusal(
             _ message: String, _ model: Rememberer = Rememberer(), origin: [String: String] = [:],
             metadata: [String: String] = [:], without name: String? = nil, entries: [String: TokenTensor] = [:],
-            location: SourceLocation = #_sourceLocation
+            carry: [String: Tensor] = [:], location: SourceLocation = #_sourceLocation
         ) throws {
             var writer = SafetensorsWriter(metadata: original.metadata.merging(metadata) { $1 })
             if let name { writer.metadata[name] = nil }
-            for entry in original.names where entries[entry] == nil && entry != name {
+            for entry in original.names where entries[entry] == nil && carry[entry] == nil && entry != name {
                 if entry.hasPrefix("carry/") {
                     try writer.add(entry, original.tensor(entry))
                 } else {
@@ -122,6 +135,7 @@ import Testing
                 }
             }
             for (entry, tokens) in entries { try writer.add(entry, tokens) }
+            for (entry, tensor) in carry { try writer.add(entry, tensor) }
             let other = folder.path + "/other.safetensors"
             try writer.write(to: other)
             expectError("\(other): \(message)", sourceLocation: location) {
@@ -133,7 +147,24 @@ import Testing
         try expectRefusal("its metadata do not say \"tokenizer\"; \(written)", origin: ["tokenizer": "bytes"])
         try expectRefusal("its metadata do not say \"weights_crc32\"; \(written)", without: "weights_crc32")
         try expectRefusal(
-            "metadata \"position\": expected a whole number of at least 0, found \"-1\"", metadata: ["position": "-1"])
+            "metadata \"position\": expected a whole number from 0 to 9007199254740992, found \"-1\"",
+            metadata: ["position": "-1"])
+        for position in ["9007199254740993", "9223372036854775807", "9223372036854775808", "1e3", "nan"] {
+            try expectRefusal(
+                "metadata \"position\": expected a whole number from 0 to 9007199254740992, found \"\(position)\"",
+                metadata: ["position": position])
+        }
+        try expectRefusal(
+            "\"unread\": expected at most 1024 numbers, found 100000",
+            entries: ["unread": TokenTensor([Int32](repeating: 5, count: 100_000))])
+        try expectRefusal(
+            "\"pending\": expected at most 3 numbers, found 4",
+            entries: ["pending": TokenTensor([0xF0, 0x9F, 0x98, 0x80])])
+        try expectRefusal(
+            "has an entry \"other\"; expected carry/…, unread and pending", entries: ["other": TokenTensor([1])])
+        try expectRefusal(
+            "other: is none of the model's; expected first, last", carry: ["carry/other": Tensor([1])])
+        try expectRefusal("last: expected finite numbers, found nan", carry: ["carry/last": Tensor([.nan])])
         try expectRefusal("tensor \"unread\": is not in the file", without: "unread")
         try expectRefusal("tensor \"pending\": is not in the file", without: "pending")
         try expectRefusal(

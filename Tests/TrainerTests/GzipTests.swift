@@ -30,6 +30,33 @@ import Testing
         #expect(try text(first + [0, 0, 0]) == "to be, or not to be\n")
     }
 
+    #if os(Linux)
+        /// Small files of large texts.
+        @Test("What memory would not hold is refused while it is decompressed")
+        func tooLarge() async {
+            await #expect(processExitsWith: .success) {
+                // 64 KB of zeros, 4096 times: 256 MB.
+                let member = [UInt8](
+                    Data(
+                        base64Encoded:
+                            "H4sIAAAAAAACA+3BAQEAAACAkP6v7ggKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAauuOl9cAAAEA"
+                    )!)
+                let folder = try TemporaryFolder()
+                let path = try folder.write([UInt8](repeatElement(member, count: 4096).joined()), "a.gz")
+                let pages = Int(
+                    try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")[0])!
+                var limit = rlimit(rlim_cur: rlim_t(pages * Int(getpagesize()) + (160 << 20)), rlim_max: RLIM_INFINITY)
+                require(setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, "setrlimit")
+                let message = { () -> String in
+                    do { return "\(try TextSource(path: path).count) bytes" } catch { return "\(error)" }
+                }()
+                require(
+                    message.hasPrefix("\(path): is held in memory once it is decompressed, which takes ")
+                        && message.hasSuffix(": decompress it first"), message)
+            }
+        }
+    #endif
+
     @Test func besidePlainFiles() throws {
         let plain = try folder.write("whether ", "b.txt")
         let source = try TextSource(paths: [plain, try folder.write(second, "c.gz"), plain])

@@ -159,6 +159,17 @@ import Testing
             ])
     }
 
+    @Test("Logs may say less than 0 bits")
+    func negativeBits() throws {
+        for (early, late) in [(100, -1), (5, -1e300), (-1, -2), (1e300, -1e-300)] as [(Double, Double)] {
+            let all = (0..<500).map {
+                metrics($0 + 1, bits: $0 < 10 ? early : late - Double($0 % 7) * abs(late) * 0.01)
+            }
+            let html = RunReport(try record(all)).html
+            #expect(html.contains("<svg") && !html.contains("nan"))
+        }
+    }
+
     @Test(arguments: [0, 1, 2, 500])
     func strangeMetrics(count: Int) throws {
         for bits in [2, .nan, .infinity, 0, -1] as [Double] {

@@ -42,8 +42,10 @@ private final class Inflation {
     }
 
     func run() throws -> [UInt8] {
-        reserveOutput()
+        try reserveOutput()
         while true {
+            // An array that is full is copied to one of twice the size.
+            if output.count + chunk.count > output.capacity { try requireRoom(for: 2 * output.capacity) }
             giveInput()
             switch inflateChunk() {
             case Z_OK: continue
@@ -80,6 +82,15 @@ private final class Inflation {
         return status
     }
 
+    /// - Throws: `InputError` where memory would not hold so many bytes more.
+    private func requireRoom(for bytes: Int) throws {
+        // What is small is had anyway, and asking takes as long as to decompress some of it.
+        guard bytes > 1 << 24 else { return }
+        try MemoryLimits.requireRoom(
+            for: bytes, "\(path): is held in memory once it is decompressed, which takes", remedy: "decompress it first"
+        )
+    }
+
     /// Whether nothing but zeros follows, which tapes and some tools leave at the end.
     private func isOnlyPadding(from position: Int) -> Bool {
         compressed[position...].allSatisfy { $0 == 0 }
@@ -87,9 +98,10 @@ private final class Inflation {
 
     /// The last four bytes are the length (of the last member, below 4 GB): growing an array to it step by step would
     /// need up to three times the memory. A lying length costs nothing but address space.
-    private func reserveOutput() {
+    private func reserveOutput() throws {
         let trailer = compressed.suffix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
         let most = compressed.count * 1032  // no deflate stream expands more
+        try requireRoom(for: min(trailer, most))
         output.reserveCapacity(min(trailer, most))
     }
 }

@@ -90,7 +90,9 @@ extension SequentialStreams {
         /// - Throws: `InputError` that names the file and the key.
         public init(_ json: JSONValue, file: String) throws {
             var reader = try ConfigurationReader(json, file: file)
-            self.init(epoch: try reader.int("epoch", in: 0...), offsets: try reader.ints("offsets", in: 0...))
+            self.init(
+                epoch: try reader.int("epoch", in: 0...TrainingOptions.mostSteps),
+                offsets: try reader.ints("offsets", in: 0...))
             try reader.finish()
         }
     }

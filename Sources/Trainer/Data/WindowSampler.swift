@@ -36,7 +36,7 @@ public struct WindowSampler: Sendable {
     public func batch(at step: Int) -> TokenBatch {
         require(step >= 0, "WindowSampler.batch: negative step \(step)")
         let rows = (0..<batchSize).map { row in
-            var generator = SplitMix64(seed: seed, stream: UInt64(step * batchSize + row))
+            var generator = SplitMix64(seed: seed, stream: UInt64(step) &* UInt64(batchSize) &+ UInt64(row))
             return window(&generator)
         }
         return TokenBatch(source, rows: rows, length: sequenceLength)

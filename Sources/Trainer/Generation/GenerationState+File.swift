@@ -10,6 +10,7 @@ extension LanguageModel {
     /// - Parameter origin: what else is compared when it is loaded, by name, such as the kind of the tokenizer.
     /// - Throws: `InputError` when the model's state cannot be saved, or the file cannot be written.
     public func save(_ state: GenerationState<Self>, to path: String, origin: [String: String] = [:]) throws {
+        let state = readAhead(state)
         guard let carry = carry(of: state.decoding) else {
             throw InputError("\(path): cannot be written: the model's decoding state cannot be saved")
         }
@@ -45,10 +46,25 @@ extension LanguageModel {
                 "\(path): was saved with other weights (checksum \(found), expected \(expected)); expected those of now"
             )
         }
+        try file.refuseOthers()
         return GenerationState(
-            decoding: try file.naming { try decodingState(after: Carry(tensors: file.carried())) },
-            unread: try file.numbers("unread", below: vocabularySize), position: try file.position(),
-            pending: try file.numbers("pending", below: 256).map { UInt8($0) })
+            decoding: try file.naming { try decodingState(after: Carry(onlyFrom: file.carried())) },
+            unread: try file.numbers("unread", below: vocabularySize, atMost: GenerationFile.mostUnread),
+            position: try file.position(),
+            // The longest beginning of a character.
+            pending: try file.numbers("pending", below: 256, atMost: 3).map { UInt8($0) })
+    }
+
+    /// The state after all unread tokens but the last, so that going on costs the same wherever a text stands.
+    private func readAhead(_ state: GenerationState<Self>) -> GenerationState<Self> {
+        guard let last = state.unread.last, state.unread.count > 1 else { return state }
+        var (states, state) = ([state.decoding], state)
+        for start in stride(from: 0, to: state.unread.count - 1, by: GenerationFile.mostUnread) {
+            let piece = state.unread[start..<min(start + GenerationFile.mostUnread, state.unread.count - 1)]
+            _ = withoutGradients { decode([Array(piece)], states: &states) }
+        }
+        (state.decoding, state.unread) = (states[0], [last])
+        return state
     }
 
     /// The CRC-32 of the names and values of all parameters, eight hexadecimal digits.
@@ -66,6 +82,9 @@ extension LanguageModel {
 private struct GenerationFile {
     static let prefix = "carry/"
     static let weights = "weights_crc32"
+    /// `save` leaves one; other versions left as many as a prompt has, up to what is read in one piece.
+    static let mostUnread = 1024
+    private static let mostPosition = 1 << 53
 
     private let file: SafetensorsFile
 
@@ -80,18 +99,31 @@ private struct GenerationFile {
 
     func position() throws -> Int {
         let text = try text("position")
-        guard let position = Int(text), position >= 0 else {
+        guard let position = Int(text), (0...Self.mostPosition).contains(position) else {
             throw InputError(
-                "\(file.path): metadata \"position\": expected a whole number of at least 0, found \"\(text)\"")
+                "\(file.path): metadata \"position\": expected a whole number from 0 to \(Self.mostPosition), found"
+                    + " \(JSONValue.quoted(text))")
         }
         return position
     }
 
-    func numbers(_ name: String, below limit: Int) throws -> [Int32] {
-        let numbers = try file.tokens(name)
-        guard numbers.shape.count == 1 else {
-            throw InputError("\(file.path): \"\(name)\": expected one axis, found the shape \(numbers.shape)")
+    /// - Throws: `InputError` where the file holds a tensor that is none of a text's place.
+    func refuseOthers() throws {
+        let others = file.names.filter { !$0.hasPrefix(Self.prefix) && !["unread", "pending"].contains($0) }.sorted()
+        guard let other = others.first else { return }
+        throw InputError("\(file.path): has an entry \(JSONValue.quoted(other)); expected carry/…, unread and pending")
+    }
+
+    func numbers(_ name: String, below limit: Int, atMost most: Int) throws -> [Int32] {
+        // Looked at before anything is read: the shape may say anything.
+        let shape = try file.entry(name).shape
+        guard shape.count == 1 else {
+            throw InputError("\(file.path): \"\(name)\": expected one axis, found the shape \(shape)")
         }
+        guard shape[0] <= most else {
+            throw InputError("\(file.path): \"\(name)\": expected at most \(most) numbers, found \(shape[0])")
+        }
+        let numbers = try file.tokens(name)
         if let other = numbers.firstOutside(limit) {
             throw InputError("\(file.path): \"\(name)\": expected numbers from 0 to \(limit - 1), found \(other)")
         }

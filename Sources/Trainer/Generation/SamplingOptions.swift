@@ -47,13 +47,15 @@ public struct SamplingOptions: Sendable, Hashable {
 
     // MARK: Choosing
 
+    static let logitsNotFinite = InputError("the model's logits are not finite; expected weights of a trained model")
+
     /// The token number `position` of row `row`: a function of the logits, the seed, and these two.
     /// - Throws: `InputError` when a logit is NaN or all are −∞.
     public func choose(_ logits: UnsafeBufferPointer<Float>, row: Int, position: Int) throws -> Int32 {
         let likeliest = logits.indices.max { precedes($1, $0, logits) } ?? 0
         guard let greatest = logits.first.map({ _ in logits[likeliest] }), greatest.isFinite,
             !logits.contains(where: \.isNaN)
-        else { throw InputError("the model's logits are not finite; expected weights of a trained model") }
+        else { throw Self.logitsNotFinite }
         if temperature == 0 { return Int32(likeliest) }
         var tokens = candidates(logits)
         var weights = tokens.map { exp((Double(logits[$0]) - Double(greatest)) / temperature) }

@@ -104,7 +104,7 @@ public struct TokenGenerator<Model: LanguageModel> {
                     "--length: expected at most \(most - source), \(reason) for an answer, found \(length)")
             }
         }
-        guard prompt + length <= most else {
+        guard prompt.plusClamped(length) <= most else {
             throw InputError(
                 "\(name) of \(prompt) tokens and --length \(length): expected at most \(most) together, \(reason)")
         }

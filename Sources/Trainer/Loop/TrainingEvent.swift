@@ -57,6 +57,7 @@ extension TrainingEvent: CustomStringConvertible {
     }
 
     static func time(_ seconds: Double) -> String {
+        guard seconds.isFinite, abs(seconds) < 1e15 else { return "an unknown time" }
         let whole = Int(seconds.rounded())
         return whole < 60
             ? String(format: "%.1f s", seconds)

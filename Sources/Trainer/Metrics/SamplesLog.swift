@@ -50,7 +50,7 @@ extension Sample {
     fileprivate init(line: some Sequence<UInt8>, place: String) throws {
         var reader = try ConfigurationReader(JSONValue(parsing: line, file: place), file: place)
         self.init(
-            step: try reader.int("step", in: 0...), prompt: try reader.string("prompt"),
+            step: try reader.int("step", in: 0...TrainingOptions.mostSteps), prompt: try reader.string("prompt"),
             text: try reader.string("text"))
     }
 }

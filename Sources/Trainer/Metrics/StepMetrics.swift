@@ -42,11 +42,11 @@ extension StepMetrics {
         ("gradient_norm", \.gradientNorm), ("tokens_per_second", \.tokensPerSecond), ("seconds", \.seconds),
     ]
 
-    /// The line without its newline. JSON has no infinity and no NaN: they become null.
+    /// The line without its newline.
     var line: String {
         let named = Self.columns.map { ($0.key, self[keyPath: $0.path]) }
         let numbers = (named + extra.sorted { $0.key < $1.key }).map { key, value in
-            "\(JSONValue.quoted(key)):\(value.isFinite ? "\(value)" : "null")"
+            "\(JSONValue.quoted(key)):\(JSONValue.number(value))"
         }
         return "{\"step\":\(step),\"tokens\":\(tokens)," + numbers.joined(separator: ",") + "}"
     }
@@ -66,8 +66,10 @@ extension StepMetrics {
         }
         func number(_ value: JSONValue) -> Double? { value == .null ? .nan : value.doubleValue }
         self.init(
-            step: try take("step", "a whole number", \.intValue),
-            tokens: try take("tokens", "a whole number", \.intValue),
+            step: try take("step", "a whole number from 0 to \(TrainingOptions.mostSteps)") {
+                $0.intValue.flatMap { (0...TrainingOptions.mostSteps).contains($0) ? $0 : nil }
+            },
+            tokens: try take("tokens", "a whole number of at least 0") { $0.intValue.flatMap { $0 < 0 ? nil : $0 } },
             loss: .nan, bitsPerByte: .nan, learningRate: .nan, gradientNorm: .nan, tokensPerSecond: .nan, seconds: .nan)
         for (key, path) in Self.columns { self[keyPath: path] = try take(key, "a number or null", number) }
         for key in members.keys.sorted() { extra[key] = try take(key, "a number or null", number) }

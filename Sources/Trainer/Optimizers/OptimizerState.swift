@@ -61,6 +61,9 @@ extension Optimizer {
         try steps.withUnsafeMutableBufferPointer { buffer in
             if let start = buffer.baseAddress { try file.copyInt32s(of: "steps", into: start) }
         }
+        if let wrong = steps.first(where: { $0 < 0 }) {
+            throw InputError("\(path): \"steps\": expected numbers of at least 0, found \(wrong)")
+        }
         for index in slots.indices {
             slots[index].steps = Int(steps[index])
             for (name, moment) in zip(options.momentNames, slots[index].moments) {

@@ -156,7 +156,8 @@ struct BitsRange {
         }
         guard low < high, top > high + 0.5 * (high - low) else { return }
         let room = (high - low) * 0.06
-        shown = max(0, low - room)...high + room
+        // Bits are not below 0, but what a log says may be.
+        shown = (low < 0 ? low - room : max(0, low - room))...high + room
         cut = top
     }
 

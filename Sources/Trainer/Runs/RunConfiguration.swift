@@ -72,6 +72,9 @@ public struct RunConfiguration: Sendable, Hashable {
         ])
     }
 
+    /// Tokens that a text can have: so many bytes are in no file.
+    private static let mostTokens = 1 << 53
+
     /// Reads config.json.
     /// - Throws: `InputError` that names the file and the key.
     init(path: String) throws {
@@ -96,13 +99,13 @@ public struct RunConfiguration: Sendable, Hashable {
             corpus: try data.value("corpus").flatMap { try CorpusOptions($0, file: "\(path), data, corpus") },
             documents: separator, validation: try data.optionalString("validation"),
             validationFraction: try data.double("validation_fraction", in: 0..<1))
-        trainingTokens = try data.int("training_tokens", in: 0...)
+        trainingTokens = try data.int("training_tokens", in: 0...Self.mostTokens)
         trainingChecksum = try data.string("training_checksum")
-        validationTokens = try data.int("validation_tokens", in: 0...)
+        validationTokens = try data.int("validation_tokens", in: 0...Self.mostTokens)
         validationChecksum = try data.optionalString("validation_checksum")
         try data.finish()
         training = try TrainingOptions(reader.value("training") ?? .object([:]), file: "\(path), training")
-        threads = try reader.int("threads", in: 1...)
+        threads = try reader.int("threads", in: Threads.counts)
         kernels = try reader.optionalString("kernels")
         try reader.finish()
     }

@@ -12,9 +12,10 @@ enum SavedCarries {
         return tensors
     }
 
+    /// - Parameter check: whether a carry is one of the model's; what it throws is given the row.
     /// - Throws: `InputError` that names the file, and what the model misses in it.
     static func carries<Carry: SegmentCarry>(
-        from tensors: [String: Tensor], rows: Int, file: String
+        from tensors: [String: Tensor], rows: Int, file: String, check: (Carry) throws -> Void = { _ in }
     ) throws -> [Carry?] {
         var byRow: [Int: [String: Tensor]] = [:]
         for (name, tensor) in tensors {
@@ -26,9 +27,40 @@ enum SavedCarries {
         }
         return try (0..<rows).map { row in
             guard let tensors = byRow[row] else { return nil }
-            do { return try Carry(tensors: tensors) } catch let error as InputError {
+            do {
+                let carry = try Carry(onlyFrom: tensors)
+                try check(carry)
+                return carry
+            } catch let error as InputError {
                 throw InputError("\(file): the carry of row \(row): \(error.message)")
             }
         }
+    }
+}
+
+extension SegmentCarry {
+    /// Reads tensors that came from outside: none may be left over, and their numbers must be finite.
+    /// - Throws: `InputError` that names the tensor.
+    init(onlyFrom tensors: [String: Tensor]) throws {
+        try self.init(tensors: tensors)
+        let known = self.tensors
+        if let other = tensors.keys.sorted().first(where: { known[$0] == nil }) {
+            throw InputError(
+                "\(other): is none of the model's; expected \(known.keys.sorted().joined(separator: ", "))")
+        }
+        for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+            if let wrong = tensor.firstNotFinite {
+                throw InputError("\(name): expected finite numbers, found \(wrong)")
+            }
+        }
+    }
+}
+
+extension LanguageModel {
+    /// Whether a carry from a file is one of this model's, as far as it can say: of those whose decoding states can be saved.
+    /// - Throws: `InputError` that names the tensor.
+    func requireFit(of carry: Carry) throws {
+        guard self.carry(of: startDecoding()) != nil else { return }
+        _ = try decodingState(after: carry)
     }
 }

@@ -1,4 +1,5 @@
 import NN
+import Tensors
 
 // The options as they stand in a run's config.json: snake_case, every one written out.
 
@@ -27,9 +28,13 @@ extension TrainingOptions {
 
     init(_ json: JSONValue, file: String) throws {
         var reader = try ConfigurationReader(json, file: file)
+        func number(_ key: String) throws -> Int {
+            try reader.int(key, in: Self.wholeNumbers.first { $0.key == key }!.range)  // of the literals below
+        }
         let length: TrainingLength
         let (steps, epochs, minutes) = (
-            try reader.optionalInt("steps"), try reader.optionalDouble("epochs"), try reader.optionalDouble("minutes")
+            try reader.optionalInt("steps", in: 1...Self.mostSteps), try reader.optionalDouble("epochs"),
+            try reader.optionalDouble("minutes")
         )
         switch (steps, epochs, minutes) {
         case (let steps?, nil, nil): length = .steps(steps)
@@ -39,19 +44,20 @@ extension TrainingOptions {
         }
         self.init(
             objective: try reader.option("objective"), order: try reader.option("order"),
-            sequenceLength: try reader.int("sequence_length"),
-            batchSize: try reader.int("batch_size"),
-            accumulate: try reader.int("accumulate"), length: length,
+            sequenceLength: try number("sequence_length"),
+            batchSize: try number("batch_size"),
+            accumulate: try number("accumulate"), length: length,
             optimizer: try OptimizerOptions(reader.value("optimizer") ?? .object([:]), file: "\(file), optimizer"),
             learningRate: try reader.double("learning_rate"), schedule: try reader.option("schedule"),
-            warmupSteps: try reader.int("warmup"), learningRateFloor: try reader.double("learning_rate_floor"),
-            clip: try reader.optionalDouble("clip"), validateEvery: try reader.int("validate_every"),
+            warmupSteps: try number("warmup"), learningRateFloor: try reader.double("learning_rate_floor"),
+            clip: try reader.optionalDouble("clip"), validateEvery: try number("validate_every"),
             validationShare: try reader.optionalDouble("validation_share"),
-            sampleEvery: try reader.int("sample_every"), sampleLength: try reader.int("sample_length"),
-            saveEvery: try reader.int("save_every"), keepCheckpoints: try reader.int("keep_checkpoints"),
+            sampleEvery: try number("sample_every"), sampleLength: try number("sample_length"),
+            saveEvery: try number("save_every"), keepCheckpoints: try number("keep_checkpoints"),
             seed: UInt64(truncatingIfNeeded: try reader.int("seed")))
         try reader.finish()
-        try validate()
+        // What is left are numbers that do not go together, by the names of the options.
+        do { try validate() } catch let error as InputError { throw InputError("\(file): \(error.message)") }
     }
 }
 

@@ -34,6 +34,9 @@ extension TrainingState {
     /// What stands before the names of the carries in a state file, among the tensors of the optimiser.
     private static let carryPrefix = "carry/"
 
+    /// Tokens of all steps together: more than any machine reads.
+    private static let mostTokens = 1 << 60
+
     /// As a state file's metadata.
     private var metadata: [String: String] {
         var metadata = [
@@ -66,12 +69,18 @@ extension TrainingState {
         func optional<Value>(_ key: String, _ expected: String, _ read: (String) -> Value?) throws -> Value? {
             file.metadata[key] == nil ? nil : try value(key, expected, read)
         }
-        step = try value("step", "a whole number") { Int($0) }
-        tokens = try value("tokens", "a whole number") { Int($0) }
-        seconds = try value("seconds", "a number") { Double($0) }
-        validation = try optional("validation_bits_per_byte", "a number") { Double($0) }
-        if let step = try optional("best_step", "a whole number", { Int($0) }) {
-            best = BestValidation(step: step, bitsPerByte: try value("best_bits_per_byte", "a number") { Double($0) })
+        let steps = 0...TrainingOptions.mostSteps
+        func whole(_ range: ClosedRange<Int>) -> (String) -> Int? {
+            { text in Int(text).flatMap { range.contains($0) ? $0 : nil } }
+        }
+        func number(_ text: String) -> Double? { Double(text).flatMap { (0...1e12).contains($0) ? $0 : nil } }
+        let expected = "a number from 0 to 1e12"
+        step = try value("step", "a whole number from 0 to \(steps.upperBound)", whole(steps))
+        tokens = try value("tokens", "a whole number from 0 to \(Self.mostTokens)", whole(0...Self.mostTokens))
+        seconds = try value("seconds", expected, number)
+        validation = try optional("validation_bits_per_byte", expected, number)
+        if let best = try optional("best_step", "a whole number from 0 to step \(step)", whole(0...step)) {
+            self.best = BestValidation(step: best, bitsPerByte: try value("best_bits_per_byte", expected, number))
         }
         isFollowed = try value("followed", "yes or no") { ["yes": true, "no": false][$0] }
         position = try value("position", "JSON") { try JSONValue(parsing: $0.utf8, file: "\(file.path), position") }
