@@ -57,14 +57,20 @@ public struct EvaluateCommand: Sendable {
             throw InputError("--weights-as \(format.rawValue): rounded weights have no --gradients; expected float")
         }
         guard let output else { throw InputError("--output is missing; expected a file for what --batch gives") }
-        try source.load().model.evaluateBatch(batch, output: output, gradients: gradients)
+        let model = try source.load().model
+        let loss = try model.evaluateBatch(batch, output: output, gradients: gradients)
+        if let loss, !loss.isFinite { throw notFinite("the loss is \(loss.text())", model) }
+    }
+
+    /// The error where what was measured is not finite.
+    private func notFinite(_ measured: String, _ model: some LanguageModel) -> InputError {
+        let culprit = model.firstWeightNotFinite.map { "the weights' \($0)" } ?? "all weights are finite"
+        return InputError("\(source.run ?? source.weights ?? "the model"): \(measured); \(culprit)")
     }
 
     private func evaluateText(_ print: (String) -> Void, _ progress: (Double) -> Void) throws {
         try refuse([("--output", output != nil), ("--gradients", gradients)], "expected only with --batch")
-        if let batchSize, batchSize < 1 {
-            throw InputError("--batch-size: expected a whole number of at least 1, found \(batchSize)")
-        }
+        if let batchSize { try requireRange("--batch-size", batchSize, 1...1 << 24) }
         if data.isEmpty, source.run == nil {
             throw InputError("--data is missing; expected --data FILE, or --run FOLDER, or --batch FILE")
         }
@@ -88,6 +94,7 @@ public struct EvaluateCommand: Sendable {
             floor: knowledge?.bitsPerByte(0..<text.count, nil),
             windowFloor: streams ? nil : knowledge?.bitsPerByte(0..<text.count, length))
         print(json ? findings.json : findings.lines)
+        if let measured = findings.notFinite { throw notFinite(measured, loaded.model) }
     }
 
     /// Whether each window goes on from the one before: as asked for, or as in the training.
@@ -140,10 +147,20 @@ private struct EvaluationFindings {
         return JSONValue.object(members).description
     }
 
+    /// What is not finite, as a sentence; nil where all is.
+    var notFinite: String? {
+        let numbers = [
+            ("loss", result.loss), ("bits per byte", result.bitsPerByte), ("perplexity", result.perplexity),
+        ]
+        guard let (name, value) = numbers.first(where: { !$0.1.isFinite }) else { return nil }
+        let loss = result.loss.isFinite ? " (of a loss of \(result.loss.text("%.4g")) nats)" : ""
+        return name == "bits per byte" ? "\(name) are \(value.text())" : "the \(name) is \(value.text())\(loss)"
+    }
+
     var lines: String {
         var lines = [
-            String(format: "bits per byte %.4f", result.bitsPerByte),
-            String(format: "perplexity %.4f a token, loss %.4f nats", result.perplexity, result.loss),
+            "bits per byte \(result.bitsPerByte.text("%.4f"))",
+            "perplexity \(result.perplexity.text("%.4f")) a token, loss \(result.loss.text("%.4f")) nats",
             "\(result.tokens) tokens (\(result.bytes) bytes) predicted, in consecutive windows of \(sequenceLength)"
                 + (streams ? ", each going on from the one before" : "")
                 + (forgotten.isEmpty ? "" : " without its \(forgotten.joined(separator: " and "))"),

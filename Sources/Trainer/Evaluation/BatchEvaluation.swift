@@ -13,11 +13,13 @@ extension LanguageModel {
     ///   - output: gets `logits` [b, n, vocabulary], `loss` [1], the mean cross-entropy in nats, and one
     ///     `gradients/<state-dict key>` for each trainable parameter if wanted (zeros where the loss does not depend on it).
     ///   - metadata: the output's `__metadata__`.
+    /// - Returns: the loss; nil where no target counts, of which it is NaN.
     /// - Throws: `InputError` that names file and entry when one is missing, superfluous, of a wrong type or shape, or holds
     ///   tokens outside the vocabulary.
+    @discardableResult
     public func evaluateBatch(
         _ input: String, output: String, gradients wantsGradients: Bool = false, metadata: [String: String] = [:]
-    ) throws {
+    ) throws -> Double? {
         let batch = try readBatch(SafetensorsFile(path: input))
         var writer = SafetensorsWriter(metadata: metadata)
         try writer.add("logits", withoutGradients { logits(ofWindow: batch) })
@@ -29,6 +31,7 @@ extension LanguageModel {
             }
         }
         try writer.write(to: output)
+        return batch.targets.contains { !ignores($0) } ? loss : nil
     }
 
     /// The mean loss over the segments that have targets, NaN where none has (as PyTorch's of such a batch), and its

@@ -62,9 +62,7 @@ extension LanguageModel {
 
     /// - Throws: `InputError` when the model cannot read what an objective makes of windows of this length.
     func requireLength(_ sequenceLength: Int, for objective: ObjectiveKind) throws {
-        guard sequenceLength >= 1 else {
-            throw InputError("--sequence-length: expected a whole number of at least 1, found \(sequenceLength)")
-        }
+        try TrainingOptions.wholeNumbers[0].check(sequenceLength)
         guard !carriesState, let most = maximumLength, sequenceLength > objective.windowLength(inRow: most) else {
             return
         }

@@ -1,32 +1,45 @@
-import CKernels
 import NN
 import Tensors
 
 // What ends a training before its time: numbers that are not finite, files that cannot be written.
 
 extension TrainingRun {
-    /// The fault of a step whose loss or gradients are not finite; nothing has been changed by it yet.
-    func notFinite(loss: Double, norm: Double, _ gradients: Gradients) -> TrainingFault {
-        let culprit =
-            firstWeightNotFinite ?? firstNotFinite("the gradient of") { gradients[$0] }.map { $0 + largestWeight }
-            ?? "all weights and gradients are finite"
-        let problem = loss.isFinite ? "the gradient's norm is \(norm.unsigned)" : "the loss is \(loss.unsigned)"
-        return TrainingFault(.notFinite, "step \(step + 1): \(problem); \(culprit)", wayOn: wayOn)
+    /// What found out that numbers are no longer finite.
+    enum Divergence {
+        /// The next step: its loss and its gradients, of which nothing has been changed yet.
+        case step(loss: Double, norm: Double, Gradients)
+        /// After the last step: the validation, with its loss, or a sample.
+        case validation(loss: Double)
+        case sample
     }
 
-    /// - Throws: `TrainingFault` when weights or the validation loss after a step are not finite: such a step is not saved.
-    func requireFinite(validation loss: Double?) throws {
-        if let loss, !loss.isFinite {
-            let culprit = firstWeightNotFinite ?? "all weights are finite"
-            throw TrainingFault(
-                .notFinite, "after step \(step): the validation loss is \(loss.unsigned); \(culprit)", wayOn: wayOn)
-        }
-        if let culprit = firstWeightNotFinite {
-            throw TrainingFault(.notFinite, "after step \(step): \(culprit); the step is not saved", wayOn: wayOn)
+    /// The fault of a training whose numbers are no longer finite. Whoever finds a weight that is not says the same.
+    func diverged(_ finding: Divergence) -> TrainingFault {
+        let weight = firstWeightNotFinite.map { "after step \(step): \($0)" }
+        return TrainingFault(.notFinite, weight ?? problem(finding), wayOn: wayOn)
+    }
+
+    /// - Throws: `TrainingFault` when a weight is not finite: such a step is not saved, and ends no training.
+    func requireFiniteWeights() throws {
+        guard let weight = firstWeightNotFinite else { return }
+        throw TrainingFault(.notFinite, "after step \(step): \(weight)", wayOn: wayOn)
+    }
+
+    /// What is not finite although all weights are.
+    private func problem(_ finding: Divergence) -> String {
+        switch finding {
+        case .step(let loss, let norm, let gradients):
+            let culprit = firstNotFinite("the gradient of", { gradients[$0] }) ?? "all weights and gradients are finite"
+            let problem = loss.isFinite ? "the gradient's norm is \(norm.unsigned)" : "the loss is \(loss.unsigned)"
+            return "step \(step + 1): \(problem); \(culprit)\(largestWeight)"
+        case .validation(let loss):
+            return "after step \(step): the validation loss is \(loss.unsigned)\(largestWeight)"
+        case .sample:
+            return "after step \(step): a sample's logits are not finite\(largestWeight)"
         }
     }
 
-    private var firstWeightNotFinite: String? { firstNotFinite("the parameter") { $0.value } }
+    private var firstWeightNotFinite: String? { model.firstWeightNotFinite.map { "the parameter \($0)" } }
 
     /// Where the numbers may have begun to grow: a loss that is not finite spoils all gradients at once.
     private var largestWeight: String {
@@ -45,8 +58,12 @@ extension TrainingRun {
     }
 
     /// How to go on. The step after a checkpoint gives the same numbers again whatever the options: one before it is
-    /// needed then.
+    /// needed then. Where nothing has been learned yet, no option of the optimiser has had a say.
     private var wayOn: String {
+        if step == 0 {
+            return "; nothing has been learned yet, so a lower learning rate would not help: look at the model's"
+                + " configuration and its initial weights"
+        }
         guard let folder, let saved = savedStep else { return "; try a lower learning rate, or clipping" }
         let options = "--learning-rate \(options.learningRate / 2), or with a lower --clip"
         guard saved == step else {
@@ -72,22 +89,6 @@ extension TrainingRun {
                 wayOn:
                     "; step \(saved) is saved: go on from it with --resume \(folder.path.pathArgument.shellQuoted) when"
                     + " this is mended")
-        }
-    }
-}
-
-extension BinaryFloatingPoint {
-    /// The number for people: NaN has a sign that says nothing.
-    fileprivate var unsigned: Self { isNaN ? .nan : self }
-}
-
-extension Tensor {
-    /// The first element that is infinite or no number.
-    fileprivate var firstNotFinite: Float? {
-        let dense = contiguous()
-        return withExtendedLifetime(dense) {
-            let place = az_first_not_finite(dense.count, dense.pointer)
-            return place < dense.count ? dense.pointer[place] : nil
         }
     }
 }

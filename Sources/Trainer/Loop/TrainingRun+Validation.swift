@@ -49,6 +49,16 @@ extension TrainingRun {
 
     private static var questionsPerDistance: Int { 32 }
 
+    /// A sample.
+    /// - Throws: `TrainingFault` where the model's logits are not finite.
+    func finiteSample(unless stop: () -> Bool) throws -> TrainingEvent? {
+        do { return try sample(unless: stop) } catch let error as InputError
+            where error == SamplingOptions.logitsNotFinite
+        {
+            throw diverged(.sample)
+        }
+    }
+
     /// Lets the model answer a place of the text, another one after each step: continue it, or reverse it.
     /// - Parameter stop: asked before it and after each token whether to give it up, which gives nil.
     func sample(unless stop: () -> Bool) throws -> TrainingEvent? {

@@ -109,11 +109,7 @@ public final class TrainingRun<Model: LanguageModel> {
                 try requireSteps(after: state, folder)
             })
         (savedStep, best) = (step, state.best)
-        if feed.isContinuous {
-            let file = folder.checkpoint(step).path
-            try feed.move(to: state.position, file: file)
-            carries = try SavedCarries.carries(from: state.carries, rows: options.batchSize, file: file)
-        }
+        try takePlace(of: state, file: folder.checkpoint(step).path)
         metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: step)
         if !state.isFollowed { unfollowed = try MetricsLog.read(path: folder.metricsPath).last { $0.step == step } }
         var current = saved
@@ -121,6 +117,24 @@ public final class TrainingRun<Model: LanguageModel> {
         // A length that leaves no step to be made is not the run's.
         if current != saved, !isFinished { try folder.write(current) }
         recorder = try RunRecorder(folder, current, parameters: model.parameterCount, resumingAfter: step)
+    }
+
+    /// Goes on in the text where a checkpoint stood, with what its rows carry.
+    /// - Throws: `InputError` that names the file, and what in it is not of this run.
+    private func takePlace(of state: TrainingState, file: String) throws {
+        guard feed.isContinuous else {
+            guard state.position == .null, state.carries.isEmpty else {
+                throw InputError("\(file): has the place of a stream; expected none, as the run's windows are random")
+            }
+            return
+        }
+        try feed.move(to: state.position, file: file)
+        carries = try SavedCarries.carries(
+            from: state.carries, rows: options.batchSize, file: file, check: model.requireFit)
+        let found = carries.count { $0 != nil }
+        guard found == (model.carriesState && step > 0 ? carries.count : 0) else {
+            throw InputError("\(file): has what \(found) rows carry; expected that of \(carries.count)")
+        }
     }
 
     /// - Throws: `InputError` when the checkpoint gone on from is the end: later ones are given up only for steps to be made.
@@ -147,6 +161,7 @@ public final class TrainingRun<Model: LanguageModel> {
                     + " \(tokenizer.vocabularySize) of the tokenizer (\(tokenizer.kind.rawValue))\(extra)")
         }
         (self.model, self.split, self.tokenizer, self.options, self.origin) = (model, split, tokenizer, options, origin)
+        try options.requireMemory(for: model)
         feed = try BatchFeed(split.training, options, objective)
         if feed.isContinuous { carries = Array(repeating: nil, count: options.batchSize) }
         totalSteps = options.totalSteps(batchesPerEpoch: feed.batchesPerEpoch)
@@ -177,6 +192,7 @@ public final class TrainingRun<Model: LanguageModel> {
     public func train(
         until last: Int = .max, report: (TrainingEvent) throws -> Void = { _ in }, stop: () -> Bool = { false }
     ) throws {
+        let note = OutOfMemory.Note(memoryNote)
         try report(.started(summary))
         for warning in warnings { try report(.warning(warning)) }
         warnings = []
@@ -187,6 +203,7 @@ public final class TrainingRun<Model: LanguageModel> {
             var metrics = try makeStep()
             seconds += clock.seconds
             isStopped = try follow(&metrics, isLast: step >= last, report, stop)
+            if savedStep == step { note.update(memoryNote) }
         }
         let isCut = isStopped && !isFinished && step < last
         try report(
@@ -220,7 +237,7 @@ public final class TrainingRun<Model: LanguageModel> {
         recorder?.add(metrics)
         try report(.step(metrics, total: totalSteps))
         let samples = isDue(options.sampleEvery) && objective.isGenerative
-        let sample = samples ? try sample(unless: stop) : nil
+        let sample = samples ? try finiteSample(unless: stop) : nil
         if let sample {
             try writing { try recorder?.add(sample) }
             try report(sample)
@@ -229,6 +246,8 @@ public final class TrainingRun<Model: LanguageModel> {
         unfollowed = isGivenUp ? metrics : nil
         seconds += clock.seconds
         let isStopped = stop()
+        // A step that broke the weights ends no training, whether or not it is saved.
+        if isLast || isOver || isStopped { try requireFiniteWeights() }
         if isLast || isOver || isStopped || isBest || isDue(options.saveEvery), let folder {
             try save()
             try report(.saved(step: step, folder: folder.path))
@@ -253,7 +272,7 @@ public final class TrainingRun<Model: LanguageModel> {
         let result = model.stepGradients(of: batches, carries: &carries, key: key)
         let norm = optimizer.globalNorm(of: result.gradients)
         guard result.loss.isFinite, norm.isFinite else {
-            throw notFinite(loss: result.loss, norm: norm, result.gradients)
+            throw diverged(.step(loss: result.loss, norm: norm, result.gradients))
         }
         let rate = schedule.learningRate(at: step + 1)
         optimizer.update(
@@ -271,7 +290,7 @@ public final class TrainingRun<Model: LanguageModel> {
     /// Keeps a validation in mind.
     /// - Returns: whether it is better than any before.
     private func record(_ result: EvaluationResult) throws -> Bool {
-        try requireFinite(validation: result.loss)
+        guard result.loss.isFinite else { throw diverged(.validation(loss: result.loss)) }
         let latest = BestValidation(step: step, bitsPerByte: result.bitsPerByte)
         validation = latest
         guard latest.bitsPerByte < best?.bitsPerByte ?? .infinity else { return false }
@@ -283,7 +302,7 @@ public final class TrainingRun<Model: LanguageModel> {
     /// - Throws: `TrainingFault` when a weight is not finite, or a file cannot be written.
     public func save() throws {
         guard let folder else { return }
-        try requireFinite(validation: nil)
+        try requireFiniteWeights()
         try writing {
             // A step that is saved has its line, also when the power goes.
             try metrics?.synchronize()
@@ -300,8 +319,6 @@ public final class TrainingRun<Model: LanguageModel> {
             isFollowed: unfollowed == nil, position: feed.position, carries: SavedCarries.tensors(of: carries))
     }
 
-    private var tokensPerStep: Int { options.accumulate * options.batchSize * options.sequenceLength }
-
     private var totalSeconds: Double? {
         if case .minutes(let minutes) = options.length { minutes * 60 } else { nil }
     }
@@ -309,7 +326,7 @@ public final class TrainingRun<Model: LanguageModel> {
     private var summary: TrainingSummary {
         TrainingSummary(
             parameters: model.parameterCount, trainingTokens: split.training.count,
-            validationTokens: validationText?.count ?? 0, tokensPerStep: tokensPerStep, totalSteps: totalSteps,
+            validationTokens: validationText?.count ?? 0, tokensPerStep: options.tokensPerStep, totalSteps: totalSteps,
             totalSeconds: totalSeconds, stepsMade: step, folder: folder?.path,
             floor: floors["validation_floor"], windowFloor: floors["validation_window_floor"])
     }

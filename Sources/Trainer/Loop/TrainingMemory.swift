@@ -1,0 +1,44 @@
+import NN
+import Tensors
+
+// The memory of a training, as far as it is known before the first step, and what is said where it does not suffice.
+
+extension TrainingOptions {
+    /// Whether memory holds a training beside the weights, which are there: gradients, what the optimiser remembers, the
+    /// tokens of a step, and what its layers keep for the backward pass.
+    /// - Throws: `InputError` that says how much that is at least, and what to lower.
+    func requireMemory(for model: some LanguageModel) throws {
+        let parameters = model.parameterCount.timesClamped(4 * (1 + optimizer.momentNames.count))
+        let tokens = tokensPerStep.timesClamped(2 * MemoryLayout<Int32>.stride)
+        let activations = Int.clampedProduct([batchSize, longestSegment(of: model), model.leastActivations, 4])
+        let bytes = [parameters, tokens, activations].reduce(0) { $0.plusClamped($1) }
+        try MemoryLimits.requireRoom(
+            for: bytes, "gradients, optimizer and activations of a step take at least",
+            remedy: parameters > tokens.plusClamped(activations)
+                ? "expected a smaller model" : "lower \(greatestOfBatch)")
+    }
+
+    /// Tokens of a row that are in one graph.
+    private func longestSegment(of model: some LanguageModel) -> Int {
+        guard model.carriesState, let most = model.maximumLength else { return sequenceLength }
+        return min(most, sequenceLength)
+    }
+
+    private var greatestOfBatch: String {
+        batchSize >= sequenceLength
+            ? "--batch-size, which is \(batchSize)" : "--sequence-length, which is \(sequenceLength)"
+    }
+}
+
+extension TrainingRun {
+    /// What is safe should memory not suffice in the midst of a step, and how to go on.
+    var memoryNote: String {
+        guard let folder else { return "nothing is saved; try a smaller --batch-size or --sequence-length" }
+        guard let saved = savedStep, saved > 0 else {
+            return "no step is saved; try a smaller --batch-size or --sequence-length in another folder"
+        }
+        return
+            "step \(saved) is saved: go on from it with --resume \(folder.path.pathArgument.shellQuoted) when there is"
+            + " more memory"
+    }
+}
