@@ -19,10 +19,17 @@ struct CommonOptions: ParsableArguments {
     var json = false
 
     func validate() throws {
-        if let threads, threads < 1 { throw ValidationError("--threads: expected at least 1, found \(threads)") }
+        try check("--threads", threads, Threads.counts)
     }
 
     func apply() { if let threads { Threads.count = threads } }
+}
+
+/// - Throws: `ValidationError` that names the option and the bound that the number is beyond.
+private func check(_ name: String, _ number: Int?, _ range: ClosedRange<Int>) throws {
+    guard let number, !range.contains(number) else { return }
+    let bound = number < range.lowerBound ? "at least \(range.lowerBound)" : "at most \(range.upperBound)"
+    throw ValidationError("\(name): expected \(bound), found \(number)")
 }
 
 /// The model of a benchmark.
@@ -92,7 +99,7 @@ struct Projections: ParsableCommand {
     var longest = 65536
 
     func validate() throws {
-        if longest < 512 { throw ValidationError("--longest: expected at least 512, found \(longest)") }
+        try check("--longest", longest, 512...1 << 24)
     }
 
     func run() throws {
@@ -119,9 +126,9 @@ struct TrainingSteps: ParsableCommand {
     var batchSize: Int?
 
     func validate() throws {
-        for (name, value) in [("--steps", steps), ("--sequence-length", sequenceLength), ("--batch-size", batchSize)] {
-            if let value, value < 1 { throw ValidationError("\(name): expected at least 1, found \(value)") }
-        }
+        try check("--steps", steps, 1...TrainingOptions.mostSteps)
+        try check("--sequence-length", sequenceLength, 1...1 << 24)
+        try check("--batch-size", batchSize, 1...1 << 20)
     }
 
     func run() throws {
@@ -152,10 +159,9 @@ struct Generation: ParsableCommand {
     @OptionGroup var precision: WeightOptions
 
     func validate() throws {
-        for (name, value) in [("--prompt-length", promptLength), ("--length", length), ("--batch-size", batchSize)]
-        where value < 1 {
-            throw ValidationError("\(name): expected at least 1, found \(value)")
-        }
+        try check("--prompt-length", promptLength, 1...1 << 24)
+        try check("--length", length, 1...1 << 24)
+        try check("--batch-size", batchSize, 1...1 << 16)
     }
 
     func run() throws {

@@ -26,6 +26,11 @@ extension Command {
     public static func main() {
         // A file that grows beyond the limit is an error of the write, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
+        OutOfMemory.setEnd { line in
+            showError(line)
+            // Without what a usual end would do: other threads are in the midst of their work.
+            _exit(ExitStatus.failure)
+        }
         do {
             var command = try parseAsRoot()
             if computes { BLAS.selection.warnings.forEach(showWarning) }

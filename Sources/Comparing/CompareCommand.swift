@@ -128,11 +128,11 @@ public struct CompareCommand: Sendable {
         func positive(_ name: String, _ value: Double?) throws {
             try expect(name, value, value ?? 1 > 0 && value?.isFinite ?? true, "a number above 0")
         }
-        try whole("--steps", steps)
-        try whole("--parameters", parameters)
+        try whole("--steps", steps, to: TrainingOptions.mostSteps)
+        try whole("--parameters", parameters, to: 1 << 40)
         try whole("--sequence-length", sequenceLength, from: TextOptions.leastSequenceLength, to: 1 << 20)
-        try whole("--batch-size", batchSize)
-        try whole("--validate-every", validateEvery)
+        try whole("--batch-size", batchSize, to: 1 << 20)
+        try whole("--validate-every", validateEvery, to: TrainingOptions.mostSteps)
         try whole("--longest", longest, from: ScaleOptions.shortest, to: 1 << 24)
         try positive("--minutes", minutes)
         try positive("--learning-rate", learningRate)

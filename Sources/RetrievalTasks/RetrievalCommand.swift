@@ -51,7 +51,7 @@ public struct RetrievalCommand: Sendable {
     }
 
     /// S² numbers make a table of the embeddings; with more it would not fit into the memory of most machines.
-    private static let mostPairs = 10_000
+    static let mostPairs = 10_000
 
     /// The parts between commas, each once.
     private static func list<Value: Hashable>(_ name: String, _ text: String, _ value: (String) throws -> Value) throws
@@ -66,14 +66,26 @@ public struct RetrievalCommand: Sendable {
         func expect(_ name: String, _ isValid: Bool, _ expected: String, _ found: some Any) throws {
             if !isValid { throw InputError("\(name): expected \(expected), found \(found)") }
         }
-        let whole = "a whole number of at least 1"
-        try expect("--steps", options.steps >= 1, whole, options.steps)
-        try expect("--batch-size", options.batchSize >= 1, whole, options.batchSize)
+        func whole(_ name: String, _ value: Int, atMost most: Int) throws {
+            let bound = value < 1 ? "at least 1" : "at most \(most)"
+            try expect(name, (1...most).contains(value), "a whole number of \(bound)", value)
+        }
+        try whole("--steps", options.steps, atMost: RetrievalOptions.mostSteps)
+        try whole("--batch-size", options.batchSize, atMost: RetrievalOptions.mostBatchSize)
         try expect(
             "--learning-rate", options.learningRate > 0 && options.learningRate.isFinite, "a number above 0",
             options.learningRate)
-        if let minutes { try expect("--minutes", minutes > 0, "a number above 0", minutes) }
-        if let threads { try expect("--threads", threads >= 1, whole, threads) }
+        if let minutes { try expect("--minutes", minutes > 0 && minutes.isFinite, "a number above 0", minutes) }
+        if let threads { try whole("--threads", threads, atMost: Threads.counts.upperBound) }
+    }
+
+    /// - Throws: `InputError` where memory cannot hold a step of a cell: the numbers of its pairs, and of each pair a key.
+    private func requireMemory(for cells: [RetrievalCell]) throws {
+        let pairs = cells.map(\.task.pairs).max() ?? 0
+        try MemoryLimits.requireRoom(
+            for: Int.clampedProduct([options.batchSize, pairs, 8 + 4 * RetrievalModel.width]),
+            "a step of \(pairs) pairs in each sequence takes at least",
+            remedy: "lower --batch-size, which is \(options.batchSize)")
     }
 
     /// Trains what is not finished yet.
@@ -87,6 +99,8 @@ public struct RetrievalCommand: Sendable {
         report: (RetrievalRun.Event) -> Void = { _ in }, prepared: () -> Void = {}, stop: () -> Bool = { false }
     ) throws -> (results: RetrievalResults, isComplete: Bool) {
         try check()
+        let cells = try cells
+        try requireMemory(for: cells)
         var run = try RetrievalRun(cells, options, folder: out)
         if let threads { Threads.count = threads }
         prepared()

@@ -48,8 +48,8 @@ public struct RetrievalResults: Sendable, Equatable {
     private static func options(_ json: JSONValue, _ path: String) throws -> RetrievalOptions {
         var reader = try ConfigurationReader(json, file: path)
         var options = RetrievalOptions()
-        options.steps = try reader.int("steps", in: 1...)
-        options.batchSize = try reader.int("batch_size", in: 1...)
+        options.steps = try reader.int("steps", in: 1...RetrievalOptions.mostSteps)
+        options.batchSize = try reader.int("batch_size", in: 1...RetrievalOptions.mostBatchSize)
         options.learningRate = try reader.double("learning_rate", in: Double.leastNormalMagnitude...)
         let seed = try reader.string("seed")
         guard let number = UInt64(seed) else {
@@ -94,7 +94,8 @@ extension RetrievalOutcome {
     init(_ json: JSONValue, file: String) throws {
         var reader = try ConfigurationReader(json, file: file)
         let number = try reader.int("setting", in: 1...2)
-        let task = RetrievalTask(RetrievalSetting(rawValue: number)!, keys: try reader.int("keys", in: 1...))
+        let task = RetrievalTask(
+            RetrievalSetting(rawValue: number)!, keys: try reader.int("keys", in: 1...RetrievalCommand.mostPairs))
         let map = try RetrievalMap(reader.string("map"))
         let rule = try reader.optionalString("rule", oneOf: UpdateRule.allCases.map(\.rawValue))
         guard (rule == nil) == (map == .softmax) else {

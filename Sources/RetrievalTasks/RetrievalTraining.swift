@@ -14,6 +14,9 @@ public struct RetrievalOptions: Sendable, Hashable {
     /// pairs there, drawn with replacement as well.
     public var judgesFullLength = false
 
+    /// The greatest values of two of them.
+    static let mostSteps = TrainingOptions.mostSteps, mostBatchSize = 1 << 24
+
     /// Steps from one evaluation to the next.
     static let evaluationInterval = 100
     /// Sequences in an evaluation.

@@ -17,10 +17,17 @@ package func refuse(_ options: [(name: String, isGiven: Bool)], _ reason: String
     if let wrong = options.first(where: \.isGiven) { throw InputError("\(wrong.name): \(reason)") }
 }
 
+/// - Throws: `InputError` that names the option and the bound that the number is beyond.
+package func requireRange(_ name: String, _ number: Int, _ range: ClosedRange<Int>) throws {
+    guard !range.contains(number) else { return }
+    let bound = number < range.lowerBound ? "at least \(range.lowerBound)" : "at most \(range.upperBound)"
+    throw InputError("\(name): expected a whole number of \(bound), found \(number)")
+}
+
 /// Sets the number of threads that everything after this uses.
 package func useThreads(_ threads: Int?) throws {
     guard let threads else { return }
-    guard threads >= 1 else { throw InputError("--threads: expected a whole number of at least 1, found \(threads)") }
+    try requireRange("--threads", threads, Threads.counts)
     Threads.count = threads
 }
 

@@ -29,9 +29,7 @@ public struct GenerateCommand: Sendable {
     /// - Parameter print: is given the answer in pieces, as it comes.
     /// - Throws: `InputError` in one line.
     public func run(print: (String) -> Void) throws {
-        if let length, length < 1 {
-            throw InputError("--length: expected a whole number of at least 1, found \(length)")
-        }
+        if let length { try requireRange("--length", length, 1...TrainingOptions.mostSteps) }
         try sampling?.validate()
         guard !prompt.isEmpty || loadState != nil else {
             throw InputError("the prompt is empty; expected --prompt TEXT, or text on standard input")
