@@ -50,6 +50,8 @@ package struct ExampleTraining: Sendable {
     ) -> Progress {
         let optimizer = Optimizer(model.trainable, self.optimizer)
         var progress = Progress()
+        let ticking = RunningTime.Ticking()
+        defer { withExtendedLifetime(ticking) {} }
         while share(progress) < 1 {
             progress.isStopped = stop()
             if progress.isStopped { return progress }

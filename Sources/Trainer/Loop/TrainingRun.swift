@@ -79,7 +79,7 @@ public final class TrainingRun<Model: LanguageModel> {
         metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: 0)
         try save()
         // Last: a folder with a configuration has a checkpoint.
-        let configuration = RunConfiguration(
+        let configuration = try RunConfiguration(
             origin: origin, tokenizer: tokenizer.kind, training: options, split: split, threads: Threads.count)
         try folder.write(configuration)
         recorder = try RunRecorder(folder, configuration, parameters: model.parameterCount, resumingAfter: 0)
@@ -167,7 +167,7 @@ public final class TrainingRun<Model: LanguageModel> {
         totalSteps = options.totalSteps(batchesPerEpoch: feed.batchesPerEpoch)
         schedule = try options.makeSchedule(totalSteps: totalSteps)
         optimizer = Optimizer(model.trainable, options.optimizer)
-        bytesPerToken = Double(split.training.byteCount()) / Double(split.training.count)
+        bytesPerToken = try Double(split.training.byteCount()) / Double(split.training.count)
         // Last, so that nothing is made for a run that cannot be.
         self.folder = try folder()
     }
@@ -193,6 +193,8 @@ public final class TrainingRun<Model: LanguageModel> {
         until last: Int = .max, report: (TrainingEvent) throws -> Void = { _ in }, stop: () -> Bool = { false }
     ) throws {
         let note = OutOfMemory.Note(memoryNote)
+        let ticking = RunningTime.Ticking()
+        defer { withExtendedLifetime(ticking) {} }
         try report(.started(summary))
         for warning in warnings { try report(.warning(warning)) }
         warnings = []
@@ -264,7 +266,7 @@ public final class TrainingRun<Model: LanguageModel> {
         var read = 0
         let batches = try (0..<options.accumulate).map { part in
             let key = key.child(part).child(-1)  // segments count from 0
-            let batch = feed.next(step * options.accumulate + part, key: key)
+            let batch = try feed.next(step * options.accumulate + part, key: key)
             try model.requireVocabulary(of: batch, in: split.training.name)
             read += batch.textCount
             return batch
@@ -330,10 +332,4 @@ public final class TrainingRun<Model: LanguageModel> {
             totalSeconds: totalSeconds, stepsMade: step, folder: folder?.path,
             floor: floors["validation_floor"], windowFloor: floors["validation_window_floor"])
     }
-}
-
-/// Seconds since it was made.
-struct Stopwatch {
-    private let start = ContinuousClock.now
-    var seconds: Double { (ContinuousClock.now - start) / .seconds(1) }
 }
