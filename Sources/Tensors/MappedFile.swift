@@ -16,17 +16,8 @@ public final class MappedFile: Sendable {
     /// Maps a file.
     /// - Throws: `InputError` that names the path when it is missing, a folder, not a regular file, or not readable.
     public init(path: String) throws {
-        // O_NONBLOCK: opening a named pipe without a writer would wait for ever.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw InputError("\(path): cannot be read: \(systemErrorText(errno))") }
+        let (descriptor, status) = try RegularFile.open(path)
         defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else {
-            throw InputError("\(path): cannot be read: \(systemErrorText(errno))")
-        }
-        let kind = status.st_mode & S_IFMT
-        guard kind != S_IFDIR else { throw InputError("\(path): is a folder; expected a file") }
-        guard kind == S_IFREG else { throw InputError("\(path): is not a regular file") }
         self.path = path
         count = Int(status.st_size)
         guard count > 0 else {
@@ -52,6 +43,6 @@ public final class MappedFile: Sendable {
 }
 
 /// What the system says about an error number, such as "No such file or directory".
-func systemErrorText(_ code: Int32) -> String {
+package func systemErrorText(_ code: Int32) -> String {
     String(cString: strerror(code))
 }

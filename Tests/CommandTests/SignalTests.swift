@@ -34,7 +34,7 @@ import Testing
         let made = try #require(
             MetricsLog.read(path: workspace.path(folder + "/metrics.jsonl")).last?.step)
         #expect(lines.contains("saved step \(made) in \(folder)"))
-        #expect(lines.dropLast().last!.hasPrefix("stopped after \(made) steps"))
+        #expect(lines.dropLast().last!.hasPrefix("stopped after \(made) step"))
         let command = try #require(lines.last).dropFirst("go on with: ".count)
         #expect(command == "\(Workspace.products.path)/Train --resume 'my run'\\''s'")
 

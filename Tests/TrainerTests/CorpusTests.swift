@@ -47,11 +47,11 @@ import Testing
         let corpus = Corpus(seed: 5, length: 500_000)
         try #require(corpus.questions.count > 4000)
         for question in corpus.questions {
-            let (answer, fact) = (corpus.text[question.answer], corpus.text[question.fact])
+            let (answer, fact) = try (corpus.text[question.answer], corpus.text[question.fact])
             #expect(answer == fact && answer.count >= 4)
-            #expect(corpus.text[question.answer.lowerBound - 4..<question.answer.lowerBound] == Array(" in ".utf8))
-            #expect(corpus.text[question.fact.lowerBound - 4..<question.fact.lowerBound] == Array(" in ".utf8))
-            #expect(corpus.text[question.answer.upperBound] == UInt8(ascii: "."))
+            #expect(try corpus.text[question.answer.lowerBound - 4..<question.answer.lowerBound] == Array(" in ".utf8))
+            #expect(try corpus.text[question.fact.lowerBound - 4..<question.fact.lowerBound] == Array(" in ".utf8))
+            #expect(try corpus.text[question.answer.upperBound] == UInt8(ascii: "."))
         }
     }
 
@@ -78,4 +78,4 @@ import Testing
     }
 }
 
-func bytes(_ corpus: Corpus) -> [UInt8] { corpus.text[0..<corpus.text.count] }
+func bytes(_ corpus: Corpus) -> [UInt8] { corpus.bytes }

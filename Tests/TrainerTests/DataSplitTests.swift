@@ -5,9 +5,9 @@ import Trainer
 @Suite struct DataSplitTests {
     @Test func theEndIsHeldBack() throws {
         let split = try DataSplit(countingTokens(100), sequenceLength: 9)
-        #expect(split.training[0..<split.training.count] == (0..<90).map { $0 })
+        #expect(try split.training[0..<split.training.count] == (0..<90).map { $0 })
         let validation = try #require(split.validation)
-        #expect(validation[0..<validation.count] == (90..<100).map { $0 })
+        #expect(try validation[0..<validation.count] == (90..<100).map { $0 })
         #expect(split.training.name == "numbers (without the last 10 %)")
         #expect(validation.name == "numbers (the last 10 %)")
     }
@@ -46,7 +46,7 @@ import Trainer
         expectError("numbers (without the last 50 %): has 5 tokens; a sequence length of 5 needs at least 6") {
             try DataSplit(countingTokens(10), validationFraction: 0.5, sequenceLength: 5)
         }
-        expectError("numbers (the last 2.5 %): has 1 tokens; a sequence length of 4 needs at least 5") {
+        expectError("numbers (the last 2.5 %): has 1 token; a sequence length of 4 needs at least 5") {
             try DataSplit(countingTokens(40), validationFraction: 0.025, sequenceLength: 4)
         }
         expectError("valid.txt: has 4 tokens; a sequence length of 4 needs at least 5") {

@@ -76,3 +76,12 @@ func picture(_ batch: TokenBatch) -> [String] {
             + "\(text(batch.inputs[range], padding: 0))>\(text(batch.targets[range], padding: -1))"
     }
 }
+
+extension SequentialWindows {
+    /// All batches, in order.
+    func all() throws -> [TokenBatch] {
+        var (iterator, batches) = (makeIterator(), [TokenBatch]())
+        while let batch = try iterator.next() { batches.append(batch) }
+        return batches
+    }
+}

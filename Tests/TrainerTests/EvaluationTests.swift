@@ -36,7 +36,7 @@ import Testing
         let text = try TextSource(someText(40), name: "text")
         let source = ByteTokenizer().tokens(of: text)
         let model = Trigram()
-        let expected = nats(model, source[0..<source.count]) / Double(source.count - 1)
+        let expected = try nats(model, source[0..<source.count]) / Double(source.count - 1)
         for length in [5, 64] {
             let result = try model.evaluate(source, sequenceLength: length, batchSize: 4)
             #expect(abs(result.loss - expected) <= 1e-5 * expected)  // float32 losses against float64
@@ -49,7 +49,7 @@ import Testing
     @Test func windowsBeginWithNothingWhereThatIsWanted() throws {
         let text = try TextSource(someText(40), name: "text")
         let source = ByteTokenizer().tokens(of: text)
-        let all = source[0..<source.count]
+        let all = try source[0..<source.count]
         let starts = stride(from: 0, to: all.count - 1, by: 7)
         let sum = starts.reduce(0.0) { $0 + nats(Trigram(), Array(all[$1..<min($1 + 8, all.count)])) }
         let expected = sum / Double(all.count - 1)
@@ -98,7 +98,7 @@ import Testing
             "the model's configuration is not causal: each position sees the tokens it is to predict;"
                 + " expected a causal one (\"causal\": true)"
         ) { try Bigram(isCausal: false).evaluate(source, sequenceLength: 4) }
-        expectError("letters.txt: has 1 tokens; a sequence length of 1 needs at least 2") {
+        expectError("letters.txt: has 1 token; a sequence length of 1 needs at least 2") {
             try Bigram().evaluate(source.slice(0..<1, name: "letters.txt"), sequenceLength: 4)
         }
     }

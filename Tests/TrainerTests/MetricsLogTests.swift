@@ -123,7 +123,7 @@ import Trainer
         #expect(abs(bitsPerByte(loss: log(256), tokens: 10, bytes: 10) - 8) < 1e-14)
         let text = try TextSource("€₤€", name: "text")
         let tokens = try CharacterTokenizer(learningFrom: [text]).tokens(of: text)
-        let bits = bitsPerByte(loss: log(2), tokens: tokens.count, bytes: tokens.byteCount())
+        let bits = try bitsPerByte(loss: log(2), tokens: tokens.count, bytes: tokens.byteCount())
         #expect(abs(bits - 1.0 / 3) < 1e-15)
     }
 }

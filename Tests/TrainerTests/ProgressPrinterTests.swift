@@ -116,7 +116,7 @@ import Testing
         _ = printer.output(for: .started(Self.summary()))
         _ = printer.output(for: .step(Self.metrics(1, seconds: 1), total: 100))
         let end = printer.output(for: .interrupted(step: 1, seconds: 1, folder: "run"))
-        #expect(end == Self.erase + "step 1/100  1.0 s  2.0000 bits/byte\nstopped after 1 steps, 1.0 s\n")
+        #expect(end == Self.erase + "step 1/100  1.0 s  2.0000 bits/byte\nstopped after 1 step, 1.0 s\n")
         #expect(printer.end() == "")
     }
 

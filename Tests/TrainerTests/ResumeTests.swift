@@ -241,12 +241,13 @@ import Testing
             return try resume("run", split: DataSplit(text, validationFraction: 0, sequenceLength: 16))
         }
         // As long, with one byte changed.
-        var tokens = text[0..<text.count]
+        var tokens = try text[0..<text.count]
         tokens[5] += 1
         let other = TokenSource(name: "other.txt", tokens: tokens)
+        let (found, expected) = try (other.fingerprint(), text.fingerprint())
         expectError(
-            "other.txt: differs from the text the run in \(path) was trained on (checksum \(other.fingerprint()),"
-                + " expected \(text.fingerprint()))"
+            "other.txt: differs from the text the run in \(path) was trained on (checksum \(found),"
+                + " expected \(expected))"
         ) { try resume("run", split: DataSplit(training: other, validation: other, sequenceLength: 16)) }
         expectError(
             "other.txt: has \(text.count) tokens; the run in \(path) began with \(try byteSplit().validation!.count)"

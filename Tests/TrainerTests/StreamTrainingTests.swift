@@ -34,7 +34,7 @@ import Testing
             Trigram(maximumLength: maximumLength), on: split, tokenizer: ByteTokenizer(), options: options)
         #expect(run.totalSteps == (targets + 4) / 5)
         let found = try losses(run)
-        let tokens = split.training[0..<split.training.count]
+        let tokens = try split.training[0..<split.training.count]
         let whole = model.loss(
             TokenTensor(Array(tokens.dropLast()), shape: [1, targets]),
             TokenTensor(Array(tokens.dropFirst()), shape: [1, targets]))

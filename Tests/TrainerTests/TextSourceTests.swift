@@ -14,9 +14,9 @@ import Testing
         let text = try TextSource(path: path)
         #expect(text.name == path)
         #expect(text.count == 5)
-        #expect(text[0..<5] == Array("hello".utf8))
-        #expect(text[4] == UInt8(ascii: "o"))
-        #expect(text[2..<2] == [])
+        #expect(try text[0..<5] == Array("hello".utf8))
+        #expect(try text[4] == UInt8(ascii: "o"))
+        #expect(try text[2..<2] == [])
     }
 
     @Test func rangesRunAcrossFiles() throws {
@@ -29,15 +29,15 @@ import Testing
         #expect(text.documents.map(\.name) == paths)
         #expect(text.documents.map(\.range) == [0..<4, 4..<7, 7..<14, 14..<16])
         for start in whole.indices {
-            #expect(text[start] == whole[start])
-            for end in start...whole.count { #expect(text[start..<end] == Array(whole[start..<end])) }
+            #expect(try text[start] == whole[start])
+            for end in start...whole.count { #expect(try text[start..<end] == Array(whole[start..<end])) }
         }
     }
 
     @Test func copyFillsTheBeginningOfALargerBuffer() throws {
         let text = try TextSource(paths: [try folder.write("abc", "1"), try folder.write("def", "2")])
         var buffer = [UInt8](repeating: 9, count: 5)
-        buffer.withUnsafeMutableBufferPointer { text.copy(2..<5, into: $0) }
+        try buffer.withUnsafeMutableBufferPointer { try text.copy(2..<5, into: $0) }
         #expect(buffer == Array("cde".utf8) + [9, 9])
     }
 
@@ -45,7 +45,7 @@ import Testing
         // Longer than the pieces that are read at once, and not a multiple of them.
         let bytes = (0..<2_500_001).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) }
         let text = try TextSource(paths: [try folder.write(bytes, "1"), try folder.write(bytes, "2")])
-        #expect(text[0..<text.count] == bytes + bytes)
+        #expect(try text[0..<text.count] == bytes + bytes)
     }
 
     @Test func folderIsReadInTheOrderOfPathsWithoutHiddenAndEmptyFiles() throws {
@@ -63,7 +63,7 @@ import Testing
             atPath: folder.path + "/c.txt", withDestinationPath: folder.path + "/b.txt")
         for path in [folder.path, folder.path + "/"] {
             let text = try TextSource(path: path)
-            #expect(String(decoding: text[0..<text.count], as: UTF8.self) == "01223")
+            #expect(try String(decoding: text[0..<text.count], as: UTF8.self) == "01223")
             #expect(
                 text.documents.map { $0.name.dropFirst(folder.path.count + 1) } == [
                     "a/1.txt", "a/z/deep.txt", "b.txt", "c.txt", "é.txt",
@@ -73,7 +73,7 @@ import Testing
 
     @Test func textInMemory() throws {
         let text = try TextSource("héllo", name: "the prompt")
-        #expect(text[0..<text.count] == Array("héllo".utf8))
+        #expect(try text[0..<text.count] == Array("héllo".utf8))
         expectError("the prompt: is empty; expected a text") { try TextSource("", name: "the prompt") }
     }
 
@@ -85,9 +85,9 @@ import Testing
         let before = peakMemory()
         let text = try TextSource(path: path)
         #expect(text.count == size)
-        #expect(text[0..<6] == Array("begin\0".utf8))
-        for i in 0..<300 { #expect(text[i * (size / 300) + 9..<i * (size / 300) + 13] == [0, 0, 0, 0]) }
-        #expect(text[size - 1] == 0)
+        #expect(try text[0..<6] == Array("begin\0".utf8))
+        for i in 0..<300 { #expect(try text[i * (size / 300) + 9..<i * (size / 300) + 13] == [0, 0, 0, 0]) }
+        #expect(try text[size - 1] == 0)
         #expect(peakMemory() - before < size / 4)
     }
 

@@ -87,35 +87,35 @@ struct CorpusQuestions {
 /// Windows from random places of the corpus, in which only the answers are to be foreseen that the window tells.
 struct QuestionWindows {
     private let corpus: Corpus
-    private let text: TokenSource
     /// Bytes in a window, windows in a batch.
     private let length: Int, count: Int
 
     init(_ corpus: Corpus, length: Int, count: Int) {
         (self.corpus, self.length, self.count) = (corpus, length, count)
-        text = ByteTokenizer().tokens(of: corpus.text)
     }
 
     /// The batch of a key, with at least one answer.
     func batch(key: RandomKey) -> TokenBatch {
         for attempt in 0... {
             var random = SplitMix64(key.child(attempt))
-            let starts = (0..<count).map { _ in random.next(below: text.count - length) }
+            let starts = (0..<count).map { _ in random.next(below: corpus.bytes.count - length) }
             let targets = starts.flatMap(targets)
             guard targets.contains(where: { $0 != ignoredTarget }) else { continue }
             return TokenBatch(
-                inputs: starts.flatMap { text[$0..<$0 + length] }, targets: targets, shape: [count, length],
+                inputs: starts.flatMap { tokens($0..<$0 + length) }, targets: targets, shape: [count, length],
                 startsDocument: Array(repeating: true, count: count), textCount: count * length)
         }
         fatalError("QuestionWindows: unreachable")
     }
+
+    private func tokens(_ range: Range<Int>) -> [Int32] { corpus.bytes[range].map(Int32.init) }
 
     /// Of the window that begins at a place.
     private func targets(of start: Int) -> [Int32] {
         var targets = [Int32](repeating: ignoredTarget, count: length)
         for question in corpus.questions(in: start + 1..<start + length + 1) where question.fact.lowerBound >= start {
             let places = question.answer.lowerBound - start - 1..<question.answer.upperBound - start - 1
-            targets.replaceSubrange(places, with: text[question.answer])
+            targets.replaceSubrange(places, with: tokens(question.answer))
         }
         return targets
     }

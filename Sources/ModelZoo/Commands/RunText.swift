@@ -13,7 +13,7 @@ extension RunOrigin {
         if let corpus { return try DataSplit(corpus, tokenizer: tokenizer, sequenceLength: sequenceLength) }
         let text = try TextSource(paths: data)
         let tokens = try tokenizer.tokens(of: text).separated(by: documents)
-        if case .marker = documents, tokens.documentEnd(after: 0) == tokens.count {
+        if case .marker = documents, try tokens.documentEnd(after: 0) == tokens.count {
             throw InputError(
                 "--documents \(documents): \(text.name) is a single document; expected the byte between two")
         }
@@ -55,7 +55,7 @@ extension RunConfiguration {
         guard let text = split.validation else {
             throw InputError("\(option) is missing; expected a text, as the run in \(folder) held none back")
         }
-        let found = text.fingerprint()
+        let found = try text.fingerprint()
         guard found == validationChecksum else {
             throw InputError(
                 "\(text.name): differs from what the run in \(folder) held back (checksum \(found), expected"

@@ -104,9 +104,9 @@ public struct VisualizeCommand: Sendable {
         let usual = min(loaded.run?.training.sequenceLength ?? Self.usualLength, Self.usualLength)
         let count = length ?? min(usual, most ?? usual, text.count)
         guard text.count >= max(count, 1) else {
-            throw InputError("\(text.name): has \(text.count) tokens; expected at least \(max(count, 1))")
+            throw InputError("\(text.name): has \(counted(text.count, "token")); expected at least \(max(count, 1))")
         }
-        let row = objective.row(of: text[0..<count])
+        let row = try objective.row(of: text[0..<count])
         guard row.allSatisfy({ (0..<Int32(loaded.model.vocabularySize)).contains($0) }) else {
             throw InputError(
                 "\(text.name): has tokens outside the model's vocabulary; expected 0 to"

@@ -34,6 +34,8 @@ public struct Corpus: Sendable {
     public let seed: UInt64
     /// The text, ASCII, a sentence a line.
     public let text: TextSource
+    /// Its bytes.
+    package let bytes: [UInt8]
     /// The questions in the order of the text.
     public let questions: [Question]
     let sentences: [CorpusSentence]
@@ -49,8 +51,9 @@ public struct Corpus: Sendable {
         self.seed = seed
         questions = writer.questions
         sentences = writer.sentences
+        bytes = writer.text
         do {
-            text = try TextSource(String(decoding: writer.text, as: UTF8.self), name: "the built-in corpus")
+            text = try TextSource(bytes: bytes, name: "the built-in corpus")
         } catch {
             fatalError("Corpus: \(error)")  // only an empty text is refused
         }

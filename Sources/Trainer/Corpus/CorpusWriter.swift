@@ -39,10 +39,14 @@ struct CorpusWriter {
     init(seed: UInt64, length: Int) {
         random = SplitMix64(seed: seed, stream: Self.stream)
         text.reserveCapacity(length + 64)
+        defer { ReadingProgress.report("writing the built-in corpus", length, of: length) }
         while text.count < length {
             let factsBefore = facts.count
             let kind = writeSentence()
             sentences.append(.init(kind: kind, end: Int32(text.count), factsBefore: Int32(factsBefore)))
+            if sentences.count % 4096 == 0 {
+                ReadingProgress.report("writing the built-in corpus", text.count, of: length)
+            }
         }
     }
 

@@ -13,6 +13,8 @@ public struct ByteTokenizer: Tokenizer {
         text.utf8.map(Int32.init)
     }
 
+    public func encode(bytes: [UInt8]) -> [Int32] { bytes.map(Int32.init) }
+
     public func bytes(of token: Int32) -> [UInt8] {
         UInt8(exactly: token).map { [$0] } ?? Array("\u{FFFD}".utf8)
     }
@@ -30,30 +32,30 @@ private struct ByteTokens: TokenStorage {
 
     var count: Int { text.count }
 
-    func copy(_ range: Range<Int>, into destination: UnsafeMutablePointer<Int32>) {
-        text.forEachPiece(of: range) { offset, bytes in
+    func copy(_ range: Range<Int>, into destination: UnsafeMutablePointer<Int32>) throws {
+        try text.forEachPiece(of: range) { offset, bytes in
             for i in bytes.indices { destination[offset + i] = Int32(bytes[i]) }
         }
     }
 
     func byteCount(of range: Range<Int>) -> Int { range.count }
 
-    /// Of the bytes where they lie: that of the text.
-    func checksum(of range: Range<Int>) -> UInt32 {
+    /// Of the bytes as they are: that of the text.
+    func checksum(of range: Range<Int>) throws -> UInt32 {
         var checksum = CRC32()
-        text.forEachPiece(of: range) { _, bytes in checksum.update(bytes) }
+        try text.forEachPiece(of: range) { _, bytes in checksum.update(bytes) }
         return checksum.value
     }
 
     func fileEnd(after position: Int) -> Int { text.document(at: position).range.upperBound }
 
-    func forEachPosition(of token: Int32, in range: Range<Int>, _ body: (Int) -> Bool) {
+    func forEachPosition(of token: Int32, in range: Range<Int>, _ body: (Int) throws -> Bool) throws {
         guard let byte = UInt8(exactly: token) else { return }
-        text.forPieces(of: range) { offset, bytes in
+        try text.forPieces(of: range) { offset, bytes in
             var rest = bytes
             while let start = rest.baseAddress, let found = memchr(start, Int32(byte), rest.count) {
                 let position = UnsafeRawPointer(found) - bytes.baseAddress!
-                guard body(range.lowerBound + offset + position) else { return false }
+                guard try body(range.lowerBound + offset + position) else { return false }
                 rest = UnsafeRawBufferPointer(rebasing: bytes[(position + 1)...])
             }
             return true

@@ -25,7 +25,7 @@ public struct DataSplit: Sendable {
             validation = nil
             return
         }
-        let boundary = Self.boundary(in: tokens, validationFraction, sequenceLength: sequenceLength)
+        let boundary = try Self.boundary(in: tokens, validationFraction, sequenceLength: sequenceLength)
         let share = String(format: "%.4g %%", validationFraction * 100)
         training = tokens.slice(0..<boundary, name: "\(tokens.name) (without the last \(share))")
         let validation = tokens.slice(boundary..<tokens.count, name: "\(tokens.name) (the last \(share))")
@@ -35,10 +35,10 @@ public struct DataSplit: Sendable {
     }
 
     /// Where the held back part begins: with the next document, unless that leaves less than a window of it.
-    private static func boundary(in tokens: TokenSource, _ fraction: Double, sequenceLength: Int) -> Int {
+    private static func boundary(in tokens: TokenSource, _ fraction: Double, sequenceLength: Int) throws -> Int {
         let boundary = tokens.count - Int((Double(tokens.count) * fraction).rounded())
         guard boundary > 0, tokens.separator != .nothing else { return boundary }
-        let documentStart = tokens.documentEnd(after: boundary - 1)
+        let documentStart = try tokens.documentEnd(after: boundary - 1)
         return tokens.count - documentStart > sequenceLength ? documentStart : boundary
     }
 
@@ -55,7 +55,10 @@ public struct DataSplit: Sendable {
     static func requireLength(of tokens: TokenSource, sequenceLength: Int) throws {
         guard tokens.count <= sequenceLength else { return }
         throw InputError(
-            "\(tokens.name): has \(tokens.count) tokens; a sequence length of \(sequenceLength) needs at least"
+            "\(tokens.name): has \(counted(tokens.count, "token")); a sequence length of \(sequenceLength) needs at least"
                 + " \(sequenceLength + 1)")
     }
 }
+
+/// A number of things, "1 token" or "2 tokens".
+package func counted(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }

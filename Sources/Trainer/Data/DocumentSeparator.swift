@@ -11,8 +11,9 @@ public enum DocumentSeparator: Sendable, Hashable {
     case marker(UInt8)
 
     /// What messages say was expected.
-    public static let expectedText =
-        "none, files, lines or byte:N with N from 0 to 255, 0x00 to 0xff, or one of \\n \\r \\t \\0"
+    public static let expectedText = "none, files, lines or \(expectedByte)"
+    /// What they say of a byte.
+    package static let expectedByte = "byte:N with N from 0 to 255, 0x00 to 0xff, or one of \\n \\r \\t \\0"
 }
 
 extension DocumentSeparator: LosslessStringConvertible {

@@ -7,19 +7,20 @@ extension TokenSource {
     /// Of byte tokens it is that of the text itself, which `crc32` and `gzip -lv` print too; of all others that of the
     /// tokens as 32-bit numbers, the low byte first. The whole text is read, in pieces, so the memory does not grow with
     /// it. A change of one byte is always found; 1 in 2³² of larger ones is not.
-    public func fingerprint() -> String {
-        String(format: "%08x", storage.checksum(of: range))
+    /// - Throws: `InputError` that names the text when it cannot be read any more.
+    public func fingerprint() throws -> String {
+        String(format: "%08x", try storage.checksum(of: range))
     }
 }
 
 extension TokenStorage {
-    public func checksum(of range: Range<Int>) -> UInt32 {
+    public func checksum(of range: Range<Int>) throws -> UInt32 {
         let pieceLength = 1 << 14
         var checksum = CRC32()
-        withUnsafeTemporaryAllocation(of: Int32.self, capacity: min(pieceLength, range.count)) { piece in
+        try withUnsafeTemporaryAllocation(of: Int32.self, capacity: min(pieceLength, range.count)) { piece in
             for start in stride(from: range.lowerBound, to: range.upperBound, by: pieceLength) {
                 let part = start..<min(start + pieceLength, range.upperBound)
-                copy(part, into: piece.baseAddress!)
+                try copy(part, into: piece.baseAddress!)
                 for i in 0..<part.count { piece[i] = piece[i].littleEndian }
                 checksum.update(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(piece)[..<(part.count * 4)]))
             }

@@ -30,32 +30,37 @@ public struct SequentialStreams: Sendable {
         self.source = source
         self.sequenceLength = sequenceLength
         self.batchSize = batchSize
-        batchesPerEpoch = (0..<batchSize).reduce(0) { most, row in
-            max(most, source.segmentCount(in: Self.part(row, of: batchSize, source), length: sequenceLength))
+        batchesPerEpoch = try (0..<batchSize).reduce(0) { most, row in
+            try max(most, source.segmentCount(in: Self.part(row, of: batchSize, source), length: sequenceLength))
         }
-        segments = (0..<batchSize).map { segment(of: $0, from: part($0).lowerBound) }
+        segments = try firstSegments()
     }
 
     /// The next batch, `[batchSize, sequenceLength]`.
-    public mutating func next() -> TokenBatch {
-        let rows = segments.enumerated().map { row, segment in
+    /// - Throws: `InputError` that names the text when it cannot be read any more.
+    public mutating func next() throws -> TokenBatch {
+        let rows = try segments.enumerated().map { row, segment in
             guard let segment else { return TokenBatch.Row(tokens: 0..<0, startsDocument: true) }
             let isFirst = segment.lowerBound == part(row).lowerBound
-            let startsDocument = isFirst || source.startsDocument(at: segment.lowerBound)
+            let startsDocument = try isFirst || source.startsDocument(at: segment.lowerBound)
             return TokenBatch.Row(tokens: segment, startsDocument: startsDocument)
         }
         for (row, segment) in segments.enumerated() {
-            if let segment { segments[row] = self.segment(of: row, from: segment.upperBound - 1) }
+            if let segment { segments[row] = try self.segment(of: row, from: segment.upperBound - 1) }
         }
         if segments.allSatisfy({ $0 == nil }) {
             epoch += 1
-            segments = (0..<batchSize).map { segment(of: $0, from: part($0).lowerBound) }
+            segments = try firstSegments()
         }
-        return TokenBatch(source, rows: rows, length: sequenceLength)
+        return try TokenBatch(source, rows: rows, length: sequenceLength)
     }
 
-    private func segment(of row: Int, from position: Int) -> Range<Int>? {
-        source.segment(from: position, length: sequenceLength, end: part(row).upperBound)
+    private func firstSegments() throws -> [Range<Int>?] {
+        try (0..<batchSize).map { try segment(of: $0, from: part($0).lowerBound) }
+    }
+
+    private func segment(of row: Int, from position: Int) throws -> Range<Int>? {
+        try source.segment(from: position, length: sequenceLength, end: part(row).upperBound)
     }
 
     /// The tokens of a row, inputs and targets: it shares its last one with the next row, there an input and no target.
@@ -110,7 +115,7 @@ extension SequentialStreams {
         let isPossible =
             offsets.count == batchSize
             && offsets.enumerated().allSatisfy { (part($0).lowerBound...part($0).upperBound).contains($1) }
-        let segments = isPossible ? offsets.enumerated().map { segment(of: $0, from: $1) } : []
+        let segments = try isPossible ? offsets.enumerated().map { try segment(of: $0, from: $1) } : []
         guard segments.contains(where: { $0 != nil }) else {
             throw InputError(
                 "\(source.name): cannot be read on from \(offsets); expected a place in each of \(batchSize) equal parts"
@@ -123,9 +128,9 @@ extension SequentialStreams {
 
 extension TokenSource {
     /// How many segments the tokens of a part make.
-    fileprivate func segmentCount(in part: Range<Int>, length: Int) -> Int {
+    fileprivate func segmentCount(in part: Range<Int>, length: Int) throws -> Int {
         var count = 0
-        forEachDocument(in: part) { document in
+        try forEachDocument(in: part) { document in
             count += (document.count - 1 + length - 1) / length
             return true
         }

@@ -7,7 +7,7 @@ import Tensors
 /// rows); the shorter window that remains at the end is a batch of its own. The windows of several documents, each within
 /// one of them, make batches as long as the longest of their rows. With `batchSize` 1 the batches follow one another in
 /// the text, as a state carried from one to the next needs it.
-public struct SequentialWindows: Sendable, Sequence {
+public struct SequentialWindows: Sendable {
     private let source: TokenSource
     private let sequenceLength: Int
     private let batchSize: Int
@@ -25,13 +25,15 @@ public struct SequentialWindows: Sendable, Sequence {
     }
 
     /// The number of targets of all batches together. Reads the whole text if it has documents.
-    public var targetCount: Int { source.targetCount() }
+    public var targetCount: Int { get throws { try source.targetCount() } }
 
+    /// At the first batch.
     public func makeIterator() -> Iterator {
         Iterator(source: source, sequenceLength: sequenceLength, batchSize: batchSize)
     }
 
-    public struct Iterator: IteratorProtocol {
+    /// Gives one batch after another. (No `Sequence`: a text that has changed is an error of the next batch.)
+    public struct Iterator {
         fileprivate let source: TokenSource
         fileprivate let sequenceLength: Int
         fileprivate let batchSize: Int
@@ -43,18 +45,20 @@ public struct SequentialWindows: Sendable, Sequence {
             self.batchSize = batchSize
         }
 
-        public mutating func next() -> TokenBatch? {
+        /// The next batch; nil after the last.
+        /// - Throws: `InputError` that names the text when it cannot be read any more.
+        public mutating func next() throws -> TokenBatch? {
             var rows: [TokenBatch.Row] = []
             while rows.count < batchSize,
-                let window = source.segment(from: position, length: sequenceLength, end: source.count)
+                let window = try source.segment(from: position, length: sequenceLength, end: source.count)
             {
                 if source.separator == .nothing, let first = rows.first, first.tokens.count != window.count { break }
-                let startsDocument = batchSize > 1 || source.startsDocument(at: window.lowerBound)
+                let startsDocument = try batchSize > 1 || source.startsDocument(at: window.lowerBound)
                 rows.append(.init(tokens: window, startsDocument: startsDocument))
                 position = window.upperBound - 1
             }
             guard let longest = rows.map(\.tokens.count).max() else { return nil }
-            return TokenBatch(source, rows: rows, length: longest - 1)
+            return try TokenBatch(source, rows: rows, length: longest - 1)
         }
     }
 }

@@ -27,7 +27,7 @@ public struct StreamingDecoder: Sendable {
     }
 
     /// How many bytes at the end are the beginning of a character whose rest may still come.
-    private static func incompleteSuffix(of bytes: [UInt8]) -> Int {
+    static func incompleteSuffix(of bytes: [UInt8]) -> Int {
         for length in 1...3 where length <= bytes.count {
             let suffix = bytes.suffix(length)
             guard let lead = suffix.first, lead & 0xC0 != 0x80 else { continue }

@@ -1,41 +1,31 @@
-import Foundation
-import Tensors
-
 /// Where the bytes of one document lie.
 enum TextBytes: Sendable {
-    /// A file that the system reads when its bytes are touched.
-    case mapped(MappedFile)
+    /// A file that is read where its bytes are asked for.
+    case file(TextFile)
     /// Bytes of our own: what came out of a compressed file.
     case memory([UInt8])
 
     var count: Int {
         switch self {
-        case .mapped(let file): file.count
+        case .file(let file): file.count
         case .memory(let bytes): bytes.count
         }
     }
 
-    /// Calls `body` with all bytes; the buffer must not be used after `body` returns.
-    func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+    /// Calls `body` with the bytes of a range; the buffer must not be used after `body` returns.
+    /// - Parameter scratch: where those of a file are read to; has room for them.
+    /// - Throws: `InputError` that names the file when it was shortened, changed, or cannot be read.
+    @inline(__always)
+    func withBytes<Result>(
+        _ range: Range<Int>, scratch: UnsafeMutableRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result {
         switch self {
-        case .mapped(let file): try file.withUnsafeBytes(body)
-        case .memory(let bytes): try bytes.withUnsafeBytes(body)
-        }
-    }
-
-    /// Tells the system that the bytes of `range` are not needed for now, so that a process that has been through a
-    /// text of a gigabyte is not a gigabyte large. They are read again when touched again, by whichever thread.
-    func release(_ range: Range<Int>) {
-        guard case .mapped(let file) = self, !range.isEmpty else { return }
-        // Touching one page of a file maps its neighbours as well if they are in the system's cache, as far as 2 MiB away:
-        // Linux maps the 64 KiB around it, and all of what it keeps in one piece.
-        let reach = 1 << 21
-        file.withUnsafeBytes { bytes in
-            let page = 1 << 16  // a multiple of what any system calls a page
-            let start = max(0, range.lowerBound - reach) / page * page
-            let end = min(file.count, range.upperBound + reach)
-            let address = UnsafeMutableRawPointer(mutating: bytes.baseAddress! + start)
-            _ = madvise(address, end - start, MADV_DONTNEED)
+        case .file(let file):
+            try file.read(range, into: scratch)
+            return try body(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(scratch)[..<range.count]))
+        case .memory(let bytes):
+            return try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }
         }
     }
 }

@@ -5,6 +5,7 @@ import Tensors
 enum TextFiles {
     /// The documents at `path`, a file or a folder, in order: `(path, bytes)`, none empty.
     static func open(_ path: String) throws -> [(path: String, bytes: TextBytes)] {
+        guard !path.isEmpty else { throw InputError("the name of a text is empty; expected a file or a folder") }
         guard isFolder(path) else {
             let bytes = try read(path)
             guard bytes.count > 0 else { throw InputError("\(path): is empty; expected a text") }
@@ -19,8 +20,8 @@ enum TextFiles {
 
     /// Files by extension: `.gz` comes decompressed, everything else as it is.
     private static func read(_ path: String) throws -> TextBytes {
-        let file = try MappedFile(path: path)
-        guard path.lowercased().hasSuffix(".gz"), file.count > 0 else { return .mapped(file) }
+        let file = try TextFile(path: path)
+        guard path.lowercased().hasSuffix(".gz"), file.count > 0 else { return .file(file) }
         return .memory(try Gzip.decompress(file))
     }
 

@@ -6,27 +6,45 @@ extension TextSource {
     ///   character must lie in one file.
     @inline(__always)
     func forEachScalar(_ body: (Unicode.Scalar, Document, Int) throws -> Void) throws {
-        for document in documents {
-            try document.bytes.withUnsafeBytes { bytes in
-                var position = 0
-                var released = 0
-                while position < bytes.count {
-                    guard let (scalar, length) = Self.scalar(in: bytes, at: position) else {
-                        throw InputError(
-                            "\(document.location(of: position)): the byte \(bytes[position]) is not valid UTF-8;"
-                                + " use byte tokens for such a text")
+        try withUnsafeTemporaryAllocation(byteCount: Self.largestPiece, alignment: 16) { scratch in
+            for document in documents {
+                let count = document.bytes.count
+                var start = 0
+                while start < count {
+                    let end = min(start + Self.largestPiece, count)
+                    start += try document.bytes.withBytes(start..<end, scratch: scratch) { bytes in
+                        try Self.decode(bytes, of: document, at: start, isEnd: end == count, body)
                     }
-                    try body(scalar, document, position)
-                    position += length
-                    if position - released > 1 << 22 {
-                        document.bytes.release(released..<position)
-                        released = position
-                    }
+                    ReadingProgress.report("reading \(name)", document.range.lowerBound + start, of: self.count)
                 }
-                document.bytes.release(released..<position)
             }
         }
     }
+
+    /// Decodes a piece of a document.
+    /// - Parameter isEnd: whether the document ends with it; else a character that it breaks off is left for the next piece.
+    /// - Returns: the number of bytes decoded.
+    @inline(__always)
+    private static func decode(
+        _ bytes: UnsafeRawBufferPointer, of document: Document, at start: Int, isEnd: Bool,
+        _ body: (Unicode.Scalar, Document, Int) throws -> Void
+    ) throws -> Int {
+        var position = 0
+        while position < bytes.count {
+            guard let (scalar, length) = scalar(in: bytes, at: position) else {
+                if !isEnd && position > 0 && bytes.count - position < longestScalar { break }
+                throw InputError(
+                    "\(document.location(of: start + position)): the byte \(bytes[position]) is not valid UTF-8;"
+                        + " use byte tokens for such a text")
+            }
+            try body(scalar, document, start + position)
+            position += length
+        }
+        return position
+    }
+
+    /// In bytes.
+    private static var longestScalar: Int { 4 }
 
     /// Decodes one scalar (Unicode standard, table 3-7); nil where there is none.
     @inline(__always)
@@ -50,11 +68,22 @@ extension TextSource.Document {
     /// Where a byte lies, for messages: `text.txt, line 4, column 7 (byte 123)`, lines and columns counted from 1,
     /// columns in characters, bytes from 0.
     func location(of offset: Int) -> String {
-        bytes.withUnsafeBytes { bytes in
-            let before = bytes[..<offset]
-            let line = before.count { $0 == 0x0A } + 1
-            let column = before.reversed().prefix { $0 != 0x0A }.count { $0 & 0xC0 != 0x80 } + 1
-            return "\(name), line \(line), column \(column) (byte \(offset))"
+        guard let (line, column) = try? place(of: offset) else { return "\(name) (byte \(offset))" }
+        return "\(name), line \(line), column \(column) (byte \(offset))"
+    }
+
+    private func place(of offset: Int) throws -> (line: Int, column: Int) {
+        var (line, column) = (1, 1)
+        try withUnsafeTemporaryAllocation(byteCount: TextSource.largestPiece, alignment: 16) { scratch in
+            for start in stride(from: 0, to: offset, by: TextSource.largestPiece) {
+                let piece = start..<min(start + TextSource.largestPiece, offset)
+                try bytes.withBytes(piece, scratch: scratch) { bytes in
+                    for byte in bytes where byte & 0xC0 != 0x80 {
+                        (line, column) = byte == 0x0A ? (line + 1, 1) : (line, column + 1)
+                    }
+                }
+            }
         }
+        return (line, column)
     }
 }

@@ -3,8 +3,9 @@ import Tensors
 
 /// Text as bytes: of a file, several files, or all files of a folder, one after another without anything in between.
 ///
-/// Plain files are memory-mapped and read where they are touched, so a text of any size costs no memory; `.gz` files
-/// are decompressed into memory. A file must not be shortened while it is in use (replacing it by a rename is fine).
+/// Plain files are read where their bytes are asked for, so a text of any size costs no memory; `.gz` files are decompressed
+/// into memory. A file that is shortened or written to while it is in use is an error of the next read; one that is appended
+/// to is read as it was, and one that is moved, removed or replaced by a rename is read on.
 public struct TextSource: Sendable {
     /// One file of the text.
     public struct Document: Sendable {
@@ -19,6 +20,8 @@ public struct TextSource: Sendable {
     public let name: String
     /// The files in order, none empty.
     public let documents: [Document]
+    /// What is odd about the files, each in one line: one that is gzip under another name, or UTF-16. The first few.
+    public let warnings: [String]
 
     /// The length in bytes.
     public var count: Int { documents.last?.range.upperBound ?? 0 }
@@ -36,80 +39,110 @@ public struct TextSource: Sendable {
     public init(paths: [String]) throws {
         guard let first = paths.first else { throw InputError("no text is given; expected a file or a folder") }
         let name = paths.count == 1 ? first : "\(first) and \(paths.count - 1) more"
-        self.init(name: name, try paths.flatMap(TextFiles.open))
+        try self.init(name: name, paths.flatMap(TextFiles.open))
+        for warning in warnings { ReadingProgress.observer?(.warning(warning)) }
     }
 
     /// A text in memory.
     /// - Parameter name: what messages call it.
-    public init(_ text: String, name: String) throws {
-        guard !text.isEmpty else { throw InputError("\(name): is empty; expected a text") }
-        self.init(name: name, [(name, .memory(Array(text.utf8)))])
+    public init(_ text: String, name: String) throws { try self.init(bytes: Array(text.utf8), name: name) }
+
+    init(bytes: [UInt8], name: String) throws {
+        guard !bytes.isEmpty else { throw InputError("\(name): is empty; expected a text") }
+        try self.init(name: name, [(name, .memory(bytes))])
     }
 
-    private init(name: String, _ files: [(path: String, bytes: TextBytes)]) {
+    private init(name: String, _ files: [(path: String, bytes: TextBytes)]) throws {
         self.name = name
         var start = 0
         documents = files.map { path, bytes in
             defer { start += bytes.count }
             return Document(name: path, range: start..<start + bytes.count, bytes: bytes)
         }
+        warnings = try Self.warnings(of: documents)
     }
+
+    private static func warnings(of documents: [Document]) throws -> [String] {
+        var warnings: [String] = []
+        try withUnsafeTemporaryAllocation(byteCount: TextOddity.length, alignment: 1) { scratch in
+            for document in documents where warnings.count < mostWarnings {
+                let beginning = 0..<min(document.bytes.count, TextOddity.length)
+                let bytes = try document.bytes.withBytes(beginning, scratch: scratch) { [UInt8]($0) }
+                guard let oddity = TextOddity.oddity(ofFileThatBeginsWith: bytes) else { continue }
+                warnings.append("\(document.name): \(oddity)")
+            }
+        }
+        return warnings
+    }
+
+    /// A folder of many such files is known by some.
+    private static let mostWarnings = 3
 
     // MARK: Access
 
     /// The byte at a position of the whole text.
     public subscript(position: Int) -> UInt8 {
-        let document = document(at: position)
-        return document.bytes.withUnsafeBytes { $0[position - document.range.lowerBound] }
+        get throws { try self[position..<position + 1][0] }
     }
 
     /// The bytes of a range, which may span files.
     public subscript(range: Range<Int>) -> [UInt8] {
-        Array(unsafeUninitializedCapacity: range.count) { buffer, count in
-            copy(range, into: buffer)
-            count = range.count
+        get throws {
+            try Array(unsafeUninitializedCapacity: range.count) { buffer, count in
+                try copy(range, into: buffer)
+                count = range.count
+            }
         }
     }
 
     /// Copies the bytes of a range, which may span files, to the beginning of `destination`.
-    public func copy(_ range: Range<Int>, into destination: UnsafeMutableBufferPointer<UInt8>) {
+    /// - Throws: `InputError` that names the file which was shortened or changed, or cannot be read.
+    public func copy(_ range: Range<Int>, into destination: UnsafeMutableBufferPointer<UInt8>) throws {
         require(
             destination.count >= range.count,
             "TextSource.copy: \(range.count) bytes into a buffer of \(destination.count)")
-        forEachPiece(of: range) { offset, bytes in
+        try forEachPiece(of: range) { offset, bytes in
             UnsafeMutableRawBufferPointer(destination)[offset...].copyBytes(from: bytes)
         }
     }
 
-    /// Calls `body` with the bytes of a range where they lie, at most a megabyte and one document at once, in order.
+    /// Calls `body` with the bytes of a range, in pieces of one document each, in order.
     /// - Parameter body: gets the offset of the piece within `range`, and its bytes, valid until it returns.
-    func forEachPiece(of range: Range<Int>, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) rethrows {
+    /// - Throws: `InputError` that names the file which was shortened or changed, or cannot be read; what `body` throws.
+    func forEachPiece(of range: Range<Int>, _ body: (Int, UnsafeRawBufferPointer) throws -> Void) throws {
         try forPieces(of: range) { offset, bytes in
             try body(offset, bytes)
             return true
         }
     }
 
-    /// Does so as long as `body` returns true.
+    /// Does so as long as `body` returns true. The first piece is small, for searches that end soon.
     func forPieces(
         of range: Range<Int>, while body: (Int, UnsafeRawBufferPointer) throws -> Bool
-    ) rethrows {
+    ) throws {
         require(
             range.lowerBound >= 0 && range.upperBound <= count,
             "TextSource: bytes \(range) of \(name), which has \(count)")
-        var position = range.lowerBound
+        var (position, length) = (range.lowerBound, Self.firstPiece)
         var isWanted = true
-        while isWanted, position < range.upperBound {
-            let document = document(at: position)
-            let end = min(range.upperBound, document.range.upperBound, position + 1 << 20)
-            let start = document.range.lowerBound
-            isWanted = try document.bytes.withUnsafeBytes { bytes in
-                try body(position - range.lowerBound, .init(rebasing: bytes[position - start..<end - start]))
+        try withUnsafeTemporaryAllocation(byteCount: min(range.count, Self.largestPiece), alignment: 16) { scratch in
+            while isWanted, position < range.upperBound {
+                let document = document(at: position)
+                let end = min(range.upperBound, document.range.upperBound, position + length)
+                let start = document.range.lowerBound
+                isWanted = try document.bytes.withBytes(position - start..<end - start, scratch: scratch) { bytes in
+                    try body(position - range.lowerBound, bytes)
+                }
+                (position, length) = (end, min(4 * length, Self.largestPiece))
+                ReadingProgress.report("reading \(name)", position - range.lowerBound, of: range.count)
             }
-            document.bytes.release(position - start..<end - start)
-            position = end
+            if !isWanted { ReadingProgress.report("reading \(name)", range.count, of: range.count) }
         }
     }
+
+    static let firstPiece = 1 << 14
+    /// What stays in the processor's caches while it is worked on.
+    static let largestPiece = 1 << 18
 
     /// The document in which a position lies, by bisection.
     func document(at position: Int) -> Document {

@@ -27,14 +27,15 @@ public struct TokenBatch: Sendable, Equatable {
         var startsDocument: Bool
     }
 
-    init(_ source: TokenSource, rows: [Row], length: Int) {
+    /// - Throws: `InputError` that names the text when it cannot be read any more.
+    init(_ source: TokenSource, rows: [Row], length: Int) throws {
         shape = [rows.count, length]
         var inputs: [Int32] = []
         var targets: [Int32] = []
         inputs.reserveCapacity(rows.count * length)
         targets.reserveCapacity(rows.count * length)
         for row in rows {
-            let tokens = source[row.tokens]
+            let tokens = try source[row.tokens]
             let padding = length - max(0, tokens.count - 1)
             inputs += tokens.dropLast()
             inputs += repeatElement(0, count: padding)
@@ -58,8 +59,8 @@ public struct TokenBatch: Sendable, Equatable {
     }
 
     /// Windows of `length + 1` tokens, one from each of `starts`.
-    init(_ source: TokenSource, starts: [Int], length: Int) {
+    init(_ source: TokenSource, starts: [Int], length: Int) throws {
         let rows = starts.map { Row(tokens: $0..<$0 + length + 1, startsDocument: true) }
-        self.init(source, rows: rows, length: length)
+        try self.init(source, rows: rows, length: length)
     }
 }

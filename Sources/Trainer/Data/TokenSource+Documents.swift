@@ -12,13 +12,14 @@ extension TokenSource {
     ///
     /// The first and the last document of a part of a text end where the part does.
     /// - Parameter limit: what is returned when the document goes on beyond it; a search goes no farther.
-    public func documentEnd(after position: Int, limit: Int = .max) -> Int {
+    /// - Throws: `InputError` that names the text when it cannot be read any more, like all below.
+    public func documentEnd(after position: Int, limit: Int = .max) throws -> Int {
         let end = min(limit, count)
         require(
             position >= 0 && position < end,
             "TokenSource.documentEnd: token \(position) of \(name), which has \(count), limit \(limit)")
         var found = end
-        forEachDocument(in: position..<end) { document in
+        try forEachDocument(in: position..<end) { document in
             found = document.upperBound
             return false
         }
@@ -26,7 +27,7 @@ extension TokenSource {
     }
 
     /// Calls `body` with every document, or what of it lies within `part`, in order, as long as it returns true.
-    func forEachDocument(in part: Range<Int>, _ body: (Range<Int>) -> Bool) {
+    func forEachDocument(in part: Range<Int>, _ body: (Range<Int>) throws -> Bool) throws {
         guard !part.isEmpty else { return }
         let (inStorage, offset) = (within(part), range.lowerBound)
         var start = part.lowerBound
@@ -36,33 +37,33 @@ extension TokenSource {
         case .files:
             while isWanted, start < part.upperBound {
                 let end = min(storage.fileEnd(after: offset + start) - offset, part.upperBound)
-                isWanted = body(start..<end)
+                isWanted = try body(start..<end)
                 start = end
             }
         case .marker(let byte):
             guard let marker = storage.token(of: byte) else { break }
-            storage.forEachPosition(of: marker, in: inStorage) { position in
+            try storage.forEachPosition(of: marker, in: inStorage) { position in
                 let end = position - offset + 1
-                isWanted = body(start..<end)
+                isWanted = try body(start..<end)
                 start = end
                 return isWanted
             }
         }
-        if isWanted, start < part.upperBound { _ = body(start..<part.upperBound) }
+        if isWanted, start < part.upperBound { _ = try body(start..<part.upperBound) }
     }
 
     /// Whether the token at `position` is the first of its document.
-    func startsDocument(at position: Int) -> Bool {
-        position == 0 || documentEnd(after: position - 1, limit: position + 1) == position
+    func startsDocument(at position: Int) throws -> Bool {
+        try position == 0 || documentEnd(after: position - 1, limit: position + 1) == position
     }
 
     // MARK: Targets
 
     /// The number of tokens that are predicted: of each document all but the first. Reads the whole text if it has
     /// documents.
-    public func targetCount() -> Int {
+    public func targetCount() throws -> Int {
         var count = 0
-        forEachDocument(in: 0..<self.count) { document in
+        try forEachDocument(in: 0..<self.count) { document in
             count += document.count - 1
             return true
         }
@@ -71,11 +72,11 @@ extension TokenSource {
 
     /// How many bytes of UTF-8 text the tokens that are predicted stand for. Reads the whole text.
     /// - Parameter reversed: whether windows are reversed, so that of each document all but the last is predicted.
-    public func targetByteCount(reversed: Bool = false) -> Int {
-        var count = byteCount()
-        forEachDocument(in: 0..<self.count) { document in
+    public func targetByteCount(reversed: Bool = false) throws -> Int {
+        var count = try byteCount()
+        try forEachDocument(in: 0..<self.count) { document in
             let left = reversed ? document.upperBound - 1 : document.lowerBound
-            count -= storage.byteCount(of: within(left..<left + 1))
+            count -= try storage.byteCount(of: within(left..<left + 1))
             return true
         }
         return count
@@ -85,14 +86,14 @@ extension TokenSource {
     /// theirs, all of one document.
     /// - Returns: inputs and targets together, of which the first is no target and the last no input; nil when there is
     ///   nothing to predict before `end`.
-    func segment(from position: Int, length: Int, end: Int) -> Range<Int>? {
+    func segment(from position: Int, length: Int, end: Int) throws -> Range<Int>? {
         var start = position
         while start < end - 1 {
-            let stop = documentEnd(after: start, limit: min(start + length + 1, end))
+            let stop = try documentEnd(after: start, limit: min(start + length + 1, end))
             if stop - start >= 2 { return start..<stop }
             // A document's last token. Before the next there may be any number that hold nothing else.
             start = stop
-            forEachDocument(in: stop..<min(stop + 1 << 16, end)) { document in
+            try forEachDocument(in: stop..<min(stop + 1 << 16, end)) { document in
                 start = document.lowerBound
                 return document.count < 2
             }
@@ -102,7 +103,7 @@ extension TokenSource {
 
     /// - Throws: `InputError` when no document within `part` has a token to predict.
     func requireTarget(in part: Range<Int>) throws {
-        guard segment(from: part.lowerBound, length: 1, end: part.upperBound) == nil else { return }
+        guard try segment(from: part.lowerBound, length: 1, end: part.upperBound) == nil else { return }
         throw InputError(
             "\(name): has no document of two tokens or more (documents: \(separator)), so there is nothing to predict")
     }

@@ -30,16 +30,19 @@ public struct TokenSource: Sendable {
     public var count: Int { range.count }
 
     /// The tokens of a range.
+    /// - Throws: `InputError` that names the text when it cannot be read any more.
     public subscript(part: Range<Int>) -> [Int32] {
-        Array(unsafeUninitializedCapacity: part.count) { buffer, count in
-            if let address = buffer.baseAddress { copy(part, into: address) }
-            count = part.count
+        get throws {
+            try Array(unsafeUninitializedCapacity: part.count) { buffer, count in
+                if let address = buffer.baseAddress { try copy(part, into: address) }
+                count = part.count
+            }
         }
     }
 
     /// Writes the tokens of a range to `destination`, which must have room for `part.count`.
-    public func copy(_ part: Range<Int>, into destination: UnsafeMutablePointer<Int32>) {
-        storage.copy(within(part), into: destination)
+    public func copy(_ part: Range<Int>, into destination: UnsafeMutablePointer<Int32>) throws {
+        try storage.copy(within(part), into: destination)
     }
 
     /// A part of the text as a source of its own, with the same ends of documents; nothing is copied.
@@ -48,7 +51,7 @@ public struct TokenSource: Sendable {
     }
 
     /// How many bytes of UTF-8 text the tokens stand for. May have to look at every one of them: keep the answer.
-    public func byteCount() -> Int { storage.byteCount(of: range) }
+    public func byteCount() throws -> Int { try storage.byteCount(of: range) }
 
     /// A range of this source as one of the storage.
     func within(_ part: Range<Int>) -> Range<Int> {

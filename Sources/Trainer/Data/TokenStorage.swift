@@ -8,13 +8,14 @@ public protocol TokenStorage: Sendable {
     var count: Int { get }
 
     /// Writes the tokens of `range` to `destination`, which has room for them.
-    func copy(_ range: Range<Int>, into destination: UnsafeMutablePointer<Int32>)
+    /// - Throws: `InputError` that names the text when it cannot be read any more.
+    func copy(_ range: Range<Int>, into destination: UnsafeMutablePointer<Int32>) throws
 
     /// How many bytes of UTF-8 text the tokens of `range` stand for.
-    func byteCount(of range: Range<Int>) -> Int
+    func byteCount(of range: Range<Int>) throws -> Int
 
     /// The CRC-32 of the tokens of `range`; unless said otherwise, of their 32 bits, the low byte first.
-    func checksum(of range: Range<Int>) -> UInt32
+    func checksum(of range: Range<Int>) throws -> UInt32
 
     /// The token that stands for this byte and no other; nil when there is none. Unless said otherwise, its number.
     func token(of byte: UInt8) -> Int32?
@@ -23,7 +24,7 @@ public protocol TokenStorage: Sendable {
     func fileEnd(after position: Int) -> Int
 
     /// Calls `body` with the position of every `token` within `range`, in order, as long as it returns true.
-    func forEachPosition(of token: Int32, in range: Range<Int>, _ body: (Int) -> Bool)
+    func forEachPosition(of token: Int32, in range: Range<Int>, _ body: (Int) throws -> Bool) throws
 }
 
 extension TokenStorage {
@@ -31,13 +32,13 @@ extension TokenStorage {
 
     public func fileEnd(after position: Int) -> Int { count }
 
-    public func forEachPosition(of token: Int32, in range: Range<Int>, _ body: (Int) -> Bool) {
+    public func forEachPosition(of token: Int32, in range: Range<Int>, _ body: (Int) throws -> Bool) throws {
         let pieceLength = 1 << 12
-        withUnsafeTemporaryAllocation(of: Int32.self, capacity: min(pieceLength, range.count)) { piece in
+        try withUnsafeTemporaryAllocation(of: Int32.self, capacity: min(pieceLength, range.count)) { piece in
             for start in stride(from: range.lowerBound, to: range.upperBound, by: pieceLength) {
                 let part = start..<min(start + pieceLength, range.upperBound)
-                copy(part, into: piece.baseAddress!)
-                for i in 0..<part.count where piece[i] == token && !body(start + i) { return }
+                try copy(part, into: piece.baseAddress!)
+                for i in 0..<part.count where try piece[i] == token && !body(start + i) { return }
             }
         }
     }

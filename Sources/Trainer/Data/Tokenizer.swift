@@ -14,6 +14,10 @@ public protocol Tokenizer: Sendable {
     /// - Throws: `InputError` for text the tokenizer has no tokens for.
     func encode(_ text: String) throws -> [Int32]
 
+    /// The tokens of a prompt of bytes, which need not be UTF-8 where tokens are bytes.
+    /// - Throws: `InputError` for bytes the tokenizer has no tokens for.
+    func encode(bytes: [UInt8]) throws -> [Int32]
+
     /// The UTF-8 bytes a token stands for, which may be a part of a character only. A number outside the vocabulary (a
     /// model may have more tokens than its tokenizer) stands for U+FFFD, the replacement character.
     func bytes(of token: Int32) -> [UInt8]
@@ -27,6 +31,13 @@ public protocol Tokenizer: Sendable {
 }
 
 extension Tokenizer {
+    public func encode(bytes: [UInt8]) throws -> [Int32] {
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw InputError("the text is not valid UTF-8, which the tokenizer (\(kind.rawValue)) needs")
+        }
+        return try encode(text)
+    }
+
     /// The text that tokens stand for; bytes that are not valid UTF-8 become U+FFFD.
     public func decode(_ tokens: [Int32]) -> String {
         String(decoding: tokens.flatMap(bytes), as: UTF8.self)

@@ -33,19 +33,20 @@ public struct WindowSampler: Sendable {
     }
 
     /// Batch number `step`, counted from 0.
-    public func batch(at step: Int) -> TokenBatch {
+    /// - Throws: `InputError` that names the text when it cannot be read any more.
+    public func batch(at step: Int) throws -> TokenBatch {
         require(step >= 0, "WindowSampler.batch: negative step \(step)")
-        let rows = (0..<batchSize).map { row in
+        let rows = try (0..<batchSize).map { row in
             var generator = SplitMix64(seed: seed, stream: UInt64(step) &* UInt64(batchSize) &+ UInt64(row))
-            return window(&generator)
+            return try window(&generator)
         }
-        return TokenBatch(source, rows: rows, length: sequenceLength)
+        return try TokenBatch(source, rows: rows, length: sequenceLength)
     }
 
-    private func window(_ generator: inout SplitMix64) -> TokenBatch.Row {
+    private func window(_ generator: inout SplitMix64) throws -> TokenBatch.Row {
         while true {
             let start = generator.next(below: source.count - sequenceLength)
-            let end = source.documentEnd(after: start, limit: start + sequenceLength + 1)
+            let end = try source.documentEnd(after: start, limit: start + sequenceLength + 1)
             if end - start >= 2 { return .init(tokens: start..<end, startsDocument: true) }
         }
     }

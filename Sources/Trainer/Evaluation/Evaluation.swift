@@ -73,21 +73,22 @@ extension LanguageModel {
                 try progress(sums.read)
             }
         }
-        return sums.result(of: text, objective.kind, answers: answers.byDistance)
+        return try sums.result(of: text, objective.kind, answers: answers.byDistance)
     }
 
-    /// Predicts the targets of examples, wherever they come from.
+    /// Predicts the targets of examples.
     /// - Parameters:
     ///   - name: what messages call the data.
     ///   - streams: each batch goes on where the one before ended, unless it says that it begins.
     ///   - forgotten: parts of what is carried that are left out.
     private func measure(
-        _ examples: some Sequence<TokenBatch>, of name: String, streams: Bool, forgetting forgotten: Set<String>,
+        _ examples: EvaluationExamples, of name: String, streams: Bool, forgetting forgotten: Set<String>,
         countsFound: Bool, answers: inout AnswerCount, progress: (Int) throws -> Void
     ) throws -> EvaluationSums {
         var sums = EvaluationSums()
         var carries: [Carry?] = []
-        for batch in examples {
+        var examples = examples
+        while let batch = try examples.next() {
             try requireVocabulary(of: batch, in: name)
             if !streams || batch.startsDocument == [true] { carries = batch.rowsWithoutCarry() }
             withoutGradients {
@@ -121,10 +122,13 @@ private struct EvaluationSums {
         if countsFound { found += zip(likeliest.values, targets.values).count { $0 == $1 } }
     }
 
-    func result(of text: TokenSource, _ objective: ObjectiveKind, answers: [AnsweredQuestions]) -> EvaluationResult {
+    func result(of text: TokenSource, _ objective: ObjectiveKind, answers: [AnsweredQuestions]) throws
+        -> EvaluationResult
+    {
         // Exact where all tokens but one of each document were predicted.
-        let share = Double(targets) / Double(text.targetCount())
-        let bytes = Int((Double(text.targetByteCount(reversed: objective == .reverse)) * share).rounded())
+        let share = try Double(targets) / Double(text.targetCount())
+        let all = try text.targetByteCount(reversed: objective == .reverse)
+        let bytes = Int((Double(all) * share).rounded())
         return EvaluationResult(
             tokens: targets, bytes: max(bytes, 1), loss: nats / Double(targets), objective: objective,
             accuracy: objective.accuracyName == nil ? nil : Double(found) / Double(targets), answers: answers)

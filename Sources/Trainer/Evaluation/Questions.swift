@@ -104,7 +104,7 @@ extension LanguageModel {
         for rows in (0..<early).map({ $0..<$0 + 1 }) + together {
             let ends = rows.map { count.places[$0].upperBound }
             let length = min(sequenceLength, ends.min()! - 1)
-            let batch = TokenBatch(text, starts: ends.map { $0 - 1 - length }, length: length)
+            let batch = try TokenBatch(text, starts: ends.map { $0 - 1 - length }, length: length)
             try requireVocabulary(of: batch, in: text.name)
             let targets = batch.columns(0..<length).targets
             let predicted = withoutGradients { likeliest(inWindow: batch) }.values

@@ -36,14 +36,17 @@ struct BatchFeed {
 
     /// The next batch of examples, which is number `number` of the training, counted from 0.
     /// - Parameter key: what is random in the examples is drawn from it.
-    mutating func next(_ number: Int, key: RandomKey) -> TokenBatch { objective.examples(of: window(number), key: key) }
+    /// - Throws: `InputError` that names the text when it cannot be read any more.
+    mutating func next(_ number: Int, key: RandomKey) throws -> TokenBatch {
+        try objective.examples(of: window(number), key: key)
+    }
 
-    private mutating func window(_ number: Int) -> TokenBatch {
+    private mutating func window(_ number: Int) throws -> TokenBatch {
         switch source {
-        case .windows(let sampler): return sampler.batch(at: number)
+        case .windows(let sampler): return try sampler.batch(at: number)
         case .streams(var streams):
             defer { source = .streams(streams) }
-            return streams.next()
+            return try streams.next()
         }
     }
 

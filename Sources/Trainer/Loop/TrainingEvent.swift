@@ -51,8 +51,8 @@ extension TrainingEvent: CustomStringConvertible {
             "--- sample after step \(step)\n\(prompt)|\(text)\n---"
         case .saved(let step, let folder): "saved step \(step) in \(folder)"
         case .warning(let text): "warning: \(text)"
-        case .finished(let step, let seconds): "finished after \(step) steps, \(Self.time(seconds))"
-        case .interrupted(let step, let seconds, _): "stopped after \(step) steps, \(Self.time(seconds))"
+        case .finished(let step, let seconds): "finished after \(counted(step, "step")), \(Self.time(seconds))"
+        case .interrupted(let step, let seconds, _): "stopped after \(counted(step, "step")), \(Self.time(seconds))"
         }
     }
 

@@ -68,7 +68,7 @@ extension TrainingRun {
         let most = model.carriesState ? nil : model.maximumLength
         let length = min(TrainingRun.promptLength, text.count, longestPrompt(most))
         let start = generator.next(below: text.count - length + 1)
-        let prompt = text[start..<start + length]
+        let prompt = try text[start..<start + length]
         let usual = objective.usualSampling
         let sampling = usual == .greedy ? usual : SamplingOptions(temperature: 0.8, seed: generator.next())
         let room = most.map { max(0, $0 - length) }

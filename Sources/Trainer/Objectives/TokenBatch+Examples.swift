@@ -21,7 +21,7 @@ extension TokenBatch {
 }
 
 /// The examples of an evaluation: those of a text's windows, from its beginning to its end.
-struct EvaluationExamples: Sequence, IteratorProtocol {
+struct EvaluationExamples {
     private var windows: SequentialWindows.Iterator
     private let objective: Objective
     private var rowsRead = 0
@@ -30,8 +30,10 @@ struct EvaluationExamples: Sequence, IteratorProtocol {
         (self.windows, self.objective) = (windows.makeIterator(), objective)
     }
 
-    mutating func next() -> TokenBatch? {
-        guard let window = windows.next() else { return nil }
+    /// The next batch; nil after the last.
+    /// - Throws: `InputError` that names the text when it cannot be read any more.
+    mutating func next() throws -> TokenBatch? {
+        guard let window = try windows.next() else { return nil }
         defer { rowsRead += window.shape[0] }
         return objective.measuredExamples(of: window, firstRow: rowsRead)
     }

@@ -110,16 +110,17 @@ public struct RunConfiguration: Sendable, Hashable {
         try reader.finish()
     }
 
+    /// - Throws: `InputError` that names the text when it cannot be read any more.
     init(
         origin: RunOrigin, tokenizer: TokenizerKind, training: TrainingOptions, split: DataSplit, threads: Int
-    ) {
+    ) throws {
         self.origin = origin
         self.tokenizer = tokenizer
         self.training = training
         trainingTokens = split.training.count
-        trainingChecksum = split.training.fingerprint()
+        trainingChecksum = try split.training.fingerprint()
         validationTokens = split.validation?.count ?? 0
-        validationChecksum = split.validation?.fingerprint()
+        validationChecksum = try split.validation?.fingerprint()
         self.threads = threads
         kernels = BLAS.kernels
     }
@@ -145,9 +146,9 @@ public struct RunConfiguration: Sendable, Hashable {
             }
             guard text.count == tokens else {
                 throw InputError(
-                    "\(text.name): has \(text.count) tokens; the run in \(folder.path) began with \(tokens)")
+                    "\(text.name): has \(counted(text.count, "token")); the run in \(folder.path) began with \(tokens)")
             }
-            let found = text.fingerprint()
+            let found = try text.fingerprint()
             guard found == checksum else {
                 throw InputError(
                     "\(text.name): differs from the text the run in \(folder.path) was trained on (checksum \(found),"
