@@ -53,20 +53,30 @@ public struct ModelSource: Sendable {
     }
 
     private func loadFloats() throws -> Loaded {
-        let elsewhere = [("--model", model), ("--config", config), ("--weights", weights)]
-        if let run {
-            try refuse(
-                elsewhere.map { ($0, $1 != nil) }, "cannot be combined with --run, whose folder says it already")
-            return try load(RunFolder(path: run))
-        }
-        for (name, value) in elsewhere where value == nil {
-            throw InputError("\(name) is missing; expected --run FOLDER, or --model ID --config FILE --weights FILE")
-        }
+        try requireNames()
+        if let run { return try load(RunFolder(path: run)) }
         let (id, config, weights) = (model!, config!, weights!)
         let model = try ModelZoo.architecture(id).makeModel(
             JSONValue(path: config), file: config, key: RandomKey(seed: 0))
         try model.load(from: weights)
         return Loaded(id: id, model: model, tokenizer: ByteTokenizer(), run: nil)
+    }
+
+    /// What can be known to be missing before anything is read.
+    /// - Throws: `InputError` that names the option that is missing, empty, or one too many.
+    package func requireNames() throws {
+        let expected = "expected --run FOLDER, or --model ID --config FILE --weights FILE"
+        let elsewhere = [("--model", model), ("--config", config), ("--weights", weights)]
+        for (name, value) in [("--run", run)] + elsewhere where value == "" {
+            throw InputError("\(name) is empty; \(expected)")
+        }
+        guard run == nil else {
+            return try refuse(
+                elsewhere.map { ($0, $1 != nil) }, "cannot be combined with --run, whose folder says it already")
+        }
+        for (name, value) in elsewhere where value == nil {
+            throw InputError("\(name) is missing; \(expected)")
+        }
     }
 
     private func load(_ folder: RunFolder) throws -> Loaded {

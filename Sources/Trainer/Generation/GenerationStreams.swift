@@ -9,16 +9,16 @@ extension LanguageModel {
     ///     for try await token in model.tokenStream(tokenizer.encode("ROMEO:"), length: 200) { … }
     ///
     /// - Parameters:
-    ///   - endToken: ends the sequence, as its last token.
+    ///   - endToken, stop: what ends the sequence, with its last token.
     ///   - startToken, vocabularySize: see `TokenGenerator`.
     /// - Throws: the sequence throws what `TokenGenerator` throws.
     public func tokenStream(
         _ prompt: [Int32], length: Int, sampling: SamplingOptions = SamplingOptions(), endToken: Int32? = nil,
-        startToken: Int32? = nil, vocabularySize: Int? = nil
+        stop: StopTexts? = nil, startToken: Int32? = nil, vocabularySize: Int? = nil
     ) -> AsyncThrowingStream<Int32, any Error> {
         stream { yield in
             _ = try generate(
-                [prompt], length: length, sampling: sampling, endToken: endToken, startToken: startToken,
+                [prompt], length: length, sampling: sampling, endToken: endToken, stop: stop, startToken: startToken,
                 vocabularySize: vocabularySize
             ) { try yield($0[0]) }
         }
@@ -32,11 +32,12 @@ extension LanguageModel {
     /// - Throws: the sequence throws what `generate` throws.
     public func textStream(
         _ prompt: String, length: Int? = nil, tokenizer: any Tokenizer, objective: Objective = .nextToken,
-        sampling: SamplingOptions? = nil
+        sampling: SamplingOptions? = nil, stop: StopTexts? = nil
     ) -> AsyncThrowingStream<String, any Error> {
         stream { yield in
             try generate(
-                prompt, length: length, tokenizer: tokenizer, objective: objective, sampling: sampling, onText: yield)
+                prompt, length: length, tokenizer: tokenizer, objective: objective, sampling: sampling, stop: stop,
+                onText: yield)
         }
     }
 

@@ -13,6 +13,8 @@ public struct TokenGenerator<Model: LanguageModel> {
     public let sampling: SamplingOptions
     /// The token that ends a row; nil for none.
     public let endToken: Int32?
+    /// Texts that end a row with the token that completes one; nil for none.
+    public let stop: StopTexts?
     /// What a row that has ended gives from then on.
     public let padToken: Int32
 
@@ -24,10 +26,12 @@ public struct TokenGenerator<Model: LanguageModel> {
     private var rows: [Int]
     private var states: [Model.DecodingState]
     private var unread: [[Int32]]
+    private var searches: [StopSearch]
     private var position = 0
 
     /// - Parameters:
     ///   - prompts: one a row, none empty.
+    ///   - endToken, stop: what ends a row: a token, or texts wherever tokens begin and end.
     ///   - length: how many tokens will be asked for at most, where that is known; a model that has a maximum refuses here.
     ///   - startToken: stands after each prompt and is never chosen; for models that have learned to answer after it.
     ///   - vocabularySize: only tokens below it are chosen, for a model that has more tokens than its tokenizer; nil for
@@ -35,13 +39,14 @@ public struct TokenGenerator<Model: LanguageModel> {
     /// - Throws: `InputError` for options out of range, an empty prompt, and tokens outside the vocabulary.
     public init(
         _ model: Model, prompts: [[Int32]], length: Int = 0, sampling: SamplingOptions = SamplingOptions(),
-        endToken: Int32? = nil, padToken: Int32 = 0, startToken: Int32? = nil, vocabularySize: Int? = nil
+        endToken: Int32? = nil, stop: StopTexts? = nil, padToken: Int32 = 0, startToken: Int32? = nil,
+        vocabularySize: Int? = nil
     ) throws {
         try model.requireCausality()
         try Self.requireStart(of: model, startToken)
         try self.init(
             model, unread: prompts, after: prompts.map { _ in model.startDecoding() }, length: length,
-            sampling: sampling, endToken: endToken, padToken: padToken, startToken: startToken,
+            sampling: sampling, endToken: endToken, stop: stop, padToken: padToken, startToken: startToken,
             vocabularySize: vocabularySize)
     }
 
@@ -49,23 +54,25 @@ public struct TokenGenerator<Model: LanguageModel> {
     /// - Parameters:
     ///   - state: what a generator of the same model has left (`state(ofRow:)`).
     ///   - prompt: what else is to be read first; may be empty.
-    ///   - length, endToken, vocabularySize: as above.
+    ///   - length, endToken, stop, vocabularySize: as above.
     /// - Throws: as above.
     public init(
         _ model: Model, continuing state: GenerationState<Model>, prompt: [Int32] = [], length: Int = 0,
-        sampling: SamplingOptions = SamplingOptions(), endToken: Int32? = nil, vocabularySize: Int? = nil
+        sampling: SamplingOptions = SamplingOptions(), endToken: Int32? = nil, stop: StopTexts? = nil,
+        vocabularySize: Int? = nil
     ) throws {
         try model.requireCausality()
         try Self.requireStart(of: model, nil)
         try self.init(
             model, unread: [state.unread + prompt], after: [state.decoding], length: length, sampling: sampling,
-            endToken: endToken, padToken: 0, startToken: nil, vocabularySize: vocabularySize)
+            endToken: endToken, stop: stop, padToken: 0, startToken: nil, vocabularySize: vocabularySize)
         position = state.position
     }
 
     private init(
         _ model: Model, unread prompts: [[Int32]], after states: [Model.DecodingState], length: Int,
-        sampling: SamplingOptions, endToken: Int32?, padToken: Int32, startToken: Int32?, vocabularySize: Int?
+        sampling: SamplingOptions, endToken: Int32?, stop: StopTexts?, padToken: Int32, startToken: Int32?,
+        vocabularySize: Int?
     ) throws {
         require(vocabularySize ?? 1 > 0, "TokenGenerator: a vocabulary of \(vocabularySize ?? 0) tokens")
         try sampling.validate()
@@ -82,12 +89,14 @@ public struct TokenGenerator<Model: LanguageModel> {
         self.model = model
         self.sampling = sampling
         self.endToken = endToken
+        self.stop = stop
         self.padToken = padToken
         self.startToken = startToken
         limit = min(vocabularySize ?? .max, model.vocabularySize)
         rowCount = prompts.count
         rows = Array(prompts.indices)
         self.states = states
+        searches = prompts.map { _ in stop?.makeSearch() ?? StopSearch() }
         unread = prompts.map { prompt in prompt + (startToken.map { [$0] } ?? []) }
     }
 
@@ -97,7 +106,7 @@ public struct TokenGenerator<Model: LanguageModel> {
         let reason = "the longest the model's configuration allows"
         if let source = model.maximumSourceLength {
             guard prompt <= source else {
-                throw InputError("\(name) of \(prompt) tokens: expected at most \(source), \(reason)")
+                throw InputError("\(name) of \(counted(prompt, "token")): expected at most \(source), \(reason)")
             }
             guard length <= most - source else {
                 throw InputError(
@@ -106,7 +115,8 @@ public struct TokenGenerator<Model: LanguageModel> {
         }
         guard prompt.plusClamped(length) <= most else {
             throw InputError(
-                "\(name) of \(prompt) tokens and --length \(length): expected at most \(most) together, \(reason)")
+                "\(name) of \(counted(prompt, "token")) and --length \(length): expected at most \(most) together, \(reason)"
+            )
         }
     }
 
@@ -137,13 +147,20 @@ public struct TokenGenerator<Model: LanguageModel> {
             chosen[row] = try choose(values, row: row)
             unread[index] = [chosen[row]]
         }
-        for index in rows.indices.reversed() where chosen[rows[index]] == endToken {
+        for index in rows.indices.reversed() where isEnd(chosen[rows[index]], at: index) {
             rows.remove(at: index)
             states.remove(at: index)
             unread.remove(at: index)
+            searches.remove(at: index)
         }
         position += 1
         return chosen
+    }
+
+    /// Whether a token ends the row that it was chosen for.
+    private mutating func isEnd(_ token: Int32, at index: Int) -> Bool {
+        if let stop { _ = searches[index].append(stop.tokenizer.bytes(of: token)) }
+        return token == endToken || searches[index].isFound
     }
 
     /// Where a row stands, to go on with it later; nil when it has ended.
@@ -178,19 +195,19 @@ public struct TokenGenerator<Model: LanguageModel> {
 extension LanguageModel {
     /// Continues each prompt by `length` tokens.
     /// - Parameters:
-    ///   - endToken: ends a row; `padToken` follows it to the end.
+    ///   - endToken, stop: what ends a row, a token or texts; `padToken` follows it to the end.
     ///   - startToken, vocabularySize: see `TokenGenerator`.
     ///   - onTokens: is given one token a row as soon as they are there.
     /// - Returns: the continuations, without the prompts: [rows][length], shorter where all rows have ended before.
     /// - Throws: see `TokenGenerator`.
     public func generate(
         _ prompts: [[Int32]], length: Int, sampling: SamplingOptions = SamplingOptions(), endToken: Int32? = nil,
-        padToken: Int32 = 0, startToken: Int32? = nil, vocabularySize: Int? = nil,
+        stop: StopTexts? = nil, padToken: Int32 = 0, startToken: Int32? = nil, vocabularySize: Int? = nil,
         onTokens: ([Int32]) throws -> Void = { _ in }
     ) throws -> [[Int32]] {
         var generator = try TokenGenerator(
-            self, prompts: prompts, length: length, sampling: sampling, endToken: endToken, padToken: padToken,
-            startToken: startToken, vocabularySize: vocabularySize)
+            self, prompts: prompts, length: length, sampling: sampling, endToken: endToken, stop: stop,
+            padToken: padToken, startToken: startToken, vocabularySize: vocabularySize)
         var rows = prompts.map { _ in [Int32]() }
         for _ in 0..<max(length, 0) {
             guard let tokens = try generator.next() else { break }
@@ -198,36 +215,5 @@ extension LanguageModel {
             try onTokens(tokens)
         }
         return rows
-    }
-
-    /// Continues a text, or answers it as another objective has taught; pieces come as soon as they are complete characters.
-    ///
-    /// Tokens that the tokenizer does not have, such as one that hides others in training, are never chosen.
-    /// - Parameters:
-    ///   - length: the number of tokens; nil for as many as the objective says, or 256.
-    ///   - objective: what the model has learned: after `reverse` it gives the prompt backwards.
-    ///   - sampling: nil for what the objective makes usual, `Objective.usualSampling`.
-    /// - Returns: the answer, without the prompt.
-    /// - Throws: see `TokenGenerator`; also for characters that the tokenizer does not know.
-    @discardableResult
-    public func generate(
-        _ prompt: String, length: Int? = nil, tokenizer: any Tokenizer, objective: Objective = .nextToken,
-        sampling: SamplingOptions? = nil, onText: (String) throws -> Void = { _ in }
-    ) throws -> String {
-        var decoder = tokenizer.makeDecoder()
-        var text = ""
-        func pass(_ piece: String) throws {
-            if piece.isEmpty { return }
-            text += piece
-            try onText(piece)
-        }
-        let tokens = try tokenizer.encode(prompt)
-        let wanted = length ?? objective.answerLength(toPrompt: tokens.count) ?? 256
-        _ = try generate(
-            [tokens], length: wanted, sampling: sampling ?? objective.usualSampling, startToken: objective.startToken,
-            vocabularySize: tokenizer.vocabularySize
-        ) { try pass(decoder.append($0[0])) }
-        try pass(decoder.finish())
-        return text
     }
 }
