@@ -15,6 +15,7 @@ public enum AtomicFile {
     /// Writes what `body` hands to its output, in order. An error of `body` is passed on, the old file untouched.
     public static func write(to path: String, _ body: (Output) throws -> Void) throws {
         let folder = folder(of: path)
+        try removeRemains(of: path, in: folder)
         // Opened before anything is written, so that a folder that cannot be synchronised is found out in time.
         let folderDescriptor = open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folderDescriptor >= 0 else { throw failure(path, errno) }
@@ -26,12 +27,13 @@ public enum AtomicFile {
             do {
                 try body(Output(descriptor: descriptor, path: path))
                 try DiskOperations.will("synchronize", path)
-                guard fsync(descriptor) == 0 else { throw failure(path, errno) }
+                guard synchronize(descriptor) else { throw failure(path, errno) }
             } catch {
                 close(descriptor)
                 throw error
             }
-            guard close(descriptor) == 0 else { throw failure(path, errno) }
+            // Interrupted, it is closed all the same.
+            guard close(descriptor) == 0 || errno == EINTR else { throw failure(path, errno) }
             try DiskOperations.will("rename", path)
             guard rename(temporary, path) == 0 else { throw failure(path, errno) }
         } catch {
@@ -40,7 +42,7 @@ public enum AtomicFile {
         }
         try DiskOperations.will("synchronize the folder of", path)
         // Some file systems cannot synchronise a folder and say EINVAL; the new file is in place all the same.
-        guard fsync(folderDescriptor) == 0 || errno == EINVAL else { throw failure(path, errno) }
+        guard synchronize(folderDescriptor) || errno == EINVAL else { throw failure(path, errno) }
     }
 
     /// The temporary file of one write, given to the closure of `AtomicFile.write`; not to be kept.
@@ -93,17 +95,68 @@ public enum AtomicFile {
 
     private static func makeTemporary(for path: String, in folder: String) throws -> (Int32, String) {
         while true {
-            let name = ".\((path as NSString).lastPathComponent).tmp-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+            let name = temporaryPrefix(of: path) + "\(getpid())-\(UInt32.random(in: 0 ... .max))"
             let temporary = folder.isEmpty ? name : folder + "/" + name
             let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-            if descriptor >= 0 { return (descriptor, temporary) }
+            if descriptor >= 0 {
+                if isOurs(descriptor) { return (descriptor, temporary) }
+                close(descriptor)
+                continue
+            }
             guard errno == EEXIST else { throw failure(path, errno) }
+        }
+    }
+
+    // MARK: What a killed process has left
+
+    private static func temporaryPrefix(of path: String) -> String {
+        ".\((path as NSString).lastPathComponent).tmp-"
+    }
+
+    /// Locks a temporary file as long as it is written to, which says that it is no remains. The system ends the lock with
+    /// the process, however that ends.
+    /// - Returns: whether the file is still there: somebody may have found it before it was locked.
+    private static func isOurs(_ descriptor: Int32) -> Bool {
+        // Where the file system has no locks, nobody can take the file for remains either.
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return errno != EWOULDBLOCK }
+        var status = stat()
+        return fstat(descriptor, &status) == 0 && status.st_nlink > 0
+    }
+
+    /// Removes the temporary files of processes that were killed while they wrote to the same path.
+    private static func removeRemains(of path: String, in folder: String) throws {
+        let prefix = temporaryPrefix(of: path)
+        guard let listing = opendir(folder.isEmpty ? "." : folder) else { return }
+        defer { closedir(listing) }
+        var names: [String] = []
+        while let entry = readdir(listing) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 1) { String(cString: $0) }
+            }
+            if name.hasPrefix(prefix) { names.append(name) }
+        }
+        for name in names {
+            let remains = folder.isEmpty ? name : folder + "/" + name
+            let descriptor = open(remains, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+            guard descriptor >= 0 else { continue }
+            defer { close(descriptor) }
+            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { continue }
+            try DiskOperations.will("remove", remains)
+            unlink(remains)
         }
     }
 
     private static func failure(_ path: String, _ code: Int32) -> InputError {
         InputError("\(path): cannot be written: \(systemErrorText(code))")
     }
+}
+
+/// Waits until what was written is on the disk; signals that interrupt it do not end the wait.
+package func synchronize(_ descriptor: Int32) -> Bool {
+    while fsync(descriptor) != 0 {
+        guard errno == EINTR else { return false }
+    }
+    return true
 }
 
 /// Lets a test look on while files are written, to see what a crash would leave, or make an operation fail.

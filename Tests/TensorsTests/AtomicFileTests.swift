@@ -26,6 +26,39 @@ import Testing
         }
     }
 
+    @Test("What a killed process left of a file is removed by the next write, and nothing else is")
+    func remainsAreRemoved() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/state.json"
+            let others = [".other.json.tmp-1-2", ".state.json.tm", "state.json.tmp-1-2", ".state.jsonx.tmp-1-2"]
+            for name in others + [".state.json.tmp-1-2", ".state.json.tmp-99999999-7"] {
+                try Data("half".utf8).write(to: URL(fileURLWithPath: folder + "/" + name))
+            }
+            // Neither a folder of such a name nor what a link of such a name points to.
+            try FileManager.default.createDirectory(
+                atPath: folder + "/.state.json.tmp-3-4", withIntermediateDirectories: false)
+            try FileManager.default.createSymbolicLink(
+                atPath: folder + "/.state.json.tmp-5-6", withDestinationPath: folder + "/.other.json.tmp-1-2")
+            try AtomicFile.write(Data("new".utf8), to: path)
+            let expected = others + ["state.json", ".state.json.tmp-3-4", ".state.json.tmp-5-6"]
+            #expect(try Set(FileManager.default.contentsOfDirectory(atPath: folder)) == Set(expected))
+        }
+    }
+
+    @Test("A file that another process is writing is no remains")
+    func writesAtTheSameTime() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/state.json"
+            try AtomicFile.write(to: path) { outer in
+                try AtomicFile.write(to: path) { inner in try [UInt8](1...9).withUnsafeBytes { try inner.write($0) } }
+                #expect(try bytes(ofFile: path) == Array(1...9))
+                try [UInt8](1...3).withUnsafeBytes { try outer.write($0) }
+            }
+            #expect(try bytes(ofFile: path) == [1, 2, 3])
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["state.json"])
+        }
+    }
+
     @Test func failureOfTheClosureLeavesTheOldFile() throws {
         try withTemporaryFolder { folder in
             let path = folder + "/state.json"

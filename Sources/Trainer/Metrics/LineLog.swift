@@ -51,7 +51,7 @@ final class LineLog: Sendable {
     /// Waits until all lines are on the disk.
     /// - Throws: `InputError` with the system's reason.
     func synchronize() throws {
-        guard fsync(descriptor) == 0 else { throw Self.failure("cannot be written", path) }
+        guard Tensors.synchronize(descriptor) else { throw Self.failure("cannot be written", path) }
     }
 
     /// The whole lines of a file, each with its place ("FILE, line N", counted from 1).

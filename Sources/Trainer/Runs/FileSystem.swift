@@ -16,7 +16,7 @@ enum FileSystem {
         guard descriptor >= 0 else { throw failure(path, errno) }
         defer { close(descriptor) }
         // Some file systems cannot synchronise a folder and say EINVAL.
-        guard fsync(descriptor) == 0 || errno == EINVAL else { throw failure(path, errno) }
+        guard Tensors.synchronize(descriptor) || errno == EINVAL else { throw failure(path, errno) }
     }
 
     /// Errors name the path of the two that is not hidden.
