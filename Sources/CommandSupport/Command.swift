@@ -24,6 +24,7 @@ extension Command {
 
     /// Runs the command and exits with a code of `ExitStatus`, 0, or 64 for a command line that cannot be read.
     public static func main() {
+        StandardDescriptors.reserve()
         // A file that grows beyond the limit is an error of the write, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
         OutOfMemory.setEnd { line in
@@ -34,11 +35,11 @@ extension Command {
         do {
             var command = try parseAsRoot()
             if computes { BLAS.selection.warnings.forEach(showWarning) }
-            try command.run()
+            try ReadingDisplay.shared.watch { try command.run() }
         } catch {
             // Help and version are "errors" of the parser that succeed.
             if exitCode(for: error).isSuccess { exit(withError: error) }
-            showError(message(for: error))
+            showError(OptionHint.improved(message(for: error), help: helpMessage(columns: 200)))
             Foundation.exit(exitStatus(of: error))
         }
     }

@@ -35,15 +35,17 @@ public final class StandardStream {
 
     /// Writes all of it, or as much as can be; nothing after a failure.
     public func write(_ text: String) {
-        guard failure == nil, !text.isEmpty else { return }
         var text = text
-        text.withUTF8 { bytes in
-            var rest = UnsafeRawBufferPointer(bytes)[...]
-            while !rest.isEmpty, failure == nil {
-                let piece = UnsafeRawBufferPointer(rebasing: rest)
-                let count = Foundation.write(descriptor, piece.baseAddress, piece.count)
-                if count >= 0 { rest = rest.dropFirst(count) } else { recover(from: errno) }
-            }
+        text.withUTF8 { write(UnsafeRawBufferPointer($0)) }
+    }
+
+    /// Writes all of some bytes, or as much as can be; nothing after a failure.
+    public func write(_ bytes: UnsafeRawBufferPointer) {
+        var rest = bytes[...]
+        while !rest.isEmpty, failure == nil {
+            let piece = UnsafeRawBufferPointer(rebasing: rest)
+            let count = Foundation.write(descriptor, piece.baseAddress, piece.count)
+            if count >= 0 { rest = rest.dropFirst(count) } else { recover(from: errno) }
         }
     }
 
@@ -71,9 +73,12 @@ extension StandardStream.Failure {
 
 /// Writes to standard output at once. Ends the process where that fails: with one line on standard error, or quietly where
 /// the reader has gone.
-public func show(_ text: String, terminator: String = "\n") {
+public func show(_ text: String, terminator: String = "\n") { show(Array((text + terminator).utf8)) }
+
+/// The same for bytes, which need be no text.
+public func show(_ bytes: [UInt8]) {
     let output = StandardStream()
-    output.write(text + terminator)
+    bytes.withUnsafeBytes { output.write($0) }
     if output.failure == .noReader { exit(ExitStatus.stopped(by: SIGPIPE)) }
     guard let error = output.failure?.error else { return }
     showError(error.message)
@@ -88,5 +93,6 @@ func showWarning(_ message: String) { showLine("warning", message) }
 
 private func showLine(_ kind: String, _ message: String) {
     let line = message.split(whereSeparator: \.isNewline).joined(separator: " ")
+    ReadingDisplay.shared.clear()
     if !line.isEmpty { StandardStream(STDERR_FILENO).write("\(kind): \(line)\n") }
 }

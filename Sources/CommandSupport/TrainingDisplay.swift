@@ -8,12 +8,14 @@ public final class TrainingDisplay {
     private let terminal = Terminal()
     private let isForPeople: Bool
     private let isNoticeWanted: Bool
+    private let isQuiet: Bool
     private var printer: ProgressPrinter
 
     /// - Throws: `InputError` where both are asked for.
     public init(json: Bool, quiet: Bool) throws {
         if json && quiet { throw InputError("--quiet: cannot be combined with --json; expected one of the two") }
         isForPeople = !json && !quiet
+        isQuiet = quiet
         let forPeople: ProgressPrinter.Style = terminal.isInteractive ? .line(color: terminal.hasColor) : .lines
         printer = ProgressPrinter(json ? .json : quiet ? .quiet : forPeople)
         isNoticeWanted = !quiet && isatty(STDERR_FILENO) == 1
@@ -26,13 +28,19 @@ public final class TrainingDisplay {
         let outcome = try {
             // So that the line of an error begins a line.
             defer { output.write(printer.end()) }
-            return try command.run(
-                report: { [self] in output.write(printer.output(for: $0, width: terminal.width)) },
-                prepared: { [self] in
-                    StandardStream.ignorePipeSignal()
-                    Interrupt.catchSignals(withNotice: isNoticeWanted)
-                },
-                stop: { [self] in Interrupt.isWanted || output.isMissed })
+            return try silently(isQuiet) {
+                try command.run(
+                    report: { [self] in
+                        // From here on the training has a line of its own.
+                        if case .started = $0 { ReadingDisplay.shared.end() }
+                        output.write(printer.output(for: $0, width: terminal.width))
+                    },
+                    prepared: { [self] in
+                        StandardStream.ignorePipeSignal()
+                        Interrupt.catchSignals(withNotice: isNoticeWanted)
+                    },
+                    stop: { [self] in Interrupt.isWanted || output.isMissed })
+            }
         }()
         if case .stopped(let arguments) = outcome, isForPeople {
             output.write("go on with: \(Self.commandLine(arguments))\n")
@@ -40,6 +48,11 @@ public final class TrainingDisplay {
         if let error = output.failure?.error { throw error }
         guard case .stopped = outcome else { return }
         throw ExitCode(ExitStatus.stopped(by: Interrupt.caught ?? SIGPIPE))
+    }
+
+    /// Lets nothing be shown of the reading of texts where nothing is wanted.
+    private func silently<Result>(_ isQuiet: Bool, _ body: () throws -> Result) rethrows -> Result {
+        isQuiet ? try ReadingProgress.$observer.withValue(nil, operation: body) : try body()
     }
 
     private static func commandLine(_ arguments: [String]) -> String {

@@ -8,18 +8,39 @@ struct Generate: Command {
     static let configuration = CommandConfiguration(
         abstract: "Continue a text, or reverse it, as the model has learned.",
         usage: """
-            Generate --run FOLDER [--prompt TEXT] [options]
-            Generate --model ID --config FILE --weights FILE [--prompt TEXT] [options]
+            Generate --run FOLDER [--prompt TEXT | --prompt-file FILE] [options]
+            Generate --model ID --config FILE --weights FILE [--prompt TEXT | --prompt-file FILE] [options]
+            """,
+        discussion: """
+            Where tokens are bytes, a prompt from a file or standard input is read as the bytes it is, and what is \
+            generated is written as it is; on a terminal, bytes that are no UTF-8 are shown as U+FFFD, and a newline \
+            ends the output.
+
+            The text ends before a --stop text, which is not printed, and after --length tokens at the latest. That of a \
+            run that was trained with --documents lines or byte:N ends with its document, too; the byte that ends it is \
+            not printed either.
             """)
 
     @OptionGroup(title: "Model") var options: SourceOptions
     @OptionGroup(title: "Model") var precision: WeightOptions
 
-    @Option(help: "The text to continue or reverse; standard input unless given, or nothing with --load-state.")
+    @Option(
+        parsing: .unconditional,
+        help: "The text to continue or reverse; standard input unless given, or nothing with --load-state.")
     var prompt: String?
+
+    @Option(help: "A file or pipe with that text, whose bytes are taken as they are.")
+    var promptFile: String?
 
     @Option(help: "How many tokens to generate. (default: 256; as many as the prompt has where it is reversed)")
     var length: Int?
+
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "Where to stop, before this text: TEXT, or byte:N with N from 0 to 255, 0x00 to 0xff, or \\n. May be repeated.",
+            valueName: "TEXT|byte:N"))
+    var stop: [String] = []
 
     @Option(
         help:
@@ -52,14 +73,27 @@ struct Generate: Command {
     var threads: Int?
 
     func run() throws {
-        let input = { String(decoding: FileHandle.standardInput.readDataToEndOfFile(), as: UTF8.self) }
         var source = options.source
         source.weightsAs = precision.weightsAs
-        let command = GenerateCommand(
-            source: source, prompt: prompt ?? (loadState == nil ? input() : ""), length: length,
-            sampling: sampling, saveState: saveState, loadState: loadState, threads: threads)
+        try source.requireNames()
+        var command = GenerateCommand(
+            source: source, prompt: "", length: length, stop: stop, sampling: sampling, saveState: saveState,
+            loadState: loadState, threads: threads)
+        command.prompt = try promptBytes()
+        guard isatty(STDOUT_FILENO) == 1 else { return try command.runForBytes { show($0) } }
         try command.run { show($0, terminator: "") }
         show("")
+    }
+
+    private func promptBytes() throws -> [UInt8] {
+        if let prompt {
+            guard promptFile == nil else {
+                throw InputError("--prompt-file: cannot be combined with --prompt; expected one of the two")
+            }
+            return Array(prompt.utf8)
+        }
+        if let promptFile { return try PromptInput.read(file: promptFile) }
+        return loadState == nil ? try PromptInput.readStandardInput() : []
     }
 
     /// nil where none of its options is given: it is then left to what the model has learned.

@@ -47,6 +47,10 @@ public protocol Architecture: Sendable {
     /// The configuration for a vocabulary of this size.
     func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue
 
+    /// The length of the longest rows that a configuration is for, where it says so itself: what the next function sets. It
+    /// is kept where somebody has written it.
+    func rowLength(of configuration: JSONValue) -> Int?
+
     /// The configuration for training on sequences of this length, with this dropout; nil leaves either as it is.
     /// - Parameter sequenceLength: the length of the rows that the model reads, which is twice that of a window where it is
     ///   reversed (`ObjectiveKind.rowLength(ofWindow:)`).
@@ -55,6 +59,8 @@ public protocol Architecture: Sendable {
 }
 
 extension Architecture {
+    public func rowLength(of configuration: JSONValue) -> Int? { nil }
+
     /// The preset for the objective that it is for.
     public func preset(_ name: String) throws -> Preset { try preset(name, objective: nil) }
 }

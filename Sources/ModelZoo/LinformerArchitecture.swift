@@ -107,6 +107,15 @@ struct LinformerArchitecture: Architecture {
         ])
     }
 
+    /// Of an encoder–decoder, source and target together.
+    func rowLength(of configuration: JSONValue) -> Int? {
+        func length(_ prefix: String) -> Int? { configuration.objectValue?[prefix + "input_size"]?.intValue }
+        guard configuration.isEncoderDecoder else { return length("") }
+        guard let source = length("enc_"), let target = length("dec_") else { return nil }
+        let half = min(source, target)
+        return half > .max / 2 ? nil : 2 * half
+    }
+
     /// E and F are as long as the sequences; of an encoder–decoder, as source and target, the halves of a row.
     func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
         let prefixes = configuration.isEncoderDecoder ? ["enc_", "dec_"] : [""]

@@ -65,6 +65,8 @@ struct LocalArchitecture: Architecture {
     }
 
     /// Positions are learned for as many tokens as are trained on.
+    func rowLength(of configuration: JSONValue) -> Int? { configuration.objectValue?["max_seq_len"]?.intValue }
+
     func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
         configuration.setting([
             "max_seq_len": sequenceLength.map { .integer($0) }, "attn_dropout": dropout.map { .number($0) },

@@ -91,7 +91,7 @@ import Testing
         expectError("--length: expected a whole number of at least 1, found 0") {
             try GenerateCommand(source: ModelSource(run: run), prompt: "x", length: 0).run { _ in }
         }
-        expectError("the prompt is empty; expected --prompt TEXT, or text on standard input") {
+        expectError("the prompt is empty; expected --prompt TEXT, --prompt-file FILE, or text on standard input") {
             try GenerateCommand(source: ModelSource(run: run), prompt: "").run { _ in }
         }
         expectError("--top-p: expected a number above 0 and at most 1, found 3.0") {

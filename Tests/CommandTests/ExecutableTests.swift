@@ -114,7 +114,7 @@ import Testing
             ),
             (
                 try run("Generate", "--run", "none", input: ""), 1,
-                "the prompt is empty; expected --prompt TEXT, or text on standard input"
+                "the prompt is empty; expected --prompt TEXT, --prompt-file FILE, or text on standard input"
             ),
             (
                 try run("Evaluate", "--data", text), 1,

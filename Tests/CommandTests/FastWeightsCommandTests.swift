@@ -137,7 +137,7 @@ import Testing
         expectRefusal(
             "\(workspace.path("none/x")): cannot be written: No such file or directory", save: "none/x")
         #expect(try workspace.read("state") == before)
-        expectError("the prompt is empty; expected --prompt TEXT, or text on standard input") {
+        expectError("the prompt is empty; expected --prompt TEXT, --prompt-file FILE, or text on standard input") {
             try generate("", 5, save: "x")
         }
     }

@@ -16,6 +16,7 @@ public struct ComparedText: Sendable {
     /// - Parameter path: of a file, or `corpus`.
     /// - Throws: `InputError` that names the file which cannot be read or is too short.
     public init(_ path: String, sequenceLength: Int) throws {
+        let path = try lastingName("--data", path)
         if path == Self.corpus {
             name = Self.corpus
             let options = CorpusOptions()
@@ -31,6 +32,6 @@ public struct ComparedText: Sendable {
                 ByteTokenizer().tokens(of: TextSource(path: path)), validationFraction: origin.validationFraction,
                 sequenceLength: sequenceLength)
         }
-        checksum = [split.training, split.validation].compactMap { $0?.fingerprint() }.joined(separator: "-")
+        checksum = try [split.training, split.validation].compactMap { try $0?.fingerprint() }.joined(separator: "-")
     }
 }

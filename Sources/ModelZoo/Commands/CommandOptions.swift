@@ -36,6 +36,32 @@ extension String {
     package var absolutePath: String { hasPrefix("/") ? self : FileManager.default.currentDirectoryPath + "/" + self }
 }
 
+/// The name under which a file can be found again, where it is given as one of the process's descriptors, such as /dev/stdin:
+/// those are others in the next process. Any other name is as it was.
+/// - Throws: `InputError` that names the option where the file has no name.
+package func lastingName(_ option: String, _ path: String) throws -> String {
+    let folders = ["/dev/fd/", "/proc/self/fd/", "/proc/\(getpid())/fd/"]
+    guard path == "/dev/stdin" || folders.contains(where: path.hasPrefix) else { return path }
+    var (given, found) = (stat(), stat())
+    // What is no file is refused where it is opened.
+    guard stat(path, &given) == 0, given.st_mode & S_IFMT == S_IFREG || given.st_mode & S_IFMT == S_IFDIR else {
+        return path
+    }
+    guard let name = descriptorName(path), stat(name, &found) == 0, found.st_ino == given.st_ino,
+        found.st_dev == given.st_dev
+    else {
+        throw InputError("\(option) \(path): has no name to find it again by; expected a file that has one")
+    }
+    return name
+}
+
+/// What the system says a descriptor's file is called.
+private func descriptorName(_ path: String) -> String? {
+    guard let name = realpath(path, nil) else { return nil }
+    defer { free(name) }
+    return String(cString: name)
+}
+
 extension JSONValue {
     /// - Throws: `InputError` that names the file, and the place where it is no JSON.
     init(path: String) throws {

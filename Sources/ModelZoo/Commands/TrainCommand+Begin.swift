@@ -11,7 +11,12 @@ extension TrainCommand {
         let preset = try architecture.preset(presetName, objective: wanted)
         let file = config ?? "preset \(presetName)"
         let given = try config.map { try JSONValue(path: $0) } ?? preset.configuration
-        let options = try apply(to: preset.training)
+        var options = try apply(to: preset.training)
+        // A length that somebody has written stays; the window is as long unless it is given, too.
+        let written = config == nil ? nil : architecture.rowLength(of: given)
+        if let written, sequenceLength == nil {
+            options.sequenceLength = max(options.objective.windowLength(inRow: written), 1)
+        }
         try options.validate()
 
         var origin = RunOrigin(
@@ -23,7 +28,8 @@ extension TrainCommand {
 
         let configuration = try architecture.configuration(
             architecture.fitting(given, file: file, to: tokenizer, options.objective),
-            sequenceLength: options.objective.rowLength(ofWindow: options.sequenceLength), dropout: dropout)
+            sequenceLength: written == nil ? options.objective.rowLength(ofWindow: options.sequenceLength) : nil,
+            dropout: dropout)
         origin.configuration = configuration
         // Messages name the paths as they were given; the run's folder says them from anywhere.
         (origin.data, origin.validation) = (data.map(\.absolutePath), validation?.absolutePath)

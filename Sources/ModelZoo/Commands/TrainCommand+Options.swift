@@ -29,7 +29,31 @@ extension TrainCommand {
         }
         applyIntervals(to: &options)
         if schedule == nil, warmup == nil { Self.fitSchedule(of: &options) }
+        try refuseWithoutEffect(options)
         return options
+    }
+
+    /// - Throws: `InputError` that names an option of another optimiser or schedule, or of another way to validate.
+    private func refuseWithoutEffect(_ options: TrainingOptions) throws {
+        let kind = options.optimizer.kind
+        if kind != .sgd {
+            try refuse(
+                [("--momentum", momentum != nil)], "expected only with --optimizer sgd; it is \(kind.rawValue)")
+        } else {
+            try refuse(
+                [("--beta1", beta1 != nil), ("--beta2", beta2 != nil)],
+                "expected only with --optimizer adam or adamw; it is sgd")
+        }
+        if options.schedule != .cosine {
+            try refuse(
+                [("--learning-rate-floor", learningRateFloor != nil)],
+                "expected only with --schedule cosine; it is \(options.schedule.rawValue)")
+        }
+        if validation != nil {
+            try refuse(
+                [("--validation-fraction", validationFraction != nil)],
+                "cannot be combined with --validation, which nothing is held back for")
+        }
     }
 
     /// A preset's schedule gives way to a length that it was not made for.

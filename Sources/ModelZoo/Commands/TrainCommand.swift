@@ -69,9 +69,21 @@ public struct TrainCommand: Sendable {
         report: @escaping (TrainingEvent) -> Void = { _ in }, prepared: @escaping () -> Void = {},
         stop: @escaping () -> Bool = { false }
     ) throws -> Outcome {
+        try requireNames()
         try useThreads(threads)
         let host = TrainingHost(report: report, prepared: prepared, stop: stop)
-        return if let resume { try goOn(RunFolder(path: resume), host) } else { try begin(host) }
+        var command = self
+        command.data = try data.map { try lastingName("--data", $0) }
+        command.validation = try validation.map { try lastingName("--validation", $0) }
+        return if let resume { try command.goOn(RunFolder(path: resume), host) } else { try command.begin(host) }
+    }
+
+    /// - Throws: `InputError` that names an option whose file or folder has no name.
+    private func requireNames() throws {
+        for (name, value, expected) in [
+            ("--resume", resume, "the folder of a run"), ("--out", out, "a folder"), ("--config", config, "a file"),
+            ("--validation", validation, "a file or a folder"),
+        ] where value == "" { throw InputError("\(name) is empty; expected \(expected)") }
     }
 
     /// What one training needs of the program around it.
