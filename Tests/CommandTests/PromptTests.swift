@@ -42,7 +42,7 @@ import Testing
         arguments: [
             Array("the zoo".utf8), [0xE9, 0x74, 0xE9], [0x00, 0xFF, 0x0A], Array("line\r\nline\n".utf8),
             (0...255).map { UInt8($0) }, [UInt8](repeating: 0x80, count: 5000),
-        ])
+        ] as [[UInt8]])
     func bytes(prompt: [UInt8]) throws {
         try Data(prompt).write(to: URL(fileURLWithPath: workspace.path("prompt")))
         let arguments = try source() + options
@@ -122,7 +122,7 @@ import Testing
             (["--run", ""], "--run is empty"), ([], "--model is missing"), (["--model", ""], "--model is empty"),
             (["--model", "flash", "--config", "", "--weights", "w"], "--config is empty"),
             (["--model", "flash", "--config", "c", "--weights", ""], "--weights is empty"),
-        ])
+        ] as [([String], String)])
     func missingNames(arguments: [String], problem: String) throws {
         // Nobody writes to this prompt.
         let outcome = try shell("mkfifo pipe; exec 3<> pipe; \"$0\" \"$@\" <&3", arguments)
@@ -136,8 +136,8 @@ import Testing
 
     @Test("A stop text ends the output and is not written; several may be given")
     func stops() throws {
-        let answer = try answer(to: Array("zoo".utf8))
         let arguments = try source() + options + ["--prompt", "zoo"]
+        let answer = try answer(to: Array("zoo".utf8))
         func output(_ stops: [String]) throws -> Data {
             let outcome = try workspace.run("Generate", arguments + stops.flatMap { ["--stop", $0] })
             #expect(outcome.code == 0 && outcome.error == "")
@@ -182,7 +182,7 @@ import Testing
             training.documents = separator
             try training.lines()
         }
-        func text(_ run: String, _ stop: [String] = [], saving state: String? = nil) throws -> [UInt8] {
+        func text(_ run: String, _ stop: [String] = []) throws -> [UInt8] {
             var all: [UInt8] = []
             try GenerateCommand(
                 source: ModelSource(run: workspace.path(run)), prompt: "the zoo", length: 2000, stop: stop,

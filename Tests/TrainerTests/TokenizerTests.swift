@@ -30,7 +30,7 @@ import Testing
         #expect(source.count == 5)
         #expect(try source[0..<5] == [0, 255, 128, 97, 98])
         #expect(try source[2..<4] == [128, 97])
-        #expect(source.slice(1..<4, name: "part")[1..<3] == [128, 97])
+        #expect(try source.slice(1..<4, name: "part")[1..<3] == [128, 97])
         #expect(try source.slice(1..<4, name: "part").byteCount() == 3)
     }
 
