@@ -33,7 +33,7 @@ extension Command {
             _exit(ExitStatus.failure)
         }
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(Self.arguments)
             if computes { BLAS.selection.warnings.forEach(showWarning) }
             try ReadingDisplay.shared.watch { try command.run() }
         } catch {
@@ -41,6 +41,18 @@ extension Command {
             if exitCode(for: error).isSuccess { exit(withError: error) }
             showError(OptionHint.improved(message(for: error), help: helpMessage(columns: 200)))
             Foundation.exit(exitStatus(of: error))
+        }
+    }
+
+    /// The command line without the program's name, where names of files may hold any bytes.
+    private static var arguments: [String] {
+        UnsafeBufferPointer(start: CommandLine.unsafeArgv, count: Int(CommandLine.argc)).dropFirst().compactMap {
+            argument in
+            argument.map { text in
+                text.withMemoryRebound(to: UInt8.self, capacity: 1) {
+                    String(fileSystemBytes: UnsafeBufferPointer(start: $0, count: strlen(text)))
+                }
+            }
         }
     }
 

@@ -109,8 +109,12 @@ public enum AtomicFile {
 
     // MARK: What a killed process has left
 
-    private static func temporaryPrefix(of path: String) -> String {
-        ".\((path as NSString).lastPathComponent).tmp-"
+    /// What the names of the temporary files beside a path begin with. Of a long name it has the beginning: a file system
+    /// takes no more than 255 bytes, and two numbers follow.
+    package static func temporaryPrefix(of path: String) -> String {
+        var name = (path as NSString).lastPathComponent
+        while name.utf8.count > 200 { name.unicodeScalars.removeLast() }
+        return ".\(name).tmp-"
     }
 
     /// Locks a temporary file as long as it is written to, which says that it is no remains. The system ends the lock with

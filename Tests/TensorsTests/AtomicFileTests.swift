@@ -59,6 +59,20 @@ import Testing
         }
     }
 
+    @Test("names as long as the file system allows are written", arguments: ["x", "é", "字", "😀"])
+    func longNames(letter: String) throws {
+        try withTemporaryFolder { folder in
+            let name = String(repeating: letter, count: 255 / letter.utf8.count)
+            for content in ["old", "new"] { try AtomicFile.write(Data(content.utf8), to: folder + "/" + name) }
+            #expect(try bytes(ofFile: folder + "/" + name) == Array("new".utf8))
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [name])
+            let longer = folder + "/" + name + letter
+            #expect(
+                inputErrorMessage { try AtomicFile.write(Data(), to: longer) }
+                    == "\(longer): cannot be written: File name too long")
+        }
+    }
+
     @Test func failureOfTheClosureLeavesTheOldFile() throws {
         try withTemporaryFolder { folder in
             let path = folder + "/state.json"

@@ -33,7 +33,7 @@ package func useThreads(_ threads: Int?) throws {
 
 extension String {
     /// The same file from wherever a command is run.
-    package var absolutePath: String { hasPrefix("/") ? self : FileManager.default.currentDirectoryPath + "/" + self }
+    package var absolutePath: String { hasPrefix("/") ? self : currentFolder + "/" + self }
 }
 
 /// The name under which a file can be found again, where it is given as one of the process's descriptors, such as /dev/stdin:

@@ -30,7 +30,7 @@ enum TextFiles {
         var found: [String] = []
         var folders = [folder]
         while let next = folders.popLast() {
-            for name in try names(in: next) where !name.hasPrefix(".") {
+            for name in try namesInFolder(next) where !name.hasPrefix(".") {
                 let path = next.hasSuffix("/") ? next + name : next + "/" + name
                 if !isFolder(path) {
                     found.append(path)
@@ -42,21 +42,7 @@ enum TextFiles {
         return found.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
-    private static func names(in folder: String) throws -> [String] {
-        do {
-            return try FileManager.default.contentsOfDirectory(atPath: folder)
-        } catch {
-            throw InputError("\(folder): the folder cannot be listed: \(error.localizedDescription)")
-        }
-    }
+    private static func isFolder(_ path: String) -> Bool { fileKind(path) == S_IFDIR }
 
-    private static func isFolder(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-    }
-
-    private static func isSymbolicLink(_ path: String) -> Bool {
-        var status = stat()
-        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
-    }
+    private static func isSymbolicLink(_ path: String) -> Bool { fileKind(path, followsLinks: false) == S_IFLNK }
 }

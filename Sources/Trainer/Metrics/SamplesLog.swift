@@ -37,7 +37,7 @@ public final class SamplesLog: Sendable {
     /// All samples of a log, in order; none where there is no file.
     /// - Throws: `InputError` with file and line number.
     public static func read(path: String) throws -> [Sample] {
-        guard FileManager.default.fileExists(atPath: path) else { return [] }
+        guard fileKind(path) != nil else { return [] }
         return try LineLog.lines(of: path).map { line, place in try Sample(line: line, place: place) }
     }
 }

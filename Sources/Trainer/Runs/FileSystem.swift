@@ -23,7 +23,7 @@ enum FileSystem {
     static func rename(_ old: String, to new: String) throws {
         let named = (new as NSString).lastPathComponent.hasPrefix(".") ? old : new
         try DiskOperations.will("rename", named)
-        guard Foundation.rename(old, new) == 0 else { throw failure(named, errno) }
+        guard Tensors.rename(old, new) == 0 else { throw failure(named, errno) }
     }
 
     /// Copies a file in one piece. A link would be cheaper, but whoever then wrote into one would change both.
@@ -55,18 +55,17 @@ enum FileSystem {
 
     /// What is in a folder; nothing where it is none.
     static func names(in path: String) -> [String] {
-        (try? FileManager.default.contentsOfDirectory(atPath: path))?.sorted() ?? []
+        (try? namesInFolder(path))?.sorted() ?? []
     }
 
     static func exists(_ path: String) -> Bool {
-        var status = stat()
-        return lstat(path, &status) == 0
+        fileKind(path, followsLinks: false) != nil
     }
 
     /// A hidden name beside `path`, as `AtomicFile` makes them.
     static func temporaryName(for path: String) -> String {
-        let (folder, name) = (AtomicFile.folder(of: path), (path as NSString).lastPathComponent)
-        let hidden = ".\(name).tmp-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        let folder = AtomicFile.folder(of: path)
+        let hidden = AtomicFile.temporaryPrefix(of: path) + "\(getpid())-\(UInt32.random(in: 0 ... .max))"
         return folder.isEmpty ? hidden : folder + "/" + hidden
     }
 

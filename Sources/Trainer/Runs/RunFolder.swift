@@ -68,7 +68,7 @@ public struct RunFolder: Sendable {
         } else {
             (self.path, chosenStep) = (path, nil)
         }
-        guard FileManager.default.fileExists(atPath: configurationPath) else {
+        guard fileKind(configurationPath) != nil else {
             throw InputError("\(path): is no run folder: expected it to hold config.json")
         }
     }
@@ -103,10 +103,7 @@ public struct RunFolder: Sendable {
             let folder = (path.hasPrefix("/") ? "/" : "") + parts.prefix(count).joined(separator: "/")
             if mkdir(folder, 0o777) != 0 && errno != EEXIST { throw failure(path, errno) }
         }
-        var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
-            throw failure(path, ENOTDIR)
-        }
+        guard fileKind(path) == S_IFDIR else { throw failure(path, ENOTDIR) }
     }
 
     private static func failure(_ path: String, _ code: Int32) -> InputError {
