@@ -25,12 +25,11 @@ import Testing
     }
 
     @Test func headerLength() throws {
-        #expect(try message([]) == "FILE: has 0 bytes; expected a safetensors file, of 8 or more")
         #expect(
             try message(Array(pythonFile.prefix(7))) == "FILE: has 7 bytes; expected a safetensors file, of 8 or more")
         #expect(
-            try message(Array("PK\u{3}\u{4}zip of torch.save".utf8))
-                == "FILE: header length 2337484179379538768 is over the limit of 100000000 bytes; expected a safetensors file"
+            try message(Array("GARBAGE of another kind".utf8))
+                == "FILE: header length 2325343128217862471 is over the limit of 100000000 bytes; expected a safetensors file"
         )
         #expect(
             try message(withUnsafeBytes(of: UInt64(100_000_001).littleEndian, Array.init))
@@ -163,12 +162,25 @@ import Testing
             (#""dtype":"U8","data_offsets":[0,4]"#, "no shape; expected dtype, shape and data_offsets"),
             (#""dtype":"U8","shape":[4]"#, "no data_offsets; expected dtype, shape and data_offsets"),
             (
-                #""dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]"#,
-                #"unknown dtype "F8_E4M3"; expected one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL"#
+                #""dtype":"F8_E4M3","shape":[3],"data_offsets":[0,4]"#,
+                "data_offsets [0, 4] hold 4 bytes; expected 3 for F8_E4M3 [3]"
             ),
             (
-                #""dtype":"f32","shape":[1],"data_offsets":[0,4]"#,
-                #"unknown dtype "f32"; expected one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL"#
+                #""dtype":"C64","shape":[1],"data_offsets":[0,4]"#,
+                "data_offsets [0, 4] hold 4 bytes; expected 8 for C64 [1]"
+            ),
+            (#""dtype":"F4","shape":[7],"data_offsets":[0,4]"#, "shape [7] of F4 fills no whole bytes"),
+            (
+                #""dtype":"F6_E2M3","shape":[4],"data_offsets":[0,4]"#,
+                "data_offsets [0, 4] hold 4 bytes; expected 3 for F6_E2M3 [4]"
+            ),
+            (
+                #""dtype":"Q1","shape":[4294967296,4294967296],"data_offsets":[0,4]"#,
+                "shape [4294967296, 4294967296] overflows; expected at most 9223372036854775807 bytes"
+            ),
+            (
+                #""dtype":"U8","shape":[9,9],"shape":[4],"data_offsets":[0,4]"#,
+                #"key "shape" stands twice; expected it once"#
             ),
             (
                 #""dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]"#,
@@ -208,6 +220,27 @@ import Testing
     func entries(fields: String, expected: String) throws {
         let bytes = safetensorsBytes(header: Array(#"{"a\n":{\#(fields)}}"#.utf8), data: [1, 2, 3, 4])
         #expect(try message(bytes) == #"FILE: tensor "a\n": "# + expected)
+    }
+
+    /// A message is a line to be read, also where a header was made to be long.
+    @Test("names, shapes and types of any length give short messages")
+    func longParts() throws {
+        let long = String(repeating: "é", count: 40_000)
+        let fields = #""shape":[1],"data_offsets":[0,1]"#
+        let ones = Array(repeating: "1", count: 65).joined(separator: ",")
+        for (header, expected) in [
+            (#"{"\#(long)":{}}"#, "FILE: header: a key of 80000 bytes; expected at most 65536"),
+            (#"{"a":{"dtype":"\#(long)","shape":[]}}"#, #"FILE: tensor "a": no data_offsets"#),
+            (#"{"a":{"dtype":1,"\#(long.prefix(9000))":1}}"#, #"FILE: tensor "a": expected dtype as a string"#),
+            (#"{"a":{"\#(long.prefix(9000))":1}}"#, #"FILE: tensor "a": unknown field "éé"#),
+            (#"{"\#(long.prefix(9000))":{\#(fields)}}"#, #"FILE: tensor "éé"#),
+            (#"{"a":{"shape":[\#(ones)]}}"#, #"FILE: tensor "a": expected at most 64 numbers in a list"#),
+            (#"{"__metadata__":{"\#(long)":"1"}}"#, "FILE: __metadata__: a key of 80000 bytes"),
+        ] {
+            let message = try #require(try message(safetensorsBytes(header: Array(header.utf8), data: [1])))
+            #expect(message.hasPrefix(expected), "\(message)")
+            #expect(message.utf8.count < 1500)
+        }
     }
 
     @Test(

@@ -26,6 +26,9 @@ import Testing
             ("I32", "01000000 FEFFFFFF 00000080 01000001", [1, -2, -0x1p31, 0x1p24]),
             ("I16", "0100 FEFF 0080 FF7F", [1, -2, -32768, 32767]),
             ("I8", "01 FE 80 7F", [1, -2, -128, 127]),
+            ("U64", "0100000000000000 0000000001000000 FFFFFFFFFFFFFFFF", [1, 0x1p32, 0x1p64]),
+            ("U32", "01000000 FEFFFFFF 00000080", [1, 0x1p32, 0x1p31]),
+            ("U16", "0100 FEFF 0080", [1, 65534, 32768]),
             ("U8", "01 FE 80 7F", [1, 254, 128, 127]),
             ("BOOL", "01 00 01", [1, 0, 1]),
         ] as [(String, String, [Float])])
@@ -43,6 +46,8 @@ import Testing
         arguments: [
             ("I64", "FFFFFF7F00000000 00000080FFFFFFFF", [Int32.max, .min]), ("I32", "01000000 00000080", [1, .min]),
             ("I16", "FEFF FF7F", [-2, 32767]), ("I8", "FE 7F", [-2, 127]), ("U8", "FE 7F", [254, 127]),
+            ("U64", "FFFFFF7F00000000 0000000000000000", [.max, 0]), ("U32", "FFFFFF7F 01000000", [.max, 1]),
+            ("U16", "FEFF 0080", [65534, 32768]),
             ("BOOL", "01 00", [1, 0]),
         ] as [(String, String, [Int32])])
     func integers(dtype: String, hexadecimal: String, expected: [Int32]) throws {
@@ -67,8 +72,48 @@ import Testing
             try message(bytes("I64", 2, "0100000000000000 0000008000000000"))
                 == #"FILE: tensor "x": value 2147483648 is out of range; expected -2147483648 to 2147483647"#)
         #expect(
-            try message(bytes("F16", 1, "0000")) == #"FILE: tensor "x": is F16; expected I64, I32, I16, I8, U8 or BOOL"#
-        )
+            try message(bytes("U32", 2, "00000000 00000080"))
+                == #"FILE: tensor "x": value 2147483648 is out of range; expected -2147483648 to 2147483647"#)
+        #expect(
+            try message(bytes("U64", 1, "FFFFFFFFFFFFFFFF"))
+                == #"FILE: tensor "x": value 18446744073709551615 is out of range; expected -2147483648 to 2147483647"#)
+        for (type, digits) in [("F16", "0000"), ("C64", "0000000000000000"), ("Q3_K", "00")] {
+            #expect(
+                try message(bytes(type, 1, digits))
+                    == #"FILE: tensor "x": is \#(type); expected I64, I32, I16, I8, U64, U32, U16, U8 or BOOL"#)
+        }
+    }
+
+    @Test(
+        "a file opens whatever types its tensors have; only what is asked for must be readable",
+        arguments: [
+            ("C64", 1, 8), ("F8_E4M3", 3, 3), ("F8_E5M2", 2, 2), ("F8_E8M0", 1, 1), ("F6_E3M2", 4, 3), ("F4", 6, 3),
+            ("U64", 1, 8), ("TYPE_OF_2030", 5, 7),
+        ])
+    func unreadableTypes(type: String, count: Int, size: Int) throws {
+        let header = """
+            {"odd":{"dtype":"\(type)","shape":[\(count)],"data_offsets":[0,\(size)]},
+            "x":{"dtype":"U16","shape":[1],"data_offsets":[\(size),\(size + 2)]}}
+            """
+        let data = [UInt8](repeating: 0, count: size) + [7, 1]
+        let file = try safetensorsFile(safetensorsBytes(header: Array(header.utf8), data: data))
+        #expect(file.names == ["odd", "x"])
+        #expect(file.entries["odd"]?.dtype == SafetensorsType(rawValue: type))
+        #expect(file.entries["odd"]?.count == count)
+        #expect(try file.int32s("x") == [263])
+        try file.withUnsafeBytes(of: "odd") { #expect($0.count == size) }
+        guard type != "U64" else { return }
+        #expect(
+            inputErrorMessage { _ = try file.floats("odd") }
+                == "\(file.path): tensor \"odd\": is \(type); expected F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16,"
+                + " U8 or BOOL")
+    }
+
+    @Test("metadata that are null are none, as the reference library reads them")
+    func nullMetadata() throws {
+        let header = #"{"__metadata__": null ,"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#
+        let file = try safetensorsFile(safetensorsBytes(header: Array(header.utf8), data: [5]))
+        #expect(file.metadata.isEmpty && file.names == ["x"])
     }
 
     @Test func absentTensor() throws {

@@ -4,7 +4,7 @@ extension SafetensorsFile {
     /// Copies a tensor's elements, row-major, as floats: F32 bit for bit, narrower floats exactly, F64 and integers
     /// rounded to nearest, BOOL as 0 and 1.
     /// - Parameter destination: room for `entries[name]!.count` floats.
-    /// - Throws: `InputError` when there is no such tensor.
+    /// - Throws: `InputError` when there is no such tensor, or its type cannot be read.
     public func copyFloats(of name: String, into destination: UnsafeMutablePointer<Float>) throws {
         let dtype = try entry(name).dtype
         try withUnsafeBytes(of: name) { source in
@@ -18,31 +18,30 @@ extension SafetensorsFile {
             case .int32: convert(source, destination) { (x: Int32) in Float(x) }
             case .int16: convert(source, destination) { (x: Int16) in Float(x) }
             case .int8: convert(source, destination) { (x: Int8) in Float(x) }
+            case .uint64: convert(source, destination) { (x: UInt64) in Float(x) }
+            case .uint32: convert(source, destination) { (x: UInt32) in Float(x) }
+            case .uint16: convert(source, destination) { (x: UInt16) in Float(x) }
             case .uint8: convert(source, destination) { (x: UInt8) in Float(x) }
             case .bool: convert(source, destination) { (x: UInt8) in x == 0 ? 0 : 1 }
+            case .other(let type): throw unreadable(name, type, expected: SafetensorsType.readable)
             }
         }
     }
 
-    /// Copies a tensor of integers (I64, I32, I16, I8, U8) or BOOL, row-major, as Int32.
+    /// Copies a tensor of integers (I8 to I64, U8 to U64) or BOOL, row-major, as Int32.
     /// - Parameter destination: room for `entries[name]!.count` integers; partly written when an error is thrown.
-    /// - Throws: `InputError` when there is no such tensor, when its elements are floats, and when a value of I64 leaves
+    /// - Throws: `InputError` when there is no such tensor, when its elements are of another type, and when a value leaves
     ///   the range of Int32.
     public func copyInt32s(of name: String, into destination: UnsafeMutablePointer<Int32>) throws {
         let dtype = try entry(name).dtype
         try withUnsafeBytes(of: name) { source in
             switch dtype {
-            case .float64, .float32, .float16, .bfloat16:
-                throw safetensorsError(
-                    path, tensor: name, "is \(dtype.rawValue); expected I64, I32, I16, I8, U8 or BOOL")
-            case .int64:
-                try convert(source, destination) { (x: Int64) in
-                    guard let value = Int32(exactly: x) else {
-                        throw safetensorsError(
-                            path, tensor: name, "value \(x) is out of range; expected \(Int32.min) to \(Int32.max)")
-                    }
-                    return value
-                }
+            case .float64, .float32, .float16, .bfloat16, .other:
+                throw unreadable(name, dtype.rawValue, expected: SafetensorsType.readable.filter { !$0.isFloat })
+            case .int64: try convert(source, destination) { (x: Int64) in try narrowed(x, name) }
+            case .uint64: try convert(source, destination) { (x: UInt64) in try narrowed(x, name) }
+            case .uint32: try convert(source, destination) { (x: UInt32) in try narrowed(x, name) }
+            case .uint16: convert(source, destination) { (x: UInt16) in Int32(x) }
             case .int32: convert(source, destination) { (x: Int32) in x }
             case .int16: convert(source, destination) { (x: Int16) in Int32(x) }
             case .int8: convert(source, destination) { (x: Int8) in Int32(x) }
@@ -50,6 +49,21 @@ extension SafetensorsFile {
             case .bool: convert(source, destination) { (x: UInt8) in x == 0 ? 0 : 1 }
             }
         }
+    }
+
+    private func narrowed(_ value: some BinaryInteger, _ name: String) throws -> Int32 {
+        guard let narrow = Int32(exactly: value) else {
+            throw safetensorsError(
+                path, tensor: name, "value \(value) is out of range; expected \(Int32.min) to \(Int32.max)")
+        }
+        return narrow
+    }
+
+    private func unreadable(_ name: String, _ type: String, expected: [SafetensorsType]) -> InputError {
+        let list = expected.map(\.rawValue)
+        return safetensorsError(
+            path, tensor: name,
+            "is \(type.shortened); expected \(list.dropLast().joined(separator: ", ")) or \(list.last!)")
     }
 }
 

@@ -1,7 +1,10 @@
 /// A safetensors file, memory-mapped: its header is read and checked as a whole, the tensors' bytes when asked for.
 ///
 /// Whatever the reference library refuses is refused: a file that opens is covered by its tensors without overlaps or
-/// gaps. Beyond that, repeated names and unknown fields of an entry, which the reference lets pass, are errors.
+/// gaps. Beyond that, repeated names and unknown fields of an entry, which the reference lets pass, are errors. Elements
+/// of any type may be in a file, also those that cannot be read here (`SafetensorsType.other`).
+///
+/// A file of another kind (a PyTorch checkpoint, an HTML page, a Git LFS pointer …) is called by its name.
 /// The format: https://github.com/huggingface/safetensors#format
 ///
 /// A value can be copied and read from any number of threads; the map goes with the last copy.
@@ -15,7 +18,7 @@ public struct SafetensorsFile: Sendable {
         public let byteRange: Range<Int>
 
         /// The number of elements: the product of the shape.
-        public var count: Int { byteRange.count / dtype.size }
+        public var count: Int { shape.reduce(1, *) }
     }
 
     /// The path as given.

@@ -3,6 +3,8 @@ struct SafetensorsHeader {
     /// The reference library's limit, in bytes; also the writer's.
     static let longest = 100_000_000
     static let metadataKey = "__metadata__"
+    /// More than any library's tensors have.
+    private static let mostDimensions = 64
 
     private(set) var metadata: [String: String] = [:]
     private(set) var names: [String] = []
@@ -15,6 +17,9 @@ struct SafetensorsHeader {
     /// Reads and checks the header of a whole file's bytes; `path` is for messages.
     init(file: UnsafeRawBufferPointer, path: String) throws {
         self.path = path
+        if let kind = ForeignFile(file) {
+            throw InputError("\(path): is \(kind.rawValue); expected a safetensors file\(kind.advice)")
+        }
         guard file.count >= 8 else {
             throw InputError("\(path): has \(file.count) bytes; expected a safetensors file, of 8 or more")
         }
@@ -42,21 +47,31 @@ struct SafetensorsHeader {
 
     private mutating func read(_ json: UnsafeRawBufferPointer) throws {
         var scanner = SafetensorsScanner(header: json, path: path)
-        try scanner.object(expected: "a JSON object") { scanner, name in
-            scanner.context = name == Self.metadataKey ? name : "tensor \(name.debugDescription)"
+        var hasMetadata = false
+        // An entry takes some 60 bytes; a dictionary that grows hashes all its names again each time.
+        entries.reserveCapacity(json.count / 60)
+        try scanner.object(expected: "a JSON object") { scanner in
+            let name = try scanner.key()
+            guard entries[name] == nil, name != Self.metadataKey || !hasMetadata else { throw scanner.repeated(name) }
             if name == Self.metadataKey {
+                scanner.place = .metadata
+                hasMetadata = true
                 try readMetadata(&scanner)
             } else {
+                scanner.place = .tensor(name)
                 names.append(name)
                 entries[name] = try readEntry(name, &scanner)
             }
-            scanner.context = "header"
+            scanner.place = .header
         }
         try scanner.end()
     }
 
     private mutating func readMetadata(_ scanner: inout SafetensorsScanner) throws {
-        try scanner.object(expected: "an object of strings") { scanner, key in
+        if scanner.takesNull() { return }  // as the reference library reads it
+        try scanner.object(expected: "an object of strings") { scanner in
+            let key = try scanner.key()
+            guard metadata[key] == nil else { throw scanner.repeated(key) }
             metadata[key] = try scanner.string(expected: "a string for \(key.debugDescription)")
         }
     }
@@ -65,43 +80,58 @@ struct SafetensorsHeader {
         var dtype: String?
         var shape: [Int]?
         var offsets: [Int]?
-        try scanner.object(expected: "an object with dtype, shape and data_offsets") { scanner, field in
+        try scanner.object(expected: "an object with dtype, shape and data_offsets") { scanner in
+            let field = try scanner.key()
             switch field {
-            case "dtype": dtype = try scanner.string(expected: "dtype as a string")
-            case "shape": shape = try scanner.integers(expected: "shape as a list of integers")
-            case "data_offsets": offsets = try scanner.integers(expected: "data_offsets as [begin, end]")
+            case "dtype" where dtype == nil: dtype = try scanner.string(expected: "dtype as a string")
+            case "shape" where shape == nil:
+                shape = try scanner.integers(expected: "shape as a list of integers", atMost: Self.mostDimensions)
+            case "data_offsets" where offsets == nil:
+                offsets = try scanner.integers(expected: "data_offsets as [begin, end]", atMost: Self.mostDimensions)
+            case "dtype", "shape", "data_offsets": throw scanner.repeated(field)
             default:
-                throw failure(name, "unknown field \(field.debugDescription); expected dtype, shape and data_offsets")
+                throw failure(
+                    name,
+                    "unknown field \(field.shortened.debugDescription); expected dtype, shape and data_offsets")
             }
         }
         guard let dtype, let shape, let offsets else {
             let absent = dtype == nil ? "dtype" : shape == nil ? "shape" : "data_offsets"
             throw failure(name, "no \(absent); expected dtype, shape and data_offsets")
         }
-        return try makeEntry(name, dtype: dtype, shape: shape, offsets: offsets)
+        return try makeEntry(name, SafetensorsType(rawValue: dtype), shape: shape, offsets: offsets)
     }
 
     // MARK: Checks
 
     private func makeEntry(
-        _ name: String, dtype: String, shape: [Int], offsets: [Int]
+        _ name: String, _ type: SafetensorsType, shape: [Int], offsets: [Int]
     ) throws -> SafetensorsFile.Entry {
-        guard let type = SafetensorsType(rawValue: dtype) else {
-            throw failure(name, "unknown dtype \(dtype.debugDescription); expected one of \(SafetensorsType.list)")
-        }
-        guard let size = type.byteCount(shape: shape) else {
-            throw failure(name, "shape \(shape) overflows; expected at most \(Int.max) bytes")
-        }
         guard offsets.count == 2 else {
             throw failure(name, "data_offsets \(offsets) has \(offsets.count) numbers; expected [begin, end]")
         }
         guard offsets[0] <= offsets[1] else {
             throw failure(name, "data_offsets \(offsets) are reversed; expected [begin, end]")
         }
-        guard offsets[1] - offsets[0] == size else {
-            throw failure(
-                name,
-                "data_offsets \(offsets) hold \(offsets[1] - offsets[0]) bytes; expected \(size) for \(dtype) \(shape)")
+        guard SafetensorsType.elementCount(shape: shape) != nil else {
+            throw failure(name, "shape \(shape) overflows; expected at most \(Int.max) bytes")
+        }
+        // How many bytes there should be of a type that nothing is known about cannot be checked.
+        if type.bitCount != nil {
+            guard let size = type.byteCount(shape: shape) else {
+                throw failure(
+                    name,
+                    "shape \(shape) "
+                        + (type.bitCount! % 8 == 0
+                            ? "overflows; expected at most \(Int.max) bytes"
+                            : "of \(type.rawValue) fills no whole bytes"))
+            }
+            guard offsets[1] - offsets[0] == size else {
+                throw failure(
+                    name,
+                    "data_offsets \(offsets) hold \(offsets[1] - offsets[0]) bytes; expected \(size) for"
+                        + " \(type.rawValue) \(shape)")
+            }
         }
         guard offsets[1] <= Int.max - dataStart else { throw failure(name, "data_offsets \(offsets) overflow") }
         return SafetensorsFile.Entry(
@@ -110,25 +140,29 @@ struct SafetensorsHeader {
 
     /// The tensors must cover the data without overlap, gap or rest.
     private func checkCoverage(dataSize: Int) throws {
-        func position(_ name: String) -> (Int, Int) {
-            let range = entries[name]!.byteRange
-            return (range.lowerBound - dataStart, range.upperBound - dataStart)
+        // Places are looked up once each: a header may have a million of them.
+        let places = names.indices.map { index in
+            let range = entries[names[index]]!.byteRange
+            return (begin: range.lowerBound - dataStart, end: range.upperBound - dataStart, index: index)
         }
         var covered = 0
-        var previous = ""
-        for name in names.sorted(by: { position($0) < position($1) }) {
-            let (begin, end) = position(name)
+        var previous = 0
+        for (begin, end, index) in places.sorted(by: { ($0.begin, $0.end) < ($1.begin, $1.end) }) {
             guard end <= dataSize else {
-                throw failure(name, "ends at byte \(end) of the data, of which the file has \(dataSize); truncated?")
+                throw failure(
+                    names[index], "ends at byte \(end) of the data, of which the file has \(dataSize); truncated?")
             }
             guard begin >= covered else {
-                throw failure(name, "begins at byte \(begin), inside tensor \(previous.debugDescription)")
+                throw failure(
+                    names[index], "begins at byte \(begin), inside tensor \(names[previous].shortened.debugDescription)"
+                )
             }
             guard begin == covered else {
-                throw failure(name, "begins at byte \(begin); expected \(covered), where the bytes before it end")
+                throw failure(
+                    names[index], "begins at byte \(begin); expected \(covered), where the bytes before it end")
             }
             covered = end
-            previous = name
+            previous = index
         }
         guard covered == dataSize else {
             throw InputError(

@@ -2,11 +2,27 @@
 /// others. Stricter than a general parser, which hides repeated keys, rounds large integers, and can be driven into
 /// deep recursion.
 struct SafetensorsScanner {
+    /// What is being read, for messages.
+    enum Place {
+        case header, metadata
+        case tensor(String)
+
+        fileprivate var description: String {
+            switch self {
+            case .header: "header"
+            case .metadata: SafetensorsHeader.metadataKey
+            case .tensor(let name): "tensor \(name.shortened.debugDescription)"
+            }
+        }
+    }
+
+    /// Names are hashed and compared letter by letter, which takes its time for letters beyond ASCII.
+    private static let longestKey = 1 << 16
+
     private let path: String
     private let bytes: UnsafeBufferPointer<UInt8>
     private var position = 0
-    /// What is being read, for messages.
-    var context = "header"
+    var place = Place.header
 
     /// - Parameter header: valid UTF-8 that outlives the scanner.
     init(header: UnsafeRawBufferPointer, path: String) {
@@ -18,35 +34,55 @@ struct SafetensorsScanner {
     func unexpected(expected: String) -> InputError {
         let next = String(decoding: bytes[position...].prefix(4), as: UTF8.self).unicodeScalars.first
         let found = next?.debugDescription ?? "its end"
-        return InputError("\(path): \(context): expected \(expected) at byte \(position) of the header, found \(found)")
+        return failure("expected \(expected.shortened) at byte \(position) of the header, found \(found)")
     }
+
+    /// An error about a key that an object has had already.
+    func repeated(_ key: String) -> InputError {
+        failure("key \(key.shortened.debugDescription) stands twice; expected it once")
+    }
+
+    private func failure(_ message: String) -> InputError { InputError("\(path): \(place.description): \(message)") }
 
     // MARK: Values
 
-    /// Reads an object and calls `member` with each key, to read its value. A repeated key is an error.
+    /// Reads an object and calls `member` to read each `key` and the value after it.
     mutating func object(
-        expected: String = "an object", _ member: (inout SafetensorsScanner, String) throws -> Void
+        expected: String = "an object", _ member: (inout SafetensorsScanner) throws -> Void
     ) throws {
         guard take("{") else { throw unexpected(expected: expected) }
         guard !take("}") else { return }
-        var keys = Set<String>()
-        repeat {
-            let key = try string(expected: "a key in quotes")
-            guard keys.insert(key).inserted else {
-                throw InputError("\(path): \(context): key \(key.debugDescription) stands twice; expected it once")
-            }
-            guard take(":") else { throw unexpected(expected: "':'") }
-            try member(&self, key)
-        } while take(",")
+        repeat { try member(&self) } while take(",")
         guard take("}") else { throw unexpected(expected: "',' or '}'") }
     }
 
+    /// Reads a key and its colon.
+    mutating func key() throws -> String {
+        let key = try string(expected: "a key in quotes")
+        guard key.utf8.count <= Self.longestKey else {
+            throw failure("a key of \(key.utf8.count) bytes; expected at most \(Self.longestKey)")
+        }
+        guard take(":") else { throw unexpected(expected: "':'") }
+        return key
+    }
+
+    /// Reads `null`, if it is next.
+    mutating func takesNull() -> Bool {
+        skipSpace()
+        guard bytes[position...].starts(with: "null".utf8) else { return false }
+        position += 4
+        return true
+    }
+
     /// Reads `[1, 2, …]`.
-    mutating func integers(expected: String) throws -> [Int] {
+    mutating func integers(expected: String, atMost limit: Int) throws -> [Int] {
         guard take("[") else { throw unexpected(expected: expected) }
         guard !take("]") else { return [] }
         var values: [Int] = []
-        repeat { values.append(try integer()) } while take(",")
+        repeat {
+            guard values.count < limit else { throw unexpected(expected: "at most \(limit) numbers in a list") }
+            values.append(try integer())
+        } while take(",")
         guard take("]") else { throw unexpected(expected: "',' or ']'") }
         return values
     }
@@ -69,25 +105,31 @@ struct SafetensorsScanner {
         return value
     }
 
-    mutating func string(expected: String) throws -> String {
-        guard take("\"") else { throw unexpected(expected: expected) }
+    mutating func string(expected: @autoclosure () -> String) throws -> String {
+        guard take("\"") else { throw unexpected(expected: expected()) }
         var text: [UInt8] = []
         var start = position
         while position < bytes.count {
             switch bytes[position] {
             case UInt8(ascii: "\""):
-                text.append(contentsOf: bytes[start..<position])
+                let rest = bytes[start..<position]
                 position += 1
+                guard !text.isEmpty else { return String(decoding: UnsafeBufferPointer(rebasing: rest), as: UTF8.self) }
+                text.append(contentsOf: rest)
                 return String(decoding: text, as: UTF8.self)
             case UInt8(ascii: "\\"):
                 text.append(contentsOf: bytes[start..<position])
-                text.append(contentsOf: String(try escape()).utf8)
+                append(try escape(), to: &text)
                 start = position
             case 0..<0x20: throw unexpected(expected: "no control character in a string")
             default: position += 1
             }
         }
         throw unexpected(expected: "a closing quote")
+    }
+
+    private func append(_ scalar: Unicode.Scalar, to text: inout [UInt8]) {
+        if scalar.isASCII { text.append(UInt8(scalar.value)) } else { text.append(contentsOf: UTF8.encode(scalar)!) }
     }
 
     /// Nothing but space may follow the value.
@@ -119,10 +161,7 @@ struct SafetensorsScanner {
     private mutating func escape() throws -> Unicode.Scalar {
         position += 1
         guard position < bytes.count else { throw unexpected(expected: "an escape sequence") }
-        let simple: [UInt8: Unicode.Scalar] = [
-            0x22: "\"", 0x5C: "\\", 0x2F: "/", 0x62: "\u{8}", 0x66: "\u{C}", 0x6E: "\n", 0x72: "\r", 0x74: "\t",
-        ]
-        if let scalar = simple[bytes[position]] {
+        if let scalar = Self.simpleEscape(bytes[position]) {
             position += 1
             return scalar
         }
@@ -139,6 +178,20 @@ struct SafetensorsScanner {
         return scalar
     }
 
+    private static func simpleEscape(_ letter: UInt8) -> Unicode.Scalar? {
+        switch letter {
+        case 0x22: "\""
+        case 0x5C: "\\"
+        case 0x2F: "/"
+        case 0x62: "\u{8}"
+        case 0x66: "\u{C}"
+        case 0x6E: "\n"
+        case 0x72: "\r"
+        case 0x74: "\t"
+        default: nil
+        }
+    }
+
     /// Reads the `uXXXX` of an escape sequence.
     private mutating func codeUnit() throws -> UInt32 {
         guard position < bytes.count, bytes[position] == UInt8(ascii: "u") else {
@@ -147,12 +200,21 @@ struct SafetensorsScanner {
         position += 1
         var value: UInt32 = 0
         for _ in 0..<4 {
-            guard position < bytes.count, let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue else {
+            guard position < bytes.count, let digit = Self.hexadecimalDigit(bytes[position]) else {
                 throw unexpected(expected: "a hexadecimal digit")
             }
-            value = value << 4 | UInt32(digit)
+            value = value << 4 | digit
             position += 1
         }
         return value
+    }
+
+    private static func hexadecimalDigit(_ letter: UInt8) -> UInt32? {
+        switch letter {
+        case 0x30...0x39: UInt32(letter) - 0x30
+        case 0x41...0x46: UInt32(letter) - 0x41 + 10
+        case 0x61...0x66: UInt32(letter) - 0x61 + 10
+        default: nil
+        }
     }
 }

@@ -63,6 +63,9 @@ public struct SafetensorsWriter {
         _ name: String, dtype: SafetensorsType, shape: [Int], source: @escaping Source
     ) throws {
         guard name != SafetensorsHeader.metadataKey else { throw failure(name, "this name is reserved") }
+        guard dtype.bitCount != nil else {
+            throw failure(name, "nothing is known of the type \(dtype.rawValue.shortened)")
+        }
         guard let size = dtype.byteCount(shape: shape) else {
             throw failure(name, "shape \(shape) is negative or overflows")
         }
@@ -138,7 +141,7 @@ public struct SafetensorsWriter {
     }
 
     private func failure(_ name: String, _ message: String) -> InputError {
-        InputError("safetensors: tensor \(name.debugDescription): \(message)")
+        InputError("safetensors: tensor \(name.shortened.debugDescription): \(message)")
     }
 }
 
