@@ -163,6 +163,11 @@ import Testing
         #expect(
             message(#"{"zzzzzz": 1, "Dim": 2}"#, read)
                 == #"config.json: unknown keys "Dim" (did you mean "dim"?), "zzzzzz"; known keys: dim, group_size"#)
+        // Of a file that is no configuration the first unknown keys say enough.
+        let many = "{" + (10..<60).map { "\"key\($0)\": 1" }.joined(separator: ", ") + "}"
+        #expect(message(many, read).contains(#""key28", "key29" and 30 more; known keys: dim, group_size"#))
+        let masses = "{" + (0...10_000).map { "\"key\($0)\": 1" }.joined(separator: ", ") + "}"
+        #expect(message(masses) == "config.json: has 10001 keys; expected a configuration of at most 10000")
         #expect(message(#"{"colour": null}"#, read).contains(#"unknown key "colour""#))
     }
 

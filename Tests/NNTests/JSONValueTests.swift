@@ -32,6 +32,28 @@ import Testing
         }
     }
 
+    @Test("keys and numbers of any length give short messages, and a document of any size is refused")
+    func longParts() throws {
+        func message(_ json: String) -> String {
+            let error = #expect(throws: InputError.self) { try JSONValue(parsing: json.utf8, file: "x.json") }
+            return error?.message ?? ""
+        }
+        let long = String(repeating: "é", count: 40_000)
+        #expect(
+            message("{\"\(long)\": 1}")
+                == "x.json, line 1, column 2: not valid JSON: a key of 80000 bytes; expected at most 65536")
+        let name = String(repeating: "k", count: 9000)
+        let shown = String(repeating: "k", count: 100) + "…"
+        #expect(message("{\"\(name)\": 1, \"\(name)\": 1}").hasSuffix("the key \"\(shown)\" is given twice"))
+        #expect(message("{\"\(name)\" 1}").hasSuffix("expected \":\" after the key \"\(shown)\", found \"1\""))
+        let digits = String(repeating: "9", count: 9000)
+        #expect(message(digits).hasSuffix(String(repeating: "9", count: 100) + "… is larger than a number can be"))
+        let spaces = [UInt8](repeating: 0x20, count: 1 << 26 + 1)
+        let error = #expect(throws: InputError.self) { try JSONValue(parsing: spaces, file: "x.json") }
+        #expect(error?.message == "x.json: has 67108865 bytes; expected JSON of at most 67108864")
+        #expect(try JSONValue(parsing: "\"\(long)\"".utf8, file: "x.json") == .string(long))
+    }
+
     @Test func emptyDocuments() {
         for json in ["", " \n", "\u{FEFF}"] {
             #expect(throws: InputError("config.json: is empty; expected JSON")) {

@@ -15,5 +15,7 @@ import Testing
         #expect(nearest("xy", in: ["flash", "local"]) == nil)
         #expect(nearest("", in: ["flash"]) == nil)
         #expect(nearest("a", in: []) == nil)
+        #expect(nearest(String(repeating: "flash", count: 100_000), in: ["flash"]) == nil)
+        #expect(nearest("flsh", in: [String(repeating: "flash", count: 100_000), "flash"]) == "flash")
     }
 }

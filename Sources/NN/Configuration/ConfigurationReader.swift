@@ -36,6 +36,9 @@ public struct ConfigurationReader: Sendable {
         guard case .object(let members) = value else {
             throw InputError("\(file): expected a JSON object such as {\"dim\": 512}, found \(value.kindAndValue)")
         }
+        guard members.count <= Self.mostKeys else {
+            throw InputError("\(file): has \(members.count) keys; expected a configuration of at most \(Self.mostKeys)")
+        }
         self.file = file
         self.members = members
     }
@@ -181,14 +184,20 @@ public struct ConfigurationReader: Sendable {
     public func finish() throws {
         let unknown = members.keys.filter { !knownKeys.contains($0) }.sorted()
         guard !unknown.isEmpty else { return }
-        let names = unknown.map { key in
-            JSONValue.quoted(key)
+        // Of a file that is no configuration at all there may be a million.
+        let shown = unknown.prefix(Self.shownKeys)
+        let names = shown.map { key in
+            JSONValue.quoted(key.shortened)
                 + (nearest(key, in: knownKeys).map { " (did you mean \(JSONValue.quoted($0))?)" } ?? "")
         }
         throw InputError(
-            "\(file): unknown key\(unknown.count > 1 ? "s" : "") \(names.joined(separator: ", "));"
+            "\(file): unknown key\(unknown.count > 1 ? "s" : "") \(names.joined(separator: ", "))"
+                + (unknown.count > shown.count ? " and \(unknown.count - shown.count) more;" : ";")
                 + " known keys: \(knownKeys.joined(separator: ", "))")
     }
+
+    private static let shownKeys = 20
+    private static let mostKeys = 10_000
 
     private mutating func convert<Value>(
         _ key: String, _ expected: String, _ conversion: (JSONValue) -> Value?
@@ -255,7 +264,7 @@ extension JSONValue {
         switch self {
         case .null, .bool, .integer, .number: description
         case .string(let text): "the string \(Self.quoted(text.count > 60 ? text.prefix(60) + "…" : text))"
-        case .array: description.count > 60 ? "a list" : "the list \(self)"
+        case .array(let values): values.count > 30 || description.utf8.count > 60 ? "a list" : "the list \(self)"
         case .object: "an object"
         }
     }

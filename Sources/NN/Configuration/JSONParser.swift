@@ -11,6 +11,10 @@ struct JSONParser {
 
     /// Deeper documents would overflow the stack of the recursive reader; none of ours comes near.
     private static let greatestDepth = 200
+    /// More bytes than any document of ours has, and few enough to be read in a second or two.
+    private static let greatestSize = 1 << 26
+    /// Keys are hashed and compared letter by letter, which takes its time for letters beyond ASCII.
+    private static let longestKey = 1 << 16
 
     init(bytes: [UInt8], file: String) {
         self.bytes = bytes
@@ -18,6 +22,9 @@ struct JSONParser {
     }
 
     mutating func document() throws -> JSONValue {
+        guard bytes.count <= Self.greatestSize else {
+            throw InputError("\(file): has \(bytes.count) bytes; expected JSON of at most \(Self.greatestSize)")
+        }
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { position = 3 }  // the byte order mark some editors write
         skipSpace()
         guard position < bytes.count else { throw InputError("\(file): is empty; expected JSON") }
@@ -51,13 +58,19 @@ struct JSONParser {
             guard parser.peek == UInt8(ascii: "\"") else { throw parser.expected("a key in double quotes") }
             let start = parser.position
             let key = try parser.string()
-            guard members[key] == nil else {
-                throw parser.failure("the key \(JSONValue.quoted(key)) is given twice", at: start)
+            guard key.utf8.count <= Self.longestKey else {
+                throw parser.failure(
+                    "a key of \(key.utf8.count) bytes; expected at most \(Self.longestKey)", at: start)
             }
             parser.skipSpace()
-            guard parser.take(":") else { throw parser.expected("\":\" after the key \(JSONValue.quoted(key))") }
+            guard parser.take(":") else {
+                throw parser.expected("\":\" after the key \(JSONValue.quoted(key.shortened))")
+            }
             parser.skipSpace()
-            members[key] = try parser.value()
+            // One look into the dictionary, not two: hashing is most of the work of a document with a million keys.
+            guard members.updateValue(try parser.value(), forKey: key) == nil else {
+                throw parser.failure("the key \(JSONValue.quoted(key.shortened)) is given twice", at: start)
+            }
         }
         return members
     }
@@ -105,7 +118,7 @@ struct JSONParser {
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
         if isWhole, let value = Int(text) { return .integer(value) }
         guard let value = Double(text), value.isFinite else {
-            throw failure("\(text) is larger than a number can be", at: start)
+            throw failure("\(text.shortened) is larger than a number can be", at: start)
         }
         return .number(value)
     }
@@ -122,17 +135,22 @@ struct JSONParser {
         let start = position
         position += 1
         var content: [UInt8] = []
+        var copied = position
         while let byte = peek {
             position += 1
             switch byte {
             case UInt8(ascii: "\""):
+                content += bytes[copied..<position - 1]
                 guard let text = String(validating: content, as: UTF8.self) else {
                     throw failure("a string that is not valid UTF-8", at: start)
                 }
                 return text
-            case UInt8(ascii: "\\"): content += Array(try escape().utf8)
+            case UInt8(ascii: "\\"):
+                content += bytes[copied..<position - 1]
+                content += try escape().utf8
+                copied = position
             case 0..<0x20: throw failure("a control character in a string; expected it escaped", at: position - 1)
-            default: content.append(byte)
+            default: break
             }
         }
         throw failure("a string that does not end", at: start)
@@ -164,10 +182,23 @@ struct JSONParser {
     }
 
     private mutating func hexUnit() -> UInt16? {
-        let digits = bytes[position...].prefix(4)
-        guard digits.count == 4, digits.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }) else { return nil }
+        guard position + 4 <= bytes.count else { return nil }
+        var unit: UInt16 = 0
+        for byte in bytes[position..<position + 4] {
+            guard let digit = Self.hexadecimalDigit(byte) else { return nil }
+            unit = unit << 4 | digit
+        }
         position += 4
-        return UInt16(String(decoding: digits, as: UTF8.self), radix: 16)
+        return unit
+    }
+
+    private static func hexadecimalDigit(_ letter: UInt8) -> UInt16? {
+        switch letter {
+        case 0x30...0x39: UInt16(letter) - 0x30
+        case 0x41...0x46: UInt16(letter) - 0x41 + 10
+        case 0x61...0x66: UInt16(letter) - 0x61 + 10
+        default: nil
+        }
     }
 
     // MARK: Bytes and messages
@@ -183,7 +214,7 @@ struct JSONParser {
     }
 
     private mutating func skipSpace() {
-        while let byte = peek, [0x20, 0x09, 0x0A, 0x0D].contains(byte) { position += 1 }
+        while let byte = peek, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D { position += 1 }
     }
 
     private func expected(_ what: String) -> InputError {

@@ -5,6 +5,9 @@
 /// - Returns: nil when nothing comes near: more than a third of the longer word would have to change, and the word is
 ///   no beginning of a candidate either.
 public func nearest(_ word: String, in candidates: [String]) -> String? {
+    // The time grows with the product of the lengths, and what is as long as that is no slip of a key.
+    guard word.utf8.count <= longestWord else { return nil }
+    let candidates = candidates.filter { $0.utf8.count <= longestWord }
     let letters = comparable(word)
     let distances = candidates.map { (candidate: $0, distance: editDistance(letters, comparable($0))) }
     if let best = distances.min(by: { $0.distance < $1.distance }),
@@ -14,6 +17,8 @@ public func nearest(_ word: String, in candidates: [String]) -> String? {
     }
     return letters.count < 3 ? nil : candidates.first { comparable($0).starts(with: letters) }
 }
+
+private let longestWord = 200
 
 private func comparable(_ word: String) -> [Character] {
     word.lowercased().map { $0 == "-" ? "_" : $0 }
