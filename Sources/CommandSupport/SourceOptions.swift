@@ -12,12 +12,19 @@ public struct SourceOptions: ParsableArguments {
     @Option(help: "Its configuration: JSON with the peer's keyword names.")
     var config: String?
 
-    @Option(help: "Its weights: a safetensors file with the peer's state-dict keys.")
+    @Option(
+        help:
+            "Its weights under the peer's state-dict keys: a safetensors file, the index.json of several, or their folder."
+    )
     var weights: String?
 
     public init() {}
 
-    public var source: ModelSource { ModelSource(run: run, model: model, config: config, weights: weights) }
+    public var source: ModelSource {
+        var source = ModelSource(run: run, model: model, config: config, weights: weights)
+        source.note = showNote
+        return source
+    }
 }
 
 /// How precisely the weights are held, of commands that only read them.

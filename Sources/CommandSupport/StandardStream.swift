@@ -91,6 +91,9 @@ func showError(_ message: String) { showLine("error", message) }
 /// Writes a warning to standard error, in one line.
 func showWarning(_ message: String) { showLine("warning", message) }
 
+/// Writes what a user should know of the work to standard error, in one line.
+@Sendable func showNote(_ message: String) { showLine("note", message) }
+
 private func showLine(_ kind: String, _ message: String) {
     let line = message.split(whereSeparator: \.isNewline).joined(separator: " ")
     ReadingDisplay.shared.clear()

@@ -67,6 +67,47 @@ import Testing
         #expect(try SafetensorsFile(path: output).tensor("gradients/spare").values == [0, 0, 0, 0])
     }
 
+    @Test("other tensors of a batch, of whatever type, are named and left alone")
+    func otherTensors() throws {
+        let plain = try writeBatch([("tokens", tokens), ("targets", targets)])
+        #expect(try Bigram(vocabulary: 7).evaluateBatch(plain, output: output) == [])
+        let expected = try SafetensorsFile(path: output).tensor("loss").item
+        var writer = SafetensorsWriter()
+        try writer.add("tokens", tokens)
+        try writer.add("targets", targets)
+        for (name, type) in [("phases", "C64"), ("ids", "U64"), ("scales", "F8_E4M3")] {
+            let type = SafetensorsType(rawValue: type)
+            let bytes = [UInt8](repeating: 0, count: type.size)
+            try writer.add(name, dtype: type, shape: [1]) { output in try bytes.withUnsafeBytes { try output($0) } }
+        }
+        let path = folder.path + "/more.safetensors"
+        try writer.write(to: path)
+        #expect(try Bigram(vocabulary: 7).evaluateBatch(path, output: output) == ["ids", "phases", "scales"])
+        #expect(try SafetensorsFile(path: output).tensor("loss").item == expected)
+    }
+
+    @Test(
+        "tokens and targets are integers of any width",
+        arguments: ["U8", "U16", "U32", "U64", "I8", "I16", "I32", "I64"])
+    func widths(type: String) throws {
+        let type = SafetensorsType(rawValue: type)
+        var writer = SafetensorsWriter()
+        for (name, values) in [("tokens", tokens), ("targets", targets)] {
+            let bytes = values.values.flatMap { value in
+                withUnsafeBytes(of: UInt64(value).littleEndian) { Array($0.prefix(type.size)) }
+            }
+            try writer.add(name, dtype: type, shape: values.shape) { output in
+                try bytes.withUnsafeBytes { try output($0) }
+            }
+        }
+        let path = folder.path + "/narrow.safetensors"
+        try writer.write(to: path)
+        try Bigram(vocabulary: 7).evaluateBatch(path, output: output)
+        let found = try SafetensorsFile(path: output).tensor("loss").item
+        try Bigram(vocabulary: 7).evaluateBatch(writeBatch([("tokens", tokens), ("targets", targets)]), output: output)
+        #expect(try SafetensorsFile(path: output).tensor("loss").item == found)
+    }
+
     @Test func aBatchThatIsNoneIsRefusedAndNothingWritten() throws {
         func expectRefusal(
             _ message: String, _ entries: [(String, TokenTensor)], _ model: Bigram = Bigram(vocabulary: 7),
@@ -81,8 +122,6 @@ import Testing
         let form = "expected \"tokens\" and \"targets\", integers of one shape [batch, length]"
         try expectRefusal("\"targets\" is missing; \(form)", [("tokens", tokens)])
         try expectRefusal("\"tokens\" is missing; \(form)", [("targets", targets)])
-        try expectRefusal(
-            "has an entry \"mask\"; \(form)", [("tokens", tokens), ("targets", targets), ("mask", tokens)])
         try expectRefusal(
             "\"tokens\": expected a shape [batch, length], found [6]",
             [("tokens", tokens.reshaped([6])), ("targets", targets)])
@@ -107,7 +146,7 @@ import Testing
         try writer.add("targets", targets)
         let path = folder.path + "/floats.safetensors"
         try writer.write(to: path)
-        expectError("\(path): tensor \"tokens\": is F32; expected I64, I32, I16, I8, U8 or BOOL") {
+        expectError("\(path): tensor \"tokens\": is F32; expected I64, I32, I16, I8, U64, U32, U16, U8 or BOOL") {
             try Bigram(vocabulary: 7).evaluateBatch(path, output: output)
         }
         expectError("\(folder.path)/none: cannot be read: No such file or directory") {

@@ -58,7 +58,10 @@ public struct EvaluateCommand: Sendable {
         }
         guard let output else { throw InputError("--output is missing; expected a file for what --batch gives") }
         let model = try source.load().model
-        let loss = try model.evaluateBatch(batch, output: output, gradients: gradients)
+        let (loss, unread) = try model.evaluateBatch(batch, output: output, gradients: gradients)
+        if !unread.isEmpty {
+            source.note("\(batch): not read: \(unread.joined(separator: ", ")); expected \"tokens\" and \"targets\"")
+        }
         if let loss, !loss.isFinite { throw notFinite("the loss is \(loss.text())", model) }
     }
 

@@ -3,7 +3,10 @@ public struct ModelSource: Sendable {
     public var run: String?
     public var model: String?
     public var config: String?
+    /// A safetensors file, the index of several, or a folder that holds either.
     public var weights: String?
+    /// Called with a line about what had to be done so that the weights fit, such as a prefix that was taken off.
+    public var note: @Sendable (String) -> Void = { _ in }
     /// float, bfloat16 or int8: what the weights are rounded to once they are read; nil for float.
     public var weightsAs: String?
 
@@ -58,7 +61,7 @@ public struct ModelSource: Sendable {
         let (id, config, weights) = (model!, config!, weights!)
         let model = try ModelZoo.architecture(id).makeModel(
             JSONValue(path: config), file: config, key: RandomKey(seed: 0))
-        try model.load(from: weights)
+        try loadWeights(of: model, from: weights)
         return Loaded(id: id, model: model, tokenizer: ByteTokenizer(), run: nil)
     }
 
@@ -82,8 +85,12 @@ public struct ModelSource: Sendable {
     private func load(_ folder: RunFolder) throws -> Loaded {
         let run = try folder.configuration()
         let model = try folder.makeModel(run)
-        try model.load(from: folder.weightsPath)
+        try loadWeights(of: model, from: folder.weightsPath)
         return Loaded(id: run.origin.model, model: model, tokenizer: try folder.tokenizer(), run: run)
+    }
+
+    private func loadWeights(of model: any LanguageModel, from path: String) throws {
+        if let line = try model.load(from: path).note { note(line) }
     }
 }
 

@@ -9,18 +9,20 @@ extension LanguageModel {
     /// carry detached between them. The loss is then the mean over segments of each one's mean loss, as the peers train;
     /// a segment without a target that counts is left out.
     /// - Parameters:
-    ///   - input: holds `tokens` [b, n] and `targets` [b, n], integers, and nothing else.
+    ///   - input: holds `tokens` [b, n] and `targets` [b, n], integers of any width.
     ///   - output: gets `logits` [b, n, vocabulary], `loss` [1], the mean cross-entropy in nats, and one
     ///     `gradients/<state-dict key>` for each trainable parameter if wanted (zeros where the loss does not depend on it).
     ///   - metadata: the output's `__metadata__`.
-    /// - Returns: the loss; nil where no target counts, of which it is NaN.
-    /// - Throws: `InputError` that names file and entry when one is missing, superfluous, of a wrong type or shape, or holds
-    ///   tokens outside the vocabulary.
+    /// - Returns: the loss, nil where no target counts (of which it is NaN), and the names of the input's other tensors, of any
+    ///   type, which were not read.
+    /// - Throws: `InputError` that names file and entry when one is missing, of a wrong type or shape, or holds tokens
+    ///   outside the vocabulary.
     @discardableResult
     public func evaluateBatch(
         _ input: String, output: String, gradients wantsGradients: Bool = false, metadata: [String: String] = [:]
-    ) throws -> Double? {
-        let batch = try readBatch(SafetensorsFile(path: input))
+    ) throws -> (loss: Double?, unread: [String]) {
+        let file = try SafetensorsFile(path: input)
+        let batch = try readBatch(file)
         var writer = SafetensorsWriter(metadata: metadata)
         try writer.add("logits", withoutGradients { logits(ofWindow: batch) })
         let (loss, gradients) = meanOverSegments(batch, gradients: wantsGradients)
@@ -31,7 +33,8 @@ extension LanguageModel {
             }
         }
         try writer.write(to: output)
-        return batch.targets.contains { !ignores($0) } ? loss : nil
+        let unread = file.names.filter { $0 != "tokens" && $0 != "targets" }.sorted()
+        return (batch.targets.contains { !ignores($0) } ? loss : nil, unread)
     }
 
     /// The mean loss over the segments that have targets, NaN where none has (as PyTorch's of such a batch), and its
@@ -64,9 +67,6 @@ extension LanguageModel {
 
     private func readBatch(_ file: SafetensorsFile) throws -> TokenBatch {
         let expected = "expected \"tokens\" and \"targets\", integers of one shape [batch, length]"
-        if let other = file.names.sorted().first(where: { !["tokens", "targets"].contains($0) }) {
-            throw InputError("\(file.path): has an entry \(JSONValue.quoted(other)); \(expected)")
-        }
         func read(_ name: String, _ shape: [Int]?) throws -> TokenTensor {
             guard let entry = file.entries[name] else {
                 throw InputError("\(file.path): \(JSONValue.quoted(name)) is missing; \(expected)")
