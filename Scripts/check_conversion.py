@@ -1,4 +1,5 @@
 """What Scripts/check-conversion runs, with the peers' Python."""
+import argparse
 import json
 import pathlib
 import subprocess
@@ -14,7 +15,7 @@ from fixtures.fast_weights import LanguageModel
 from flash_pytorch import FLASHTransformer
 from linformer_pytorch import LinformerEncDec, LinformerLM
 from linformer_pytorch.linformer_pytorch import LinearAttentionHead
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, load_model, save_file, save_model
 
 SCRIPTS = pathlib.Path(__file__).resolve().parent
 EXECUTABLES = SCRIPTS.parent / ".build" / "release"
@@ -109,6 +110,109 @@ def from_here(name, folder):
                if key not in OF_THE_BEGINNING and back.get(key) != run_configuration.get(key)]
     if changed:
         fail(f"the configuration of the run has changed there and back: {', '.join(sorted(changed))}")
+    loads_in_the_peer(name, config, folder)
+
+
+def loads_in_the_peer(name, config, folder):
+    """The run's weights by safetensors alone: all names for load_state_dict, and shared tensors once for load_model, which
+    refuses a second name of one tensor."""
+    peer = PEERS[name]
+    tokens = peer.tokens(config, (2, peer.length(config)))
+    expected = our_logits(tokens, "--run", "run", folder=folder)
+    weights = folder / "run" / "weights.safetensors"
+    model = peer.kind(**config)
+    model.load_state_dict(load_file(weights), strict=True)
+    compare("load_state_dict of the run's weights", expected, peer_logits(peer, model, tokens))
+    model = peer.kind(**config)
+    missing, second = load_model(model, weights, strict=False)
+    if missing or not set(second) <= set(model.state_dict()):
+        fail(f"load_model of the run's weights: {missing} are missing, {second} are unknown")
+    compare("load_model, not strict, of the run's weights", expected, peer_logits(peer, model, tokens))
+    (folder / "once").mkdir()
+    convert(name, "run", "once/model.safetensors", folder=folder)
+    model = peer.kind(**json.loads((folder / "once" / "config.json").read_text()))
+    load_model(model, folder / "once" / "model.safetensors", strict=True)
+    compare("load_model of the run with shared tensors once", expected, peer_logits(peer, model, tokens))
+    source = ["--model", name, "--config", "back/config.json", "--weights", "once/model.safetensors"]
+    compare("and that file here", our_logits(tokens, *source, folder=folder), expected)
+
+
+def as_people_have_them(name, config, folder):
+    """A model of the peer in the files that people have, loaded here as they are, and by the converter."""
+    peer = PEERS[name]
+    model = peer.kind(**config)
+    move_off_initial_values(model)
+    tokens = peer.tokens(config, (2, peer.length(config)))
+    expected = peer_logits(peer, model, tokens)
+    said = {key: value for key, value in config.items() if key not in peer.inferred} | peer.ours(config)
+    said = [f"--set={key}={json.dumps(value)}" for key, value in said.items()]
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    save_model(model, folder / "once.safetensors")
+    bare = load_file(folder / "once.safetensors")
+    if len(bare) == len(state):
+        fail(f"{name}: the model of this test shares no tensors")
+    save_file(bare, folder / "bare.safetensors")
+    save_file({"module._orig_mod." + key: value for key, value in bare.items()}, folder / "wrapped.safetensors")
+    (folder / "shards").mkdir()
+    keys, places = sorted(state), {}
+    for number, part in enumerate((keys[:7], keys[7:]), start=1):
+        places |= {key: f"model-0000{number}-of-00002.safetensors" for key in part}
+        save_file({key: state[key] for key in part}, folder / "shards" / places[part[0]])
+    (folder / "shards" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    torch.save({"state_dict": {"model." + key: value for key, value in state.items()}, "epoch": 3}, folder / "lightning.ckpt")
+    torch.save({"model": {"_orig_mod." + key: value for key, value in state.items()}, "optimizer": {"lr": 1.0}},
+               folder / "nano.pt")
+    for number, file in enumerate(("once.safetensors", "bare.safetensors", "wrapped.safetensors", "shards",
+                                   "shards/model.safetensors.index.json", "lightning.ckpt", "nano.pt")):
+        here = folder / f"as-{number}"
+        here.mkdir()
+        lines = convert(peer.model or name, file, here / "weights.safetensors", *said, folder=folder).splitlines()
+        same_bits(f"{file}, converted", load_file(here / "weights.safetensors"), state)
+        told = {"once": "taken from another name", "bare": "taken from another name", "wrapped": '"module._orig_mod." taken',
+                "shards": "read from 2 files", "lightning": '"state_dict" opened', "nano": "left alone: optimizer"}
+        if not any(told[file.partition(".")[0].partition("/")[0]] in line for line in lines):
+            fail(f"{file}: the converter does not say what it did: {lines}")
+        if file.endswith((".pt", ".ckpt")):
+            continue
+        source = ["--model", peer.model or name, "--config", here / "config.json", "--weights", file]
+        compare(f"{file} as it is", our_logits(tokens, *source, folder=folder), expected)
+
+
+def objects_of_pickles(folder):
+    """Of what a pickle holds beside tensors the first object that is not read is named, and what a file is instead."""
+    state = FLASHTransformer(**PEERS["flash"].small).state_dict()
+    out = "bad/weights.safetensors"
+    rest = (", which is not read, as an object of a pickle can run code; expected tensors, numbers and words:"
+            " torch.save(model.state_dict(), …)")
+    torch.save({"model": state, "args": argparse.Namespace(lr=1)}, folder / "arguments.pt")
+    refuses("arguments.pt: holds argparse.Namespace" + rest, "arguments.pt", out, folder=folder)
+    torch.save({"model": state, "path": pathlib.PurePosixPath("x")}, folder / "path.pt")
+    code, _, errors = run(sys.executable, SCRIPTS / "convert_checkpoint.py", "flash", "path.pt", out, folder=folder)
+    if code != 1 or "PurePosixPath" not in errors or not errors.endswith(rest):
+        fail(f"path.pt: {errors}")
+    for file, content, kind in (
+            ("page.pt", b"<!DOCTYPE html>\n<html></html>", "an HTML page, perhaps of a download that failed"),
+            ("page.safetensors", b"\n<html>", "an HTML page, perhaps of a download that failed"),
+            ("pointer.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:01\n",
+             "a Git LFS pointer, a few lines in place of the file: git lfs pull fetches it"),
+            ("packed.pt", b"\x1f\x8b\x08\0\0\0", "compressed with gzip: gunzip unpacks it"),
+            ("model.gguf", b"GGUF\x03\0\0\0", "a GGUF file, as llama.cpp reads them"), ("none.ckpt", b"", "an empty file")):
+        (folder / file).write_bytes(content)
+        refuses(f"{file}: is {kind}; expected a checkpoint", file, out, folder=folder)
+    (folder / "broken").mkdir()
+    index = "broken/model.safetensors.index.json"
+    (folder / index).write_text('{"weight_map": {"a": "one.safetensors"}}')
+    refuses(f'{index}: names "one.safetensors", which is missing; expected it beside the index', index, out, folder=folder)
+    (folder / index).write_text("{}")
+    refuses(f'{index}: is no index of weights; expected "weight_map" to name the file of each tensor', "broken", out,
+            folder=folder)
+    (folder / index).unlink()
+    for number in (1, 2):
+        save_file({"a": torch.ones(1)}, folder / "broken" / f"x-0000{number}-of-00002.safetensors")
+    refuses("broken: several files hold a; expected it in one", "broken", out, folder=folder)
+    if list((folder / "bad").iterdir()):
+        fail(f"a refused conversion has left {list((folder / 'bad').iterdir())}")
+    print("wrong files: one line each that says what they are")
 
 
 def from_the_peer(name, number, folder):
@@ -153,16 +257,17 @@ def bad_input(folder):
             folder=folder, model="flsh")
     refuses("none.pt: cannot be read: No such file or directory", "none.pt", out, folder=folder)
     refuses("bad/model.pt: expected a destination that ends in .safetensors", good, "bad/model.pt", folder=folder)
-    refuses("bad/x.bin: expected a destination that ends in .pt, as the source is a run folder or safetensors", "run",
-            "bad/x.bin", folder=folder)
+    refuses("bad/x.bin: expected a destination that ends in .pt or .safetensors", "run", "bad/x.bin", folder=folder)
     refuses("none: is no folder; expected one to write to", good, "none/weights.safetensors", folder=folder)
     refuses("there/config.json: exists already; expected a new file, or --force", good, "there/w.safetensors",
             folder=folder)
     refuses("run/config.json: belongs to a run; expected a destination in another folder", "run", "run/model.pt",
             "--force", folder=folder)
-    refuses("module.pt: holds other objects than tensors; expected a file that torch.save has made of a state dict",
-            save("module.pt", model), out, folder=folder)
-    refuses('odd.pt: "steps" is no tensor; expected a state dict, or one under model or state_dict or model_state_dict',
+    code, _, errors = run(sys.executable, SCRIPTS / "convert_checkpoint.py", "flash", save("module.pt", model), out,
+                          folder=folder)
+    if code != 1 or not errors.startswith("convert_checkpoint.py: module.pt: holds flash_pytorch.flash_pytorch.FLASH, "):
+        fail(f"module.pt: {errors}")
+    refuses('odd.pt: "steps" is no tensor; expected a state dict, or one under state_dict or model_state_dict or model',
             save("odd.pt", {**state, "steps": 3}), out, folder=folder)
     refuses("list.pt: expected a state dict, found list", save("list.pt", [1]), out, folder=folder)
     lacking = {key: value for key, value in state.items() if key != "layers.0.to_out.bias"}
@@ -367,8 +472,16 @@ def main():
                 bad_fast_weights(folder)
                 token_wise(folder)
             if name == "flash":
+                as_people_have_them(name, dict(num_tokens=9, dim=10, depth=3, group_size=5, causal=True), folder)
                 bad_input(folder)
+                objects_of_pickles(folder)
+            if name == "linformer, encoder and decoder":
+                as_people_have_them(name, dict(PEERS[name].small, enc_depth=2, dec_parameter_sharing="kv"), folder)
             if name == "linformer":
+                for sharing in ("layerwise", "kv", "headwise"):
+                    (folder / sharing).mkdir()
+                    config = dict(num_tokens=9, input_size=8, channels=8, dim_k=3, depth=2, parameter_sharing=sharing)
+                    as_people_have_them(name, config, folder / sharing)
                 bad_linformers(folder)
                 random_projections(folder)
             tells_defaults(name, folder)

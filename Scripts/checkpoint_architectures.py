@@ -42,6 +42,17 @@ def flash_shapes(c):
             "to_logits.0.weight": (d,), "to_logits.0.bias": (d,), "to_logits.1.weight": (v, d), "to_logits.1.bias": (v,)}
 
 
+def flash_shared(state):
+    """The layers have one rotary embedding."""
+    return [[f"layers.{i}.rotary_pos_emb.freqs" for i in range(layer_count(state, "FLASHTransformer"))]]
+
+
+def flash_lacking(state):
+    keys = flash_shared(state)[0]
+    found = next((key for key in keys if key in state), None)
+    return {key: found for key in keys if key not in state and found}
+
+
 def infer_local(state, given):
     num_tokens, dim = shape(state, "token_emb.weight", 2)
     depth = layer_count(state, "LocalTransformer")
@@ -91,7 +102,9 @@ ARCHITECTURES = {
              attn_dropout=0.0, norm_type="scalenorm", shift_tokens=True, laplace_attn_fn=False,
              reduce_group_non_causal_attn=True),
         dict(mask_token_shift=False, divide_by_valid_count=False), "for masked batches", dict(norm_type=("scalenorm", "layernorm")),
-        dict(group_size=(1, 1 << 31), attn_dropout=(0, 1), expansion_factor=(0, 1025)), infer_flash, flash_shapes),
+        dict(group_size=(1, 1 << 31), attn_dropout=(0, 1), expansion_factor=(0, 1025)), infer_flash, flash_shapes,
+        roots=frozenset({"token_emb", "abs_pos_emb", "layers", "to_logits"}), lacking=flash_lacking,
+        shared=flash_shared),
     "linformer": LINFORMER,
     "local": Architecture(
         "LocalTransformer of local-attention",
@@ -102,5 +115,6 @@ ARCHITECTURES = {
              layers_insert_global_attn=None),
         dict(true_positions=False, use_rotary_pos_emb=True), "where it is not causal", {},
         dict(local_attn_window_size=(1, 1 << 31), attn_dropout=(0, 1), ff_dropout=(0, 1), look_backward=(0, 1 << 31)),
-        infer_local, local_shapes, dict(xpos_scale_base=float, exact_windowsize=bool, look_forward=int, layers_insert_global_attn=list)),
+        infer_local, local_shapes, dict(xpos_scale_base=float, exact_windowsize=bool, look_forward=int, layers_insert_global_attn=list),
+        roots=frozenset({"token_emb", "pos_emb", "dynamic_pos_bias", "layers", "to_logits"})),
 }

@@ -26,6 +26,11 @@ class Architecture:
     to_peer: Callable | None = None
     variant: Callable = lambda architecture, state: architecture  # which of several kinds a state dict is of
     rename: Callable = lambda state: state  # other keys that a state dict may have, as those of `shapes`
+    roots: frozenset = frozenset()  # the first words of the keys
+    # Keys that a state dict may lack, as another has their tensor: key → that other.
+    lacking: Callable = lambda state: {}
+    # Groups of keys that are one tensor in the peer's model.
+    shared: Callable = lambda state: []
 
 
 def shape(state, key, dimensions):

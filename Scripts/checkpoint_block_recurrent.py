@@ -164,4 +164,4 @@ BLOCK_RECURRENT = Architecture(
     infer, shapes,
     dict(recurrent_layers=list, read_recurrent_layers=list, num_state_vectors=int, qk_rmsnorm_scale=float,
          attention_window=int, state_window=int),
-    from_peer=from_peer, to_peer=to_peer)
+    from_peer=from_peer, to_peer=to_peer, roots=frozenset({"token_emb", "to_logits", "layers", "mem_manager"}))

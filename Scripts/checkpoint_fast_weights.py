@@ -81,4 +81,4 @@ FAST_WEIGHTS = Architecture(
     dict(n_vocab=int, d_model=int, nu=1, heads=int, dropout=0.0, d_ff=int, n_layers=int, gated_feed_forward=False), OWN, "",
     dict(feature_map=("dpfp", "elu", "favor", "softmax"), update_rule=("delta", "sum")),
     {key: (1, 1 << 24) for key in SIZES} | dict(dropout=(0, 1)), infer, shapes, dict(beta=float), dict(beta=["input"]),
-    from_peer=from_peer, to_peer=to_peer, rename=rename)
+    from_peer=from_peer, to_peer=to_peer, rename=rename, roots=frozenset({"src_embed", "transformer", "generator"}))

@@ -96,6 +96,53 @@ def infer_sharing(state, layers, heads, is_decoder):
     return "layerwise" if all(same(group) for group in of_lengths) else "kv"
 
 
+def projections(state):
+    """(attention, name, key without suffix) of every E and F, and the number of attentions."""
+    layers = Layers(state)
+    heads = sum(layers.key(0, f"fn.to_q.{h}.weight") in state for h in range(len(state)))
+    return [(attention, name, layers.key(attention, f"fn.heads.{head}.{name}")) for attention in range(len(layers.attentions))
+            for head in range(heads) for name in "EF"]
+
+
+SUFFIXES = ("", ".weight", ".bias")
+
+
+def part_lacking(state):
+    """Projections that are stored once. Whatever the sharing, the nearest that is there is the same: of the same attention
+    and name, of the same attention, of the attentions of the same kind, of any."""
+    every, lacking = projections(state), {}
+    for suffix in SUFFIXES:
+        found = [(attention, name, key + suffix) for attention, name, key in every if key + suffix in state]
+        for attention, name, key in every:
+            if found and key + suffix not in state:
+                near = lambda other: (other[0] != attention, (other[0] - attention) % 2, other[1] != name)
+                lacking[key + suffix] = min(found, key=near)[2]
+    return lacking
+
+
+def part_shared(state):
+    """Projections with equal tensors: they are drawn, so equal ones are one."""
+    groups = {}
+    for _, _, key in projections(state):
+        tensors = {suffix: state[key + suffix] for suffix in SUFFIXES if key + suffix in state}
+        groups.setdefault(tuple((suffix, tuple(t.shape), t.float().numpy().tobytes()) for suffix, t in tensors.items()),
+                          []).append(key)
+    return [[key + suffix for key in keys] for like, keys in groups.items() for suffix, _, _ in like]
+
+
+def parts_of(state):
+    return {name: {key.removeprefix(name): tensor for key, tensor in state.items() if key.startswith(name)}
+            for name in ("encoder.", "decoder.")}
+
+
+def enc_dec_lacking(state):
+    return {name + key: name + other for name, part in parts_of(state).items() for key, other in part_lacking(part).items()}
+
+
+def enc_dec_shared(state):
+    return [[name + key for key in group] for name, part in parts_of(state).items() for group in part_shared(part)]
+
+
 def part_shapes(c, is_decoder=False, context=(None, None), has_logits=True):
     """context: length and width of what a decoder attends to."""
     m, h = c["channels"], c["nhead"]
@@ -293,11 +340,14 @@ def both(values):
 ENC_DEC = Architecture(
     "LinformerEncDec of linformer-pytorch", both(PART) | SHARED, ENC_DEC_OWN, "", both(CHOICES) | SHARED_CHOICES,
     both(LIMITS), infer_enc_dec, enc_dec_shapes, both({key: int for key in OPTIONAL_SIZES}) | dict(start_token=int),
-    dict(dec_causal=[True, False]), frozenset(both(dict.fromkeys(AMBIGUOUS))), enc_dec_from_peer, enc_dec_to_peer)
+    dict(dec_causal=[True, False]), frozenset(both(dict.fromkeys(AMBIGUOUS))), enc_dec_from_peer, enc_dec_to_peer,
+    lacking=enc_dec_lacking, shared=enc_dec_shared)
 LINFORMER = Architecture(
     "LinformerLM of linformer-pytorch",
     PART | SHARED | dict(dropout_tokens=0.1, return_emb=False, decoder_mode=False, causal=False), OWN, "",
     CHOICES | SHARED_CHOICES, LIMITS, infer_part, part_shapes,
     dict.fromkeys(OPTIONAL_SIZES + ["context_size", "context_channels"], int), dict(causal=["compatible"]),
     frozenset(AMBIGUOUS), lm_from_peer, lm_to_peer,
-    lambda architecture, state: ENC_DEC if any(key.startswith("encoder.") for key in state) else architecture)
+    lambda architecture, state: ENC_DEC if any(key.startswith("encoder.") for key in state) else architecture,
+    roots=frozenset({"to_token_emb", "pos_emb", "linformer", "to_logits", "encoder", "decoder"}), lacking=part_lacking,
+    shared=part_shared)

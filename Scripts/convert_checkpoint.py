@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""Turns a peer's PyTorch checkpoint into weights that Generate and Evaluate take, and back. Run it with a Python that has
-torch and safetensors, such as the peers' (Scripts/setup-peers prints its path).
+"""Turns a peer's checkpoint into weights that Generate and Evaluate take, and back. Run it with a Python that has torch and
+safetensors, such as the peers' (Scripts/setup-peers prints its path).
 
-usage: convert_checkpoint.py MODEL model.pt FOLDER/weights.safetensors [--config FILE] [--set KEY=VALUE ...]
-       convert_checkpoint.py MODEL RUN model.pt        RUN is a run folder, or a safetensors file
+usage: convert_checkpoint.py MODEL CHECKPOINT FOLDER/weights.safetensors [--config FILE] [--set KEY=VALUE ...]
+       convert_checkpoint.py MODEL RUN model.pt|model.safetensors
 
-The suffix of the destination says the direction. config.json goes beside it: to safetensors as --config takes it, back
-with the keywords of the peer's class. What the shapes of the weights say about the configuration is taken from them;
---config and --set say the rest (--set goes before --config, and both before what the weights bring along), or the peer's
-defaults do, which is then printed. Nothing is overwritten without --force.
+CHECKPOINT is what torch.save made of a state dict, a safetensors file, the index.json of several, or their folder. RUN is a
+run's folder or, for a .pt, a safetensors file from here. config.json goes beside the destination: to weights.safetensors as
+--config takes it, back with the keywords of the peer's class. What the shapes of the weights say about the configuration is
+taken from them; --config and --set say the rest (--set goes before --config, and both before what the weights bring along),
+or the peer's defaults do, which is then printed. Nothing is overwritten without --force.
 
-A checkpoint is a state dict, or a dict that has one as "model", "state_dict" or "model_state_dict". A new architecture
-adds an entry to ARCHITECTURES (checkpoint_architectures.py)."""
+A state dict may lie in a dict, as "state_dict", "model_state_dict" or "model", its names may have module., _orig_mod., model.
+or any other words before them that all share, and a tensor that several names share may be stored under one of them. What was
+done about it is printed. Back to safetensors, shared tensors are stored once, as safetensors.torch.load_model wants them; a
+run's own weights.safetensors, with all names, is for load_state_dict(load_file(…)). A new architecture adds an entry to
+ARCHITECTURES (checkpoint_architectures.py)."""
 import argparse
 import json
 import os
@@ -24,7 +28,8 @@ from checkpoint_base import InputError, some
 
 try:
     import torch
-    from safetensors import SafetensorError, safe_open
+    from checkpoint_files import first_line, kind_of, read_safetensors, read_torch, shared, unwrapped
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 except ImportError as error:
     sys.exit(f"convert_checkpoint.py: {error}; run it with the Python that Scripts/setup-peers prints")
@@ -131,49 +136,29 @@ def check_shapes(state, expected, where):
 
 # MARK: State dicts
 
-WRAPPINGS = ("model", "state_dict", "model_state_dict")
-# What DataParallel, torch.compile and the peers' AutoregressiveWrapper and RecurrentTrainerWrapper put before every key.
-PREFIXES = ("module.", "_orig_mod.", "net.", "transformer.")
 
-
-def read_checkpoint(path):
+def read_weights(path, architecture):
+    """The state dict of a checkpoint under the peer's names, all of them; its metadata, the kind of model, and lines about
+    what was done."""
+    metadata = {}
+    if path.is_dir() or path.suffix == ".json" or kind_of(path) == "safetensors":
+        state, metadata, lines = read_safetensors(path)
+    else:
+        state, lines = read_torch(path)
+    state, more = unwrapped(state, architecture.roots)
+    lines += more
+    architecture = architecture.variant(architecture, state)
+    named = architecture.rename(state)
+    if renamed := len(state.keys() - named.keys()):
+        lines.append(f"{renamed} keys renamed to those of the peer's other form")
     try:
-        with open(path, "rb"):
-            pass
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except Exception as error:  # whatever a broken file makes of the unpickler
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise InputError(f"{path}: holds other objects than tensors; expected a file that torch.save has made of a"
-                             " state dict") from None
-        raise InputError(f"{path}: is no PyTorch checkpoint: {first_line(error)}") from None
-    for key in WRAPPINGS:
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not found:
-        raise InputError(f"{path}: expected a state dict, found {'an empty one' if found == {} else type(found).__name__}")
-    for key, value in found.items():
-        if not isinstance(value, torch.Tensor):
-            raise InputError(f'{path}: "{key}" is no tensor; expected a state dict, or one under {" or ".join(WRAPPINGS)}')
-    while prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in found)), None):
-        found = {key.removeprefix(prefix): value for key, value in found.items()}
-    return found
-
-
-def first_line(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def read_weights(path):
-    """The tensors of a safetensors file, and its metadata."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
-    except SafetensorError as error:
-        raise InputError(f"{path}: is no safetensors file: {first_line(error)}") from None
+        lacking = architecture.lacking(named)
+    except InputError:
+        lacking = {}  # another model's names, which is said later
+    if lacking:
+        named = named | {key: named[other] for key, other in lacking.items()}
+        lines.append(shared(lacking))
+    return named, metadata, architecture, lines
 
 
 # MARK: Files
@@ -208,47 +193,72 @@ def write_both(destination, save, config, force):
 # MARK: Directions
 
 
+READABLE = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
 def to_safetensors(a, architecture):
-    state = read_checkpoint(a.source)
-    architecture = architecture.variant(architecture, state)
-    state = architecture.rename(state)
-    given = [(a.config, read_configuration(a.config, a.model))] if a.config else []
+    state, metadata, architecture, lines = read_weights(a.source, architecture)
+    require_model(metadata.get("model"), a.model, a.source)
+    given = [brought] if (brought := configuration_in(metadata, a.source)) else []
+    given += [(a.config, read_configuration(a.config, a.model))] if a.config else []
     config, absent, inferred = configure(architecture, state, given + [("--set", settings(a.set))], a.source)
-    config, lines = architecture.from_peer(config, inferred)
+    config, more = architecture.from_peer(config, inferred)
     metadata = {"model": a.model, "configuration": json.dumps(config, sort_keys=True)}
     # Tensors that share memory are refused by safetensors: each gets its own.
-    own = {key: value.clone().contiguous() for key, value in state.items()}
+    own = {key: readable(value).clone().contiguous() for key, value in state.items()}
+    if other := sorted({str(value.dtype) for value in state.values() if readable(value) is not value}):
+        lines.append(f"{' and '.join(other)} written as float32")
     write_both(a.destination, lambda path: save_file(own, path, metadata), config, a.force)
-    for line in lines:
+    for line in lines + more:
         print(line)
     if absent:
         values = " ".join(f"{key}={json.dumps(value)}" for key, value in absent.items())
         print(f"The weights do not say these, which have the peer's defaults (else: --set or --config): {values}")
 
 
-def to_pytorch(a, architecture):
-    folder = a.source.is_dir()
-    source = a.source / "weights.safetensors" if folder else a.source
-    state, metadata = read_weights(source)
+def readable(tensor):
+    """The tensor in a type that is read here."""
+    return tensor if tensor.dtype in READABLE or not tensor.is_floating_point() else tensor.float()
+
+
+def configuration_in(metadata, source):
+    if "configuration" not in metadata:
+        return None
+    return f"{source}, configuration", parse_json(metadata["configuration"], f"{source}, configuration")
+
+
+def to_peer(a, architecture):
+    is_run = is_run_folder(a.source)
+    source = a.source / "weights.safetensors" if is_run else a.source
+    state, metadata, architecture, lines = read_weights(source, architecture)
     require_model(metadata.get("model"), a.model, source)
-    architecture = architecture.variant(architecture, state)
-    state = architecture.rename(state)
     given = []
-    if folder:
+    if is_run:
         given = [(str(a.source / "config.json"), read_configuration(a.source / "config.json", a.model))]
-    elif "configuration" in metadata:
-        given = [(f"{source}, configuration", parse_json(metadata["configuration"], f"{source}, configuration"))]
+    elif brought := configuration_in(metadata, source):
+        given = [brought]
     elif not a.config and (source.parent / "config.json").exists():
         given = [(str(source.parent / "config.json"), read_configuration(source.parent / "config.json", a.model))]
     if a.config:
         given.append((a.config, read_configuration(a.config, a.model)))
     config, absent, inferred = configure(architecture, state, given + [("--set", settings(a.set))], str(source))
-    peers, lines = (architecture.to_peer or without_own(architecture))(config, inferred)
-    write_both(a.destination, lambda path: torch.save(state, path), peers, a.force)
-    for line in lines:
+    peers, more = (architecture.to_peer or without_own(architecture))(config, inferred)
+    save = lambda path: torch.save(state, path)
+    if a.destination.suffix == ".safetensors":
+        once, names = stored_once(state, architecture.shared(state))
+        lines += [f"{len(names)} names of shared tensors left to the metadata, as load_model wants it"] if names else []
+        save = lambda path: save_file(once, path, {"format": "pt", **names})
+    write_both(a.destination, save, peers, a.force)
+    for line in lines + more:
         print(line)
     if absent:
         print(f"Nothing says {', '.join(absent)}: config.json has the peer's defaults (else: --set or --config)")
+
+
+def stored_once(state, groups):
+    """The state dict with each shared tensor under its first name, and the others → that one, as save_model has it."""
+    names = {key: min(group) for group in groups for key in group if key != min(group)}
+    return {key: value.clone().contiguous() for key, value in state.items() if key not in names}, names
 
 
 def without_own(architecture):
@@ -260,21 +270,25 @@ def without_own(architecture):
     return convert
 
 
+def is_run_folder(path):
+    return path.is_dir() and (path / "weights.safetensors").exists()
+
+
 def convert(a):
     architecture = ARCHITECTURES.get(a.model)
     if architecture is None:
         raise InputError(f'unknown model "{a.model}"; expected one of {", ".join(ARCHITECTURES)}')
     if not a.source.exists():
         raise InputError(f"{a.source}: cannot be read: No such file or directory")
-    is_ours = a.source.is_dir() or a.source.suffix == ".safetensors"
+    is_safetensors = a.source.is_dir() or a.source.suffix == ".json" or kind_of(a.source) == "safetensors"
     suffix = a.destination.suffix
-    if suffix == ".safetensors" and not is_ours:
-        to_safetensors(a, architecture)
-    elif suffix in (".pt", ".pth") and is_ours:
-        to_pytorch(a, architecture)
+    if suffix == ".safetensors":
+        (to_peer if is_run_folder(a.source) else to_safetensors)(a, architecture)
+    elif suffix in (".pt", ".pth") and is_safetensors:
+        to_peer(a, architecture)
     else:
         raise InputError(f"{a.destination}: expected a destination that ends in"
-                         f" {'.pt, as the source is a run folder or safetensors' if is_ours else '.safetensors'}")
+                         f" {'.pt or .safetensors' if is_safetensors else '.safetensors'}")
     print(f"{a.destination} and {a.destination.parent / 'config.json'} are written.")
 
 
