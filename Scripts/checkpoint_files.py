@@ -218,7 +218,7 @@ def wrapper(names, roots):
     word = next(iter(candidates))
     inside = [name for name in names if name.startswith(word + ".")]
     is_other = not inside or word + "." in inside or any(first_word(name) == word for name in set(names) - set(inside))
-    return None if word in roots or is_other or len(words) > 1 and word not in WRAPPINGS else word
+    return None if not word or word in roots or is_other or len(words) > 1 and word not in WRAPPINGS else word
 
 
 def first_word(name):
