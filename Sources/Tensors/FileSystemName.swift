@@ -59,7 +59,8 @@ extension String {
     }
 }
 
-// MARK: The system's functions by such paths, which Swift prefers to those that take the bytes of a string as they are
+// MARK: The system's functions by such paths, which Swift prefers to the system's own
+// (`stat` is a type as well, and stays the system's: use `fileKind`)
 
 package func open(_ path: String, _ flags: Int32) -> Int32 { Foundation.open(path.fileSystemName, flags) }
 
@@ -70,6 +71,10 @@ package func open(_ path: String, _ flags: Int32, _ mode: mode_t) -> Int32 {
 package func access(_ path: String, _ mode: Int32) -> Int32 { Foundation.access(path.fileSystemName, mode) }
 
 package func mkdir(_ path: String, _ mode: mode_t) -> Int32 { Foundation.mkdir(path.fileSystemName, mode) }
+
+package func lstat(_ path: String, _ status: UnsafeMutablePointer<stat>) -> Int32 {
+    Foundation.lstat(path.fileSystemName, status)
+}
 
 @discardableResult
 package func unlink(_ path: String) -> Int32 { Foundation.unlink(path.fileSystemName) }

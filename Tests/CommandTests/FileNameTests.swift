@@ -39,7 +39,6 @@ import Testing
             cp \(text) "$n/$n.txt"
             cp \(text) "$n/d\\200eep/plain.txt"
             \(training("--data \"$n\" --steps 2 --out \"run-$n\""))
-            mv "$n/$n.txt" "$n/other.txt"; mv "$n/other.txt" "$n/$n.txt"
             \(products)/Train --resume "run-$n" --steps 3
             \(products)/Evaluate --run "run-$n" --data "$n/$n.txt" --json
             \(products)/Report --runs "run-$n"
