@@ -70,7 +70,7 @@ import Testing
     @Test("other tensors of a batch, of whatever type, are named and left alone")
     func otherTensors() throws {
         let plain = try writeBatch([("tokens", tokens), ("targets", targets)])
-        #expect(try Bigram(vocabulary: 7).evaluateBatch(plain, output: output) == [])
+        #expect(try Bigram(vocabulary: 7).evaluateBatch(plain, output: output).unread == [])
         let expected = try SafetensorsFile(path: output).tensor("loss").item
         var writer = SafetensorsWriter()
         try writer.add("tokens", tokens)
@@ -82,7 +82,8 @@ import Testing
         }
         let path = folder.path + "/more.safetensors"
         try writer.write(to: path)
-        #expect(try Bigram(vocabulary: 7).evaluateBatch(path, output: output) == ["ids", "phases", "scales"])
+        let result = try Bigram(vocabulary: 7).evaluateBatch(path, output: output)
+        #expect(result.unread == ["ids", "phases", "scales"] && result.loss.map { Float($0) } == expected)
         #expect(try SafetensorsFile(path: output).tensor("loss").item == expected)
     }
 

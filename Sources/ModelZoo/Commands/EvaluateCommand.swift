@@ -58,11 +58,11 @@ public struct EvaluateCommand: Sendable {
         }
         guard let output else { throw InputError("--output is missing; expected a file for what --batch gives") }
         let model = try source.load().model
-        let (loss, unread) = try model.evaluateBatch(batch, output: output, gradients: gradients)
-        if !unread.isEmpty {
-            source.note("\(batch): not read: \(unread.joined(separator: ", ")); expected \"tokens\" and \"targets\"")
+        let done = try model.evaluateBatch(batch, output: output, gradients: gradients)
+        if !done.unread.isEmpty {
+            source.note("\(batch): not read: \(done.unread.joined(separator: ", ")); expected \"tokens\" and \"targets\"")
         }
-        if let loss, !loss.isFinite { throw notFinite("the loss is \(loss.text())", model) }
+        if let loss = done.loss, !loss.isFinite { throw notFinite("the loss is \(loss.text())", model) }
     }
 
     /// The error where what was measured is not finite.

@@ -1,6 +1,14 @@
 import NN
 import Tensors
 
+/// What `evaluateBatch` found beside what it wrote.
+public struct BatchEvaluation: Hashable, Sendable {
+    /// The mean cross-entropy in nats; nil where no target counts.
+    public let loss: Double?
+    /// The names of the input's tensors, of any type, that were not read.
+    public let unread: [String]
+}
+
 extension LanguageModel {
     /// Checks weights from elsewhere against their origin: runs one batch of a safetensors file and writes what comes out,
     /// dropout off.
@@ -13,14 +21,13 @@ extension LanguageModel {
     ///   - output: gets `logits` [b, n, vocabulary], `loss` [1], the mean cross-entropy in nats, and one
     ///     `gradients/<state-dict key>` for each trainable parameter if wanted (zeros where the loss does not depend on it).
     ///   - metadata: the output's `__metadata__`.
-    /// - Returns: the loss, nil where no target counts (of which it is NaN), and the names of the input's other tensors, of any
-    ///   type, which were not read.
+    /// - Returns: the loss, and the names of the input's other tensors.
     /// - Throws: `InputError` that names file and entry when one is missing, of a wrong type or shape, or holds tokens
     ///   outside the vocabulary.
     @discardableResult
     public func evaluateBatch(
         _ input: String, output: String, gradients wantsGradients: Bool = false, metadata: [String: String] = [:]
-    ) throws -> (loss: Double?, unread: [String]) {
+    ) throws -> BatchEvaluation {
         let file = try SafetensorsFile(path: input)
         let batch = try readBatch(file)
         var writer = SafetensorsWriter(metadata: metadata)
@@ -33,8 +40,9 @@ extension LanguageModel {
             }
         }
         try writer.write(to: output)
-        let unread = file.names.filter { $0 != "tokens" && $0 != "targets" }.sorted()
-        return (batch.targets.contains { !ignores($0) } ? loss : nil, unread)
+        return BatchEvaluation(
+            loss: batch.targets.contains { !ignores($0) } ? loss : nil,
+            unread: file.names.filter { $0 != "tokens" && $0 != "targets" }.sorted())
     }
 
     /// The mean loss over the segments that have targets, NaN where none has (as PyTorch's of such a batch), and its
