@@ -86,7 +86,7 @@ extension Tensor {
 
     /// Whether an operation on these inputs would be recorded: operations save for backward only then.
     public static func records(_ inputs: [Tensor]) -> Bool {
-        Recording.isOn && inputs.contains { $0.origin != nil }
+        inputs.contains { $0.origin != nil } && Recording.isOn
     }
 
     /// Declares a differentiable operation with several outputs. This is the one plumbing function: built-in, an

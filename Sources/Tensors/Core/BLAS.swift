@@ -120,7 +120,7 @@ public enum BLAS {
                     c + rows.lowerBound * stride, stride: stride)
             }
         } else {
-            parallelRanges(n, grain: grain(n, threads)) { columns in
+            parallelRanges(n, grain: columnGrain(m, n, k)) { columns in
                 multiply(
                     m, columns.count, k, alpha: alpha, a, b.advanced(columns: columns.lowerBound), beta: beta,
                     c + columns.lowerBound, stride: stride)
@@ -133,8 +133,16 @@ public enum BLAS {
 
     /// Columns of C a thread takes where a product of few rows is split; all of them where that is not worth it.
     static func columnGrain(_ m: Int, _ n: Int, _ k: Int) -> Int {
-        Threads.count == 1 || m * n * k < smallest ? n : grain(n, Threads.count)
+        let threads = Threads.count
+        if threads == 1 || m * n * k < smallest { return n }
+        if m > 8 { return grain(n, threads) }
+        // A row is read as fast as memory gives it, and threads begin at different times: several pieces for each.
+        let pieces = max(threads, min(8 * threads, n * k / smallestPiece) / threads * threads)
+        return min(512, ((n + pieces - 1) / pieces + 15) / 16 * 16)
     }
+
+    /// Weights that take longer to read than it takes to go and get the next piece.
+    private static let smallestPiece = 1 << 15
 
     /// Pieces of at most 512, a multiple of 16, the same number for each thread.
     private static func grain(_ length: Int, _ threads: Int) -> Int {

@@ -140,7 +140,7 @@ private struct Patience {
 
     /// Waits a little; false when it is time to sleep.
     mutating func wait() -> Bool {
-        if !Threads.mayLook { return false }
+        if count % 64 == 0 && !Threads.mayLook { return false }
         count += 1
         az_pause()
         if count % 64 != 0 { return true }

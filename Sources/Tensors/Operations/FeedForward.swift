@@ -21,7 +21,13 @@ public func feedForward(
     _ x: Tensor, norm: Norm? = nil, up: Projection, activation: Activation, isGated: Bool = false,
     dropout: Double = 0, key: RandomKey? = nil, down: Projection, residual: Tensor? = nil, addsInput: Bool = false
 ) -> Tensor {
-    FeedForward(x, norm, up, activation, isGated, dropout, key, down, residual, addsInput).record()
+    if dropout == 0,
+        let y = FewRows.feedForward(
+            x, norm, up, activation, isGated: isGated, down, residual, addsInput: addsInput)
+    {
+        return y
+    }
+    return FeedForward(x, norm, up, activation, isGated, dropout, key, down, residual, addsInput).record()
 }
 
 struct FeedForward: Sendable {
@@ -146,50 +152,24 @@ struct FeedForward: Sendable {
         return 1
     }
 
-    // MARK: Few rows (decoding): threads share the columns
+    // MARK: Few rows: threads share the columns
 
     private func forwardOfFewRows(_ z: UnsafeMutablePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
         let hidden = Tensor(uninitialized: [rows, inner])
         let target = hidden.mutablePointer
+        let first = FewRows.Product(rows, d, up.matrix, up.bias, z)
         withInput(0..<rows) { input in
-            parallelRanges(inner, grain: BLAS.columnGrain(rows, inner, isGated ? 2 * d : d)) { columns in
-                multiplyColumns(columns.lowerBound, columns.count, input, z)
-                if isGated { multiplyColumns(inner + columns.lowerBound, columns.count, input, z) }
-                activateColumns(columns, z, target)
+            first.share(isGated: isGated) { columns in
+                first.run(columns, input)
+                if isGated { first.run(columns.lowerBound + inner..<columns.upperBound + inner, input) }
+                FewRows.activate(columns, rows, inner, isGated: isGated, activation, z, target)
             }
             if addsInput { az_scale(rows * d, 1, input, y) }
         }
         drop(0..<rows, target)
-        let beta = startOutput(0..<rows, y)
-        BLAS.multiplyInParallel(
-            rows, out, inner, BLAS.Operand(target, stride: inner),
-            down.matrix.transposed, beta: beta, y, stride: out)
-        if let bias = down.bias { az_add_bias(rows, out, bias.pointer, y, out) }
+        let second = FewRows.Product(rows, inner, down.matrix, down.bias, y)
+        let before = addsInput ? UnsafePointer(y) : residual?.pointer
+        second.share { second.run($0, target, addedTo: before) }
         withExtendedLifetime(hidden) {}
-    }
-
-    /// Columns of up's output, the bias included.
-    private func multiplyColumns(
-        _ first: Int, _ count: Int, _ input: UnsafePointer<Float>, _ z: UnsafeMutablePointer<Float>
-    ) {
-        BLAS.multiply(
-            rows, count, d, BLAS.Operand(input, stride: d),
-            up.matrix.transposed.advanced(columns: first), z + first, stride: width)
-        if let bias = up.bias { az_add_bias(rows, count, bias.pointer + first, z + first, width) }
-    }
-
-    private func activateColumns(
-        _ columns: Range<Int>, _ z: UnsafePointer<Float>, _ hidden: UnsafeMutablePointer<Float>
-    ) {
-        let (first, count) = (columns.lowerBound, columns.count)
-        if isGated {
-            az_gate_forward(
-                rows, count, activation.kernels?.forward, z + first, z + inner + first, width, hidden + first, inner)
-        } else {
-            for row in 0..<rows {
-                let place = row * inner + first
-                Activation.apply(activation, count, z + place, hidden + place)
-            }
-        }
     }
 }

@@ -12,6 +12,7 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, activation:
 public func linear(
     _ x: Tensor, weight: WeightMatrix, bias: Tensor? = nil, activation: Activation = .identity
 ) -> Tensor {
+    if let y = FewRows.linear(x, weight, bias, activation, nil) { return y }
     let epilogue: Epilogue = activation == .identity ? .none : .activation(activation)
     return FusedLinear("linear", x, weight, bias, epilogue, nil).record()
 }
@@ -25,7 +26,8 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, residual: T
 
 /// x Wᵀ + b + residual with a W that may be rounded.
 public func linear(_ x: Tensor, weight: WeightMatrix, bias: Tensor? = nil, residual: Tensor) -> Tensor {
-    FusedLinear("linear", x, weight, bias, .none, residual).record()
+    FewRows.linear(x, weight, bias, .identity, residual)
+        ?? FusedLinear("linear", x, weight, bias, .none, residual).record()
 }
 
 /// A gated linear unit (Shazeer, 2002.05202): with [a, g] = x Wᵀ + b, a ⊙ f(g).

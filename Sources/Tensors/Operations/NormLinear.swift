@@ -36,7 +36,8 @@ public struct Projection: Sendable {
 ///     axis n, zeros for the first: token shift.
 /// - Returns: a tensor [..., n, out] for each projection.
 public func normLinear(_ x: Tensor, norm: Norm, shiftTokens: Bool = false, _ projections: [Projection]) -> [Tensor] {
-    NormLinear(x, norm, shiftTokens, projections).record()
+    if !shiftTokens, let outputs = FewRows.normLinear(x, norm, projections) { return outputs }
+    return NormLinear(x, norm, shiftTokens, projections).record()
 }
 
 /// One projection; see the form with several.
@@ -73,7 +74,7 @@ private struct NormLinear: Sendable {
                 panels.normalize(range, into: panel.mutablePointer)
                 for (index, target) in targets.enumerated() {
                     let width = projections[index].matrix.shape[0]
-                    project(range.count, panel.pointer, index, 0..<width, target + range.lowerBound * width)
+                    project(range.count, panel.pointer, index, target + range.lowerBound * width)
                 }
             }
         }
@@ -84,35 +85,23 @@ private struct NormLinear: Sendable {
         }
     }
 
-    /// Few rows (decoding): threads share the columns of all projections.
+    /// Few rows: threads share the columns of all projections.
     private func projectFewRows(_ targets: [UnsafeMutablePointer<Float>]) {
         let normalized = Tensor(uninitialized: [rows, d])
         panels.normalize(0..<rows, into: normalized.mutablePointer)
-        let widths = projections.map { $0.matrix.shape[0] }
-        let total = widths.reduce(0, +)
-        parallelRanges(total, grain: BLAS.columnGrain(rows, total, d)) { columns in
-            var start = 0
-            for (index, target) in targets.enumerated() {
-                let own = columns.clamped(to: start..<start + widths[index])
-                if !own.isEmpty {
-                    project(rows, normalized.pointer, index, own.lowerBound - start..<own.upperBound - start, target)
-                }
-                start += widths[index]
-            }
-        }
+        let products = zip(projections, targets).map { FewRows.Product(rows, d, $0.matrix, $0.bias, $1) }
+        withExtendedLifetime(normalized) { FewRows.run(products, normalized.pointer) }
     }
 
-    /// Columns of a projection of `count` normalised rows. target: the first of these rows, all columns.
+    /// A projection of `count` normalised rows. target: the first of these rows.
     private func project(
-        _ count: Int, _ panel: UnsafePointer<Float>, _ index: Int, _ columns: Range<Int>,
-        _ target: UnsafeMutablePointer<Float>
+        _ count: Int, _ panel: UnsafePointer<Float>, _ index: Int, _ target: UnsafeMutablePointer<Float>
     ) {
         let (weight, bias) = (projections[index].matrix, projections[index].bias)
-        let (width, first) = (weight.shape[0], columns.lowerBound)
+        let width = weight.shape[0]
         BLAS.multiply(
-            count, columns.count, d, BLAS.Operand(panel, stride: d),
-            weight.transposed.advanced(columns: first), target + first, stride: width)
-        if let bias { az_add_bias(count, columns.count, bias.pointer + first, target + first, width) }
+            count, width, d, BLAS.Operand(panel, stride: d), weight.transposed, target, stride: width)
+        if let bias { az_add_bias(count, width, bias.pointer, target, width) }
     }
 
     // MARK: Backward

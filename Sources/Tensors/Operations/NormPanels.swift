@@ -32,6 +32,24 @@ public enum Norm: Sendable {
             return .rootMeanSquare(weight: weight.contiguous(), epsilon: epsilon)
         }
     }
+
+    /// Normalises dense rows of x, [rows, d]. mean, factor: of each row, for backward.
+    func apply(
+        _ rows: Int, _ d: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>,
+        mean: UnsafeMutablePointer<Float>, factor: UnsafeMutablePointer<Float>
+    ) {
+        switch self {
+        case .layer(let weight, let bias, let epsilon):
+            az_layer_norm_forward(rows, d, epsilon, x, weight.pointer, bias.pointer, y, mean, factor)
+        case .scale(let gain, let epsilon):
+            az_l2_norm_forward(rows, d, Self.lengthScale(d), epsilon, gain.item, x, nil, y, factor)
+        case .rootMeanSquare(let weight, let epsilon):
+            az_rms_norm_forward(rows, d, epsilon, x, weight.pointer, y, factor)
+        }
+    }
+
+    /// What scale normalisation multiplies lengths by.
+    fileprivate static func lengthScale(_ d: Int) -> Float { 1 / Float(d).squareRoot() }
 }
 
 /// The normalised rows of x, made panel by panel where a fused operation needs them, and their gradient.
@@ -95,16 +113,8 @@ struct NormPanels: Sendable {
     private func applyNorm(
         _ range: Range<Int>, into panel: UnsafeMutablePointer<Float>, statistics: RowStatistics
     ) {
-        let source = x.pointer + range.lowerBound * d
-        let (mean, factor) = statistics
-        switch norm {
-        case .layer(let weight, let bias, let epsilon):
-            az_layer_norm_forward(range.count, d, epsilon, source, weight.pointer, bias.pointer, panel, mean, factor)
-        case .scale(let gain, let epsilon):
-            az_l2_norm_forward(range.count, d, scaleOfNorm, epsilon, gain.item, source, nil, panel, factor)
-        case .rootMeanSquare(let weight, let epsilon):
-            az_rms_norm_forward(range.count, d, epsilon, source, weight.pointer, panel, factor)
-        }
+        norm.apply(
+            range.count, d, x.pointer + range.lowerBound * d, panel, mean: statistics.mean, factor: statistics.factor)
     }
 
     /// All rows, [rows, d].
@@ -114,8 +124,6 @@ struct NormPanels: Sendable {
         parallelRanges(rows, grain: panelRows(rows)) { normalize($0, into: target + $0.lowerBound * d) }
         return result
     }
-
-    private var scaleOfNorm: Float { 1 / Float(d).squareRoot() }
 
     // MARK: Backward
 
@@ -171,7 +179,7 @@ struct NormPanels: Sendable {
         case .layer(let weight, _, _):
             az_layer_norm_backward(range.count, d, source, weight.pointer, mean, factor, dy, dx, first, second)
         case .scale(let gain, _):
-            az_l2_norm_backward(range.count, d, scaleOfNorm, gain.item, source, nil, factor, dy, dx, first, nil)
+            az_l2_norm_backward(range.count, d, Norm.lengthScale(d), gain.item, source, nil, factor, dy, dx, first, nil)
         case .rootMeanSquare(let weight, _):
             az_rms_norm_backward(range.count, d, source, weight.pointer, factor, dy, dx, first)
         }
