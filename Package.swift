@@ -74,7 +74,7 @@ let package = Package(
             name: "FastWeightTransformers", dependencies: ["NN", "CKernels"], path: "Models/FastWeights",
             exclude: ["README.md"], swiftSettings: hotSwift),
         .target(
-            name: "BlockRecurrentTransformers", dependencies: ["NN"], path: "Models/BlockRecurrent",
+            name: "BlockRecurrentTransformers", dependencies: ["NN", "CKernels"], path: "Models/BlockRecurrent",
             exclude: ["README.md"], swiftSettings: hotSwift),
         .target(
             name: "Transformers", dependencies: ["NN"], path: "Models/Transformer", exclude: ["README.md"],

@@ -39,9 +39,9 @@ public struct AttentionBlock: Module {
     public let stateContainer: StateContainer?
     /// Queries to the states of each recurrent layer (counted from the lowest) that the layer reads as feedback.
     public let feedback: [Int: Linear]
-    private let heads: Int
-    private let scale: Float
-    private let reach: Int?
+    let heads: Int
+    let scale: Float
+    let reach: Int?
 
     /// - Parameters:
     ///   - layer: from 0.
@@ -73,8 +73,13 @@ public struct AttentionBlock: Module {
     /// Queries of each head, keys beside values, and the queries to states that `reads` project. x: [b, n, m] → [b, n, h,
     /// d], [b, n, 2 d], [b, n, h, d] each
     func project(_ x: Tensor, reads: [Linear]) -> (queries: Tensor, keysAndValues: Tensor, reads: [Tensor]) {
-        let projected = normLinear(x, norm: norm.norm, ([toQuery, toKeysAndValues] + reads).map(\.projection))
+        let projected = projectRows(x, reads: reads)
         return (split(projected[0]), projected[1], projected.dropFirst(2).map(split))
+    }
+
+    /// The same with the heads of a token in one row. x: [..., m] → [..., h · d], [..., 2 d], [..., h · d] each
+    func projectRows(_ x: Tensor, reads: [Linear]) -> [Tensor] {
+        normLinear(x, norm: norm.norm, ([toQuery, toKeysAndValues] + reads).map(\.projection))
     }
 
     private func split(_ x: Tensor) -> Tensor { x.reshaped(Array(x.shape.dropLast()) + [heads, -1]) }

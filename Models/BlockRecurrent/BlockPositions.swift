@@ -28,4 +28,12 @@ struct BlockPositions: Sendable {
         let last = origin + end
         return keys.rows(last - x.shape[1]..<last).rotate(x.unsqueezed(2)).squeezed(2)
     }
+
+    /// Token `offset` of a block alone: the queries of h heads, [h, d], and its key, [d], in place.
+    func rotate(
+        _ offset: Int, queries: UnsafeMutablePointer<Float>, _ h: Int, key: UnsafeMutablePointer<Float>
+    ) {
+        self.queries.rotate(row: origin + offset, heads: h, queries)
+        keys.rotate(row: origin + offset, heads: 1, key)
+    }
 }

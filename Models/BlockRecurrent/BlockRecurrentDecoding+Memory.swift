@@ -44,20 +44,23 @@ extension BlockRecurrentTransformer {
     /// A decoding state that goes on after what was read in segments, one row.
     func state(after memory: RecurrentMemory) -> BlockRecurrentState {
         let capacity = 2 * configuration.blockWidth + configuration.compressedLength
+        let d = configuration.headDimension
         let decoding = zip(layers, memory.layers).map { layer, memory in
             let parts = [memory.before, memory.block].compactMap { $0 }
-            var result = DecodingLayer(d: configuration.headDimension, before: memory.before?.shape[1] ?? 0)
-            result.reserve(capacity)
-            guard !parts.isEmpty else { return result }
-            let all = concatenate(parts, axis: 1)
-            result.append(all.at(0, 0), layer.attention.positioned(all, end: memory.offset, positions))
-            return result
+            let all = parts.isEmpty ? .zeros([1, 0, 2 * d]) : concatenate(parts, axis: 1)
+            let keys =
+                parts.isEmpty
+                ? .zeros([0, d]) : layer.attention.positioned(all, end: memory.offset, positions).squeezed(0)
+            return DecodingLayer(
+                all.squeezed(0), keys: keys, before: memory.before?.shape[1] ?? 0, capacity: capacity)
         }
         let ready = zip(writers, memory.states).map { layer, states in
             let container = layers[layer].attention.stateContainer!
             return container.ready(states ?? container.beginning)
         }
-        return BlockRecurrentState(layers: decoding, states: memory.states, ready: ready)
+        return BlockRecurrentState(
+            layers: decoding, states: memory.states, ready: ready,
+            readKeys: ready.map { KeyBlocks($0.readKeys.squeezed(0)) })
     }
 
     /// The memory of one row that a decoding state holds.

@@ -14,10 +14,13 @@ public struct BlockRecurrentState: Sendable {
     var states: [Tensor?]
     /// As the tokens of the block find them.
     var ready: [ReadyStates]
+    /// Their keys, as a token's queries read them.
+    var readKeys: [KeyBlocks]
 
     /// Memory held, in bytes.
     var bytes: Int {
         layers.reduce(0) { $0 + $1.keysAndValues.heldBytes + $1.keys.heldBytes }
+            + readKeys.reduce(0) { $0 + $1.heldBytes }
             + states.reduce(0) { $0 + ($1?.heldBytes ?? 0) }
             + ready.reduce(0) { sum, ready in
                 // Keys and values are one tensor.
@@ -56,7 +59,8 @@ extension BlockRecurrentTransformer {
 
     private func step(_ token: TokenTensor, _ state: inout BlockRecurrentState) -> Tensor {
         var states = [state]
-        state = BlockRecurrentState(layers: [], states: [], ready: [])  // one owner, so that it is written in place
+        // One owner, so that it is written in place.
+        state = BlockRecurrentState(layers: [], states: [], ready: [], readKeys: [])
         defer { state = states[0] }
         return step(token, &states)
     }
@@ -66,55 +70,56 @@ extension BlockRecurrentTransformer {
     /// Appends a token to each of several sequences: [sequences, vocabulary].
     private func step(_ tokens: TokenTensor, _ states: inout [BlockRecurrentState]) -> Tensor {
         var x = tokenEmbedding(tokens)  // [sequences, m]
-        for (index, layer) in layers.enumerated() {
-            let reads = reads[index]
-            let projected = layer.attention.project(x, reads: reads.map(\.queries))
-            var parts = [
-                concatenate(
-                    states.indices.map {
-                        append(
-                            projected.queries.row($0), projected.keysAndValues.row($0), layer.attention, index,
-                            &states[$0])
-                    })
-            ]
-            for (read, queries) in zip(reads, projected.reads) {
-                let container = layers[writers[read.chain]].attention.stateContainer!
-                parts.append(
-                    concatenate(
-                        states.indices.map {
-                            let ready = states[$0].ready[read.chain]
-                            return container.read(queries.row($0).unsqueezed(0), ready.readKeys, ready.values).squeezed(
-                                0)
-                        }))
-            }
-            let attended = layer.attention.finish(parts, residual: x)
-            x = layer.feedForward(attended, residual: attended)
+        for layer in layers.indices {
+            let projected = layers[layer].attention.projectRows(x, reads: reads[layer].map(\.queries))
+            let heads = attend(projected, layer, &states)
+            let attended = layers[layer].attention.toOut(heads, residual: x)
+            x = layers[layer].feedForward(attended, residual: attended)
         }
         for index in states.indices { completeBlock(&states[index]) }
         return logits(x)
     }
 
-    /// One token of one sequence in one layer. queries: [1, h, d], keysAndValues: [1, 2 d] → [1, h, d]
-    private func append(
-        _ queries: Tensor, _ keysAndValues: Tensor, _ attention: AttentionBlock, _ layer: Int,
-        _ state: inout BlockRecurrentState
-    ) -> Tensor {
-        var memory = state.layers[layer]
-        state.layers[layer] = .empty
-        defer { state.layers[layer] = memory }
-        let offset = memory.count - memory.before
-        let key = attention.positioned(keysAndValues.unsqueezed(0), end: offset + 1, positions)
-        memory.append(keysAndValues, key)
-        let seen = memory.seen
-        return attention.attend(
-            attention.positioned(queries.unsqueezed(0), offset: offset, positions), seen.keys,
-            attention.values(seen.keysAndValues)
-        ).squeezed(0)
+    /// The attention of one token of each sequence in one layer, over its tokens and then over each of the states it reads:
+    /// [sequences, h · d · (1 + reads)]. One operation on memory, of which a token has as many as there are layers.
+    private func attend(_ projected: [Tensor], _ layer: Int, _ states: inout [BlockRecurrentState]) -> Tensor {
+        let attention = layers[layer].attention
+        let (h, d) = (attention.heads, configuration.headDimension)
+        let width = h * d * (projected.count - 1)
+        let output = Tensor(uninitialized: [states.count, width])
+        let queries = Tensor(uninitialized: [states.count, width + d])  // and a key
+        var all: [FewQueries] = []
+        for index in states.indices {
+            let (row, target) = (queries.mutablePointer + index * (width + d), output.mutablePointer + index * width)
+            let keysAndValues = projected[1].pointer + index * 2 * d
+            attention.position(
+                projected[0].pointer + index * h * d, keysAndValues, states[index].layers[layer].offset, positions,
+                queries: row, key: row + width)
+            states[index].layers[layer].append(keysAndValues, key: row + width)
+            let seen = states[index].layers[layer]
+            all.append(
+                FewQueries(
+                    row, seen.keys, reach: attention.reach, values: seen.keysAndValues.pointer + d, valueStride: 2 * d,
+                    scale: attention.scale, output: target))
+            for (place, read) in reads[layer].enumerated() {
+                let container = layers[writers[read.chain]].attention.stateContainer!
+                let start = (place + 1) * h * d
+                container.readNorm.queries(h, projected[place + 2].pointer + index * h * d, row + start)
+                let values = states[index].ready[read.chain].values
+                all.append(
+                    FewQueries(
+                        row + start, states[index].readKeys[read.chain], values: values.basePointer,
+                        valueStride: values.strides[1], scale: container.scale, output: target + start))
+            }
+        }
+        FewQueries.attend(all, h: h, d: d, e: d)
+        withExtendedLifetime((projected, queries, states)) {}
+        return output
     }
 
     /// Writes the states and moves the memories on, where a block is complete.
     private func completeBlock(_ state: inout BlockRecurrentState) {
-        guard state.layers[0].count - state.layers[0].before == configuration.blockWidth else { return }
+        guard state.layers[0].offset == configuration.blockWidth else { return }
         let before = memory(of: state)
         var after = before
         for (layer, memory) in before.layers.enumerated() {
@@ -133,7 +138,20 @@ extension BlockRecurrentTransformer {
     }
 }
 
-extension Tensor {
-    /// One sequence's, the axis kept.
-    fileprivate func row(_ index: Int) -> Tensor { sliced(0, from: index, to: index + 1) }
+extension AttentionBlock {
+    /// Token `offset` of a block: its queries, [h, d], and key (before values), [d], as scores are taken of them.
+    fileprivate func position(
+        _ queries: UnsafePointer<Float>, _ keysAndValues: UnsafePointer<Float>, _ offset: Int,
+        _ positions: BlockPositions, queries q: UnsafeMutablePointer<Float>, key k: UnsafeMutablePointer<Float>
+    ) {
+        if let queryKeyNorm {
+            queryKeyNorm.queries(heads, queries, q)
+            queryKeyNorm.key(keysAndValues, k)
+        } else {
+            let d = toKeysAndValues.weight.shape[0] / 2
+            q.update(from: queries, count: heads * d)
+            k.update(from: keysAndValues, count: d)
+        }
+        positions.rotate(offset, queries: q, heads, key: k)
+    }
 }

@@ -1,3 +1,4 @@
+import NN
 import Tensors
 
 // d columns of a head
@@ -5,45 +6,33 @@ import Tensors
 /// Keys and values of a layer in one place, to which tokens are appended.
 struct DecodingLayer: Sendable {
     /// Without positions, keys beside values: [capacity, 2 d].
-    var keysAndValues: Tensor
-    /// With positions, as scores are taken of them: [capacity, d].
-    var keys: Tensor
-    /// Tokens before the block, and all.
-    var before: Int, count: Int
+    private(set) var keysAndValues: Tensor
+    /// With positions, as scores are taken of them.
+    private(set) var keys: KeyBlocks
+    /// Tokens before the block.
+    let before: Int
+    /// All tokens.
+    var count: Int { keys.count }
+    /// The place of the next token in its block.
+    var offset: Int { count - before }
 }
 
 extension DecodingLayer {
-    /// What stands where a layer's memory was taken from.
-    static var empty: DecodingLayer { DecodingLayer(d: 0, before: 0) }
-
-    init(d: Int, before: Int) {
-        (keysAndValues, keys) = (.zeros([0, 2 * d]), .zeros([0, d]))
-        (self.before, count) = (before, 0)
+    /// - Parameters:
+    ///   - rows: keys and values of the tokens so far, [n, 2 d].
+    ///   - keys: with positions, [n, d].
+    ///   - capacity: how many tokens there will be.
+    init(_ rows: Tensor, keys: Tensor, before: Int, capacity: Int) {
+        keysAndValues = rows.padded(axis: 0, after: max(0, capacity - rows.shape[0]))
+        self.keys = KeyBlocks(keys, capacity: capacity)
+        self.before = before
     }
 
-    mutating func reserve(_ capacity: Int) {
-        keysAndValues = keysAndValues.padded(axis: 0, after: capacity - keysAndValues.shape[0])
-        keys = keys.padded(axis: 0, after: capacity - keys.shape[0])
-    }
-
-    /// rows: [n, 2 d], keys: [1, n, d]
-    mutating func append(_ rows: Tensor, _ keys: Tensor) {
-        keysAndValues.write(rows, at: count)
-        self.keys.write(keys.squeezed(0), at: count)
-        count += rows.shape[0]
-    }
-
-    /// Of all tokens so far, as a batch of one.
-    var seen: (keysAndValues: Tensor, keys: Tensor) {
-        (keysAndValues.sliced(0, to: count).unsqueezed(0), keys.sliced(0, to: count).unsqueezed(0))
-    }
-}
-
-extension Tensor {
-    /// Overwrites rows of [capacity, columns] in place.
-    fileprivate mutating func write(_ rows: Tensor, at first: Int) {
-        ensureUnique()
-        let source = rows.contiguous()
-        (mutablePointer + first * shape[1]).update(from: source.pointer, count: source.count)
+    /// Appends one token. row: [2 d], key: [d], with positions.
+    mutating func append(_ row: UnsafePointer<Float>, key: UnsafePointer<Float>) {
+        keysAndValues.ensureUnique()
+        let width = keysAndValues.shape[1]
+        (keysAndValues.mutablePointer + count * width).update(from: row, count: width)
+        keys.append(key)
     }
 }

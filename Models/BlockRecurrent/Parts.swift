@@ -1,3 +1,4 @@
+import CKernels
 import NN
 import Tensors
 
@@ -39,6 +40,22 @@ public struct QueryKeyNorm: Module {
     /// x: [..., d] → [..., d]
     func queries(_ x: Tensor) -> Tensor { x.l2Normalized() * queryScale.value }
     func keys(_ x: Tensor) -> Tensor { x.l2Normalized() * keyScale.value }
+
+    /// The queries of h heads, [h, d], to `y`, where no gradient is wanted.
+    func queries(_ h: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
+        Self.normalize(h, x, queryScale.value, y)
+    }
+
+    /// A key, [d], to `y`, where no gradient is wanted.
+    func key(_ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) { Self.normalize(1, x, keyScale.value, y) }
+
+    private static func normalize(
+        _ rows: Int, _ x: UnsafePointer<Float>, _ scale: Tensor, _ y: UnsafeMutablePointer<Float>
+    ) {
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: rows) { statistics in
+            az_l2_norm_forward(rows, scale.count, 1, 1e-12, 1, x, scale.pointer, y, statistics.baseAddress)
+        }
+    }
 
     public func collect(into state: inout StateCollector) {
         state.add("q_scale", queryScale)

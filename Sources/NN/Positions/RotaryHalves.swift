@@ -90,6 +90,16 @@ public struct HalvesTable: Sendable {
             sines: sines.sliced(0, from: rows.lowerBound, to: rows.upperBound))
     }
 
+    /// Rotates all of several heads' rows by one row of the table, in place. x: [heads, d], dense.
+    public func rotate(row: Int, heads: Int, _ x: UnsafeMutablePointer<Float>) {
+        let half = cosines.shape[1]
+        require(row >= 0 && row < cosines.shape[0], "rotate: row \(row) of a table \(cosines.shape)")
+        let (cosine, sine) = (cosines.pointer + row * half, sines.pointer + row * half)
+        for head in 0..<heads {
+            az_rotate_halves(1, 2 * half, 1, cosine, sine, x + head * 2 * half, 2 * half, x + head * 2 * half, 2 * half)
+        }
+    }
+
     private func turned(_ x: Tensor, _ headsFirst: Bool, sign: Float) -> Tensor {
         let result = Tensor(uninitialized: x.shape)
         let (source, target) = (HeadRows(x, headsFirst: headsFirst), HeadRows(result, headsFirst: headsFirst))
