@@ -81,9 +81,7 @@ public struct FastWeightsAttention: Module {
     /// x: [..., m]
     func project(_ x: Tensor, _ norm: LayerNorm?) -> Inputs {
         let (m, h) = (configuration.width, configuration.heads)
-        let all =
-            norm.map { normLinear(x, norm: $0.norm, weight: projections.matrix) }
-            ?? linear(x, weight: projections.matrix)
+        let all = projectRows(x, norm)
         let outer = Array(x.shape.dropLast())
         func part(_ index: Int) -> Tensor {
             all.sliced(-1, from: index * m, to: (index + 1) * m).reshaped(outer + [h, m / h])
@@ -93,6 +91,12 @@ public struct FastWeightsAttention: Module {
             ? sigmoid(all.sliced(-1, from: 3 * m))
             : configuration.beta.map { Tensor(repeating: Float($0), shape: [1]).expanded(to: outer + [h]) }
         return Inputs(q: part(0), k: part(1), v: part(2), beta: beta)
+    }
+
+    /// Queries, keys and values of all heads and the logits of β beside each other. x: [..., m] → [..., 3 m + h], [..., 3 m]
+    /// where β is given.
+    func projectRows(_ x: Tensor, _ norm: LayerNorm?) -> Tensor {
+        norm.map { normLinear(x, norm: $0.norm, weight: projections.matrix) } ?? linear(x, weight: projections.matrix)
     }
 
     /// The heads' outputs, [b, n, h, d].
@@ -139,7 +143,7 @@ public struct FastWeightsAttention: Module {
     }
 
     /// What the sums of keys and queries are kept from 0 by; nil where they are not divided by them.
-    private var sumEpsilon: Float? { configuration.normalizesSums ? configuration.epsilon : nil }
+    var sumEpsilon: Float? { configuration.normalizesSums ? configuration.epsilon : nil }
 
     /// The directions of FAVOR+: drawn again for every training step, if that is wanted.
     private func directions(_ mode: ForwardMode) -> Tensor? {

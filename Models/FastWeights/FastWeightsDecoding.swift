@@ -32,8 +32,10 @@ extension FastWeightsLM {
                 (0..<sequence.count).map { state.position + $0 }
             }
             var x = embed(rows.tokens, positions: positions)  // [rows, m]
-            for (place, layer) in transformer.layers.enumerated() {
-                x = layer.feed(layer.attention.decode(x, layer.norm, rows.spans, &states, place), .inference)
+            let layers = transformer.layers
+            for place in layers.indices {
+                x = layers[place].attention.decode(x, layers[place].norm, rows.spans, &states, place)
+                x = layers[place].feed(x, .inference)
             }
             for index in states.indices { states[index].position += tokens[index].count }
             return logits(rows.last(x))
@@ -91,6 +93,9 @@ extension FastWeightsAttention {
     func decode(
         _ x: Tensor, _ norm: LayerNorm?, _ spans: [Range<Int>], _ states: inout [FastWeightsState], _ place: Int
     ) -> Tensor {
+        if isStep, spans.count == x.shape[0] {
+            return finish(step(projectRows(x, norm), &states, place), residual: x, .inference)
+        }
         let inputs = project(x, norm)
         let y: Tensor
         if configuration.featureMap == .softmax {
@@ -104,6 +109,33 @@ extension FastWeightsAttention {
                 })
         }
         return finish(y.reshaped(x.shape), residual: x, .inference)
+    }
+
+    /// Whether a token is a pass over the memory alone.
+    private var isStep: Bool { configuration.featureMap == .dpfp && !configuration.normalizesAttention }
+
+    /// One token of each sequence. projected: [sequences, 3 m + h] → [sequences, m]. One operation on memory, of which a token
+    /// has as many as there are layers.
+    private func step(_ projected: Tensor, _ states: inout [FastWeightsState], _ place: Int) -> Tensor {
+        let (m, h, width) = (configuration.width, configuration.heads, projected.shape[1])
+        let output = Tensor(uninitialized: [states.count, m])
+        let shares = Tensor(repeating: Float(configuration.beta ?? 0), shape: [states.count, h])
+        let features = DPFP(nu: configuration.nu, epsilon: sumEpsilon).features(m / h)
+        var memories = states.indices.map { states[$0].takeWeights(place).memory }
+        let steps = memories.indices.map { index in
+            memories[index].ensureUnique()
+            let (row, beta) = (projected.pointer + index * width, shares.mutablePointer + index * h)
+            if configuration.learnsBeta { az_sigmoid_forward(h, row + 3 * m, beta) }
+            return FastWeightStep(
+                queries: row, keys: row + m, values: row + 2 * m, shares: beta, h, d: m / h, features,
+                configuration.rule, memory: memories[index].mutablePointer, output: output.mutablePointer + index * m)
+        }
+        FastWeightStep.run(steps)
+        for (index, memory) in memories.enumerated() {
+            states[index].layers[place] = .weights(FastWeights(memory: memory))
+        }
+        withExtendedLifetime((projected, shares)) {}
+        return output
     }
 
     private func attendToKeys(
@@ -124,8 +156,8 @@ extension FastWeightsAttention {
         }
         let (q, k, features) = mapped(inputs, .inference)
         if q.shape[1] == 1 {
-            weights.memory.ensureUnique()
-            return FastWeightStep(q, k, inputs.v, inputs.beta!, features, configuration.rule).run(&weights.memory)
+            return FastWeightStep.run(
+                q, k, inputs.v, inputs.beta!, features, configuration.rule, memory: &weights.memory)
         }
         let (y, memory) = deltaRule(
             q, k, inputs.v, beta: inputs.beta!, rule: configuration.rule, features: features, state: weights.memory)
@@ -142,71 +174,106 @@ extension FastWeightsAttention.Inputs {
     }
 }
 
+extension FastWeights {
+    /// What stands where a memory was taken from.
+    fileprivate static let none = FastWeights(memory: .zeros([0]))
+}
+
 extension FastWeightsState {
     /// Moves a layer's memory out, so that it has one owner and may be written in place.
     fileprivate mutating func takeWeights(_ place: Int) -> FastWeights {
         guard case .weights(let weights) = layers[place] else {
             fatalError("FastWeightsState: no fast weights at \(place)")
         }
-        layers[place] = .weights(FastWeights(memory: .zeros([0])))
+        layers[place] = .weights(.none)
         return weights
     }
 
     fileprivate mutating func takeRing(_ place: Int) -> KeyValueRing {
         guard case .keys(var ring) = layers[place] else { fatalError("FastWeightsState: no keys at \(place)") }
-        layers[place] = .weights(FastWeights(memory: .zeros([0])))
+        layers[place] = .weights(.none)
         return ring.taken()
     }
 }
 
 /// One token of one sequence: what is under its key is read, then the memory written and read under its query in one pass.
-struct FastWeightStep: Sendable {
-    private let q: HeadRows, k: HeadRows, v: HeadRows
-    private let beta: HeadScalars
+/// On memory that the caller keeps alive.
+struct FastWeightStep {
+    private let queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, values: UnsafePointer<Float>
+    private let shares: UnsafePointer<Float>
+    private let h: Int, d: Int, columns: Int, dk: Int
     private let features: RowFeatures
     private let rule: UpdateRule
-    private let h: Int, d: Int, dk: Int, dv: Int
+    private let memory: UnsafeMutablePointer<Float>, output: UnsafeMutablePointer<Float>
 
-    /// q, k: [1, 1, h, d]; v: [1, 1, h, dv]; beta: [1, 1, h].
-    init(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ beta: Tensor, _ features: RowFeatures, _ rule: UpdateRule) {
-        (self.q, self.k, self.v, self.beta) = (HeadRows(q), HeadRows(k), HeadRows(v), HeadScalars(beta))
-        (self.features, self.rule) = (features, rule)
-        (h, d, dv) = (q.shape[2], q.shape[3], v.shape[3])
+    /// - Parameters:
+    ///   - queries, keys: [h, d] before `features`; values: [h, d'], with d' columns of an output.
+    ///   - shares: β, [h].
+    ///   - memory: S, [h, dk, d'], changed.
+    ///   - output: [h, d'].
+    init(
+        queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, values: UnsafePointer<Float>,
+        shares: UnsafePointer<Float>, _ h: Int, d: Int, columns: Int? = nil, _ features: RowFeatures,
+        _ rule: UpdateRule, memory: UnsafeMutablePointer<Float>, output: UnsafeMutablePointer<Float>
+    ) {
+        (self.queries, self.keys, self.values, self.shares) = (queries, keys, values, shares)
+        (self.h, self.d, self.columns) = (h, d, columns ?? d)
+        (self.features, self.rule, self.memory, self.output) = (features, rule, memory, output)
         dk = features.width(d)
+    }
+
+    /// The same with tensors. q, k: [1, 1, h, d]; v: [1, 1, h, d']; beta: [1, 1, h]; memory: [1, h, dk, d'] → [1, h, d'].
+    static func run(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ beta: Tensor, _ features: RowFeatures, _ rule: UpdateRule,
+        memory: inout Tensor
+    ) -> Tensor {
+        let (h, d, columns) = (q.shape[2], q.shape[3], v.shape[3])
+        memory.ensureUnique()
+        let output = Tensor(uninitialized: [1, h, columns])
+        let parts = [q, k, v, beta].map { $0.contiguous() }
+        run([
+            FastWeightStep(
+                queries: parts[0].pointer, keys: parts[1].pointer, values: parts[2].pointer, shares: parts[3].pointer,
+                h, d: d, columns: columns, features, rule, memory: memory.mutablePointer,
+                output: output.mutablePointer)
+        ])
+        withExtendedLifetime(parts) {}
+        return output
     }
 
     /// Multiply-adds that are not worth waking another thread for.
     private static let smallest = 1 << 17
 
-    /// memory: S, [1, h, dk, dv]. Returns [1, h, dv].
-    func run(_ memory: inout Tensor) -> Tensor {
-        let output = Tensor(uninitialized: [1, h, dv])
-        let (state, target) = (memory.mutablePointer, output.mutablePointer)
-        func run(_ head: Int) { self.run(head, state + head * dk * dv, target + head * dv) }
-        if 3 * h * dk * dv < Self.smallest {
-            for head in 0..<h { run(head) }
+    /// Tokens of several sequences, alike in their sizes: threads share the heads of all.
+    static func run(_ steps: [FastWeightStep]) {
+        guard let first = steps.first else { return }
+        let h = first.h
+        func run(_ index: Int) { steps[index / h].run(head: index % h) }
+        if 3 * steps.count * h * first.dk * first.columns < smallest {
+            for index in 0..<steps.count * h { run(index) }
         } else {
-            parallelFor(h, run)
+            parallelFor(steps.count * h, run)
         }
-        return output
     }
 
-    private func run(_ head: Int, _ state: UnsafeMutablePointer<Float>, _ output: UnsafeMutablePointer<Float>) {
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * dk + dv + features.scratch(d)) { memory in
+    private func run(head: Int) {
+        let (state, output) = (memory + head * dk * columns, output + head * columns)
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * dk + columns + features.scratch(d)) { memory in
             guard let key = memory.baseAddress else { return }
             let (query, update) = (key + dk, key + 2 * dk)
-            let scratch = update + dv
-            features.forward(1, d, k.row(0, head, 0), stride: d, key, scratch: scratch)
-            features.forward(1, d, q.row(0, head, 0), stride: d, query, scratch: scratch)
-            let share = beta.place(0, head, 0).pointee
+            let scratch = update + columns
+            features.forward(1, d, keys + head * d, stride: d, key, scratch: scratch)
+            features.forward(1, d, queries + head * d, stride: d, query, scratch: scratch)
+            let share = shares[head]
             if rule == .delta {
                 BLAS.multiply(
-                    1, dv, dk, alpha: -share, .init(key, stride: dk), .init(state, stride: dv), update, stride: dv)
+                    1, columns, dk, alpha: -share, .init(key, stride: dk), .init(state, stride: columns), update,
+                    stride: columns)
             } else {
-                az_fill(dv, 0, update)
+                az_fill(columns, 0, update)
             }
-            az_scale_add(dv, share, v.row(0, head, 0), 1, update)
-            az_outer_vector_matrix(dk, dv, key, 1, update, state, dv, query, output)
+            az_scale_add(columns, share, values + head * columns, 1, update)
+            az_outer_vector_matrix(dk, columns, key, 1, update, state, columns, query, output)
         }
     }
 }
