@@ -21,6 +21,17 @@ import Testing
         return try workspace.outcome(of: process, output: workspace.read("out"), error: workspace.read("err"))
     }
 
+    /// Reads what a process writes until a text has come.
+    /// - Throws: when the process ends before.
+    private func wait(for text: String, from output: Pipe) throws {
+        var read = Data()
+        while read.range(of: Data(text.utf8)) == nil {
+            let piece = output.fileHandleForReading.availableData
+            try #require(!piece.isEmpty, "the process ended before \(text)")
+            read += piece
+        }
+    }
+
     @Test(
         "Descriptors that a shell has closed are not given to files of the run",
         arguments: ["<&- >&-", ">&-", "<&- >&- 2>&-", "2>&-", "<&-"])
@@ -74,7 +85,7 @@ import Testing
             ("truncate -s 0", "was shortened from"), ("truncate -s 20", "was shortened from"), ("touch", "was changed"),
         ])
     func changedTexts(change: String, problem: String) throws {
-        let arguments = try workspace.tinyArguments() + ["--save-every", "1", "--validate-every", "0"]
+        let arguments = try workspace.tinyArguments() + ["--save-every", "1", "--validate-every", "0", "--json"]
         try FileManager.default.setAttributes(
             [.modificationDate: Date(timeIntervalSince1970: 1e9)], ofItemAtPath: workspace.path("text.txt"))
         let text = try workspace.read("text.txt")
@@ -82,8 +93,7 @@ import Testing
         let (output, error) = (Pipe(), Pipe())
         (process.standardOutput, process.standardError) = (output, error)
         try process.run()
-        var read = Data()
-        while read.range(of: Data("saved step 2 ".utf8)) == nil { read += output.fileHandleForReading.availableData }
+        try wait(for: "{\"event\":\"saved\",\"step\":2,", from: output)
         let changing = Process()
         changing.executableURL = URL(fileURLWithPath: "/bin/sh")
         changing.arguments = ["-c", "\(change) \"$0\"", workspace.path("text.txt")]
@@ -104,20 +114,17 @@ import Testing
 
     @Test("A training on a text that grows goes on")
     func growingText() throws {
-        let process = workspace.process("Train", try workspace.tinyArguments() + ["--validate-every", "0"])
+        let process = workspace.process("Train", try workspace.tinyArguments() + ["--validate-every", "0", "--json"])
         let output = Pipe()
         process.standardOutput = output
         try process.run()
-        var read = Data()
-        func waitFor(_ line: String) {
-            while read.range(of: Data(line.utf8)) == nil { read += output.fileHandleForReading.availableData }
-        }
-        waitFor("step 1/")
+        try wait(for: "{\"event\":\"step\",\"step\":1,", from: output)
         let file = try #require(FileHandle(forWritingAtPath: workspace.path("text.txt")))
         try file.seekToEnd()
         for _ in 0..<3 { try file.write(contentsOf: Data("another line.\n".utf8)) }
         try file.close()
-        waitFor("step 60/")
+        // A pipe holds a few hundred lines: most of these steps are made later.
+        try wait(for: "{\"event\":\"step\",\"step\":2000,", from: output)
         process.terminate()
         _ = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
