@@ -158,8 +158,8 @@ import Testing
             "\"unread\": expected at most 1024 numbers, found 100000",
             entries: ["unread": TokenTensor([Int32](repeating: 5, count: 100_000))])
         try expectRefusal(
-            "\"pending\": expected at most 3 numbers, found 4",
-            entries: ["pending": TokenTensor([0xF0, 0x9F, 0x98, 0x80])])
+            "\"pending\": expected at most 65539 numbers, found 65540",
+            entries: ["pending": TokenTensor([Int32](repeating: 5, count: 65_540))])
         try expectRefusal(
             "has an entry \"other\"; expected carry/…, unread and pending", entries: ["other": TokenTensor([1])])
         try expectRefusal(

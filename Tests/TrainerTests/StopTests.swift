@@ -48,9 +48,12 @@ import Testing
         #expect(search.append([1, 2]) == [1, 2] && search.held.isEmpty && !search.isFound)
     }
 
-    @Test("An empty stop text is refused")
+    @Test("A stop text that is empty or too long is refused")
     func emptyStop() {
         expectError("a stop text is empty; expected at least one byte") { try StopTexts(["x", ""], in: tokenizer) }
+        expectError("a stop text has 65537 bytes; expected at most 65536") {
+            try StopTexts([String(repeating: "x", count: 65_537)], in: tokenizer)
+        }
     }
 
     // MARK: Continuations
@@ -130,8 +133,10 @@ import Testing
         let model = Rememberer(vocabulary: 256)
         let sampling = SamplingOptions(temperature: 1, seed: 7)
         let free = try model.generate(bytes: [65], length: 10, tokenizer: tokenizer, sampling: sampling)
-        // Tokens 5 to 8 of the ten.
-        let stop = try StopTexts(bytes: [Array(free[4..<8])], in: tokenizer)
+        // Tokens 2 to 8 of the ten.
+        let stop = try StopTexts(bytes: [Array(free[1..<8])], in: tokenizer)
+        let file = try TemporaryFolder().path + "-state"
+        defer { unlink(file) }
         for wholeCharacters in [false, true] {
             var state: GenerationState<Rememberer>?
             var all: [UInt8] = []
@@ -140,8 +145,11 @@ import Testing
                 all += try model.generate(
                     bytes: prompt, state: &state, length: length, tokenizer: tokenizer, sampling: sampling, stop: stop,
                     wholeCharacters: wholeCharacters)
+                // What is held back goes through a file, too.
+                try model.save(#require(state), to: file)
+                state = try model.loadGenerationState(from: file)
             }
-            #expect(all == Array(free[..<4]))
+            #expect(all == Array(free[..<1]))
             #expect(state?.position == 8 && state?.pending == [])
         }
     }

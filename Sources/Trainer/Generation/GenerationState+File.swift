@@ -2,8 +2,8 @@ import Foundation
 import NN
 import Tensors
 
-// Where a text stands, in a file: what the model remembers as `carry/NAME`, `unread`, and `pending`, the bytes of an incomplete
-// character; the metadata have the position, a checksum of the weights, and where model and tokenizer come from.
+// Where a text stands, in a file: what the model remembers as `carry/NAME`, `unread`, and `pending`, the bytes that
+// were not given out yet; the metadata have the position, a checksum of the weights, and where model and tokenizer come from.
 
 extension LanguageModel {
     /// Writes where a text stands to a safetensors file, in one piece.
@@ -51,8 +51,7 @@ extension LanguageModel {
             decoding: try file.naming { try decodingState(after: Carry(onlyFrom: file.carried())) },
             unread: try file.numbers("unread", below: vocabularySize, atMost: GenerationFile.mostUnread),
             position: try file.position(),
-            // The longest beginning of a character.
-            pending: try file.numbers("pending", below: 256, atMost: 3).map { UInt8($0) })
+            pending: try file.numbers("pending", below: 256, atMost: GenerationFile.mostPending).map { UInt8($0) })
     }
 
     /// The state after all unread tokens but the last, so that going on costs the same wherever a text stands.
@@ -84,6 +83,8 @@ private struct GenerationFile {
     static let weights = "weights_crc32"
     /// `save` leaves one; other versions left as many as a prompt has, up to what is read in one piece.
     static let mostUnread = 1024
+    /// The beginning of a character, and of a stop text after it.
+    static let mostPending = StopTexts.longest + 3
     private static let mostPosition = 1 << 53
 
     private let file: SafetensorsFile

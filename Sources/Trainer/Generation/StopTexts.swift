@@ -15,15 +15,21 @@ public struct StopTexts: Sendable {
     public let tokenizer: any Tokenizer
     private let patterns: [Pattern]
 
-    /// - Throws: `InputError` for an empty text.
+    /// The most bytes of a text.
+    public static let longest = 1 << 16
+
+    /// - Throws: `InputError` for a text that is empty or longer than `longest`.
     public init(bytes texts: [[UInt8]], in tokenizer: any Tokenizer) throws {
         guard !texts.contains(where: \.isEmpty) else {
             throw InputError("a stop text is empty; expected at least one byte")
         }
+        if let most = texts.map(\.count).max(), most > Self.longest {
+            throw InputError("a stop text has \(most) bytes; expected at most \(Self.longest)")
+        }
         (self.texts, self.tokenizer, patterns) = (texts, tokenizer, texts.map(Pattern.init))
     }
 
-    /// - Throws: `InputError` for an empty text.
+    /// - Throws: `InputError` for a text that is empty or longer than `longest`.
     public init(_ texts: [String], in tokenizer: any Tokenizer) throws {
         try self.init(bytes: texts.map { Array($0.utf8) }, in: tokenizer)
     }
