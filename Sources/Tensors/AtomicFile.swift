@@ -4,8 +4,8 @@ import Foundation
 /// power cut, and a failure leaves the old file as it was.
 ///
 /// The bytes go to a temporary file in the same folder, which is synchronised with the disk and renamed over the path;
-/// then the folder is synchronised. A symbolic link at the path is itself replaced. Errors are `InputError`s that name
-/// the path and the system's reason.
+/// then the folder is synchronised. The new file has the permissions of the old one. A symbolic link at the path is itself
+/// replaced. Errors are `InputError`s that name the path and the system's reason.
 public enum AtomicFile {
     /// Writes `bytes` (`Data`, `[UInt8]` …) to `path`.
     public static func write(_ bytes: some ContiguousBytes, to path: String) throws {
@@ -94,17 +94,27 @@ public enum AtomicFile {
     }
 
     private static func makeTemporary(for path: String, in folder: String) throws -> (Int32, String) {
+        let permissions = permissions(of: path)
         while true {
             let name = temporaryPrefix(of: path) + "\(getpid())-\(UInt32.random(in: 0 ... .max))"
             let temporary = folder.isEmpty ? name : folder + "/" + name
-            let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+            let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions ?? 0o666)
             if descriptor >= 0 {
+                // What the umask has taken of them. A file system without permissions is no reason to fail.
+                if let permissions { fchmod(descriptor, permissions) }
                 if isOurs(descriptor) { return (descriptor, temporary) }
                 close(descriptor)
                 continue
             }
             guard errno == EEXIST else { throw failure(path, errno) }
         }
+    }
+
+    /// The permissions that somebody may have given to the file at a path; nil where there is none.
+    private static func permissions(of path: String) -> mode_t? {
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        return status.st_mode & 0o777
     }
 
     // MARK: What a killed process has left

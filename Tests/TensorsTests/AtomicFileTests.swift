@@ -129,6 +129,38 @@ import Testing
                 == "runs/weights: cannot be written: No space left on device")
     }
 
+    @Test("The new file has the permissions of the old one", arguments: [0o600, 0o640, 0o666, 0o444, 0o755])
+    func permissions(mode: Int) throws {
+        func permissions(_ path: String) throws -> Int? {
+            (try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? NSNumber)?.intValue
+        }
+        try withTemporaryFolder { folder in
+            let path = folder + "/state.json"
+            try AtomicFile.write(Data("old".utf8), to: path)
+            let usual = try permissions(path)
+            #expect(chmod(path, mode_t(mode)) == 0)
+            var during: [Int?] = []
+            try AtomicFile.write(to: path) { output in
+                for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+                    during.append(try permissions(folder + "/" + name))
+                }
+                try [UInt8](1...3).withUnsafeBytes { try output.write($0) }
+            }
+            // While it was written, too.
+            #expect(during == [mode, mode])
+            #expect(try permissions(path) == mode)
+            #expect(try bytes(ofFile: path) == [1, 2, 3])
+            // A link has none of its own.
+            unlink(path)
+            try AtomicFile.write(Data("other".utf8), to: folder + "/other")
+            #expect(chmod(folder + "/other", 0o600) == 0)
+            #expect(symlink("other", path) == 0)
+            try AtomicFile.write(Data("new".utf8), to: path)
+            #expect(try permissions(path) == usual)
+            #expect(try bytes(ofFile: folder + "/other") == Array("other".utf8))
+        }
+    }
+
     @Test func relativePath() throws {
         let name = "attention-zoo-" + UUID().uuidString
         defer { unlink(name) }
