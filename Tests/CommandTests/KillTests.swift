@@ -110,6 +110,31 @@ import Testing
         #expect(try workspace.run("Train", ["--resume", "run", "--steps", "1"]).code == 0)
     }
 
+    @Test("A second Train is refused where .lock was removed by hand, and the first goes on undisturbed")
+    func aSecondTrainIsRefusedWithoutTheFileToo() throws {
+        let first = try start(arguments("run", steps: 1_000_000, saveEvery: 1))
+        while !FileManager.default.fileExists(atPath: workspace.path("run/config.json")) { usleep(1000) }
+        for _ in 0..<3 {
+            unlink(workspace.path("run/.lock"))
+            let second = workspace.process("Train", ["--resume", "run", "--steps", "1000000"])
+            let error = Pipe()
+            (second.standardOutput, second.standardError) = (FileHandle(forWritingAtPath: "/dev/null"), error)
+            try second.run()
+            let text = String(decoding: error.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            second.waitUntilExit()
+            #expect(second.terminationStatus == 1)
+            #expect(text.hasPrefix("error: run: is being trained by ") && text.split(separator: "\n").count == 1)
+        }
+        #expect(first.isRunning)
+        // It is there again after a save.
+        while !FileManager.default.fileExists(atPath: workspace.path("run/.lock")), first.isRunning { usleep(1000) }
+        kill(first.processIdentifier, SIGTERM)
+        first.waitUntilExit()
+        #expect(first.terminationStatus == 143)
+        let made = try #require(newestStep("run"))
+        #expect(try MetricsLog.read(path: workspace.path("run/metrics.jsonl")).map(\.step) == Array(1...made))
+    }
+
     @Test func trainsThatStartAtOnceGetFoldersOfTheirOwn() throws {
         let arguments = try Array(arguments("none", steps: 1, saveEvery: 0).dropLast(2))
         let processes = try (0..<4).map { _ in try start(arguments) }
