@@ -89,7 +89,7 @@ public func show(_ bytes: [UInt8]) {
 func showError(_ message: String) { showLine("error", message) }
 
 /// Writes a warning to standard error, in one line.
-func showWarning(_ message: String) { showLine("warning", message) }
+@Sendable public func showWarning(_ message: String) { showLine("warning", message) }
 
 /// Writes what a user should know of the work to standard error, in one line.
 @Sendable func showNote(_ message: String) { showLine("note", message) }

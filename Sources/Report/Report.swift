@@ -20,5 +20,5 @@ struct Report: Command {
     @Option(help: "The page. (default: report.html in the folder of a single run, else runs-report.html here)")
     var out: String?
 
-    func run() throws { try ReportCommand(runs: runs, out: out).run(print: { show($0) }) }
+    func run() throws { try ReportCommand(runs: runs, out: out).run(print: { show($0) }, warn: showWarning) }
 }

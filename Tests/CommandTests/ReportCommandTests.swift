@@ -42,20 +42,29 @@ import Testing
         expectError("\(none): is no run folder: expected it to hold config.json") { try report([none]) }
         try workspace.tinyTraining("run").lines()
         let run = workspace.path("run")
-        let metrics = String(decoding: try workspace.read("run/metrics.jsonl"), as: UTF8.self)
-        try workspace.write(metrics + "{\"step\":3}\n", "run/metrics.jsonl")
-        expectError("\(run)/metrics.jsonl, line 3: \"tokens\" is missing; expected a whole number") {
-            try report([run])
-        }
-        try workspace.write(metrics, "run/metrics.jsonl")
-        try workspace.write("[]\n", "run/samples.jsonl")
-        expectError(
-            "\(run)/samples.jsonl, line 1: expected a JSON object such as {\"dim\": 512}, found the list []"
-        ) { try report([run]) }
-        try workspace.write("", "run/samples.jsonl")
         expectError("\(none)/page.html: cannot be written: No such file or directory") {
             try report([run], out: none + "/page.html")
         }
+    }
+
+    @Test("Lines of logs that cannot be read are left out and named")
+    func brokenLogs() throws {
+        try workspace.tinyTraining("run").lines()
+        let run = workspace.path("run")
+        let metrics = String(decoding: try workspace.read("run/metrics.jsonl"), as: UTF8.self)
+        try workspace.write("{\"step\":3}\n" + metrics, "run/metrics.jsonl")
+        try workspace.write("[]\n", "run/samples.jsonl")
+        var (paths, warnings): ([String], [String]) = ([], [])
+        try ReportCommand(runs: [run]).run(print: { paths.append($0) }, warn: { warnings.append($0) })
+        #expect(paths == [run + "/report.html"])
+        #expect(
+            warnings == [
+                "\(run)/metrics.jsonl, line 1: \"tokens\" is missing; expected a whole number; left out",
+                "\(run)/samples.jsonl, line 1: expected a JSON object such as {\"dim\": 512}, found the list []; left out",
+            ])
+        #expect(String(decoding: try workspace.read("run/report.html"), as: UTF8.self).contains("step 2 of 2"))
+        // A report changes no log.
+        #expect(String(decoding: try workspace.read("run/metrics.jsonl"), as: UTF8.self).hasSuffix(metrics))
     }
 }
 

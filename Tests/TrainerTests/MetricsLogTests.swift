@@ -103,8 +103,65 @@ import Trainer
     func brokenLines(line: String, problem: String) throws {
         try MetricsLog(path: path).append(metrics(1))
         try folder.write(try content() + line + "\n", "metrics.jsonl")
-        expectError("\(path), line 2\(problem)") { try MetricsLog.read(path: path) }
-        expectError("\(path), line 2\(problem)") { try MetricsLog(path: path, resumingAfter: 5) }
+        let message = "\(path), line 2\(problem)"
+        expectError(message) { try MetricsLog.read(path: path) }
+        var warnings: [String] = []
+        #expect(try MetricsLog.read(path: path) { warnings.append($0) } == [metrics(1)])
+        #expect(warnings == [message + "; left out"])
+        // A resumption goes on without it.
+        try MetricsLog(path: path, resumingAfter: 5, warn: { warnings.append($0) }).append(metrics(6))
+        #expect(warnings == [message + "; left out", message + "; left out"])
+        #expect(try MetricsLog.read(path: path) == [metrics(1), metrics(6)])
+    }
+
+    @Test(
+        "Broken lines anywhere are left out, the others stay as they are",
+        arguments: [[0], [2], [4], [0, 1, 3], [0, 1, 2, 3, 4]])
+    func brokenLinesAnywhere(places: [Int]) throws {
+        let log = try MetricsLog(path: path)
+        for step in 1...4 { try log.append(metrics(step)) }
+        var lines = try content().split(separator: "\n").map { Data($0.utf8) }
+        let broken = [Data(count: 300), Data("{\"step\":".utf8), Data([0xFF, 0xFE]), Data("null".utf8), Data()]
+        for (place, line) in zip(places, broken).reversed() { lines.insert(line, at: place) }
+        try Data(lines.flatMap { $0 + [0x0A] }).write(to: URL(fileURLWithPath: path))
+        var warnings: [String] = []
+        try MetricsLog(path: path, resumingAfter: 4, warn: { warnings.append($0) }).append(metrics(5))
+        #expect(try MetricsLog.read(path: path) == (1...5).map { metrics($0) })
+        // All of them in one line.
+        try #require(warnings.count == 1)
+        #expect(warnings[0].hasPrefix("\(path), line \(places[0] + 1)"))
+        #expect(!warnings[0].contains { $0.isNewline || $0 == "\0" })
+        let others = [1: "", 3: " (and 2 other lines)", 5: " (and 4 other lines)"][places.count]!
+        #expect(warnings[0].hasSuffix(others + "; left out"), "\(warnings[0])")
+    }
+
+    @Test("A line with a step that is still to come does not take those after it along")
+    func aStrayStep() throws {
+        let log = try MetricsLog(path: path)
+        for step in [1, 900_002, 3, 4] { try log.append(metrics(step)) }
+        _ = try MetricsLog(path: path, resumingAfter: 3)
+        #expect(try MetricsLog.read(path: path).map(\.step) == [1, 3])
+    }
+
+    @Test("Behind a link there is somebody else's file")
+    func links() throws {
+        let target = folder.path + "/target"
+        for content in ["somebody's\n", "", nil] {
+            unlink(target)
+            if let content { try folder.write(content, "target") }
+            #expect(symlink(target, path) == 0)
+            expectError("\(path): is a symbolic link; expected a file of the run's own") {
+                try MetricsLog(path: path, resumingAfter: 0)
+            }
+            #expect((try? String(contentsOfFile: target, encoding: .utf8)) == content)
+            unlink(path)
+        }
+        // Another name of the same file, as `cp -l` makes them.
+        try MetricsLog(path: path).append(metrics(1))
+        #expect(link(path, target) == 0)
+        try MetricsLog(path: path, resumingAfter: 0).append(metrics(7))
+        #expect(try MetricsLog.read(path: path) == [metrics(7)])
+        #expect(try MetricsLog.read(path: target) == [metrics(1)])
     }
 
     @Test func placesThatCannotBeWritten() {
@@ -114,6 +171,8 @@ import Trainer
         expectError("\(folder.path): cannot be opened for writing: Is a directory") {
             try MetricsLog(path: folder.path)
         }
+        #expect(mkfifo(path, 0o600) == 0)
+        expectError("\(path): is not a regular file") { try MetricsLog(path: path) }
     }
 
     // MARK: Bits

@@ -10,11 +10,17 @@ public struct ReportCommand: Sendable {
         self.out = out
     }
 
-    /// - Parameter print: is given the path of the page.
+    /// - Parameters:
+    ///   - print: is given the path of the page.
+    ///   - warn: is given a line about the lines of logs that cannot be read, which are left out.
     /// - Throws: `InputError` in one line.
-    public func run(print: (String) -> Void) throws {
+    public func run(print: (String) -> Void, warn: @escaping (String) -> Void = { _ in }) throws {
         guard !runs.isEmpty else { throw InputError("--runs is missing; expected folders of training runs") }
-        var records = try runs.map { try RunRecord(RunFolder(path: $0)) }
+        var records = try runs.map { path in
+            let folder = try RunFolder(path: path)
+            folder.finishSave()
+            return try RunRecord(folder, warn: warn)
+        }
         if records.count == 1 {
             let path = try out ?? RunFolder(path: runs[0]).reportPath
             try RunReport(records[0]).write(to: path)

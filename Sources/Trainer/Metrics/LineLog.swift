@@ -3,21 +3,25 @@ import Tensors
 
 /// A file of one JSON object a line, which grows as training goes.
 ///
-/// A line is written in one piece; the last one may still be cut off when the machine stops, and is then ignored.
+/// A line is written in one piece; the last one may still be cut off when the machine stops, and is then ignored. Lines that
+/// cannot be read (a bad disk, an editor) are no reason to stop a training: they are left out and reported.
 final class LineLog: Sendable {
+    /// Reads a line that stands at a place ("FILE, line N").
+    /// - Throws: `InputError` for a broken line.
+    typealias Reader<Value> = (_ line: ArraySlice<UInt8>, _ place: String) throws -> Value
+
     let path: String
     private let descriptor: Int32
 
     /// Opens a log to append to; a missing file is created, and what follows the last whole line removed.
-    /// - Parameter isKept: is given whole lines with their place ("FILE, line N") until one is not to be kept; that and all
-    ///   after it are removed.
+    /// - Parameters:
+    ///   - warn: is called with a sentence about the lines that are broken, which are removed.
+    ///   - isKept: is given each whole line; those that are not to be kept are removed.
     /// - Throws: `InputError` that names the path.
-    init(path: String, while isKept: (_ line: ArraySlice<UInt8>, _ place: String) throws -> Bool) throws {
-        let descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw Self.failure("cannot be opened for writing", path) }
+    init(path: String, warn: (String) -> Void, where isKept: Reader<Bool>) throws {
+        try Self.clean(path, warn, where: isKept)
         self.path = path
-        self.descriptor = descriptor
-        try shorten(while: isKept)
+        descriptor = try Self.open(path).descriptor
     }
 
     deinit { close(descriptor) }
@@ -38,11 +42,11 @@ final class LineLog: Sendable {
     }
 
     /// Removes the first whole line that is not to be kept, and all that follows it.
-    /// - Throws: `InputError` that names the path, or what `isKept` throws.
-    func shorten(while isKept: (_ line: ArraySlice<UInt8>, _ place: String) throws -> Bool) throws {
+    /// - Throws: `InputError` that names the path.
+    func shorten(while isKept: Reader<Bool>) throws {
         var end = 0
         for (line, place) in try Self.lines(of: path) {
-            guard try isKept(line, place) else { break }
+            guard (try? isKept(line, place)) ?? true else { break }
             end = line.endIndex + 1
         }
         guard ftruncate(descriptor, off_t(end)) == 0 else { throw Self.failure("cannot be shortened", path) }
@@ -54,12 +58,81 @@ final class LineLog: Sendable {
         guard Tensors.synchronize(descriptor) else { throw Self.failure("cannot be written", path) }
     }
 
-    /// The whole lines of a file, each with its place ("FILE, line N", counted from 1).
-    static func lines(of path: String) throws -> [(line: ArraySlice<UInt8>, place: String)] {
+    // MARK: Reading
+
+    /// What the whole lines of a file say, in order.
+    /// - Parameter warn: is called with a sentence about the lines that are broken, which are left out; nil to throw the
+    ///   error of the first.
+    static func values<Value>(
+        of path: String, warn: ((String) -> Void)?, _ read: Reader<Value>
+    ) throws -> [Value] {
+        let lines = try lines(of: path)
+        guard let warn else { return try lines.map { try read($0.line, $0.place) } }
+        return passingBroken(lines, warn) { line, place in try read(line, place) }
+    }
+
+    private typealias Line = (line: ArraySlice<UInt8>, place: String)
+
+    /// The values of the lines that have one and are not broken.
+    private static func passingBroken<Value>(
+        _ lines: [Line], _ warn: (String) -> Void, _ value: Reader<Value?>
+    ) -> [Value] {
+        var values: [Value] = []
+        var problems: [String] = []
+        for (line, place) in lines {
+            do {
+                if let value = try value(line, place) { values.append(value) }
+            } catch {
+                problems.append((error as? InputError)?.message ?? "\(place): \(error)")
+            }
+        }
+        if let first = problems.first {
+            let others = problems.count - 1
+            let also = others == 0 ? "" : " (and \(others) other \(others == 1 ? "line" : "lines"))"
+            warn("\(first)\(also); left out")
+        }
+        return values
+    }
+
+    /// The whole lines of a file.
+    private static func lines(of path: String) throws -> [Line] {
         let bytes = try MappedFile(path: path).withUnsafeBytes { Array($0) }
         let whole = bytes.prefix((bytes.lastIndex(of: 0x0A) ?? -1) + 1)
         return whole.split(separator: 0x0A, omittingEmptySubsequences: false).dropLast().enumerated()
             .map { (line: $1, place: "\(path), line \($0 + 1)") }
+    }
+
+    // MARK: Files
+
+    /// Removes from a file what is not to be kept and what is broken.
+    private static func clean(_ path: String, _ warn: (String) -> Void, where isKept: Reader<Bool>) throws {
+        let (descriptor, names) = try open(path)
+        defer { close(descriptor) }
+        let kept = passingBroken(try lines(of: path), warn) { line, place in try isKept(line, place) ? line : nil }
+        let count = kept.reduce(0) { $0 + $1.count + 1 }
+        let isBeginning = kept.last.map { $0.endIndex + 1 == count } ?? true
+        // A file that has another name too, as in a copy made of links, stays as it is there.
+        guard isBeginning, names == 1 else {
+            return try AtomicFile.write(Array(kept.map { $0 + [0x0A] }.joined()), to: path)
+        }
+        guard ftruncate(descriptor, off_t(count)) == 0 else { throw failure("cannot be shortened", path) }
+    }
+
+    /// Opens a log, but not through a link, whose target is somebody else's.
+    private static func open(_ path: String) throws -> (descriptor: Int32, names: UInt64) {
+        let flags = O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+        let descriptor = Foundation.open(path, flags, 0o666)
+        if descriptor < 0, errno == ELOOP {
+            throw InputError("\(path): is a symbolic link; expected a file of the run's own")
+        }
+        guard descriptor >= 0 else { throw failure("cannot be opened for writing", path) }
+        var status = stat()
+        fstat(descriptor, &status)
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw InputError("\(path): is not a regular file")
+        }
+        return (descriptor, UInt64(status.st_nlink))
     }
 
     private static func failure(_ problem: String, _ path: String) -> InputError {

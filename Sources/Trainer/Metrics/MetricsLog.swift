@@ -8,13 +8,14 @@ public final class MetricsLog: Sendable {
     public var path: String { log.path }
 
     /// Opens a log to append to; a missing file is created.
-    /// - Parameter step: the step from which training is resumed, 0 for a new run: the lines of later steps are
-    ///   removed, as those steps will be made again. nil leaves the file as it is.
-    /// - Throws: `InputError` that names the path, and the line that is no metrics.
-    public init(path: String, resumingAfter step: Int? = nil) throws {
-        log = try LineLog(path: path) { line, place in
-            guard let step else { return true }
-            return try StepMetrics(line: line, place: place).step <= step
+    /// - Parameters:
+    ///   - step: the step from which training is resumed, 0 for a new run: the lines of later steps are removed, as those
+    ///     steps will be made again. nil keeps all steps.
+    ///   - warn: is called with a sentence about the lines that are no metrics, which are removed.
+    /// - Throws: `InputError` that names the path.
+    public init(path: String, resumingAfter step: Int? = nil, warn: (String) -> Void = { _ in }) throws {
+        log = try LineLog(path: path, warn: warn) { line, place in
+            try StepMetrics(line: line, place: place).step <= step ?? .max
         }
     }
 
@@ -27,14 +28,15 @@ public final class MetricsLog: Sendable {
     public func synchronize() throws { try log.synchronize() }
 
     /// Removes the lines of steps later than `step`.
-    /// - Throws: `InputError` that names the path, and the line that is no metrics.
+    /// - Throws: `InputError` that names the path.
     public func rewind(to step: Int) throws {
         try log.shorten { line, place in try StepMetrics(line: line, place: place).step <= step }
     }
 
     /// All lines of a log, in order.
+    /// - Parameter warn: is called with a sentence about the lines that are no metrics, which are left out; nil to throw.
     /// - Throws: `InputError` with file and line number.
-    public static func read(path: String) throws -> [StepMetrics] {
-        try LineLog.lines(of: path).map { line, place in try StepMetrics(line: line, place: place) }
+    public static func read(path: String, warn: ((String) -> Void)? = nil) throws -> [StepMetrics] {
+        try LineLog.values(of: path, warn: warn) { line, place in try StepMetrics(line: line, place: place) }
     }
 }

@@ -23,11 +23,13 @@ public final class SamplesLog: Sendable {
     public var path: String { log.path }
 
     /// Opens a log to append to; a missing file is created.
-    /// - Parameter step: the step from which training is resumed, 0 for a new run: the samples of later steps are removed,
-    ///   as they will be drawn again.
-    /// - Throws: `InputError` that names the path, and the line that is no sample.
-    public init(path: String, resumingAfter step: Int) throws {
-        log = try LineLog(path: path) { line, place in try Sample(line: line, place: place).step <= step }
+    /// - Parameters:
+    ///   - step: the step from which training is resumed, 0 for a new run: the samples of later steps are removed, as they
+    ///     will be drawn again.
+    ///   - warn: is called with a sentence about the lines that are no samples, which are removed.
+    /// - Throws: `InputError` that names the path.
+    public init(path: String, resumingAfter step: Int, warn: (String) -> Void = { _ in }) throws {
+        log = try LineLog(path: path, warn: warn) { line, place in try Sample(line: line, place: place).step <= step }
     }
 
     /// Appends a sample.
@@ -35,10 +37,11 @@ public final class SamplesLog: Sendable {
     public func append(_ sample: Sample) throws { try log.append(sample.line) }
 
     /// All samples of a log, in order; none where there is no file.
+    /// - Parameter warn: is called with a sentence about the lines that are no samples, which are left out; nil to throw.
     /// - Throws: `InputError` with file and line number.
-    public static func read(path: String) throws -> [Sample] {
+    public static func read(path: String, warn: ((String) -> Void)? = nil) throws -> [Sample] {
         guard fileKind(path) != nil else { return [] }
-        return try LineLog.lines(of: path).map { line, place in try Sample(line: line, place: place) }
+        return try LineLog.values(of: path, warn: warn) { line, place in try Sample(line: line, place: place) }
     }
 }
 

@@ -24,12 +24,13 @@ public struct RunRecord: Sendable {
     }
 
     /// Reads a run's folder.
+    /// - Parameter warn: is called with a sentence about the lines of a log that are broken, which are left out; nil to throw.
     /// - Throws: `InputError` that names the file, and the line or key that is wrong.
-    public init(_ folder: RunFolder) throws {
+    public init(_ folder: RunFolder, warn: ((String) -> Void)? = nil) throws {
         self.init(
             name: folder.name, path: folder.path, configuration: try folder.configuration(),
-            parameters: folder.parameterCount, metrics: try MetricsLog.read(path: folder.metricsPath),
-            samples: try SamplesLog.read(path: folder.samplesPath))
+            parameters: folder.parameterCount, metrics: try MetricsLog.read(path: folder.metricsPath, warn: warn),
+            samples: try SamplesLog.read(path: folder.samplesPath, warn: warn))
     }
 }
 

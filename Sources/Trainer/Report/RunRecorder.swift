@@ -7,13 +7,16 @@ struct RunRecorder {
     private var record: RunRecord
     private let samples: SamplesLog
 
-    /// - Parameter step: the step from which training is resumed, 0 for a new run; metrics.jsonl ends with it.
+    /// - Parameters:
+    ///   - step: the step from which training is resumed, 0 for a new run; metrics.jsonl ends with it.
+    ///   - warn: is called with a sentence about the samples that cannot be read, which are removed.
     /// - Throws: `InputError` that names the file that cannot be read or written.
     init(
-        _ folder: RunFolder, _ configuration: RunConfiguration, parameters: Int, resumingAfter step: Int
+        _ folder: RunFolder, _ configuration: RunConfiguration, parameters: Int, resumingAfter step: Int,
+        warn: (String) -> Void = { _ in }
     ) throws {
         self.folder = folder
-        samples = try SamplesLog(path: folder.samplesPath, resumingAfter: step)
+        samples = try SamplesLog(path: folder.samplesPath, resumingAfter: step, warn: warn)
         record = RunRecord(
             name: folder.name, path: folder.path, configuration: configuration, parameters: parameters,
             metrics: try MetricsLog.read(path: folder.metricsPath),
