@@ -1,7 +1,8 @@
 import Foundation
 import Tensors
 import Testing
-import Trainer
+
+@testable import Trainer
 
 @Suite struct LearningRateScheduleTests {
     /// The formulas are computed in double precision on both sides; 1e-15 is a few roundings.
@@ -70,5 +71,36 @@ import Trainer
         expectError("--warmup: expected fewer than the 9 steps of --schedule cosine, found 9") {
             try LearningRateSchedule(.cosine, peak: 1, warmupSteps: 9, totalSteps: 9)
         }
+    }
+}
+
+/// What is said of a cosine whose end has moved.
+@Suite struct ScheduleChangeTests {
+    func cosine(_ steps: Int, peak: Double = 1, warmup: Int = 0) throws -> LearningRateSchedule {
+        try LearningRateSchedule(.cosine, peak: peak, warmupSteps: warmup, totalSteps: steps)
+    }
+
+    @Test("The jump is said with both rates and both ends")
+    func jumps() throws {
+        // cos(π/2) = 0 in step 50 of 100; in step 101 of 200 cos(101 π / 200) ≈ -0.0157.
+        #expect(
+            try cosine(200).change(from: cosine(100), after: 100)
+                == "the learning rate jumps from 0.00e+00 in step 100 to 4.92e-01 in step 101: the cosine ends with"
+                + " step 200 now, not 100")
+        // A shorter run, which falls.
+        #expect(
+            try cosine(60).change(from: cosine(100), after: 50)?.hasPrefix(
+                "the learning rate jumps from 5.00e-01 in step 50 to 5.45e-02 in step 51") == true)
+    }
+
+    @Test("A change that nobody would see is no jump, and none is not mentioned")
+    func others() throws {
+        #expect(
+            try cosine(1001).change(from: cosine(1000), after: 3)?.hasPrefix("the learning rate goes from ") == true)
+        #expect(try cosine(100).change(from: cosine(100), after: 50) == nil)
+        #expect(try cosine(200).change(from: cosine(100), after: 0) == nil)  // no step has been made
+        #expect(try cosine(200, warmup: 20).change(from: cosine(100, warmup: 20), after: 10) == nil)
+        let constant = try LearningRateSchedule(.constant, peak: 1, totalSteps: 200)
+        #expect(try constant.change(from: LearningRateSchedule(.constant, peak: 1, totalSteps: 100), after: 50) == nil)
     }
 }

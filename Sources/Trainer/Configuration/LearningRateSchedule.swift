@@ -77,6 +77,21 @@ public struct LearningRateSchedule: Sendable, Hashable {
         }
     }
 
+    /// Says at what rate a run goes on after a step where the end of its cosine has moved; nil where nothing changes.
+    /// - Parameter old: the schedule of the steps made so far.
+    func change(from old: LearningRateSchedule, after step: Int) -> String? {
+        guard shape == .cosine, step >= 1, let end = totalSteps, let oldEnd = old.totalSteps, end != oldEnd else {
+            return nil
+        }
+        let (next, expected) = (learningRate(at: step + 1), old.learningRate(at: step + 1))
+        guard next != expected else { return nil }
+        return String(
+            format:
+                "the learning rate %@ from %.2e in step %d to %.2e in step %d: the cosine ends with step %d now, not %d",
+            abs(next - expected) > peak / 100 ? "jumps" : "goes", old.learningRate(at: step), step, next, step + 1, end,
+            oldEnd)
+    }
+
     /// The peak of the schedule of "Attention Is All You Need": factor · d_model^−0.5 · warmup^−0.5.
     public static func noamPeak(modelDimension: Int, warmupSteps: Int, factor: Double = 1) -> Double {
         factor / (Double(modelDimension) * Double(warmupSteps)).squareRoot()
