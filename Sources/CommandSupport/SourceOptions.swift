@@ -23,6 +23,7 @@ public struct SourceOptions: ParsableArguments {
     public var source: ModelSource {
         var source = ModelSource(run: run, model: model, config: config, weights: weights)
         source.note = showNote
+        source.warn = showWarning
         return source
     }
 }

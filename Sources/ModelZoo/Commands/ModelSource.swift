@@ -9,6 +9,8 @@ public struct ModelSource: Sendable {
     public var note: @Sendable (String) -> Void = { _ in }
     /// float, bfloat16 or int8: what the weights are rounded to once they are read; nil for float.
     public var weightsAs: String?
+    /// Called with what should be known of what is loaded, in one line.
+    public var warn: @Sendable (String) -> Void = { _ in }
 
     public init(
         run: String? = nil, model: String? = nil, config: String? = nil, weights: String? = nil,
@@ -85,7 +87,7 @@ public struct ModelSource: Sendable {
     private func load(_ folder: RunFolder) throws -> Loaded {
         let run = try folder.configuration()
         let model = try folder.makeModel(run)
-        try loadWeights(of: model, from: folder.weightsPath)
+        try loadWeights(of: model, from: folder.currentWeightsPath(warn: warn))
         return Loaded(id: run.origin.model, model: model, tokenizer: try folder.tokenizer(), run: run)
     }
 

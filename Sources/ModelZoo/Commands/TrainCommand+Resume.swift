@@ -46,7 +46,8 @@ extension TrainCommand {
             if let clip { options.clip = clip == 0 ? nil : clip }
             applyIntervals(to: &options)
         }
-        guard !run.isFinished else {
+        // A run that was killed in its last save comes to its end only now.
+        guard !run.isFinished || run.finishedCutSave else {
             throw InputError(
                 "\(folder.path): has finished with step \(run.step) already; expected a larger --steps, --epochs or"
                     + " --minutes, counted from the beginning of the run")

@@ -49,8 +49,10 @@ public final class TrainingRun<Model: LanguageModel> {
     private var validation: BestValidation?
     /// The last step where what was due after it has been given up: it is the first thing to do.
     private var unfollowed: StepMetrics?
-    /// What was wrong with the checkpoints of a run that is resumed.
+    /// What should be known of a run that is resumed: damaged checkpoints, broken lines, a learning rate that jumps.
     private var warnings: [String] = []
+    /// Whether the last save of a run that is resumed had been cut off, and what it left undone was done on resuming.
+    public private(set) var finishedCutSave = false
 
     // MARK: Making
 
@@ -102,21 +104,44 @@ public final class TrainingRun<Model: LanguageModel> {
         var options = saved.training
         change(&options)
         try self.init(model, split, tokenizer, options, saved.origin, { folder })
+        try folder.requireOwnFiles()
+        finishedCutSave = folder.isSaveCut
         let state = try folder.load(
-            model, optimizer, warn: { warnings.append($0) },
+            model, optimizer, keep: saved.training.keepCheckpoints, warn: { warnings.append($0) },
             check: { state in
                 (step, tokens, seconds) = (state.step, state.tokens, state.seconds)
                 try requireSteps(after: state, folder)
             })
         (savedStep, best) = (step, state.best)
         try takePlace(of: state, file: folder.checkpoint(step).path)
-        metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: step)
-        if !state.isFollowed { unfollowed = try MetricsLog.read(path: folder.metricsPath).last { $0.step == step } }
+        metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: step, warn: { warnings.append($0) })
+        if !state.isFollowed { unfollowed = try lastMetrics(folder) }
+        if !isFinished, let change = try scheduleChange(from: saved.training) { warnings.append(change) }
         var current = saved
         (current.training, current.threads, current.kernels) = (options, Threads.count, BLAS.kernels)
         // A length that leaves no step to be made is not the run's.
         if current != saved, !isFinished { try folder.write(current) }
-        recorder = try RunRecorder(folder, current, parameters: model.parameterCount, resumingAfter: step)
+        recorder = try RunRecorder(
+            folder, current, parameters: model.parameterCount, resumingAfter: step, warn: { warnings.append($0) })
+        if finishedCutSave {
+            if case .warning(let text)? = recorder?.writeReport() { warnings.append(text) }
+            try folder.endSave()
+        }
+    }
+
+    /// The log's line of the last step, or what is known of it where that is lost.
+    private func lastMetrics(_ folder: RunFolder) throws -> StepMetrics {
+        try MetricsLog.read(path: folder.metricsPath).last { $0.step == step }
+            ?? StepMetrics(
+                step: step, tokens: tokens, loss: .nan, bitsPerByte: .nan,
+                learningRate: schedule.learningRate(at: step),
+                gradientNorm: .nan, tokensPerSecond: .nan, seconds: seconds)
+    }
+
+    /// How the learning rate goes on where it does not as it would have.
+    private func scheduleChange(from saved: TrainingOptions) throws -> String? {
+        let steps = saved.totalSteps(batchesPerEpoch: feed.batchesPerEpoch)
+        return schedule.change(from: try saved.makeSchedule(totalSteps: steps), after: step)
     }
 
     /// Goes on in the text where a checkpoint stood, with what its rows carry.
@@ -250,11 +275,15 @@ public final class TrainingRun<Model: LanguageModel> {
         let isStopped = stop()
         // A step that broke the weights ends no training, whether or not it is saved.
         if isLast || isOver || isStopped { try requireFiniteWeights() }
+        let writesReport = result != nil || isLast || isOver || isStopped
+        var warning: TrainingEvent?
         if isLast || isOver || isStopped || isBest || isDue(options.saveEvery), let folder {
-            try save()
+            try save { if writesReport { warning = recorder?.writeReport() } }
             try report(.saved(step: step, folder: folder.path))
+        } else if writesReport {
+            warning = recorder?.writeReport()
         }
-        if result != nil || isLast || isOver || isStopped, let warning = recorder?.writeReport() { try report(warning) }
+        if let warning { try report(warning) }
         // A wish that came during the save is heeded at once, one that came after it was found not to be due, later.
         return isStopped || (folder == nil || savedStep == step) && stop()
     }
@@ -302,13 +331,17 @@ public final class TrainingRun<Model: LanguageModel> {
 
     /// Saves weights and training state, if there is a folder.
     /// - Throws: `TrainingFault` when a weight is not finite, or a file cannot be written.
-    public func save() throws {
+    public func save() throws { try save {} }
+
+    /// - Parameter follow: what belongs to the save and comes after it.
+    private func save(following follow: () -> Void) throws {
         guard let folder else { return }
         try requireFiniteWeights()
         try writing {
             // A step that is saved has its line, also when the power goes.
             try metrics?.synchronize()
-            try folder.save(model, optimizer, state, origin, keep: options.keepCheckpoints)
+            try folder.save(
+                model, optimizer, state, origin, keep: options.keepCheckpoints, following: follow)
         }
         savedStep = step
     }

@@ -9,8 +9,9 @@ struct Checkpoint {
     let path: String
     let step: Int
 
-    var weightsPath: String { path + "/weights.safetensors" }
-    var statePath: String { path + "/state.safetensors" }
+    static let files = ["weights.safetensors", "state.safetensors"]
+    var weightsPath: String { path + "/" + Self.files[0] }
+    var statePath: String { path + "/" + Self.files[1] }
 
     /// The step that a folder's name says; nil for other names.
     static func step(of name: String) -> Int? {

@@ -9,9 +9,9 @@ import Tensors
 ///     metrics.jsonl                a line a step
 ///     checkpoints/step-N/          weights.safetensors and state.safetensors, with which training goes on after step N
 ///     weights.safetensors          the best weights by validation, or the latest where nothing was validated
-///     .lock                        held while the run is trained, so that nobody else does
+///     .lock                        held while the run is trained, as the folder is, so that nobody else does
 ///
-/// `Checkpoints.swift` says why a save cannot be torn.
+/// `Checkpoints.swift` says why a save cannot be torn, `CutSaves.swift` what is done about one that was cut off.
 public struct RunFolder: Sendable {
     public let path: String
     /// The step to go on from, where it is not to be the latest.
@@ -20,8 +20,8 @@ public struct RunFolder: Sendable {
     private(set) var lock: RunLock?
 
     public var configurationPath: String { path + "/config.json" }
-    /// The weights to use: the best by validation, or the latest where nothing was validated; those of the checkpoint that
-    /// the folder was opened for.
+    /// The best weights by validation, or the latest where nothing was validated; those of the checkpoint that the folder was
+    /// opened for. `currentWeightsPath` is better where a training may have been killed.
     public var weightsPath: String { chosenStep.map { checkpoint($0).weightsPath } ?? bestWeightsPath }
     var bestWeightsPath: String { path + "/weights.safetensors" }
     public var metricsPath: String { path + "/metrics.jsonl" }
@@ -38,6 +38,7 @@ public struct RunFolder: Sendable {
         lock = try RunLock(folder: path)
         // Again: the one who had the lock before may have trained here meanwhile.
         try refuseRun()
+        try requireOwnFiles()
     }
 
     /// Makes and locks `STEM-1`, or the first number that is free. Of several who do it at once each gets a folder of its
@@ -86,6 +87,7 @@ public struct RunFolder: Sendable {
     private func refuseRun() throws {
         let others = FileSystem.exists(RunLock.path(in: path)) ? [] : [bestWeightsPath, metricsPath]
         for taken in [configurationPath] + others where FileSystem.exists(taken) {
+            if FileSystem.kind(of: taken) == .folder { try requireOwnFiles() }
             throw InputError("\(path): holds a run already (\(taken)); expected a new folder, or --resume \(path)")
         }
     }

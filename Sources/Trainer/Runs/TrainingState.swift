@@ -56,6 +56,9 @@ extension TrainingState {
         }
     }
 
+    /// The step of the best validation so far, without reading all of a state file; nil where there was none.
+    static func bestStep(_ file: SafetensorsFile) -> Int? { file.metadata["best_step"].flatMap { Int($0) } }
+
     /// Reads the state of an open file.
     /// - Throws: `InputError` that names the file and what is missing.
     init(_ file: SafetensorsFile) throws {
