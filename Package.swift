@@ -107,6 +107,7 @@ let package = Package(
         .target(
             name: "FixtureSupport", dependencies: ["NN", "Trainer", "NumericSupport"], path: "Tests/FixtureSupport",
             swiftSettings: hotSwift),
+        .target(name: "InputSupport", dependencies: ["ModelZoo"], path: "Tests/InputSupport"),
         .testTarget(name: "COpenBLASTests", dependencies: ["COpenBLAS"]),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "NumericSupport"]),
@@ -136,6 +137,7 @@ let package = Package(
             name: "RetrievalTests",
             dependencies: ["RetrievalTasks", "FastWeightTransformers", "Trainer", "FixtureSupport"]),
         .testTarget(name: "ModelZooTests", dependencies: ["ModelZoo"]),
+        .testTarget(name: "InputTests", dependencies: ["InputSupport"], resources: [.copy("Found")]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
         .testTarget(name: "ComparingTests", dependencies: ["Comparing", "FixtureSupport"]),
         .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport", "COpenBLAS"]),

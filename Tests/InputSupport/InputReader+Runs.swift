@@ -1,0 +1,185 @@
+import Foundation
+import ModelZoo
+
+/// The smallest model of an architecture.
+func tinyModel(_ id: String, vocabulary: Int = 256) throws -> any LanguageModel {
+    try ModelZoo.architecture(id).makeModel(tinySize(vocabulary), key: RandomKey(seed: 1))
+}
+
+private func tinySize(_ vocabulary: Int = 256) -> ModelSize {
+    ModelSize(vocabulary: vocabulary, width: 4, depth: 1, heads: 1, sequenceLength: 8, window: 4)
+}
+
+extension InputReader {
+    /// Configurations of models: `{"model": ID, "configuration": {…}}`. What is accepted must make a model that reads.
+    static func modelConfiguration() throws -> InputReader {
+        func document(_ id: String, _ configuration: JSONValue) -> [UInt8] {
+            Array(JSONValue.object(["model": .string(id), "configuration": configuration]).description.utf8)
+        }
+        var valid: Samples = [:]
+        for id in ModelZoo.identifiers {
+            valid[id] = document(id, try ModelZoo.architecture(id).configuration(tinySize(8)))
+        }
+        return InputReader(
+            "model-configuration", file: "model.json", in: try InputFolder(), valid: valid,
+            doubtful: [
+                "no-object": document("flash", .null), "nothing": document("linformer", .object([:])),
+                "unknown": document("flash", .object(["num_token": .integer(8)])),
+                "uneven": document(
+                    "local", .object(["num_tokens": 8, "dim": 5, "depth": 1, "heads": 2].mapValues { .integer($0) })),
+            ],
+            words: ModelZoo.identifiers + ["true", "false", "null"]
+        ) { path in
+            var reader = try ConfigurationReader(path: path)
+            let architecture = try ModelZoo.architecture(reader.string("model"))
+            let configuration = reader.value("configuration") ?? .null
+            guard configuration.isSmall else { return }
+            let model = try architecture.makeModel(configuration, file: path, key: RandomKey(seed: 1))
+            let input = TokenTensor([0], shape: [1, 1])
+            let logits = withoutGradients { model(input, mode: .inference) }
+            precondition(logits.shape == [1, 1, model.vocabularySize], "logits \(logits.shape)")
+        }
+    }
+
+    /// A run's config.json.
+    static func runConfiguration() throws -> InputReader {
+        let run = try TinyRun()
+        let valid = try run.bytes("config.json")
+        let text = String(decoding: valid, as: UTF8.self)
+        func changed(_ old: String, _ new: String) -> [UInt8] {
+            Array(text.replacingOccurrences(of: old, with: new).utf8)
+        }
+        return InputReader(
+            "run-configuration", file: "config.json", in: run.folder, valid: ["config": valid],
+            doubtful: [
+                "batches": changed("\"batch_size\": 2", "\"batch_size\": 9223372036854775807"),
+                "steps": changed("\"steps\": 2", "\"steps\": 9223372036854775807"),
+                "epochs": changed("\"steps\": 2", "\"epochs\": 9223372036854775807"),
+                "minutes": changed("\"steps\": 2", "\"minutes\": 1e308"),
+                "negative": changed("\"steps\": 2", "\"steps\": -2"), "cut": Array(valid.dropLast(20)),
+            ],
+            words: text.split { !$0.isLetter && $0 != "_" }.map(String.init)
+        ) { path in
+            _ = try RunRecord(RunFolder(path: run.folder.path)).configuration
+        }
+    }
+
+    /// A run's metrics.jsonl, with the report of it.
+    static func metrics() throws -> InputReader {
+        let run = try TinyRun()
+        let valid = try run.bytes("metrics.jsonl")
+        let text = String(decoding: valid, as: UTF8.self)
+        let configuration = try RunFolder(path: run.folder.path).configuration()
+        func line(_ members: String) -> [UInt8] {
+            valid
+                + Array(#"{"step":3,"tokens":48,\#(members),"gradient_norm":1,"tokens_per_second":1,"seconds":1}"#.utf8)
+                + [10]
+        }
+        return InputReader(
+            "metrics", file: "metrics.jsonl", in: run.folder, valid: ["metrics": valid],
+            doubtful: [
+                "cut": Array(valid.dropLast(9)), "twice": valid + valid,
+                "power-cut": valid + Array(repeating: 0, count: 50) + [10],
+                "negative": line(#""loss":1,"bits_per_byte":-1,"learning_rate":1"#),
+                "large": line(#""loss":1e308,"bits_per_byte":1e308,"learning_rate":1e308"#),
+            ],
+            words: text.split { !$0.isLetter && $0 != "_" }.map(String.init)
+        ) { path in
+            let metrics = try MetricsLog.read(path: path)
+            let record = RunRecord(
+                name: "run", path: run.folder.path, configuration: configuration, parameters: 1, metrics: metrics,
+                samples: [])
+            precondition(RunReport(record).html.hasSuffix("</html>\n") || !RunReport(record).html.isEmpty)
+        }
+    }
+
+    /// The state of a checkpoint, with right checksums: the run is resumed, and makes a step.
+    static func trainingState() throws -> InputReader {
+        let run = try TinyRun()
+        let original = run.folder
+        let state = "checkpoints/step-2/state.safetensors"
+        let valid = try run.bytes(state)
+        func changed(_ key: String, _ value: String) -> [UInt8] { changingMetadata(valid, key, value) }
+        var copy = try InputFolder()
+        var isFresh = false
+        return InputReader(
+            "training-state", file: "state.safetensors", in: try InputFolder(), valid: ["state": valid],
+            doubtful: [
+                "tokens": changed("tokens", "9223372036854775807"), "negative": changed("tokens", "-5"),
+                "seconds": changed("seconds", "inf"), "best": changed("best_bits_per_byte", "-inf"),
+                "best-step": changed("best_step", "9223372036854775807"),
+                "position": changed("position", #"{\"epoch\":9223372036854775807}"#), "step": changed("step", "3"),
+            ],
+            words: headerWords + ["position", "followed", "optimizer", "steps", "carry/", "epoch", "inf", "nan"]
+        ) { path in
+            if !isFresh {
+                copy = try InputFolder()
+                try FileManager.default.removeItem(atPath: copy.path)
+                try FileManager.default.copyItem(atPath: original.path, toPath: copy.path)
+            }
+            isFresh = true
+            let input = withHeaderLength(try bytes(ofFile: path))
+            try copy.write(input, state)
+            try copy.write(withChecksum(input, of: SafetensorsFile(path: copy.path + "/" + state)), state)
+            isFresh = false
+            try run.resume(copy.path)
+        }
+    }
+
+    /// What `Generate --save-state` writes, of each architecture that saves one; the metadata say which. The text goes on.
+    static func generationState() throws -> InputReader {
+        let folder = try InputFolder()
+        var (models, valid): ([String: any LanguageModel], Samples) = ([:], [:])
+        for id in ModelZoo.identifiers {
+            let model = try tinyModel(id)
+            if let saved = try savedText(of: model, id, in: folder) { (models[id], valid[id]) = (model, saved) }
+        }
+        let any = valid.min { $0.key < $1.key }!.value
+        return InputReader(
+            "generation-state", file: "text.safetensors", in: folder, valid: valid,
+            doubtful: [
+                "position": changingMetadata(any, "position", "9223372036854775807"),
+                "negative": changingMetadata(any, "position", "-1"),
+                "other-weights": changingMetadata(any, "weights_crc32", "00000000"), "cut": Array(any.dropLast(7)),
+            ],
+            words: headerWords + ModelZoo.identifiers + ["carry/", "unread", "pending", "position", "weights_crc32"]
+        ) { path in
+            let input = try bytes(ofFile: path)
+            let repaired = withHeaderLength(input)
+            if repaired != input { try folder.write(repaired, "text.safetensors") }
+            guard let id = try SafetensorsFile(path: path).metadata["model"], let model = models[id] else {
+                throw InputError("\(path): is of no model of the tests")
+            }
+            try goOn(model, path)
+        }
+    }
+
+    private static func savedText<Model: LanguageModel>(
+        of model: Model, _ id: String, in folder: InputFolder
+    ) throws -> [UInt8]? {
+        var state: GenerationState<Model>?
+        try model.generate("ab", state: &state, length: 3, tokenizer: ByteTokenizer())
+        let path = folder.path + "/saved"
+        do { try model.save(state!, to: path, origin: ["model": id]) } catch is InputError { return nil }
+        return try bytes(ofFile: path)
+    }
+
+    private static func goOn<Model: LanguageModel>(_ model: Model, _ path: String) throws {
+        var state: GenerationState<Model>? = try model.loadGenerationState(from: path)
+        try model.generate("c", state: &state, length: 2, tokenizer: ByteTokenizer())
+        try model.save(state!, to: path + "-again")
+    }
+}
+
+extension JSONValue {
+    /// Whether all numbers are small enough for a model that takes no time.
+    fileprivate var isSmall: Bool {
+        switch self {
+        case .integer(let value): abs(value) <= 16
+        case .number(let value): abs(value) <= 16
+        case .array(let values): values.count <= 16 && values.allSatisfy(\.isSmall)
+        case .object(let members): members.values.allSatisfy(\.isSmall)
+        default: true
+        }
+    }
+}
