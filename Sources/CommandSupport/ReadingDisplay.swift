@@ -1,6 +1,5 @@
 import Foundation
 import ModelZoo
-import Synchronization
 
 /// Shows on standard error how far long work on a text has come, and what is odd about a text: in a line that is written over
 /// on a terminal, elsewhere in a line every ten seconds.
@@ -16,7 +15,7 @@ final class ReadingDisplay: Sendable {
         var warnings: Set<String> = []
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let terminal = Terminal(descriptor: STDERR_FILENO)
 
     /// Lets what `body` reads be shown.

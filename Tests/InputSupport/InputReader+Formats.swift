@@ -83,7 +83,8 @@ extension InputReader {
             ]
         ) { path in
             let text = try TextSource(path: path)
-            precondition(text[0..<text.count].count == text.count)
+            let content = try text[0..<text.count]
+            precondition(content.count == text.count, "\(content.count) bytes of \(text.count)")
         }
     }
 
@@ -100,17 +101,18 @@ extension InputReader {
             ]
         ) { path in
             let text = try TextSource(path: path)
-            let content = text[0..<text.count]
+            let content = try text[0..<text.count]
             for separator in [DocumentSeparator.nothing, .files, .marker(10)] {
                 let source = ByteTokenizer().tokens(of: text).separated(by: separator)
                 var end = 0
-                while end < source.count { end = source.documentEnd(after: end) }
-                precondition(end == content.count && source.byteCount() == content.count)
+                while end < source.count { end = try source.documentEnd(after: end) }
+                let bytes = try source.byteCount()
+                precondition(end == content.count && bytes == content.count, "\(separator): \(end), \(bytes) bytes")
                 _ = try? DataSplit(source, validationFraction: 0.3, sequenceLength: 2)
             }
             let tokenizer = try CharacterTokenizer(learningFrom: [text])
             let tokens = try tokenizer.tokens(of: text)
-            let again = Array(tokenizer.decode(tokens[0..<tokens.count]).utf8)
+            let again = try Array(tokenizer.decode(tokens[0..<tokens.count]).utf8)
             precondition(again == content, "\(content.count) bytes came back as \(again.count)")
         }
     }

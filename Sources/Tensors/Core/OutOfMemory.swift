@@ -1,5 +1,3 @@
-import Synchronization
-
 /// The end of a program that does not get the memory it needs although nothing has foreseen it. There is no way back from
 /// the middle of an operation: a program can say how it ends, and what is safe.
 public enum OutOfMemory {
@@ -38,5 +36,5 @@ public enum OutOfMemory {
         var notes: [Int: String] = [:]
         var number = 0
     }
-    private static let state = Mutex(State())
+    private static let state = Guarded(State())
 }

@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 import Tensors
 
 /// A file of a text, read piece by piece at the length that it had when it was opened.
@@ -46,7 +45,7 @@ final class TextFile: Sendable {
     }
 
     /// How many files are kept open, so that a folder of any number of them takes no more descriptors.
-    private static let kept = Mutex(0)
+    private static let kept = Guarded(0)
     private static let mostKept = 128
     private static let tailLength = 64
 

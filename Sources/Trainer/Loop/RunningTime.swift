@@ -1,5 +1,5 @@
 import Foundation
-import Synchronization
+import Tensors
 
 /// Seconds in which the process was running: not those in which it was stopped (Ctrl-Z, a debugger) or the machine asleep.
 ///
@@ -15,7 +15,7 @@ final class RunningTime: Sendable {
         var tickers = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     /// The most that counts between two looks at the clock, in seconds.
     private static let most = 1.0
 
