@@ -47,25 +47,24 @@ extension Architecture {
         }
         let room = MemoryLimits.tensorRoom.bytes
         for key in Self.depthKeys {
-            guard let depth = configuration.objectValue?[key]?.intValue, depth > 2 else { continue }
-            var layers = 1
-            while 2 * layers < depth {
-                // A configuration may be impossible with fewer layers; then with all of them only.
-                guard let less = try? count(configuration.setting([key: .integer(layers)])),
-                    let more = try? count(configuration.setting([key: .integer(2 * layers)]))
-                else { break }
-                let each = (more.bytes - less.bytes) / layers
-                let all = more.bytes.plusClamped(each.timesClamped(depth - 2 * layers))
-                if more.tensors > Self.mostTensors || more.bytes > room { return max(all, room.plusClamped(1)) }
-                layers *= 2
+            guard let depth = configuration.objectValue?[key]?.intValue else { continue }
+            var (layers, before) = (1, Int?.none)
+            while layers < depth {
+                // A configuration may be impossible with fewer layers.
+                let found = try? count(configuration.setting([key: .integer(layers)]))
+                if let found, let before, found.bytes > room || found.tensors > Self.mostTensors {
+                    let rest = ((found.bytes - before) / (layers / 2)).timesClamped(depth - layers)
+                    return found.bytes.plusClamped(rest)
+                }
+                (layers, before) = (2 * layers, found?.bytes)
             }
         }
         return try count(configuration).bytes
     }
 
     private static var depthKeys: [String] { ["depth", "n_layers", "enc_depth", "dec_depth"] }
-    /// More than any model has, and as many as are counted within a second.
-    private static var mostTensors: Int { 1 << 18 }
+    /// As many as are counted at once; more are taken to be like these.
+    private static var mostTensors: Int { 1 << 15 }
 
     /// The key of the configuration that makes the most difference, as an advice.
     private func remedy<Model: LanguageModel>(

@@ -93,8 +93,7 @@ import Testing
             "{\"num_tokens\": 16777216, \"dim\": 16777216, \"depth\": 1, \"causal\": true}", "large.json")
         let arguments = ["--model", "flash", "--config", config, "--data", try workspace.text(), "--out", "large"]
         expectLine(try run("Train", arguments), code: 1, "large.json: the model's weights take ", ": lower \"")
-        let deep = try workspace.configuration(", \"attn_dropout\": 0").replacing("flash.json", with: "deep.json")
-        try workspace.write("{\"num_tokens\": 256, \"dim\": 8, \"depth\": 16777216}", "deep.json")
+        let deep = try workspace.write("{\"num_tokens\": 256, \"dim\": 8, \"depth\": 16777216}", "deep.json")
         expectLine(
             try run("Train", ["--model", "flash", "--config", deep, "--data", workspace.text(), "--out", "large"]),
             code: 1,
@@ -164,7 +163,6 @@ import Testing
                 "--sequence-length",
                 "256", "--batch-size", "4", "--steps", "2", "--sample-every", "0", "--out", "run",
             ])
-        if outcome.code == 0 { return }  // another order of sums may stay finite for two steps
         expectLine(outcome, code: 3, "nothing has been learned yet")
     }
 

@@ -82,9 +82,9 @@ public struct ConfigurationReader: Sendable {
         try size(key, default: `default`, atLeast: least, atMost: 1 << 14)
     }
 
-    /// The number of heads of a layer: at most 2¹⁶.
+    /// The number of heads of a layer: at most 2¹², as some have matrices of their own.
     public mutating func heads(_ key: String, default: Int) throws -> Int {
-        try size(key, default: `default`, atMost: 1 << 16)
+        try size(key, default: `default`, atMost: 1 << 12)
     }
 
     private func bounded(_ key: String, _ size: Int, _ most: Int) throws -> Int {

@@ -8,6 +8,8 @@ public enum OutOfMemory {
     /// Ends the program.
     /// - Parameter problem: what was wanted, and of how much.
     public static func end(_ problem: String) -> Never {
+        // Threads that find the same at once leave it to the first.
+        while isEnding.exchange(true, ordering: .relaxed) { sleep(1) }
         let (end, notes) = state.withLock { ($0.end, $0.notes.sorted { $0.key < $1.key }.map(\.value)) }
         let line = ([problem] + notes).joined(separator: "; ")
         if let end { end(line) }
@@ -30,6 +32,8 @@ public enum OutOfMemory {
 
         deinit { state.withLock { $0.notes[number] = nil } }
     }
+
+    private static let isEnding = Atomic(false)
 
     private struct State {
         var end: (@Sendable (String) -> Never)?

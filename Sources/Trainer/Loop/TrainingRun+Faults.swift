@@ -29,9 +29,9 @@ extension TrainingRun {
     private func problem(_ finding: Divergence) -> String {
         switch finding {
         case .step(let loss, let norm, let gradients):
-            let culprit = firstNotFinite("the gradient of", { gradients[$0] }) ?? "all weights and gradients are finite"
+            let gradient = firstNotFinite("the gradient of", { gradients[$0] }).map { $0 + largestWeight }
             let problem = loss.isFinite ? "the gradient's norm is \(norm.unsigned)" : "the loss is \(loss.unsigned)"
-            return "step \(step + 1): \(problem); \(culprit)\(largestWeight)"
+            return "step \(step + 1): \(problem); \(gradient ?? "all weights and gradients are finite")"
         case .validation(let loss):
             return "after step \(step): the validation loss is \(loss.unsigned)\(largestWeight)"
         case .sample:

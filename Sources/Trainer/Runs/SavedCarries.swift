@@ -42,16 +42,16 @@ extension SegmentCarry {
     /// Reads tensors that came from outside: none may be left over, and their numbers must be finite.
     /// - Throws: `InputError` that names the tensor.
     init(onlyFrom tensors: [String: Tensor]) throws {
+        for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+            if let wrong = tensor.firstNotFinite {
+                throw InputError("\(name): expected finite numbers, found \(wrong)")
+            }
+        }
         try self.init(tensors: tensors)
         let known = self.tensors
         if let other = tensors.keys.sorted().first(where: { known[$0] == nil }) {
             throw InputError(
                 "\(other): is none of the model's; expected \(known.keys.sorted().joined(separator: ", "))")
-        }
-        for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-            if let wrong = tensor.firstNotFinite {
-                throw InputError("\(name): expected finite numbers, found \(wrong)")
-            }
         }
     }
 }
