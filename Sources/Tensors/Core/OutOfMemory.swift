@@ -1,3 +1,6 @@
+import Foundation
+import Synchronization
+
 /// The end of a program that does not get the memory it needs although nothing has foreseen it. There is no way back from
 /// the middle of an operation: a program can say how it ends, and what is safe.
 public enum OutOfMemory {
