@@ -125,14 +125,18 @@ public struct CompareCommand: Sendable {
             let expected = most.map { "a whole number from \(least) to \($0)" } ?? "a whole number of at least \(least)"
             try expect(name, value, (least...(most ?? .max)).contains(value ?? least), expected)
         }
+        func atMost(_ most: Int, _ name: String, _ value: Int?) throws {
+            let bound = value ?? 1 < 1 ? "at least 1" : "at most \(most)"
+            try expect(name, value, (1...most).contains(value ?? 1), "a whole number of \(bound)")
+        }
         func positive(_ name: String, _ value: Double?) throws {
             try expect(name, value, value ?? 1 > 0 && value?.isFinite ?? true, "a number above 0")
         }
-        try whole("--steps", steps, to: TrainingOptions.mostSteps)
-        try whole("--parameters", parameters, to: 1 << 40)
+        try atMost(TrainingOptions.mostSteps, "--steps", steps)
+        try atMost(1 << 40, "--parameters", parameters)
         try whole("--sequence-length", sequenceLength, from: TextOptions.leastSequenceLength, to: 1 << 20)
-        try whole("--batch-size", batchSize, to: 1 << 20)
-        try whole("--validate-every", validateEvery, to: TrainingOptions.mostSteps)
+        try atMost(1 << 20, "--batch-size", batchSize)
+        try atMost(TrainingOptions.mostSteps, "--validate-every", validateEvery)
         try whole("--longest", longest, from: ScaleOptions.shortest, to: 1 << 24)
         try positive("--minutes", minutes)
         try positive("--learning-rate", learningRate)

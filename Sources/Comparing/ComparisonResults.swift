@@ -17,7 +17,7 @@ public struct ComparisonResults: Codable, Sendable, Equatable {
 
     /// Writes the file in one piece.
     public func write(to path: String) throws {
-        try AtomicFile.write(Data((JSONValue(encoding: self).indented + "\n").utf8), to: path)
+        try AtomicFile.write(Data((JSONValue.text(encoding: self, indented: true) + "\n").utf8), to: path)
     }
 
     /// - Throws: `InputError` that names the file, and the key that is wrong.

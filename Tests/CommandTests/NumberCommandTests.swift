@@ -161,7 +161,7 @@ import Testing
             [
                 "--model", "fast-weights", "--config", config, "--data", workspace.text(lines: 200),
                 "--sequence-length",
-                "256", "--batch-size", "4", "--steps", "2", "--sample-every", "0", "--out", "run",
+                "1024", "--batch-size", "4", "--steps", "2", "--sample-every", "0", "--out", "run",
             ])
         expectLine(outcome, code: 3, "nothing has been learned yet")
     }

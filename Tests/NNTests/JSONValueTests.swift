@@ -167,8 +167,12 @@ private struct LinearCongruential: RandomNumberGenerator {
     @Test("So are those of encodable values", arguments: numbers)
     func encoded(_ number: Double) throws {
         #expect(
-            try JSONValue(encoding: Sample(number: number)).description
-                == "{\"float\": null, \"list\": [1, null], \"names\": {\"nan\": \"inf\"}, \"number\": null}")
+            try JSONValue.text(encoding: Sample(number: number))
+                == "{\"float\":null,\"list\":[1,null],\"names\":{\"nan\":\"inf\"},\"number\":null}")
+        let lines = try JSONValue.text(encoding: Sample(number: number), indented: true)
+        #expect(try JSONValue(parsing: lines.utf8, file: "a test").objectValue?["number"] == .null)
+        // Whole numbers beyond 2⁶³ stay what they are.
+        #expect(try JSONValue.text(encoding: [UInt64.max]) == "[18446744073709551615]")
     }
 
     @Test("Finite numbers are read back as they are")

@@ -45,7 +45,7 @@ import Testing
                 let path = try folder.write([UInt8](repeatElement(member, count: 4096).joined()), "a.gz")
                 let pages = Int(
                     try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")[0])!
-                var limit = rlimit(rlim_cur: rlim_t(pages * Int(getpagesize()) + (160 << 20)), rlim_max: RLIM_INFINITY)
+                var limit = rlimit(rlim_cur: rlim_t(pages * Int(getpagesize()) + (160 << 20)), rlim_max: .max)
                 require(setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, "setrlimit")
                 let message = { () -> String in
                     do { return "\(try TextSource(path: path).count) bytes" } catch { return "\(error)" }

@@ -282,13 +282,13 @@ import Testing
             "\(path): \"tokenizer\": expected one of \"bytes\", \"characters\", found \"byte\"; did you mean \"bytes\"?",
             "\"tokenizer\": \"bytes\"", "\"tokenizer\": \"byte\"")
         try expectMessage(
-            "\(path), training: \"batch_size\": expected a whole number, found the string \"2\"",
+            "\(path), training: \"batch_size\": expected a whole number from 1 to 16777216, found the string \"2\"",
             "\"batch_size\": 2", "\"batch_size\": \"2\"")
         try expectMessage(
             "\(path), training: \"steps\": expected exactly one of steps, epochs, minutes", "\"steps\": 6",
             "\"epochs\": null")
         try expectMessage(
-            "\(path): \"threads\": expected a whole number of at least 1, found 0", "\"threads\": \(Threads.count)",
+            "\(path): \"threads\": expected a whole number from 1 to 1024, found 0", "\"threads\": \(Threads.count)",
             "\"threads\": 0")
     }
 }

@@ -45,7 +45,10 @@ import Trainer
 
     @Test(arguments: [
         (#"{"step":1,"prompt":"a"}"#, #": "text": is missing; expected a string"#),
-        (#"{"step":-1,"prompt":"a","text":""}"#, #": "step": expected a whole number of at least 0, found -1"#),
+        (
+            #"{"step":-1,"prompt":"a","text":""}"#,
+            #": "step": expected a whole number from 0 to 1099511627776, found -1"#
+        ),
         ("", ": is empty; expected JSON"),
     ])
     func brokenLines(line: String, problem: String) throws {

@@ -151,7 +151,7 @@ import Testing
         expectError("state: \"offsets\": is missing; expected a list of whole numbers, each of at least 0") {
             try SequentialStreams.Position(.object(["epoch": .integer(1)]), file: "state")
         }
-        expectError("state: \"epoch\": expected a whole number of at least 0, found -1") {
+        expectError("state: \"epoch\": expected a whole number from 0 to 1099511627776, found -1") {
             try SequentialStreams.Position(.object(["epoch": .integer(-1), "offsets": .array([])]), file: "state")
         }
     }

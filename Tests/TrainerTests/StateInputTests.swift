@@ -207,7 +207,7 @@ import Testing
             seconds: 1
         ).line.replacing(try Regex("\"\(key)\":[0-9]+"), with: "\"\(key)\":\(text)")
         let error = #expect(throws: InputError.self) { try StepMetrics(line: line.utf8, place: "log, line 1") }
-        #expect(error?.message.hasPrefix("log, line 1: \"\(key)\": expected a whole number ") ?? false)
+        #expect(error?.message.hasPrefix("log, line 1: \"\(key)\": expected a whole number") ?? false)
     }
 
     @Test("Times that no training takes are written too", arguments: [1e18, 1e300, .infinity, -.infinity, .nan])

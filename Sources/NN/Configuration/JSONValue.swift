@@ -20,25 +20,17 @@ public enum JSONValue: Hashable, Sendable {
         self = try parser.document()
     }
 
-    /// What an encodable value would be read back as; its numbers that are not finite are null.
+    /// An encodable value as JSON, keys in alphabetical order; its numbers that are not finite are null.
+    /// - Parameter indented: over several lines.
     /// - Throws: what the value's own encoding throws.
-    public init(encoding value: some Encodable) throws {
+    public static func text(encoding value: some Encodable, indented: Bool = false) throws -> String {
         let encoder = JSONEncoder()
-        // No text of a value can be this: characters of the private use area.
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes].union(indented ? .prettyPrinted : [])
+        // No text of a value is this: characters of the private use area.
         let mark = "\u{F8FF}\u{10FFFD}"
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: mark, negativeInfinity: mark, nan: mark)
-        self = try JSONValue(parsing: encoder.encode(value), file: "\(type(of: value))").replacing(.string(mark))
-    }
-
-    /// The document with null in place of one value.
-    private func replacing(_ value: JSONValue) -> JSONValue {
-        switch self {
-        case value: .null
-        case .array(let values): .array(values.map { $0.replacing(value) })
-        case .object(let members): .object(members.mapValues { $0.replacing(value) })
-        default: self
-        }
+        return String(decoding: try encoder.encode(value), as: UTF8.self).replacing("\"\(mark)\"", with: "null")
     }
 
     /// The value as a number, whole or not; nil for everything else, `true` and `false` included.

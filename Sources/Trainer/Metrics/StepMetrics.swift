@@ -64,12 +64,17 @@ extension StepMetrics {
             }
             return value
         }
+        func whole(_ key: String, _ range: ClosedRange<Int>) throws -> Int {
+            let value = try take(key, "a whole number", \.intValue)
+            guard range.contains(value) else {
+                throw InputError(
+                    "\(place): \"\(key)\": expected a whole number from 0 to \(range.upperBound), found \(value)")
+            }
+            return value
+        }
         func number(_ value: JSONValue) -> Double? { value == .null ? .nan : value.doubleValue }
         self.init(
-            step: try take("step", "a whole number from 0 to \(TrainingOptions.mostSteps)") {
-                $0.intValue.flatMap { (0...TrainingOptions.mostSteps).contains($0) ? $0 : nil }
-            },
-            tokens: try take("tokens", "a whole number of at least 0") { $0.intValue.flatMap { $0 < 0 ? nil : $0 } },
+            step: try whole("step", 0...TrainingOptions.mostSteps), tokens: try whole("tokens", 0...Int.max),
             loss: .nan, bitsPerByte: .nan, learningRate: .nan, gradientNorm: .nan, tokensPerSecond: .nan, seconds: .nan)
         for (key, path) in Self.columns { self[keyPath: path] = try take(key, "a number or null", number) }
         for key in members.keys.sorted() { extra[key] = try take(key, "a number or null", number) }
