@@ -64,12 +64,42 @@ extension InputReader {
     private static func readWeights(_ path: String) throws {
         let file = try SafetensorsFile(path: path)
         try readTensors(of: file)
-        if file.names.count > 1 { try Tied().load(file) }
+        if file.names.count > 1 { try Tied().load(from: path) }
     }
 
     private static func entry(_ type: String, _ shape: [Int], _ start: Int, _ end: Int) -> String {
         let shape = shape.map(String.init).joined(separator: ",")
         return #"{"dtype":"\#(type)","shape":[\#(shape)],"data_offsets":[\#(start),\#(end)]}"#
+    }
+
+    /// The index of weights in several files, which lie beside it.
+    static func weightsIndex() throws -> InputReader {
+        let folder = try InputFolder()
+        let weight = safetensorsBytes(
+            #"{"input.weight":\#(entry("F32", [2, 3], 0, 24))}"#, float32s([1, 2, 3, 4, 5, 6]))
+        let bias = safetensorsBytes(#"{"output.bias":\#(entry("F32", [3], 0, 12))}"#, float32s([0, 0, 0]))
+        try folder.write(weight, "one.safetensors")
+        try folder.write(bias, "two.safetensors")
+        func index(_ first: String, _ second: String) -> [UInt8] {
+            Array(
+                #"{"metadata":{"total_size":36},"weight_map":{"input.weight":\#(first),"output.bias":\#(second)}}"#.utf8
+            )
+        }
+        return InputReader(
+            "weights-index", file: "model.safetensors.index.json", in: folder,
+            valid: ["two": index(#""one.safetensors""#, #""two.safetensors""#)],
+            doubtful: [
+                "absent": index(#""one.safetensors""#, #""three.safetensors""#), "number": index("1", "2"),
+                "other": index(#""two.safetensors""#, #""one.safetensors""#),
+                "itself": index(#"".""#, #""model.safetensors.index.json""#),
+                "outside": index(#""../one.safetensors""#, #""/dev/zero""#),
+                "nothing": Array(#"{"weight_map":{}}"#.utf8),
+            ],
+            words: [
+                "metadata", "total_size", "weight_map", "input.weight", "output.bias", "one.safetensors",
+                "two.safetensors",
+            ]
+        ) { path in try Tied().load(from: path) }
     }
 
     /// Batches as `Evaluate --batch` reads them.

@@ -63,7 +63,7 @@ public final class InputReader {
 
 extension InputReader {
     private static let makers: KeyValuePairs<String, @Sendable () throws -> InputReader> = [
-        "safetensors": safetensors, "batch": batch, "json": json, "tokenizer": tokenizer,
+        "safetensors": safetensors, "weights-index": weightsIndex, "batch": batch, "json": json, "tokenizer": tokenizer,
         "model-configuration": modelConfiguration, "run-configuration": runConfiguration, "metrics": metrics,
         "training-state": trainingState, "generation-state": generationState, "gzip": gzip, "text": text,
     ]

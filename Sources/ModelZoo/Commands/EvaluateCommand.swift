@@ -60,7 +60,8 @@ public struct EvaluateCommand: Sendable {
         let model = try source.load().model
         let done = try model.evaluateBatch(batch, output: output, gradients: gradients)
         if !done.unread.isEmpty {
-            source.note("\(batch): not read: \(done.unread.joined(separator: ", ")); expected \"tokens\" and \"targets\"")
+            source.note(
+                "\(batch): not read: \(done.unread.joined(separator: ", ")); expected \"tokens\" and \"targets\"")
         }
         if let loss = done.loss, !loss.isFinite { throw notFinite("the loss is \(loss.text())", model) }
     }
