@@ -56,16 +56,16 @@ enum FewRows {
         let (width, d) = up.matrix.lengths
         let (out, inner) = down.matrix.lengths
         guard let rows = count(x, width: d), norm?.isDense(d) ?? true, isDense(up.bias, width),
-            isDense(down.bias, out), width == (isGated ? 2 * inner : inner), !addsInput || residual == nil && out == d,
+            isDense(down.bias, out), inner > 0, width == (isGated ? 2 * inner : inner),
+            !addsInput || residual == nil && out == d,
             residual == nil
                 || residual!.isContiguous && residual!.count == rows * out
                     && residual!.shape.dropLast() == x.shape.dropLast()
         else { return nil }
         let y = output(x, width: out)
         let source = x.pointer
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: rows * (width + inner)) { memory in
-            guard let z = memory.baseAddress else { return }
-            let hidden = z + rows * width
+        withScratch(rows * (inner + width)) { hidden in
+            let z = hidden + rows * inner
             let first = Product(rows, d, up.matrix, up.bias, z)
             let second = Product(rows, inner, down.matrix, down.bias, y.mutablePointer)
             func run(_ input: UnsafePointer<Float>) {
@@ -85,6 +85,15 @@ enum FewRows {
     private static func isDense(_ bias: Tensor?, _ width: Int) -> Bool {
         guard let bias else { return true }
         return bias.rank == 1 && bias.shape[0] == width && bias.isContiguous
+    }
+
+    /// Gives `body` aligned memory for some floats.
+    fileprivate static func withScratch(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Void) {
+        withUnsafeTemporaryAllocation(
+            byteCount: max(count, 1) * MemoryLayout<Float>.stride, alignment: MemoryPool.alignment
+        ) { memory in
+            if let floats = memory.bindMemory(to: Float.self).baseAddress { body(floats) }
+        }
     }
 
     /// Several products of the same rows: threads share the columns of all.
@@ -194,8 +203,7 @@ extension Norm {
     fileprivate func withRows(
         _ rows: Int, _ d: Int, _ x: UnsafePointer<Float>, _ body: (UnsafePointer<Float>) -> Void
     ) {
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: rows * (d + 2)) { memory in
-            guard let target = memory.baseAddress else { return }
+        FewRows.withScratch(rows * (d + 2)) { target in
             apply(rows, d, x, target, mean: target + rows * d, factor: target + rows * (d + 1))
             body(target)
         }
