@@ -25,7 +25,8 @@ public enum JSONValue: Hashable, Sendable {
     /// - Throws: what the value's own encoding throws.
     public static func text(encoding value: some Encodable, indented: Bool = false) throws -> String {
         let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes].union(indented ? .prettyPrinted : [])
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        if indented { encoder.outputFormatting.insert(.prettyPrinted) }
         // No text of a value is this: characters of the private use area.
         let mark = "\u{F8FF}\u{10FFFD}"
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
