@@ -176,7 +176,7 @@ extension FastWeightsAttention.Inputs {
 
 extension FastWeights {
     /// What stands where a memory was taken from.
-    fileprivate static let none = FastWeights(memory: .zeros([0]))
+    fileprivate static var none: FastWeights { FastWeights(memory: .zeros([0])) }
 }
 
 extension FastWeightsState {

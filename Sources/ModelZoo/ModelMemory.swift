@@ -47,7 +47,10 @@ extension Architecture {
         }
         let room = MemoryLimits.tensorRoom.bytes
         for key in Self.depthKeys {
-            guard let depth = configuration.objectValue?[key]?.intValue else { continue }
+            // What no model may have is refused as the configuration is read.
+            guard let depth = configuration.objectValue?[key]?.intValue, depth <= ConfigurationReader.mostLayers else {
+                continue
+            }
             var (layers, before) = (1, Int?.none)
             while layers < depth {
                 // A configuration may be impossible with fewer layers.

@@ -7,7 +7,7 @@ package enum RegularFile {
     /// - Throws: `InputError` that names the path when it is missing, a folder, not a regular file, or not readable.
     package static func open(_ path: String) throws -> (descriptor: Int32, status: stat) {
         // O_NONBLOCK: opening a named pipe without a writer would wait for ever.
-        let descriptor = Foundation.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        let descriptor = Foundation.open(path.fileSystemName, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw unreadable(path, errno) }
         do {
             var status = stat()

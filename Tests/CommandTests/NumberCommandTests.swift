@@ -91,11 +91,19 @@ import Testing
     func tooLargeModel() throws {
         let config = try workspace.write(
             "{\"num_tokens\": 16777216, \"dim\": 16777216, \"depth\": 1, \"causal\": true}", "large.json")
-        let arguments = ["--model", "flash", "--config", config, "--data", try workspace.text(), "--out", "large"]
+        let arguments = [
+            "--model", "flash", "--config", config, "--data", try workspace.text(), "--out", "large",
+            "--sequence-length", "16",
+        ]
         expectLine(try run("Train", arguments), code: 1, "large.json: the model's weights take ", ": lower \"")
         let deep = try workspace.write("{\"num_tokens\": 256, \"dim\": 8, \"depth\": 16777216}", "deep.json")
         expectLine(
-            try run("Train", ["--model", "flash", "--config", deep, "--data", workspace.text(), "--out", "large"]),
+            try run(
+                "Train",
+                [
+                    "--model", "flash", "--config", deep, "--data", workspace.text(), "--out", "large",
+                    "--sequence-length", "16",
+                ]),
             code: 1,
             "deep.json: \"depth\": expected at most 16384, found 16777216")
         for (name, value) in [
@@ -108,6 +116,7 @@ import Testing
             ("--weight-decay", "inf"), ("--dropout", "nan"), ("--beta1", "nan"),
         ] {
             let steps = ["--steps", "--minutes", "--epochs"].contains(name) ? [] : ["--steps", "2"]
+            let length = name == "--sequence-length" ? [] : ["--sequence-length", "16"]
             expectLine(
                 try run(
                     "Train",
@@ -115,7 +124,7 @@ import Testing
                         "--model", "flash", "--config", workspace.configuration(), "--data", workspace.text(), "--out",
                         "large",
                     ]
-                        + steps + [name, value]), code: 1, name)
+                        + steps + length + [name, value]), code: 1, name)
         }
         #expect(!FileManager.default.fileExists(atPath: workspace.path("large")))
     }
@@ -136,7 +145,7 @@ import Testing
             "--length: expected a whole number of at most ")
         expectLine(
             try run("Generate", source + ["--length", "1099511627776"]), code: 1,
-            "the prompt of 1 tokens and --length 1099511627776: expected at most 32 together")
+            "the prompt of 1 token and --length 1099511627776: expected at most 32 together")
         let retrieval = ["--pairs", "20", "--out", workspace.path("retrieval")]
         expectLine(
             try run("Retrieval", retrieval + ["--batch-size", "1000000000"]), code: 1,
@@ -159,7 +168,7 @@ import Testing
         let outcome = try run(
             "Train",
             [
-                "--model", "fast-weights", "--config", config, "--data", workspace.text(lines: 200),
+                "--model", "fast-weights", "--config", config, "--data", workspace.text(lines: 300),
                 "--sequence-length",
                 "1024", "--batch-size", "4", "--steps", "2", "--sample-every", "0", "--out", "run",
             ])

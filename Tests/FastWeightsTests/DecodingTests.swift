@@ -137,7 +137,7 @@ import Testing
             ),
             (
                 tensors.merging(["position": Tensor([.nan, 0])]) { $1 },
-                "position [nan, 0.0]; expected two numbers of at least 0"
+                "position [nan, 0.0]; expected whole numbers up to 2²⁴ and below 2¹⁶"
             ),
             (
                 tensors.merging(["layers.0.key_sum": .zeros([1, 2, 12, 1])]) { $1 },

@@ -73,7 +73,7 @@ import Testing
     static let tooLarge: [(String, [String: Int], String)] = [
         ("flash", ["dim": 1 << 24], "dim"), ("flash", ["num_tokens": 1 << 24, "dim": 1 << 22], "dim"),
         ("flash", ["dim": 1 << 20, "depth": 1 << 14], "dim"),
-        ("local", ["dim": 1 << 24], "dim"), ("local", ["dim_head": 1 << 24, "heads": 1 << 12], "dim_head"),
+        ("local", ["dim": 1 << 24], "dim"), ("local", ["dim_head": 1 << 24, "heads": 1 << 12], "heads"),
         ("linformer", ["channels": 1 << 24, "emb_dim": 1 << 24], "channels"),
         ("linformer", ["input_size": 1 << 24, "dim_k": 1 << 24], "dim_k"),
         ("linformer", ["nhead": 1 << 12, "dim_d": 1 << 20, "depth": 1 << 14], "depth"),

@@ -30,7 +30,7 @@ import Testing
             expectEqual(try file.tensor("narrow"), [3, -1, 0x1p31, -0x1p31], shape: [2, 2])
             #expect(
                 inputErrorMessage { _ = try file.tokens("x") }
-                    == "\(path): tensor \"x\": is F32; expected I64, I32, I16, I8, U8 or BOOL")
+                    == "\(path): tensor \"x\": is F32; expected I64, I32, I16, I8, U64, U32, U16, U8 or BOOL")
             #expect(inputErrorMessage { _ = try file.tensor("y") } == "\(path): tensor \"y\": is not in the file")
             #expect(inputErrorMessage { try writer.add("x", tokens) }?.contains("\"x\"") == true)
         }

@@ -77,9 +77,12 @@ public struct ConfigurationReader: Sendable {
         try optionalInt(key, in: least...).map { try bounded(key, $0, most) }
     }
 
-    /// The number of layers of a model: at most 2¹⁴, each of which takes memory of its own however narrow it is.
+    /// The greatest number of layers, each of which takes memory of its own however narrow it is.
+    package static let mostLayers = 1 << 14
+
+    /// The number of layers of a model.
     public mutating func depth(_ key: String, default: Int? = nil, atLeast least: Int = 1) throws -> Int {
-        try size(key, default: `default`, atLeast: least, atMost: 1 << 14)
+        try size(key, default: `default`, atLeast: least, atMost: Self.mostLayers)
     }
 
     /// The number of heads of a layer: at most 2¹², as some have matrices of their own.

@@ -121,7 +121,7 @@ final class LineLog: Sendable {
     /// Opens a log, but not through a link, whose target is somebody else's.
     private static func open(_ path: String) throws -> (descriptor: Int32, names: UInt64) {
         let flags = O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
-        let descriptor = Foundation.open(path, flags, 0o666)
+        let descriptor = Foundation.open(path.fileSystemName, flags, 0o666)
         if descriptor < 0, errno == ELOOP {
             throw InputError("\(path): is a symbolic link; expected a file of the run's own")
         }

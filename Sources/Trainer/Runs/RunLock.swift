@@ -141,7 +141,8 @@ package final class RunLock: Sendable {
     /// Whether a path names what a descriptor has open.
     private static func names(_ path: String, _ descriptor: Int32) -> Bool {
         var (named, opened) = (stat(), stat())
-        return stat(path, &named) == 0 && fstat(descriptor, &opened) == 0 && named.st_dev == opened.st_dev
+        return stat(path.fileSystemName, &named) == 0 && fstat(descriptor, &opened) == 0
+            && named.st_dev == opened.st_dev
             && named.st_ino == opened.st_ino
     }
 
