@@ -20,7 +20,7 @@ final class ReadingDisplay: Sendable {
 
     /// Lets what `body` reads be shown.
     func watch<Result>(_ body: () throws -> Result) rethrows -> Result {
-        try ReadingProgress.$observer.withValue({ self.show($0) }, operation: body)
+        try ReadingProgress.observe({ self.show($0) }, while: body)
     }
 
     private func show(_ event: ReadingProgress) {

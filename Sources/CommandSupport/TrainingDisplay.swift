@@ -52,7 +52,7 @@ public final class TrainingDisplay {
 
     /// Lets nothing be shown of the reading of texts where nothing is wanted.
     private func silently<Result>(_ isQuiet: Bool, _ body: () throws -> Result) rethrows -> Result {
-        isQuiet ? try ReadingProgress.$observer.withValue(nil, operation: body) : try body()
+        isQuiet ? try ReadingProgress.observe(nil, while: body) : try body()
     }
 
     private static func commandLine(_ arguments: [String]) -> String {

@@ -205,7 +205,7 @@ import Testing
         #expect(truncate(path, 1 << 25) == 0)
         let source = ByteTokenizer().tokens(of: try TextSource(path: path)).separated(by: .marker(0))
         let told = Told()
-        try ReadingProgress.$observer.withValue(told.add) {
+        try ReadingProgress.observe(told.add) {
             _ = try source.fingerprint()
             let shares = told.shares
             #expect(shares.count > 50 && shares == shares.sorted() && shares.last == 1)
@@ -233,7 +233,7 @@ import Testing
         ] as [([UInt8], String?)])
     func oddities(bytes: [UInt8], expected: String?) throws {
         let told = Told()
-        try ReadingProgress.$observer.withValue(told.add) {
+        try ReadingProgress.observe(told.add) {
             let path = try folder.write([65] + Array("n ordinary text".utf8), "a.txt")
             let odd = try folder.write(bytes + (bytes.isEmpty ? [65] : []), "b.txt")
             let text = try TextSource(paths: [path, odd])

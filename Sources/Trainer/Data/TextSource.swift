@@ -40,7 +40,7 @@ public struct TextSource: Sendable {
         guard let first = paths.first else { throw InputError("no text is given; expected a file or a folder") }
         let name = paths.count == 1 ? first : "\(first) and \(paths.count - 1) more"
         try self.init(name: name, paths.flatMap(TextFiles.open))
-        for warning in warnings { ReadingProgress.observer?(.warning(warning)) }
+        for warning in warnings { ReadingProgress.tell(.warning(warning)) }
     }
 
     /// A text in memory.
