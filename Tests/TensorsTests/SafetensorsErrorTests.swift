@@ -264,3 +264,14 @@ import Testing
         #expect(try message(bytes) == "FILE: " + expected)
     }
 }
+
+@Suite struct InputErrorTests {
+    @Test(
+        "an error is one line whatever names from outside hold",
+        arguments: ["\n", "\r", "\u{7F}", "\u{84}", "\u{1B}[2J"])
+    func oneLine(control: String) {
+        let message = InputError("a\(control)b: expected é, 字").message
+        #expect(!message.unicodeScalars.contains { $0.properties.generalCategory == .control })
+        #expect(message.hasPrefix("a\\u{") && message.hasSuffix("b: expected é, 字"))
+    }
+}
