@@ -54,6 +54,23 @@ import Testing
         #expect(try JSONValue(parsing: "\"\(long)\"".utf8, file: "x.json") == .string(long))
     }
 
+    /// Hashing a string of marks takes the square of their number.
+    @Test("keys have at most 30 combining marks in a row")
+    func marks() throws {
+        let most = "e" + String(repeating: "\u{301}\u{323}", count: 15)
+        #expect(
+            try JSONValue(parsing: "{\"\(most)x\u{301}\": 1}".utf8, file: "x.json").objectValue?["\(most)x\u{301}"]
+                == .integer(1))
+        let problem = "x.json, line 1, column 2: not valid JSON: a key with more than 30 combining marks in a row"
+        #expect(throws: InputError(problem)) {
+            try JSONValue(parsing: "{\"\(most)\u{301}\": 1}".utf8, file: "x.json")
+        }
+        let long = String(repeating: "\u{301}\u{323}", count: 16_000)
+        for _ in 0..<200 {
+            #expect(throws: InputError(problem)) { try JSONValue(parsing: "{\"\(long)\": 1}".utf8, file: "x.json") }
+        }
+    }
+
     @Test func emptyDocuments() {
         for json in ["", " \n", "\u{FEFF}"] {
             #expect(throws: InputError("config.json: is empty; expected JSON")) {

@@ -226,10 +226,12 @@ import Testing
     @Test("names, shapes and types of any length give short messages")
     func longParts() throws {
         let long = String(repeating: "é", count: 40_000)
+        let marks = String(repeating: "\u{323}", count: 16)
         let fields = #""shape":[1],"data_offsets":[0,1]"#
         let ones = Array(repeating: "1", count: 65).joined(separator: ",")
         for (header, expected) in [
             (#"{"\#(long)":{}}"#, "FILE: header: a key of 80000 bytes; expected at most 65536"),
+            (#"{"e\#(marks)\#(marks)":{}}"#, "FILE: header: a key with more than 30 combining marks in a row"),
             (#"{"a":{"dtype":"\#(long)","shape":[]}}"#, #"FILE: tensor "a": no data_offsets"#),
             (#"{"a":{"dtype":1,"\#(long.prefix(9000))":1}}"#, #"FILE: tensor "a": expected dtype as a string"#),
             (#"{"a":{"\#(long.prefix(9000))":1}}"#, #"FILE: tensor "a": unknown field "éé"#),

@@ -62,6 +62,9 @@ struct JSONParser {
                 throw parser.failure(
                     "a key of \(key.utf8.count) bytes; expected at most \(Self.longestKey)", at: start)
             }
+            guard key.isStreamSafe else {
+                throw parser.failure("a key with more than 30 combining marks in a row", at: start)
+            }
             parser.skipSpace()
             guard parser.take(":") else {
                 throw parser.expected("\":\" after the key \(JSONValue.quoted(key.shortened))")

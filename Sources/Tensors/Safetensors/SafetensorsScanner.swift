@@ -62,6 +62,7 @@ struct SafetensorsScanner {
         guard key.utf8.count <= Self.longestKey else {
             throw failure("a key of \(key.utf8.count) bytes; expected at most \(Self.longestKey)")
         }
+        guard key.isStreamSafe else { throw failure("a key with more than 30 combining marks in a row") }
         guard take(":") else { throw unexpected(expected: "':'") }
         return key
     }
