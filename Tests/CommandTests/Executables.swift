@@ -30,7 +30,21 @@ extension Workspace {
 
     /// Runs an executable to its end.
     func run(_ command: String, _ arguments: [String], input: String = "") throws -> Outcome {
-        let process = process(command, arguments)
+        try finish(process(command, arguments), input: input)
+    }
+
+    /// Runs a shell's script to its end, for redirections and for names that are not UTF-8, which no process here can be given.
+    /// - Parameters:
+    ///   - command: the executable that the script calls as "$0".
+    ///   - arguments: what it calls as "$@".
+    func shell(_ script: String, _ command: String, _ arguments: [String] = []) throws -> Outcome {
+        let process = process(command, [])
+        process.arguments = ["-ec", script, process.executableURL!.path] + arguments
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        return try finish(process)
+    }
+
+    private func finish(_ process: Process, input: String = "") throws -> Outcome {
         // Files, as a pipe that nobody empties meanwhile could fill up.
         let files = try ["in", "out", "err"].map { name in try write(name == "in" ? input : "", name) }
         process.standardInput = FileHandle(forReadingAtPath: files[0])

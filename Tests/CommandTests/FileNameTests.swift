@@ -6,20 +6,8 @@ import Testing
 @Suite struct FileNameTests {
     let workspace = try! Workspace()
 
-    /// Runs a script in the workspace, as strings of a process here cannot be other than UTF-8.
-    private func shell(_ script: String) throws -> Outcome {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-ec", script]
-        process.currentDirectoryURL = URL(fileURLWithPath: workspace.folder)
-        let files = try ["out", "err"].map { try workspace.write("", $0) }
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = FileHandle(forWritingAtPath: files[0])
-        process.standardError = FileHandle(forWritingAtPath: files[1])
-        try process.run()
-        process.waitUntilExit()
-        return try workspace.outcome(of: process, output: workspace.read("out"), error: workspace.read("err"))
-    }
+    /// Runs a script that names its programs itself.
+    private func shell(_ script: String) throws -> Outcome { try workspace.shell(script, "Train") }
 
     private var products: String { Workspace.products.path }
 

@@ -22,21 +22,6 @@ import Testing
         return try model.generate(bytes: prompt, length: 40, tokenizer: ByteTokenizer(), sampling: sampling)
     }
 
-    /// Runs Generate in a shell, for redirections.
-    private func shell(_ command: String, _ arguments: [String]) throws -> Outcome {
-        let process = workspace.process("Generate", [])
-        let generate = process.executableURL!.path
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", command, generate] + arguments
-        let files = try ["out", "err"].map { try workspace.write("", $0) }
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = FileHandle(forWritingAtPath: files[0])
-        process.standardError = FileHandle(forWritingAtPath: files[1])
-        try process.run()
-        process.waitUntilExit()
-        return try workspace.outcome(of: process, output: workspace.read("out"), error: workspace.read("err"))
-    }
-
     @Test(
         "A prompt from a file, a pipe or standard input is read as the bytes it is, and so is the answer written",
         arguments: [
@@ -51,7 +36,7 @@ import Testing
             "\"$0\" \"$@\" --prompt-file prompt", "\"$0\" \"$@\" < prompt", "cat prompt | \"$0\" \"$@\"",
             "mkfifo fifo; cat prompt > fifo & exec 3< fifo; \"$0\" \"$@\" --prompt-file /dev/fd/3; rm fifo",
         ] {
-            let outcome = try shell(command, arguments)
+            let outcome = try workspace.shell(command, "Generate", arguments)
             #expect(outcome.code == 0 && outcome.error == "", "\(command): \(outcome.error)")
             #expect(try workspace.read("out") == expected, "\(command)")
         }
@@ -99,7 +84,7 @@ import Testing
             ),
         ])
     func noPrompts(command: String, message: String) throws {
-        let outcome = try shell(command, source() + options)
+        let outcome = try workspace.shell(command, "Generate", source() + options)
         #expect(outcome.reason == .exit && outcome.code == 1)
         #expect(outcome.error == "error: \(message)\n")
         #expect(outcome.output == "")
@@ -111,7 +96,7 @@ import Testing
         training.tokenizer = "characters"
         try training.lines()
         try Data([0x74, 0xE9]).write(to: URL(fileURLWithPath: workspace.path("prompt")))
-        let outcome = try shell("\"$0\" --run run < prompt", [])
+        let outcome = try workspace.shell("\"$0\" --run run < prompt", "Generate")
         #expect(outcome.code == 1)
         #expect(outcome.error == "error: the text is not valid UTF-8, which the tokenizer (characters) needs\n")
     }
@@ -125,7 +110,7 @@ import Testing
         ] as [([String], String)])
     func missingNames(arguments: [String], problem: String) throws {
         // Nobody writes to this prompt.
-        let outcome = try shell("mkfifo pipe; exec 3<> pipe; \"$0\" \"$@\" <&3", arguments)
+        let outcome = try workspace.shell("mkfifo pipe; exec 3<> pipe; \"$0\" \"$@\" <&3", "Generate", arguments)
         #expect(outcome.code == 1)
         #expect(
             outcome.error

@@ -6,21 +6,6 @@ import Testing
 @Suite struct TextCommandTests {
     let workspace = try! Workspace()
 
-    /// Runs a command in a shell, for redirections.
-    private func shell(_ command: String, _ program: String, _ arguments: [String]) throws -> Outcome {
-        let process = workspace.process(program, [])
-        let path = process.executableURL!.path
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", command, path] + arguments
-        let files = try ["out", "err"].map { try workspace.write("", $0) }
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = FileHandle(forWritingAtPath: files[0])
-        process.standardError = FileHandle(forWritingAtPath: files[1])
-        try process.run()
-        process.waitUntilExit()
-        return try workspace.outcome(of: process, output: workspace.read("out"), error: workspace.read("err"))
-    }
-
     /// Reads what a process writes until a text has come.
     /// - Throws: when the process ends before.
     private func wait(for text: String, from output: Pipe) throws {
@@ -38,14 +23,15 @@ import Testing
     func closedDescriptors(redirections: String) throws {
         var arguments = try workspace.tinyArguments(steps: 3)
         arguments += ["--sample-every", "2", "--save-every", "1"]
-        let outcome = try shell("\"$0\" \"$@\" \(redirections)", "Train", arguments)
+        let outcome = try workspace.shell("\"$0\" \"$@\" \(redirections)", "Train", arguments)
         #expect(outcome.code == 0 && outcome.reason == .exit)
         #expect(try MetricsLog.read(path: workspace.path("run/metrics.jsonl")).map(\.step) == [1, 2, 3])
         #expect(try SamplesLog.read(path: workspace.path("run/samples.jsonl")).map(\.step) == [2])
-        let resumed = try shell("\"$0\" \"$@\" \(redirections)", "Train", ["--resume", "run", "--steps", "4"])
+        let resumed = try workspace.shell(
+            "\"$0\" \"$@\" \(redirections)", "Train", ["--resume", "run", "--steps", "4"])
         #expect(resumed.code == 0)
-        #expect(try shell("\"$0\" \"$@\" \(redirections)", "Report", ["--runs", "run"]).code == 0)
-        #expect(try shell("\"$0\" \"$@\" \(redirections)", "Evaluate", ["--run", "run"]).code == 0)
+        #expect(try workspace.shell("\"$0\" \"$@\" \(redirections)", "Report", ["--runs", "run"]).code == 0)
+        #expect(try workspace.shell("\"$0\" \"$@\" \(redirections)", "Evaluate", ["--run", "run"]).code == 0)
         #expect(try MetricsLog.read(path: workspace.path("run/metrics.jsonl")).map(\.step) == [1, 2, 3, 4])
     }
 
@@ -58,24 +44,24 @@ import Testing
         var arguments = try workspace.tinyArguments(steps: 2)
         let place = try #require(arguments.firstIndex(of: "--data"))
         arguments.removeSubrange(place...place + 1)
-        let outcome = try shell("\"$0\" \"$@\" \(option)", "Train", arguments)
+        let outcome = try workspace.shell("\"$0\" \"$@\" \(option)", "Train", arguments)
         #expect(outcome.code == 0 && outcome.error == "")
         let data = try RunFolder(path: workspace.path("run")).configuration().origin.data
         #expect(data.count == 1 && data[0].hasSuffix("/text.txt") && !data[0].hasPrefix("/proc"))
-        #expect(try shell("\"$0\" \"$@\"", "Train", ["--resume", "run", "--steps", "3"]).code == 0)
+        #expect(try workspace.shell("\"$0\" \"$@\"", "Train", ["--resume", "run", "--steps", "3"]).code == 0)
     }
 
     @Test("A text without a name that can be found again is refused")
     func removedText() throws {
         var arguments = try workspace.tinyArguments(steps: 2)
         arguments[arguments.firstIndex(of: "--data")! + 1] = "/dev/stdin"
-        let outcome = try shell("exec < text.txt; rm text.txt; exec \"$0\" \"$@\"", "Train", arguments)
+        let outcome = try workspace.shell("exec < text.txt; rm text.txt; exec \"$0\" \"$@\"", "Train", arguments)
         #expect(outcome.code == 1)
         #expect(
             outcome.error
                 == "error: --data /dev/stdin: has no name to find it again by; expected a file that has one\n")
         #expect(!FileManager.default.fileExists(atPath: workspace.path("run")))
-        let pipe = try shell("cat run.txt | \"$0\" \"$@\"", "Train", arguments)
+        let pipe = try workspace.shell("cat run.txt | \"$0\" \"$@\"", "Train", arguments)
         #expect(pipe.code == 1 && pipe.error.hasSuffix("error: /dev/stdin: is not a regular file\n"))
     }
 
