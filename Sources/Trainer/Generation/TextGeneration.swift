@@ -23,11 +23,7 @@ extension LanguageModel {
         try answer(
             tokenizer.encode(prompt), length, objective, sampling,
             ContinuationPieces(tokenizer, stop: stop, wholeCharacters: true), tokenizer
-        ) { bytes in
-            let piece = String(decoding: bytes, as: UTF8.self)
-            text += piece
-            try onText(piece)
-        }
+        ) { try text.append($0, onText) }
         return text
     }
 
@@ -43,10 +39,7 @@ extension LanguageModel {
         try answer(
             tokenizer.encode(bytes: prompt), length, objective, sampling,
             ContinuationPieces(tokenizer, stop: stop, wholeCharacters: wholeCharacters), tokenizer
-        ) { bytes in
-            all += bytes
-            try onBytes(bytes)
-        }
+        ) { try all.append($0, onBytes) }
         return all
     }
 
@@ -100,11 +93,7 @@ extension LanguageModel {
         try resume(
             &state, tokenizer.encode(prompt), length, sampling,
             ContinuationPieces(tokenizer, stop: stop, wholeCharacters: true), tokenizer
-        ) { bytes in
-            let piece = String(decoding: bytes, as: UTF8.self)
-            text += piece
-            try onText(piece)
-        }
+        ) { try text.append($0, onText) }
         return text
     }
 
@@ -119,10 +108,7 @@ extension LanguageModel {
         try resume(
             &state, tokenizer.encode(bytes: prompt), length, sampling,
             ContinuationPieces(tokenizer, stop: stop, wholeCharacters: wholeCharacters), tokenizer
-        ) { bytes in
-            all += bytes
-            try onBytes(bytes)
-        }
+        ) { try all.append($0, onBytes) }
         return all
     }
 
@@ -148,5 +134,22 @@ extension LanguageModel {
         try draw(from: &generator, length: length, &pieces, give)
         state = generator.state(ofRow: 0)
         state?.pending = pieces.held
+    }
+}
+
+extension String {
+    /// Appends bytes as text, and passes it on.
+    fileprivate mutating func append(_ bytes: [UInt8], _ passOn: (String) throws -> Void) rethrows {
+        let piece = String(decoding: bytes, as: UTF8.self)
+        self += piece
+        try passOn(piece)
+    }
+}
+
+extension [UInt8] {
+    /// Appends bytes, and passes them on.
+    fileprivate mutating func append(_ bytes: [UInt8], _ passOn: ([UInt8]) throws -> Void) rethrows {
+        self += bytes
+        try passOn(bytes)
     }
 }
