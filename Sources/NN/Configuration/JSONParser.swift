@@ -188,20 +188,11 @@ struct JSONParser {
         guard position + 4 <= bytes.count else { return nil }
         var unit: UInt16 = 0
         for byte in bytes[position..<position + 4] {
-            guard let digit = Self.hexadecimalDigit(byte) else { return nil }
-            unit = unit << 4 | digit
+            guard let digit = byte.hexadecimalDigit else { return nil }
+            unit = unit << 4 | UInt16(digit)
         }
         position += 4
         return unit
-    }
-
-    private static func hexadecimalDigit(_ letter: UInt8) -> UInt16? {
-        switch letter {
-        case 0x30...0x39: UInt16(letter) - 0x30
-        case 0x41...0x46: UInt16(letter) - 0x41 + 10
-        case 0x61...0x66: UInt16(letter) - 0x61 + 10
-        default: nil
-        }
     }
 
     // MARK: Bytes and messages

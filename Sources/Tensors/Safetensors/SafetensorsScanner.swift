@@ -201,21 +201,12 @@ struct SafetensorsScanner {
         position += 1
         var value: UInt32 = 0
         for _ in 0..<4 {
-            guard position < bytes.count, let digit = Self.hexadecimalDigit(bytes[position]) else {
+            guard position < bytes.count, let digit = bytes[position].hexadecimalDigit else {
                 throw unexpected(expected: "a hexadecimal digit")
             }
-            value = value << 4 | digit
+            value = value << 4 | UInt32(digit)
             position += 1
         }
         return value
-    }
-
-    private static func hexadecimalDigit(_ letter: UInt8) -> UInt32? {
-        switch letter {
-        case 0x30...0x39: UInt32(letter) - 0x30
-        case 0x41...0x46: UInt32(letter) - 0x41 + 10
-        case 0x61...0x66: UInt32(letter) - 0x61 + 10
-        default: nil
-        }
     }
 }
