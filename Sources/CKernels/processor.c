@@ -79,3 +79,10 @@ int64_t az_data_limit(void) {
 int64_t az_address_space_limit(void) { return -1; }
 int64_t az_data_limit(void) { return -1; }
 #endif
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+void az_share_heap(void) { mallopt(M_ARENA_MAX, 1); }
+#else
+void az_share_heap(void) {}
+#endif

@@ -25,6 +25,7 @@ extension Command {
     /// Runs the command and exits with a code of `ExitStatus`, 0, or 64 for a command line that cannot be read.
     public static func main() {
         StandardDescriptors.reserve()
+        MemoryLimits.saveAddressSpace()
         // A file that grows beyond the limit is an error of the write, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
         OutOfMemory.setEnd { line in

@@ -111,6 +111,7 @@ private func endWithALine() {
         let most = rlim_t(pages * Int(getpagesize()) + bytes)
         var limit = rlimit(rlim_cur: most, rlim_max: most)
         require(setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, "setrlimit")
+        MemoryLimits.saveAddressSpace()
     }
 #endif
 

@@ -317,6 +317,8 @@ long az_processor_count(void);
 // without a limit.
 int64_t az_address_space_limit(void);
 int64_t az_data_limit(void);
+// Makes threads that do not allocate yet use one heap: glibc reserves 64 MiB of address space for a heap of a thread's own.
+void az_share_heap(void);
 // Makes the calling thread treat denormal numbers as 0, which keeps decaying values from slowing loops down a
 // hundredfold. Returns the mode before, to be restored: other code on the thread must not notice.
 uint64_t az_flush_denormals(void);

@@ -33,6 +33,12 @@ public struct MemoryLimits: Sendable {
             "\(subject) \(bytes.byteText); expected at most \(room.bytes.byteText), \(room.reason): \(try remedy())")
     }
 
+    /// Keeps the heaps of threads from taking the address space that is left, where there is a limit of it. For programs, at
+    /// their start, while they have one thread.
+    public static func saveAddressSpace() {
+        if az_address_space_limit() >= 0 { az_share_heap() }
+    }
+
     /// - Parameters:
     ///   - root: a folder that holds `proc` and `sys`, "" for the system's.
     ///   - addressSpace, data: the process's limits, −1 for none; nil for those that it has.
