@@ -50,6 +50,11 @@ struct Evaluate: Command {
     @Flag(help: "Write the gradient of each trainable parameter too, as gradients/KEY.")
     var gradients = false
 
+    @Option(
+        help:
+            "The form of the model's operations: fused, or plain as the paper writes them, slower and for comparisons.")
+    var implementation: String?
+
     @Option(help: "Threads to use; all processors unless given.")
     var threads: Int?
 
@@ -63,7 +68,8 @@ struct Evaluate: Command {
             source: source, data: data, corpusLength: corpusLength, sequenceLength: sequenceLength,
             batchSize: batchSize, carries: carry,
             forgotten: forget.map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) } ?? [],
-            batch: batch, output: output, gradients: gradients, threads: threads, json: json)
+            batch: batch, output: output, gradients: gradients, implementation: implementation,
+            threads: threads, json: json)
         try command.run(print: { show($0) }, progress: showProgress)
     }
 }

@@ -54,39 +54,3 @@ extension Module {
     /// The number of trainable floats.
     public var parameterCount: Int { trainable.reduce(0) { $0 + $1.parameter.count } }
 }
-
-/// How a forward pass runs: whether dropout is on, and from which random key its masks come. A value without state, so a
-/// pass can be repeated exactly.
-public struct ForwardMode: Sendable {
-    /// The key dropout draws from; nil turns dropout off.
-    public let key: RandomKey?
-    /// Who wants to see the weights of attention; nobody, usually.
-    public private(set) var recorder: AttentionRecorder?
-
-    /// Without dropout.
-    public static let inference = ForwardMode(key: nil)
-
-    /// With dropout drawn from a key: give each training step a key of its own.
-    public static func training(_ key: RandomKey) -> ForwardMode { ForwardMode(key: key) }
-
-    /// Without dropout, the layers showing their weights of attention.
-    public static func recording(_ recorder: AttentionRecorder) -> ForwardMode {
-        var mode = inference
-        mode.recorder = recorder
-        return mode
-    }
-
-    /// The same for a part of the model whose layers are recorded under its name.
-    public func part(_ name: String) -> ForwardMode {
-        var mode = self
-        mode.recorder = recorder?.part(name)
-        return mode
-    }
-
-    /// The mode for a part of the model: parts with different numbers draw independently.
-    public func child(_ index: Int) -> ForwardMode {
-        var mode = ForwardMode(key: key?.child(index))
-        mode.recorder = recorder
-        return mode
-    }
-}

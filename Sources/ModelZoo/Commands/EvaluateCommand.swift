@@ -15,13 +15,16 @@ public struct EvaluateCommand: Sendable {
     public var batch: String?
     public var output: String?
     public var gradients: Bool
+    /// The form of the model's operations: plain or fused; nil: fused.
+    public var implementation: String?
     public var threads: Int?
     public var json: Bool
 
     public init(
         source: ModelSource, data: [String] = [], corpusLength: Int? = nil, sequenceLength: Int? = nil,
         batchSize: Int? = nil, carries: Bool? = nil, forgotten: [String] = [], batch: String? = nil,
-        output: String? = nil, gradients: Bool = false, threads: Int? = nil, json: Bool = false
+        output: String? = nil, gradients: Bool = false, implementation: String? = nil, threads: Int? = nil,
+        json: Bool = false
     ) {
         self.source = source
         self.data = data
@@ -33,6 +36,7 @@ public struct EvaluateCommand: Sendable {
         self.batch = batch
         self.output = output
         self.gradients = gradients
+        self.implementation = implementation
         self.threads = threads
         self.json = json
     }
@@ -45,7 +49,8 @@ public struct EvaluateCommand: Sendable {
     /// - Throws: `InputError` in one line.
     public func run(print: (String) -> Void, progress: (Double) -> Void = { _ in }) throws {
         try useThreads(threads)
-        guard let batch else { return try evaluateText(print, progress) }
+        let form: Implementation = try implementation.map { try option("--implementation", $0) } ?? .fused
+        guard let batch else { return try evaluateText(form, print, progress) }
         try refuse(
             [
                 ("--data", !data.isEmpty), ("--corpus-length", corpusLength != nil),
@@ -58,7 +63,8 @@ public struct EvaluateCommand: Sendable {
         }
         guard let output else { throw InputError("--output is missing; expected a file for what --batch gives") }
         let model = try source.load().model
-        let done = try model.evaluateBatch(batch, output: output, gradients: gradients)
+        let done = try model.evaluateBatch(
+            batch, output: output, gradients: gradients, implementation: form)
         if !done.unread.isEmpty {
             source.note(
                 "\(batch): not read: \(done.unread.joined(separator: ", ")); expected \"tokens\" and \"targets\"")
@@ -72,7 +78,9 @@ public struct EvaluateCommand: Sendable {
         return InputError("\(source.run ?? source.weights ?? "the model"): \(measured); \(culprit)")
     }
 
-    private func evaluateText(_ print: (String) -> Void, _ progress: (Double) -> Void) throws {
+    private func evaluateText(
+        _ form: Implementation, _ print: (String) -> Void, _ progress: (Double) -> Void
+    ) throws {
         try refuse([("--output", output != nil), ("--gradients", gradients)], "expected only with --batch")
         if let batchSize { try requireRange("--batch-size", batchSize, 1...1 << 24) }
         if data.isEmpty, source.run == nil {
@@ -91,7 +99,7 @@ public struct EvaluateCommand: Sendable {
         let streams = try streams(loaded)
         let result = try loaded.model.evaluate(
             text, sequenceLength: length, batchSize: batchSize ?? 4, objective: objective, carries: streams,
-            forgetting: Set(forgotten), questions: knowledge?.questions ?? []
+            forgetting: Set(forgotten), questions: knowledge?.questions ?? [], implementation: form
         ) { progress(Double($0) / Double(text.count - 1)) }
         let findings = EvaluationFindings(
             result: result, sequenceLength: length, streams: streams, forgotten: forgotten,

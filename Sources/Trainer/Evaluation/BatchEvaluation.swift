@@ -21,18 +21,21 @@ extension LanguageModel {
     ///   - output: gets `logits` [b, n, vocabulary], `loss` [1], the mean cross-entropy in nats, and one
     ///     `gradients/<state-dict key>` for each trainable parameter if wanted (zeros where the loss does not depend on it).
     ///   - metadata: the output's `__metadata__`.
+    ///   - implementation: the form of the model's operations.
     /// - Returns: the loss, and the names of the input's other tensors.
     /// - Throws: `InputError` that names file and entry when one is missing, of a wrong type or shape, or holds tokens
     ///   outside the vocabulary.
     @discardableResult
     public func evaluateBatch(
-        _ input: String, output: String, gradients wantsGradients: Bool = false, metadata: [String: String] = [:]
+        _ input: String, output: String, gradients wantsGradients: Bool = false, metadata: [String: String] = [:],
+        implementation: Implementation = .fused
     ) throws -> BatchEvaluation {
         let file = try SafetensorsFile(path: input)
         let batch = try readBatch(file)
         var writer = SafetensorsWriter(metadata: metadata)
-        try writer.add("logits", withoutGradients { logits(ofWindow: batch) })
-        let (loss, gradients) = meanOverSegments(batch, gradients: wantsGradients)
+        let mode = ForwardMode.inference.using(implementation)
+        try writer.add("logits", withoutGradients { logits(ofWindow: batch, mode: mode) })
+        let (loss, gradients) = meanOverSegments(batch, gradients: wantsGradients, mode: mode)
         try writer.add("loss", Tensor([Float(loss)]))
         if wantsGradients {
             for (key, parameter) in trainable {
@@ -48,7 +51,7 @@ extension LanguageModel {
     /// The mean loss over the segments that have targets, NaN where none has (as PyTorch's of such a batch), and its
     /// gradients if wanted. One segment's graph is alive at a time.
     private func meanOverSegments(
-        _ batch: TokenBatch, gradients wantsGradients: Bool
+        _ batch: TokenBatch, gradients wantsGradients: Bool, mode: ForwardMode
     ) -> (loss: Double, gradients: Gradients) {
         let segments = segments(of: batch.shape[1])
         let hasTargets = segments.map { batch.columns($0).targets.values.contains { !ignores($0) } }
@@ -59,10 +62,10 @@ extension LanguageModel {
         for (segment, counts) in zip(segments, hasTargets) {
             let (inputs, targets) = batch.columns(segment)
             guard counts else {
-                carries = withoutGradients { predictions(inputs, carries: carries, mode: .inference).carries }
+                carries = withoutGradients { predictions(inputs, carries: carries, mode: mode).carries }
                 continue
             }
-            func measure() -> SegmentLoss<Carry> { loss(inputs, targets, carries: carries, mode: .inference) }
+            func measure() -> SegmentLoss<Carry> { loss(inputs, targets, carries: carries, mode: mode) }
             let part = wantsGradients ? measure() : withoutGradients(measure)
             if wantsGradients { gradients.add(of: part.loss, share: 1 / Double(count)) }
             sum += Double(part.loss.item)

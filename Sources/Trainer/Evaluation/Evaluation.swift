@@ -50,12 +50,13 @@ extension LanguageModel {
     ///   - forgotten: parts of what is carried (`SegmentCarry.parts`) that are forgotten before each segment, to measure what
     ///     they are worth; only where something passes from window to window.
     ///   - questions: what the text asks and the model may answer; counted in the result.
+    ///   - implementation: the form of the model's operations; questions are asked through decoding, which has one.
     ///   - progress: is told how many tokens have been read, after each batch; may throw to give up.
     /// - Throws: `InputError` when the text is too short, has tokens outside the vocabulary, or the model cannot be asked.
     public func evaluate(
         _ text: TokenSource, sequenceLength: Int, batchSize: Int = 1, objective: Objective = .nextToken,
         carries: Bool = true, forgetting forgotten: Set<String> = [], questions: [Question] = [],
-        progress: (Int) throws -> Void = { _ in }
+        implementation: Implementation = .fused, progress: (Int) throws -> Void = { _ in }
     ) throws -> EvaluationResult {
         let streams = carriesState && carries
         try requireFitness(for: objective)
@@ -67,7 +68,8 @@ extension LanguageModel {
         var answers = AnswerCount(objective == .nextToken ? questions : [])
         let sums = try measure(
             EvaluationExamples(windows, objective), of: text.name, streams: streams, forgetting: forgotten,
-            countsFound: objective.kind.accuracyName != nil, answers: &answers, progress: progress)
+            countsFound: objective.kind.accuracyName != nil, mode: .inference.using(implementation), answers: &answers,
+            progress: progress)
         if !streams {
             try answer(&answers, in: text, sequenceLength: sequenceLength, batchSize: batchSize) {
                 try progress(sums.read)
@@ -83,7 +85,7 @@ extension LanguageModel {
     ///   - forgotten: parts of what is carried that are left out.
     private func measure(
         _ examples: EvaluationExamples, of name: String, streams: Bool, forgetting forgotten: Set<String>,
-        countsFound: Bool, answers: inout AnswerCount, progress: (Int) throws -> Void
+        countsFound: Bool, mode: ForwardMode, answers: inout AnswerCount, progress: (Int) throws -> Void
     ) throws -> EvaluationSums {
         var sums = EvaluationSums()
         var carries: [Carry?] = []
@@ -95,7 +97,7 @@ extension LanguageModel {
                 for segment in segments(of: batch.shape[1]) {
                     let (inputs, targets) = batch.columns(segment)
                     if !forgotten.isEmpty { carries = carries.map { $0?.forgetting(forgotten) } }
-                    let (predictions, next) = predictions(inputs, carries: carries, mode: .inference)
+                    let (predictions, next) = predictions(inputs, carries: carries, mode: mode)
                     let (losses, likeliest) = predictions.tokenLosses(targets)
                     sums.add(losses, likeliest, targets, countsFound: countsFound)
                     if streams { answers.read(likeliest, targets) }

@@ -12,11 +12,11 @@ extension LanguageModel {
     }
 
     /// Logits of a window that nothing comes before, segment after segment: [b, n, vocabulary].
-    package func logits(ofWindow batch: TokenBatch) -> Tensor {
+    package func logits(ofWindow batch: TokenBatch, mode: ForwardMode = .inference) -> Tensor {
         var carries = batch.rowsWithoutCarry() as [Carry?]
         return concatenate(
             segments(of: batch.shape[1]).map { segment in
-                let (logits, next) = logits(batch.columns(segment).inputs, carries: carries, mode: .inference)
+                let (logits, next) = logits(batch.columns(segment).inputs, carries: carries, mode: mode)
                 carries = next
                 return logits
             }, axis: 1)
