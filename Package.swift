@@ -136,7 +136,7 @@ let package = Package(
         .testTarget(
             name: "RetrievalTests",
             dependencies: ["RetrievalTasks", "FastWeightTransformers", "Trainer", "FixtureSupport"]),
-        .testTarget(name: "ModelZooTests", dependencies: ["ModelZoo"]),
+        .testTarget(name: "ModelZooTests", dependencies: ["ModelZoo", "FixtureSupport"]),
         .testTarget(name: "InputTests", dependencies: ["InputSupport"], resources: [.copy("Found")]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
         .testTarget(name: "ComparingTests", dependencies: ["Comparing", "FixtureSupport"]),

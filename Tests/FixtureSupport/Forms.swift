@@ -61,12 +61,3 @@ private struct FormResults {
         gradients = model.trainable.map { all[$0.parameter] ?? .zeros($0.parameter.shape) }
     }
 }
-
-extension TokenTensor {
-    /// A range of columns. self: [b, n]
-    fileprivate func columns(_ range: Range<Int>) -> TokenTensor {
-        let (b, n) = (shape[0], shape[1])
-        return TokenTensor(
-            (0..<b).flatMap { values[$0 * n + range.lowerBound..<$0 * n + range.upperBound] }, shape: [b, range.count])
-    }
-}
