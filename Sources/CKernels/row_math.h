@@ -4,7 +4,12 @@
 #define AZ_ROW_MATH_H
 #include "vector_math.h"
 
-enum { AZ_BLOCK = 1024 };  // elements added in float32, over some 64 lanes
+// Elements added in float32: over some 64 lanes, or one after another where the compiler does not vectorise.
+#if !defined(__OPTIMIZE__) || __has_feature(undefined_behavior_sanitizer)
+enum { AZ_BLOCK = 16 };
+#else
+enum { AZ_BLOCK = 1024 };
+#endif
 
 // Sum of EXPRESSION, which uses the index i, into the double TOTAL; `first` to `n`.
 #define AZ_BLOCK_SUM(TOTAL, n, EXPRESSION)                                       \
