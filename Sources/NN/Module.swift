@@ -42,6 +42,9 @@ extension Module {
     public var state: [(key: String, parameter: Parameter)] {
         var collector = StateCollector()
         collect(into: &collector)
+        #if DEBUG
+            requireCollected(collector.entries)
+        #endif
         return collector.entries
     }
 

@@ -1,0 +1,67 @@
+import NN
+import Tensors
+import Testing
+
+// Debug builds alone look for what was forgotten.
+#if DEBUG
+    /// Parameters that `collect(into:)` forgets.
+    @Suite("Forgotten parameters") struct CollectionCheckTests {
+        /// Collects what it is told to.
+        private struct Parts: Module {
+            let norm = LayerNorm(3)
+            let layers = [Linear(3, 3, key: RandomKey(seed: 1)), Linear(3, 3, key: RandomKey(seed: 2))]
+            let gate: (scale: Parameter?, other: Int) = (Parameter(.ones([3])), 1)
+            let table = [1, 2, 3]
+            let named: Set<String>
+
+            func collect(into state: inout StateCollector) {
+                if named.contains("norm") { state.add("norm", norm) }
+                if named.contains("layers") { state.add("layers", layers) }
+                if named.contains("first layer") { state.add("layers.0", layers[0]) }
+                if named.contains("gate"), let scale = gate.scale { state.add("gate", scale) }
+            }
+        }
+
+        /// A model around it.
+        private struct Whole: Module {
+            let parts: Parts?
+            func collect(into state: inout StateCollector) { if let parts { state.add("parts", parts) } }
+        }
+
+        @Test("Nothing is said where all are collected")
+        func all() { #expect(Whole(parts: Parts(named: ["norm", "layers", "gate"])).state.count == 7) }
+
+        @Test("A shared parameter needs one name, and an absent part none")
+        func shared() {
+            let linear = Linear(2, 2, key: RandomKey(seed: 1))
+            struct Tied: Module {
+                let first: Linear, second: Linear, absent: Linear?
+                func collect(into state: inout StateCollector) { state.add("first", first) }
+            }
+            #expect(Tied(first: linear, second: linear, absent: nil).state.count == 2)
+        }
+
+        @Test(
+            "A forgotten parameter is named by its place",
+            arguments: [
+                ("layers, gate", "Parts.norm.weight"), ("norm, gate", "Parts.layers[0].weight"),
+                ("norm, first layer, gate", "Parts.layers[1].weight"), ("norm, layers", "Parts.gate.scale"),
+            ])
+        func forgotten(_ named: String, _ place: String) async {
+            let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [named] in
+                _ = Parts(named: Set(named.split(separator: ", ").map(String.init))).state
+            }
+            let said = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+            #expect(said.contains("Parts.collect(into:): \(place) is not collected"), "\(said)")
+        }
+
+        @Test("A part of a part is found through the whole")
+        func nested() async {
+            let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+                _ = Whole(parts: Parts(named: ["norm", "gate"])).trainable
+            }
+            let said = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+            #expect(said.contains("Whole.collect(into:): Whole.parts.layers[0].weight is not collected"), "\(said)")
+        }
+    }
+#endif
