@@ -60,13 +60,14 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
     /// Whether it is full attention, whose state has the keys and values of every token.
     var attendsToAll: Bool { id == "transformer" || changes.contains("full_attention") }
 
-    /// A model whose parameters are moved off their initial values, so that every path carries weight.
-    func make(seed: UInt64 = 1, dropout: Double? = nil) throws -> any LanguageModel {
+    /// - Parameter moved: off the initial values, so that every path carries weight.
+    func make(seed: UInt64 = 1, dropout: Double? = nil, moved: Bool = true) throws -> any LanguageModel {
         let architecture = try ModelZoo.architecture(id)
         let changed = try JSONValue(parsing: Data("{\(changes)}".utf8), file: testDescription)
         var configuration = architecture.configuration(Self.size).setting((changed.objectValue ?? [:]).mapValues { $0 })
         configuration = try architecture.configuration(configuration, sequenceLength: nil, dropout: dropout)
         let model = try architecture.makeModel(configuration, file: testDescription, key: RandomKey(seed: seed))
+        guard moved else { return model }
         for (index, (_, parameter)) in model.trainable.enumerated() {
             let noise = Tensor.normal(
                 parameter.shape, standardDeviation: 0.2, key: RandomKey(seed: seed + 1000).child(index))

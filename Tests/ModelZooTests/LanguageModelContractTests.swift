@@ -273,6 +273,26 @@ import Testing
         #expect(try weights(1) != weights(2))
     }
 
+    @Test("No two matrices begin alike: each is drawn from a key of its own", arguments: ContractModel.all)
+    func keys(_ entry: ContractModel) throws {
+        let drawn = try entry.make(moved: false).trainable.filter { Set($0.parameter.value.values).count >= 8 }
+        for (index, one) in drawn.enumerated() {
+            for other in drawn[..<index] where likeness(one.parameter.value, other.parameter.value) > 0.999 {
+                Issue.record("\(one.key) and \(other.key) are drawn from one key")
+            }
+        }
+    }
+
+    /// The cosine of what two tensors have in common in length; 0 where one does not vary.
+    private func likeness(_ a: Tensor, _ b: Tensor) -> Float {
+        let pairs = Array(zip(a.values, b.values))
+        guard let first = pairs.first, pairs.contains(where: { $0.0 != first.0 }),
+            pairs.contains(where: { $0.1 != first.1 })
+        else { return 0 }
+        func sum(_ term: ((Float, Float)) -> Float) -> Float { pairs.map(term).reduce(0, +) }
+        return sum { $0 * $1 } / (sum { $0.0 * $0.0 } * sum { $0.1 * $0.1 }).squareRoot()
+    }
+
     @Test("Several threads run one model", arguments: ContractModel.all)
     func threads(_ entry: ContractModel) async throws {
         let model = try entry.make()
