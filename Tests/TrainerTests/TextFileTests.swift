@@ -127,6 +127,31 @@ import Testing
         #expect(try source[0..<length] == bytes(length))
     }
 
+    #if os(Linux)
+        /// More files than the kernel maps for a process (65,530) take as many of its mappings and descriptors as few do.
+        @Test("A folder of very many files takes few descriptors and no mappings")
+        func veryManyFiles() async {
+            await #expect(processExitsWith: .success) {
+                let folder = try TemporaryFolder()
+                let count = 66_000
+                for index in 0..<count {
+                    let descriptor = open(folder.path + "/\(index)", O_CREAT | O_WRONLY, 0o600)
+                    require(write(descriptor, "a\n", 2) == 2 && close(descriptor) == 0, "file \(index)")
+                }
+                func lines(_ path: String) throws -> Int {
+                    try String(contentsOfFile: path, encoding: .utf8).utf8.count { $0 == 10 }
+                }
+                let before = try lines("/proc/self/maps")
+                let source = try TextSource(path: folder.path)
+                let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+                let mappings = try lines("/proc/self/maps") - before
+                require(source.count == 2 * count, "\(source.count) bytes")
+                require(descriptors < 256 && mappings < 256, "\(descriptors) descriptors, \(mappings) mappings")
+                try FileManager.default.removeItem(atPath: folder.path)
+            }
+        }
+    #endif
+
     @Test("A folder of more files than are kept open is read, and one that changed is named")
     func manyFiles() throws {
         for number in 0..<300 { _ = try oldFile(bytes(20, seed: UInt64(number)), "many/\(1000 + number)") }
