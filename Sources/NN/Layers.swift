@@ -100,3 +100,20 @@ public struct ScaleNorm: NormLayer {
 
     public func collect(into state: inout StateCollector) { state.add("g", gain) }
 }
+
+/// Root mean square normalization (1910.07467): x / √(mean x² + ε) · weight. Key: weight [d].
+public struct RMSNorm: NormLayer {
+    public let weight: Parameter
+    public let epsilon: Float
+
+    public init(_ dimension: Int, epsilon: Float = 1e-5) {
+        weight = Parameter(.ones([dimension]))
+        self.epsilon = epsilon
+    }
+
+    public var norm: Norm { .rootMeanSquare(weight: weight.value, epsilon: epsilon) }
+
+    public func callAsFunction(_ x: Tensor) -> Tensor { rmsNorm(x, weight: weight.value, eps: epsilon) }
+
+    public func collect(into state: inout StateCollector) { state.add("weight", weight) }
+}

@@ -16,10 +16,7 @@ public struct RotaryHalves: Module {
     /// - Parameter dimension: d, even.
     public init(_ dimension: Int, scaleBase: Double? = nil) {
         require(dimension % 2 == 0, "RotaryHalves: dimension \(dimension), expected an even number")
-        let values = stride(from: 0, to: dimension, by: 2).map {
-            1 / Float(Foundation.pow(10000, Double($0) / Double(dimension)))
-        }
-        inverseFrequencies = Parameter(Tensor(values), .computed)
+        inverseFrequencies = Parameter(Tensor(NN.inverseFrequencies(dimension)), .computed)
         self.scaleBase = scaleBase
     }
 
