@@ -1,10 +1,12 @@
 import NN
 import Tensors
 
-// One layer of FLASH: a gated attention unit whose attention is quadratic inside groups and linear across them.
+// FLASH: layers of attention that is quadratic inside groups of tokens and linear across them, and gated.
 // Transformer Quality in Linear Time, Hua et al. 2022, https://arxiv.org/abs/2202.10447, section 3.2 and code 1.
 //
 // b batch, n tokens, d model, e expanded, s query/key dimension, g group
+
+// MARK: Layer
 
 /// A FLASH layer.
 ///
@@ -12,25 +14,7 @@ import Tensors
 /// norm.{g | weight, bias}, to_hidden.0.{weight, bias} (v first, then the gate), to_qk.0.{weight, bias},
 /// qk_offset_scale.{gamma, beta} (q₁, q₂, k₁, k₂), to_out.{weight, bias}.
 public struct FLASH: Module {
-    /// What a layer is made from; see `FLASHConfiguration` for the meaning.
-    public struct Options: Sendable {
-        public var dimension: Int
-        public var groupSize = 256
-        public var queryKeyDimension = 128
-        public var expansionFactor = 2.0
-        public var isCausal = false
-        public var dropout = 0.0
-        public var normType = NormType.layerNorm
-        public var shiftsTokens = false
-        public var attentionFunction = AttentionFunction.reluSquared
-        public var reducesGroups = true
-        public var masksTokenShift = false
-        public var dividesByValidCount = false
-
-        public init(dimension: Int) { self.dimension = dimension }
-    }
-
-    public let options: Options
+    public let configuration: FLASHConfiguration
     public let rotary: RotaryEmbedding?
     public let relativeBias: T5RelativePositionBias
     public let norm: any NormLayer
@@ -39,67 +23,60 @@ public struct FLASH: Module {
     public let offsetScale: OffsetScale
     public let toOut: Linear
 
-    public init(_ options: Options, rotary: RotaryEmbedding? = nil, key: RandomKey) {
-        let (d, s) = (options.dimension, options.queryKeyDimension)
-        let e = Int(options.expansionFactor * Double(d))
-        self.options = options
+    /// - Parameter configuration: for a layer without a model, `FLASHConfiguration.layer(dimension:)`.
+    public init(_ configuration: FLASHConfiguration, rotary: RotaryEmbedding? = nil, key: RandomKey) {
+        let (d, e, s) = (configuration.dimension, configuration.hiddenDimension, configuration.queryKeyDimension)
+        self.configuration = configuration
         self.rotary = rotary
         relativeBias = T5RelativePositionBias(
-            scale: Float(s).squareRoot(), causal: options.isCausal, key: key.child(0))
-        norm = options.normType.make(d)
+            scale: Float(s).squareRoot(), causal: configuration.isCausal, key: key.child(0))
+        norm = configuration.normType.make(d)
         toHidden = Linear(d, 2 * e, key: key.child(1))
         toQK = Linear(d, s, key: key.child(2))
         offsetScale = OffsetScale(s, heads: 4, key: key.child(3))
         toOut = Linear(e, d, key: key.child(4))
     }
 
+    /// x + toOut(attention(shift(norm(x)))).
     /// - Parameters:
     ///   - x: [b, n, d].
     ///   - mask: 1 for tokens that take part, 0 for padding, [b, n] or [n].
     ///   - table: the rotation of positions 0 ..< n where several layers share it.
-    /// - Returns: [b, n, d], the residual included.
+    /// - Returns: [b, n, d].
     public func callAsFunction(
         _ x: Tensor, mask: Tensor? = nil, table: RotaryTable? = nil, mode: ForwardMode = .inference
     ) -> Tensor {
-        let d = options.dimension
+        let d = configuration.dimension
         require(x.rank == 3 && x.shape[2] == d, "FLASH: x \(x.shape), expected [b, n, \(d)]")
         let (b, n) = (x.shape[0], x.shape[1])
         let mask = mask.map { $0.expanded(to: [b, n]).contiguous() }
-        let (hidden, qk) = projections(x, mask)  // [b, n, 2e], [b, n, s]
+        let (hidden, qk) = projections(x, mask, mode)  // [b, n, 2e], [b, n, s]
         let attention = MixedChunkAttention(
             hidden: hidden, qk: qk, gamma: offsetScale.gamma.value, beta: offsetScale.beta.value,
-            bias: relativeBias.byDistance(options.groupSize), mask: mask, rotary: table ?? rotary?.table(n),
-            groupSize: options.groupSize, function: options.attentionFunction, context: context,
-            divisors: divisors(mask), dropout: Float(options.dropout), key: mode.key)
-        mode.recorder?.record(attention.weights(), note: "\(options.attentionFunction.label) in groups")
-        return toOut(attention.record(), residual: x)  // [b, n, e] → [b, n, d]
+            bias: relativeBias.byDistance(configuration.groupSize), mask: mask, rotary: table ?? rotary?.table(n),
+            groupSize: configuration.groupSize, function: configuration.attentionFunction,
+            context: configuration.linearContext, divisors: divisors(mask),
+            dropout: Float(configuration.attentionDropout), mode: mode)
+        return toOut(attention(), residual: x)  // [b, n, e] → [b, n, d]
     }
 
-    /// The normalised, shifted input through both projections, before their activations.
-    private func projections(_ x: Tensor, _ mask: Tensor?) -> (hidden: Tensor, qk: Tensor) {
-        if let mask, options.shiftsTokens, options.masksTokenShift {
-            let shifted = shiftTokens(norm(x) * mask.unsqueezed(-1))
-            return (toHidden(shifted), toQK(shifted))
+    /// Projects the normalized, shifted input to the hidden features and to those that queries and keys share.
+    private func projections(_ x: Tensor, _ mask: Tensor?, _ mode: ForwardMode) -> (hidden: Tensor, qk: Tensor) {
+        let shifts = configuration.shiftsTokens
+        let mask = shifts && configuration.masksTokenShift ? mask : nil
+        if mode.implementation == .fused && mask == nil {
+            let both = normLinear(x, norm: norm.norm, shiftTokens: shifts, [toHidden.projection, toQK.projection])
+            return (both[0], both[1])
         }
-        let both = normLinear(
-            x, norm: norm.norm, shiftTokens: options.shiftsTokens, [toHidden.projection, toQK.projection])
-        return (both[0], both[1])
+        var input = norm(x)
+        if let mask { input = input * mask.unsqueezed(-1) }
+        if shifts { input = shiftTokens(input) }
+        return (toHidden(input), toQK(input))
     }
 
-    /// The first ⌈d/2⌉ features of each token from the one before it. x: [b, n, d]
-    private func shiftTokens(_ x: Tensor) -> Tensor {
-        let (n, d) = (x.shape[1], x.shape[2])
-        let half = (d + 1) / 2
-        let before = concatenate([.zeros([x.shape[0], 1, half]), x.sliced(1, to: n - 1).sliced(2, to: half)], axis: 1)
-        return concatenate([before, x.sliced(2, from: half)], axis: 2)
-    }
-
-    private var context: LinearContext {
-        options.isCausal ? .earlierGroups : options.reducesGroups ? .allGroups : .ownGroup
-    }
-
+    /// The unmasked tokens of each row where linear attention divides by them, at least 1.
     private func divisors(_ mask: Tensor?) -> [Float]? {
-        guard let mask, options.dividesByValidCount, !options.isCausal else { return nil }
+        guard let mask, configuration.dividesByValidCount, !configuration.isCausal else { return nil }
         return mask.sum(axes: [1]).values.map { max($0, 1) }
     }
 
@@ -111,5 +88,261 @@ public struct FLASH: Module {
         state.add("to_qk.0", toQK)
         state.add("qk_offset_scale", offsetScale)
         state.add("to_out", toOut)
+    }
+}
+
+/// Takes the first half of each token's features from the token before it.
+/// - Parameters:
+///   - x: [b, n, d].
+///   - before: the half that the first token takes, [b, 1, ⌈d/2⌉]; zeros if nil.
+/// - Returns: [b, n, d].
+func shiftTokens(_ x: Tensor, before: Tensor? = nil) -> Tensor {
+    let (b, n, half) = (x.shape[0], x.shape[1], (x.shape[2] + 1) / 2)
+    let earlier = concatenate([before ?? .zeros([b, 1, half]), x.sliced(1, to: n - 1).sliced(2, to: half)], axis: 1)
+    return concatenate([earlier, x.sliced(2, from: half)], axis: 2)
+}
+
+/// Several heads from one projection, each by a scale and an offset of its own: x ⊙ γ_h + β_h (section 3.1).
+///
+/// Keys: gamma [heads, s], normal with deviation 0.02 at first; beta [heads, s], zeros.
+public struct OffsetScale: Module {
+    public let gamma: Parameter
+    public let beta: Parameter
+
+    public init(_ dimension: Int, heads: Int, key: RandomKey) {
+        gamma = Parameter(.normal([heads, dimension], standardDeviation: 0.02, key: key))
+        beta = Parameter(.zeros([heads, dimension]))
+    }
+
+    /// x: [..., s] → one [..., s] for each head
+    public func callAsFunction(_ x: Tensor) -> [Tensor] { scaledHeads(x, gamma: gamma.value, beta: beta.value) }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("gamma", gamma)
+        state.add("beta", beta)
+    }
+}
+
+/// Scales and shifts x for each head: x ⊙ γ_h + β_h. x: [..., s]; gamma, beta: [heads, s]
+private func scaledHeads(_ x: Tensor, gamma: Tensor, beta: Tensor) -> [Tensor] {
+    (0..<gamma.shape[0]).map { x * gamma.at(0, $0) + beta.at(0, $0) }
+}
+
+extension RotaryTable {
+    /// Turns adjacent pairs (x, y) of the first columns: (x cos − y sin, y cos + x sin). x: [b, n, s]
+    func rotate(_ x: Tensor) -> Tensor {
+        let (b, n, columns) = (x.shape[0], x.shape[1], 2 * cosines.shape[1])
+        let (even, odd) = (x.sliced(2, to: columns, by: 2), x.sliced(2, from: 1, to: columns, by: 2))
+        let turned = stack([even * cosines - odd * sines, odd * cosines + even * sines], axis: 3)
+        return concatenate([turned.reshaped([b, n, columns]), x.sliced(2, from: columns)], axis: 2)
+    }
+}
+
+// MARK: Attention
+
+/// Causal mixed chunk attention (section 3.2): u ⊙ (A v + q₂ H).
+///
+/// - Parameters:
+///   - hidden: v and the gate u before their silu, [b, n, 2e].
+///   - qk: the shared projection before its silu, [b, n, s].
+///   - gamma, beta: scale and offset of the heads q₁, q₂, k₁, k₂, [4, s].
+///   - bias: of the scores by relative position j − i = −(g − 1) … g − 1, [2g − 1].
+///   - rotary: the rotation of positions 0 ..< n, if any.
+/// - Returns: [b, n, e].
+public func mixedChunkAttention(
+    hidden: Tensor, qk: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor, rotary: RotaryTable? = nil, groupSize: Int,
+    function: AttentionFunction = .laplace, mode: ForwardMode = .inference
+) -> Tensor {
+    MixedChunkAttention(
+        hidden: hidden, qk: qk, gamma: gamma, beta: beta, bias: bias, rotary: rotary, groupSize: groupSize,
+        function: function, mode: mode)()
+}
+
+/// The groups that linear attention sums over: H = Σ k₂ᵀ v / divisor.
+enum LinearContext: Sendable {
+    /// Causal: the groups before; the divisor is g.
+    case earlierGroups
+    /// All groups of the sequence; the divisor is n.
+    case allGroups
+    /// Only the group itself; the divisor is n.
+    case ownGroup
+}
+
+/// Mixed chunk attention: quadratic inside groups of g tokens, linear across them, gated.
+///
+///     v, u = silu(hidden)            q₁, q₂, k₁, k₂ = rotate(silu(qk) ⊙ γ + β)
+///     A = f(q₁ k₁ᵀ / g + B) ⊙ tril   H = Σ k₂ᵀ v / g      out = u ⊙ (A v + q₂ H)
+struct MixedChunkAttention: Sendable {
+    /// v and the gate u before their silu: [b, n, 2e]
+    var hidden: Tensor
+    /// The shared projection of the heads before its silu: [b, n, s]
+    var qk: Tensor
+    /// Scales and offsets of the heads q₁, q₂, k₁, k₂: [4, s]
+    var gamma: Tensor, beta: Tensor
+    /// The bias by distance: element j − i + g − 1 is B[i, j]. [2g − 1]
+    var bias: Tensor
+    /// 1 where a key takes part, else 0: [b, n]
+    var mask: Tensor?
+    /// The rotation of positions 0 ..< n
+    var rotary: RotaryTable?
+    let groupSize: Int
+    let function: AttentionFunction
+    var context = LinearContext.earlierGroups
+    /// The divisors of H in each row of the batch; nil for those of `context`.
+    var divisors: [Float]?
+    /// The probability with which a weight of A is dropped
+    var dropout: Float = 0
+    let mode: ForwardMode
+
+    var b: Int { qk.shape[0] }
+    var n: Int { qk.shape[1] }
+    var s: Int { qk.shape[2] }
+    var e: Int { hidden.shape[2] / 2 }
+    var g: Int { groupSize }
+    var isCausal: Bool { context == .earlierGroups }
+    /// The divisor of H in a row of the batch.
+    func divisor(_ row: Int) -> Float { divisors?[row] ?? Float(isCausal ? g : n) }
+
+    /// The note on recorded weights.
+    var note: String { "\(function.label) in groups" }
+
+    /// Returns the gated output, [b, n, e].
+    func callAsFunction() -> Tensor {
+        require(
+            hidden.shape == [b, n, 2 * e] && gamma.shape == [4, s] && beta.shape == [4, s]
+                && bias.shape == [2 * g - 1] && (mask == nil || mask!.shape == [b, n]),
+            "mixedChunkAttention: hidden \(hidden.shape), qk \(qk.shape), gamma \(gamma.shape), bias \(bias.shape), "
+                + "mask \(mask?.shape ?? [])")
+        return switch mode.implementation {
+        case .plain: plain()
+        case .fused: fused()
+        }
+    }
+
+    private func plain() -> Tensor {
+        let halves = silu(hidden).split(count: 2, axis: 2)
+        let (v, u) = (halves[0].grouped(g), halves[1])  // [b, n/g, g, e], [b, n, e]
+        let heads = scaledHeads(silu(qk), gamma: gamma, beta: beta).map { rotary?.rotate($0) ?? $0 }  // [b, n, s]
+        let (q1, q2, k1) = (heads[0].grouped(g), heads[1].grouped(g), heads[2].grouped(g))  // [b, n/g, g, s]
+        let k2 = (mask.map { heads[3] * $0.unsqueezed(2) } ?? heads[3]).grouped(g)
+        let a = weights(q1, k1)  // [b, n/g, g, g]
+        let h = contexts(k2, v)  // [b, n/g or 1, s, e]
+        let y = matrixProduct(a, v) + matrixProduct(q2, h)  // [b, n/g, g, e]
+        return u * y.ungrouped(n)
+    }
+
+    /// A = f(q₁ k₁ᵀ / g + B) ⊙ mask, within groups. Keys after the last token need no mask: their v is zero.
+    private func weights(_ q1: Tensor, _ k1: Tensor) -> Tensor {
+        let scores = matrixProduct(q1, k1, transposeB: true) * (1 / Float(g)) + T5RelativePositionBias.byPair(bias)
+        var a = function.activation(scores)  // [b, n/g, g, g]
+        if isCausal { a = a.lowerTriangle() }
+        if let mask { a = a * mask.unsqueezed(2).grouped(g).transposed() }
+        // Dropout numbers the weights of tokens, [b, n, g], and so draws the same with and without padding.
+        a = Tensors.dropout(a.ungrouped(n), probability: dropout, key: mode.key).grouped(g)
+        mode.recorder?.record(a.betweenTokens(n), note: note)
+        return a
+    }
+
+    /// H = Σ k₂ᵀ v / divisor over the groups that each group sees.
+    private func contexts(_ k2: Tensor, _ v: Tensor) -> Tensor {
+        let divisors = Tensor((0..<b).map(divisor), shape: [b, 1, 1, 1])
+        let own = matrixProduct(k2, v, transposeA: true) / divisors  // [b, n/g, s, e]
+        return switch context {
+        case .earlierGroups: own.padded(axis: 1, before: 1, after: -1).cumulativeSum(axis: 1)
+        case .allGroups: own.sum(axes: [1], keepAxes: true)
+        case .ownGroup: own
+        }
+    }
+}
+
+extension Tensor {
+    /// Tokens in groups, the last one filled up with zeros: [b, n, c] → [b, n/g, g, c]
+    fileprivate func grouped(_ g: Int) -> Tensor {
+        let groups = (shape[1] + g - 1) / g
+        return padded(axis: 1, after: groups * g - shape[1]).reshaped([shape[0], groups, g, shape[2]])
+    }
+
+    /// The first n tokens of groups: [b, n/g, g, c] → [b, n, c]
+    fileprivate func ungrouped(_ n: Int) -> Tensor {
+        reshaped([shape[0], shape[1] * shape[2], shape[3]]).sliced(1, to: n)
+    }
+
+    /// Weights within groups as weights of all pairs of n tokens, zero across groups: [b, n/g, g, g] → [b, 1, n, n]
+    fileprivate func betweenTokens(_ n: Int) -> Tensor {
+        let (b, groups, g) = (shape[0], shape[1], shape[2])
+        let pairs = reshaped([b, groups, g, 1, g]) * Tensor.identity(groups).reshaped([groups, 1, groups, 1])
+        return pairs.reshaped([b, 1, groups * g, groups * g]).sliced(2, to: n).sliced(3, to: n)
+    }
+}
+
+// MARK: Model
+
+/// A FLASH language model: token embedding + scaled sinusoids, FLASH layers, layer norm, logits.
+///
+/// Keys: token_emb.weight; abs_pos_emb.{scale, inv_freq}; layers.i.*; to_logits.0.{weight, bias} (layer norm whatever
+/// the norm of the layers), to_logits.1.{weight, bias}.
+public struct FLASHTransformer: LanguageModel {
+    public typealias Carry = NoCarry
+
+    public let configuration: FLASHConfiguration
+    public let tokenEmbedding: Embedding
+    public let absolutePositions: ScaledSinusoidalEmbedding
+    public let rotary: RotaryEmbedding
+    public let layers: [FLASH]
+    public let finalNorm: LayerNorm
+    public let toLogits: Linear
+
+    public var vocabularySize: Int { configuration.tokens }
+    public var isCausal: Bool { configuration.isCausal }
+    /// One input for each layer.
+    public var leastActivations: Int { configuration.depth.timesClamped(configuration.dimension) }
+
+    /// - Parameter key: what the initial parameters are drawn from.
+    public init(_ configuration: FLASHConfiguration, key: RandomKey) {
+        let d = configuration.dimension
+        require(configuration.tokens > 0, "FLASHTransformer: the configuration of a layer, expected one with tokens")
+        self.configuration = configuration
+        tokenEmbedding = Embedding(configuration.tokens, d, key: key.child(0))
+        absolutePositions = ScaledSinusoidalEmbedding(d)
+        let rotary = RotaryEmbedding(min(32, configuration.queryKeyDimension))
+        self.rotary = rotary
+        layers = (0..<configuration.depth).map { FLASH(configuration, rotary: rotary, key: key.child(1).child($0)) }
+        finalNorm = LayerNorm(d)
+        toLogits = Linear(d, configuration.tokens, key: key.child(2))
+    }
+
+    public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
+        self(tokens, mask: nil, mode: mode)
+    }
+
+    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
+        predictions(tokens, mask: nil, mode: mode)
+    }
+
+    /// - Parameters:
+    ///   - tokens: [b, n].
+    ///   - mask: 1 for tokens that take part, 0 for padding, [b, n] or [n].
+    /// - Returns: logits [b, n, vocabulary].
+    public func callAsFunction(_ tokens: TokenTensor, mask: Tensor?, mode: ForwardMode = .inference) -> Tensor {
+        predictions(tokens, mask: mask, mode: mode).logits
+    }
+
+    private func predictions(_ tokens: TokenTensor, mask: Tensor?, mode: ForwardMode) -> Predictions {
+        require(tokens.shape.count == 2, "FLASHTransformer: tokens \(tokens.shape), expected [b, n]")
+        let n = tokens.shape[1]
+        var x = tokenEmbedding(tokens) + absolutePositions(n)  // [b, n, d]
+        let table = rotary.table(n)
+        for (index, layer) in layers.enumerated() {
+            x = layer(x, mask: mask, table: table, mode: mode.child(index))
+        }
+        return Predictions(x, after: finalNorm, projection: toLogits)  // [b, n, vocabulary]
+    }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("token_emb", tokenEmbedding)
+        state.add("abs_pos_emb", absolutePositions)
+        state.add("layers", layers)
+        state.add("to_logits.0", finalNorm)
+        state.add("to_logits.1", toLogits)
     }
 }

@@ -1,4 +1,5 @@
 import NN
+import Tensors
 
 /// Which norm precedes the projections.
 public enum NormType: String, CaseIterable, Sendable {
@@ -13,7 +14,20 @@ public enum NormType: String, CaseIterable, Sendable {
     }
 }
 
-/// The options of `FLASHTransformer`. In JSON they have flash-pytorch's names and defaults; the last two are ours.
+/// The function of the quadratic scores.
+public enum AttentionFunction: String, Sendable {
+    /// relu(x)² (Primer, 2109.08668)
+    case reluSquared
+    /// (1 + erf((x − √½)/(√(1/4π) √2)))/2 (Mega, 2209.10655)
+    case laplace
+
+    /// The name in pictures.
+    var label: String { self == .laplace ? "Laplace" : "relu²" }
+
+    var activation: Activation { self == .laplace ? .laplace : .reluSquared }
+}
+
+/// The options of `FLASHTransformer` and its layers. In JSON they have flash-pytorch's names and defaults; the last two are ours.
 public struct FLASHConfiguration: Sendable {
     /// num_tokens: the vocabulary.
     public var tokens: Int
@@ -47,6 +61,15 @@ public struct FLASHConfiguration: Sendable {
 
     public init(tokens: Int, dimension: Int, depth: Int) {
         (self.tokens, self.dimension, self.depth) = (tokens, dimension, depth)
+    }
+
+    /// Creates the configuration of a `FLASH` layer that is used alone, without a vocabulary, and with the peer's defaults
+    /// for it: layer norm and no token shift.
+    public static func layer(dimension: Int) -> FLASHConfiguration {
+        var configuration = FLASHConfiguration(tokens: 0, dimension: dimension, depth: 1)
+        configuration.normType = .layerNorm
+        configuration.shiftsTokens = false
+        return configuration
     }
 
     /// Reads the JSON form.
@@ -95,4 +118,6 @@ public struct FLASHConfiguration: Sendable {
     }
 
     var attentionFunction: AttentionFunction { usesLaplace ? .laplace : .reluSquared }
+
+    var linearContext: LinearContext { isCausal ? .earlierGroups : reducesGroups ? .allGroups : .ownGroup }
 }

@@ -13,17 +13,16 @@ public struct FLASHLayerState: Sendable {
     var quadraticKeys: Tensor, linearKeys: Tensor, values: Tensor
     /// Tokens in the unfinished group.
     var filled = 0
-    /// The part of the last token's normalised features that the next token gets: [⌈d/2⌉]
+    /// The part of the last token's normalised features that the next token gets: [1, 1, ⌈d/2⌉]
     var shifted: Tensor
 
-    init(_ options: FLASH.Options) {
-        let (g, s) = (options.groupSize, options.queryKeyDimension)
-        let e = Int(options.expansionFactor * Double(options.dimension))
+    init(_ configuration: FLASHConfiguration) {
+        let (g, s, e) = (configuration.groupSize, configuration.queryKeyDimension, configuration.hiddenDimension)
         context = .zeros([s, e])
         quadraticKeys = .zeros([g, s])
         linearKeys = .zeros([g, s])
         values = .zeros([g, e])
-        shifted = .zeros([(options.dimension + 1) / 2])
+        shifted = .zeros([1, 1, (configuration.dimension + 1) / 2])
     }
 
     /// Memory held, that of tensors the parts are views of included.
@@ -49,7 +48,7 @@ public struct FLASHState: Sendable {
 
 extension FLASHTransformer {
     public func startDecoding() -> FLASHState {
-        FLASHState(layers: layers.map { FLASHLayerState($0.options) })
+        FLASHState(layers: layers.map { FLASHLayerState($0.configuration) })
     }
 
     public func decode(_ tokens: [[Int32]], states: inout [FLASHState]) -> Tensor {
@@ -75,10 +74,10 @@ extension FLASH {
     ) -> Tensor {
         let (rows, e) = (x.shape[0], toOut.weight.shape[1])
         var input = norm(x)
-        if options.shiftsTokens { input = shifted(input, spans, &states, layer) }
+        if configuration.shiftsTokens { input = shifted(input, spans, &states, layer) }
         let (hidden, qk) = (toHidden(input), toQK(input))  // [rows, 2e], [rows, s]
         let output = Tensor(uninitialized: [rows, e])
-        let bias = relativeBias.byDistance(options.groupSize)
+        let bias = relativeBias.byDistance(configuration.groupSize)
         // Many sequences go to the threads one by one; for few, each product is split instead.
         let splitsProducts = spans.count < Threads.count
         states.withUnsafeMutableBufferPointer { buffer in
@@ -96,18 +95,18 @@ extension FLASH {
         return toOut(output, residual: x)
     }
 
+    /// Shifts the tokens of each sequence, the first of them by what its state remembers. x: [rows, d]
     private func shifted(
         _ x: Tensor, _ spans: [Range<Int>], _ states: inout [FLASHState], _ layer: Int
     ) -> Tensor {
-        let half = (options.dimension + 1) / 2
-        let (before, kept) = (x.sliced(1, to: half), x.sliced(1, from: half))
-        var pieces: [Tensor] = []
-        for (index, span) in spans.enumerated() {
-            pieces.append(states[index].layers[layer].shifted.reshaped([1, half]))
-            pieces.append(before.sliced(0, from: span.lowerBound, to: span.upperBound - 1))
-            states[index].layers[layer].shifted = before.at(0, span.upperBound - 1)
+        let pieces = spans.indices.map { index in
+            let tokens = x.sliced(0, from: spans[index].lowerBound, to: spans[index].upperBound).unsqueezed(0)
+            let before = states[index].layers[layer].shifted
+            states[index].layers[layer].shifted = tokens.sliced(1, from: tokens.shape[1] - 1).sliced(
+                2, to: before.count)
+            return shiftTokens(tokens, before: before)
         }
-        return concatenate([concatenate(pieces), kept], axis: 1)
+        return concatenate(pieces, axis: 1).squeezed(0)
     }
 }
 
@@ -124,7 +123,7 @@ private struct GroupWriter {
     ) {
         (self.layer, self.hidden, self.qk, self.bias) = (layer, hidden, qk, bias)
         (self.table, self.output, self.splitsProducts) = (table, output, splitsProducts)
-        (g, s, e) = (layer.options.groupSize, qk.shape[1], output.shape[1])
+        (g, s, e) = (layer.configuration.groupSize, qk.shape[1], output.shape[1])
     }
 
     mutating func extend(_ state: inout FLASHLayerState, by span: Range<Int>) {
@@ -149,20 +148,16 @@ private struct GroupWriter {
         let heads = [
             q1, q2, keys + state.filled * s, state.linearKeys.mutablePointer + state.filled * s,
         ]
-        az_silu_rows_forward(count, s, qk.pointer + rows.lowerBound * s, s, shared, s)
-        for (index, head) in heads.enumerated() {
-            az_affine_rows_forward(
-                count, s, shared, layer.offsetScale.gamma.value.pointer + index * s,
-                layer.offsetScale.beta.value.pointer + index * s, head)
-            table.rotate(count, s, from: position, sign: 1, head)
-        }
+        writeHeads(
+            count: count, qk: qk.pointer + rows.lowerBound * s, gamma: layer.offsetScale.gamma.value,
+            beta: layer.offsetScale.beta.value, rotary: table, position: position, shared: shared, heads: heads)
         az_silu_rows_forward(
             count, e, hidden.pointer + rows.lowerBound * 2 * e, 2 * e, values + state.filled * e, e)
 
         multiply(count, seen, s, .init(q1, stride: s), .init(keys, stride: s, transposed: true), 0, weights, g)
         az_masked_activation_forward(
             count, seen, state.filled, 1 / Float(g), bias.pointer + g - 1 - state.filled, nil,
-            layer.options.attentionFunction.forward, weights, g, weights, g)
+            layer.configuration.attentionFunction.forward, weights, g, weights, g)
         let target = output.mutablePointer + rows.lowerBound * e
         multiply(count, e, seen, .init(weights, stride: g), .init(values, stride: e), 0, target, e)
         multiply(count, e, s, .init(q2, stride: s), .init(state.context.pointer, stride: e), 1, target, e)

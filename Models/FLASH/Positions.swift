@@ -1,4 +1,3 @@
-import CKernels
 import Foundation
 import NN
 import Tensors
@@ -37,7 +36,7 @@ public struct ScaledSinusoidalEmbedding: Module {
 
 /// Rotary positions (RoFormer, 2104.09864) on adjacent pairs of the first `dimension` columns.
 ///
-/// Key: freqs [dimension / 2], 10000^(−2i/dimension), frozen.
+/// Key: freqs [dimension / 2] (buffer, 10000^(−2i/dimension)).
 public struct RotaryEmbedding: Module {
     public let frequencies: Parameter
     var dimension: Int { 2 * frequencies.count }
@@ -63,26 +62,6 @@ public struct RotaryEmbedding: Module {
 /// Cosines and sines of consecutive positions, [n, dimension / 2] each.
 public struct RotaryTable: Sendable {
     let cosines: Tensor, sines: Tensor
-
-    /// Rotates dense rows [count, width] in place, the first of which is row `first` of the table; sign −1 rotates back.
-    func rotate(_ count: Int, _ width: Int, from first: Int, sign: Float, _ rows: UnsafeMutablePointer<Float>) {
-        let pairs = cosines.shape[1]
-        az_rotate_pairs(
-            count, width, 2 * pairs, sign, cosines.pointer + first * pairs, sines.pointer + first * pairs, rows, width,
-            rows, width)
-    }
-
-    /// The same rotation as an operation. x: [b, n, width]
-    func rotate(_ x: Tensor) -> Tensor { turned(x, sign: 1) }
-
-    private func turned(_ x: Tensor, sign: Float) -> Tensor {
-        let source = x.contiguous()
-        let result = Tensor(uninitialized: x.shape)
-        let (n, width) = (x.shape[1], x.shape[2])
-        az_scale(x.count, 1, source.pointer, result.mutablePointer)
-        for row in 0..<x.shape[0] { rotate(n, width, from: 0, sign: sign, result.mutablePointer + row * n * width) }
-        return .record("rotate", result, (x, { turned($0, sign: -sign) }))
-    }
 }
 
 /// A learned bias for each bucket of relative positions (T5, 1910.10683), one head, times a scale.
@@ -107,10 +86,14 @@ public struct T5RelativePositionBias: Module {
         return relativeAttentionBias(TokenTensor(buckets)).reshaped([2 * n - 1]) * scale
     }
 
-    /// The bias of every pair, [n, n].
-    public func callAsFunction(_ n: Int) -> Tensor {
+    /// The bias B[i, j] of every pair of query i and key j, [n, n].
+    public func callAsFunction(_ n: Int) -> Tensor { Self.byPair(byDistance(n)) }
+
+    /// Spreads a bias by relative position, [2n − 1], over pairs of query and key, [n, n].
+    static func byPair(_ bias: Tensor) -> Tensor {
+        let n = (bias.count + 1) / 2
         let indices = (0..<n).flatMap { i in (0..<n).map { j in Int32(j - i + n - 1) } }
-        return byDistance(n).taking(TokenTensor(indices)).reshaped([n, n])
+        return bias.taking(TokenTensor(indices)).reshaped([n, n])
     }
 
     /// The bucket of a relative position (key − query): exact for near ones, logarithmic up to 128 for far ones, and

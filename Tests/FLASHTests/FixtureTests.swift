@@ -28,19 +28,19 @@ import Testing
     func layer(_ name: String) throws {
         let fixture = try Fixture(name)
         var reader = try ConfigurationReader(fixture.configuration, file: name)
-        var options = FLASH.Options(dimension: try reader.int("dim"))
-        options.groupSize = try reader.int("group_size")
-        options.queryKeyDimension = try reader.int("query_key_dim")
-        options.expansionFactor = try reader.double("expansion_factor")
-        options.isCausal = try reader.bool("causal")
-        options.dropout = try reader.double("dropout")
-        options.normType = try reader.option("norm_type")
-        options.shiftsTokens = try reader.bool("shift_tokens")
-        options.attentionFunction = try reader.bool("laplace_attn_fn") ? .laplace : .reluSquared
-        options.reducesGroups = try reader.bool("reduce_group_non_causal_attn")
+        var configuration = FLASHConfiguration.layer(dimension: try reader.int("dim"))
+        configuration.groupSize = try reader.int("group_size")
+        configuration.queryKeyDimension = try reader.int("query_key_dim")
+        configuration.expansionFactor = try reader.double("expansion_factor")
+        configuration.isCausal = try reader.bool("causal")
+        configuration.attentionDropout = try reader.double("dropout")
+        configuration.normType = try reader.option("norm_type")
+        configuration.shiftsTokens = try reader.bool("shift_tokens")
+        configuration.usesLaplace = try reader.bool("laplace_attn_fn")
+        configuration.reducesGroups = try reader.bool("reduce_group_non_causal_attn")
         let rotary = try reader.optionalInt("rotary_pos_emb").map { RotaryEmbedding($0) }
         try reader.finish()
-        let layer = FLASH(options, rotary: rotary, key: RandomKey(seed: 1))
+        let layer = FLASH(configuration, rotary: rotary, key: RandomKey(seed: 1))
         let mask = try fixture.optional("mask")
         try expectLayer(fixture, layer, inputs: ["x"]) { layer($0[0], mask: mask) }
     }

@@ -23,12 +23,17 @@ func makeModel(
     configuration.reducesGroups = reduces
     change(&configuration)
     let model = FLASHTransformer(configuration, key: RandomKey(seed: 7))
-    for (index, (key, parameter)) in model.trainable.enumerated() {
+    moveParameters(of: model)
+    return model
+}
+
+/// Moves parameters off their initial values, so that every path carries weight.
+func moveParameters(of module: any Module) {
+    for (index, (key, parameter)) in module.trainable.enumerated() {
         let noise = Tensor.normal(parameter.shape, standardDeviation: 0.1, key: RandomKey(seed: 8).child(index))
         let scale: Float = key.hasSuffix("gamma") ? 20 : key.hasSuffix("attention_bias.weight") ? 0.2 : 1
         parameter.assign(parameter.value.detached() * scale + noise)
     }
-    return model
 }
 
 func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> TokenTensor {
@@ -279,7 +284,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
 
     @Test func wrongShapesNameTheOperation() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            _ = FLASH(FLASH.Options(dimension: 8), key: RandomKey(seed: 1))(Tensor.zeros([1, 3, 9]))
+            _ = FLASH(.layer(dimension: 8), key: RandomKey(seed: 1))(Tensor.zeros([1, 3, 9]))
         }
         let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         #expect(message.contains("FLASH: x [1, 3, 9], expected [b, n, 8]"))

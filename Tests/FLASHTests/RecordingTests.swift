@@ -33,7 +33,7 @@ import Testing
             let heads = layer.offsetScale(silu(layer.toQK(layer.norm(x))))
             let table = try #require(layer.rotary).table(n)
             let scores = matrixProduct(table.rotate(heads[0]), table.rotate(heads[2]), transposeB: true)
-            var weights = layer.options.attentionFunction.activation(
+            var weights = layer.configuration.attentionFunction.activation(
                 scores * (1 / Float(groupSize)) + layer.relativeBias(n))
             let groups = (0..<n).map { $0 / groupSize }
             let together = groups.flatMap { a in groups.map { $0 == a ? Float(1) : 0 } }

@@ -1,8 +1,42 @@
 import CKernels
 import Tensors
 
-/// One group of tokens in the cache: its four heads, its values and its scores. A worker makes one and loads group after
-/// group into it.
+/// Writes the heads of consecutive tokens, silu(qk) ⊙ γ + β, rotated.
+/// - Parameters:
+///   - qk: [count, s].
+///   - gamma, beta: [heads, s].
+///   - position: of the first token in `rotary`.
+///   - shared: silu(qk), [count, s].
+///   - heads: [count, s] each.
+func writeHeads(
+    count: Int, qk: UnsafePointer<Float>, gamma: Tensor, beta: Tensor, rotary: RotaryTable?, position: Int,
+    shared: UnsafeMutablePointer<Float>, heads: [UnsafeMutablePointer<Float>]
+) {
+    let s = gamma.shape[1]
+    az_silu_rows_forward(count, s, qk, s, shared, s)
+    for (index, head) in heads.enumerated() {
+        az_affine_rows_forward(count, s, shared, gamma.pointer + index * s, beta.pointer + index * s, head)
+        rotary?.rotate(rows: count, width: s, from: position, sign: 1, head)
+    }
+}
+
+extension RotaryTable {
+    /// Rotates dense rows [rows, width] in place, the first of them by row `first` of the table; sign −1 rotates back.
+    fileprivate func rotate(rows: Int, width: Int, from first: Int, sign: Float, _ x: UnsafeMutablePointer<Float>) {
+        let pairs = cosines.shape[1]
+        az_rotate_pairs(
+            rows, width, 2 * pairs, sign, cosines.pointer + first * pairs, sines.pointer + first * pairs, x, width, x,
+            width)
+    }
+}
+
+extension AttentionFunction {
+    var forward: az_row_function { self == .laplace ? az_laplace_forward : az_relu2_forward }
+    var backward: az_row_gradient_function { self == .laplace ? az_laplace_backward : az_relu2_backward }
+}
+
+/// One group of tokens in the cache: its four heads, its values and its scores. Each worker makes one and loads its groups
+/// into it in turn.
 final class GroupTile {
     let attention: MixedChunkAttention
     private let s: Int, e: Int, g: Int
@@ -20,8 +54,8 @@ final class GroupTile {
     /// f(scores), [g, g]
     let weights: UnsafeMutablePointer<Float>
 
-    /// Rows of a causal group that are worked on together: the products stop at the diagonal block, so about 3/8 of them
-    /// are saved.
+    /// The rows of a causal group that are worked on together: products stop at the diagonal block, which saves about 3/8
+    /// of them.
     static let causalBlock = 64
 
     init(_ attention: MixedChunkAttention) {
@@ -37,17 +71,15 @@ final class GroupTile {
 
     // MARK: Loading
 
-    func load(_ row: Int, _ tokens: Range<Int>) {
+    /// Computes heads and values of the tokens of one row of the batch.
+    func load(row: Int, _ tokens: Range<Int>) {
         (self.row, self.tokens) = (row, tokens)
         let first = row * attention.n + tokens.lowerBound
-        az_silu_rows_forward(count, s, attention.qk.pointer + first * s, s, shared, s)
         az_silu_rows_forward(count, e, attention.hidden.pointer + first * 2 * e, 2 * e, values, e)
-        for (index, head) in heads.enumerated() {
-            az_affine_rows_forward(
-                count, s, shared, attention.gamma.pointer + index * s, attention.beta.pointer + index * s, head)
-        }
+        writeHeads(
+            count: count, qk: attention.qk.pointer + first * s, gamma: attention.gamma, beta: attention.beta,
+            rotary: attention.rotary, position: tokens.lowerBound, shared: shared, heads: heads)
         hideMaskedKeys(heads[3])
-        for head in heads { rotate(head, sign: 1) }
     }
 
     /// Zeroes the linear keys of masked tokens, and in backward their gradients.
@@ -56,9 +88,9 @@ final class GroupTile {
         for token in 0..<count where mask[token] == 0 { az_fill(s, 0, keys + token * s) }
     }
 
-    /// Rotates by position, or with sign −1 back.
-    func rotate(_ head: UnsafeMutablePointer<Float>, sign: Float) {
-        attention.rotary?.rotate(count, s, from: tokens.lowerBound, sign: sign, head)
+    /// Rotates gradients of a head back by position.
+    func rotateBack(_ head: UnsafeMutablePointer<Float>) {
+        attention.rotary?.rotate(rows: count, width: s, from: tokens.lowerBound, sign: -1, head)
     }
 
     private var maskPointer: UnsafePointer<Float>? {
@@ -76,14 +108,14 @@ final class GroupTile {
         }
     }
 
-    /// q₁ k₁ᵀ for a block, rows g apart.
+    /// Computes q₁ k₁ᵀ of a block, rows g apart.
     func scores(_ rows: Range<Int>, _ keys: Int, into target: UnsafeMutablePointer<Float>) {
         BLAS.multiply(
             rows.count, keys, s, .init(heads[0] + rows.lowerBound * s, stride: s),
             .init(heads[2], stride: s, transposed: true), target + rows.lowerBound * g, stride: g)
     }
 
-    /// weights = dropout(f(scores / g + B) ⊙ masks)
+    /// Computes weights = dropout(f(scores / g + B) ⊙ masks) of a block.
     func activate(_ rows: Range<Int>, _ keys: Int, _ scores: UnsafePointer<Float>) {
         az_masked_activation_forward(
             rows.count, keys, diagonal(rows), 1 / Float(attention.g), biasPointer(rows), maskPointer,
@@ -91,13 +123,13 @@ final class GroupTile {
         dropout(rows, keys, weights)
     }
 
-    /// `weights` of a block, from the heads.
+    /// Computes `weights` of a block from the heads.
     private func weigh(_ rows: Range<Int>, _ keys: Int) {
         scores(rows, keys, into: weights)
         activate(rows, keys, weights)
     }
 
-    /// The weights of the whole group into rows `stride` apart; where nothing is seen, `target` stays as it is.
+    /// Writes the weights of the whole group into rows `stride` apart, and nothing where no key is seen.
     func copyWeights(into target: UnsafeMutablePointer<Float>, stride: Int) {
         blocks { rows, keys in
             weigh(rows, keys)
@@ -106,9 +138,9 @@ final class GroupTile {
         }
     }
 
-    /// The same dropout on weights in forward and on their gradients in backward.
+    /// Drops weights in forward, and their gradients alike in backward. Weights are numbered in [b, n, g].
     func dropout(_ rows: Range<Int>, _ keys: Int, _ matrix: UnsafeMutablePointer<Float>) {
-        guard let key = attention.key, attention.dropout > 0 else { return }
+        guard let key = attention.mode.key, attention.dropout > 0 else { return }
         for line in rows {
             let place = matrix + line * g
             let position = UInt64(row * attention.n + tokens.lowerBound + line) * UInt64(attention.g)
@@ -116,7 +148,7 @@ final class GroupTile {
         }
     }
 
-    /// The gradient of `activate`: `gradients` of weights become those of scores; those of B are added to `bias`.
+    /// Turns gradients of weights into those of scores, and adds those of B to `bias`.
     func activateBackward(
         _ rows: Range<Int>, _ keys: Int, _ scores: UnsafePointer<Float>, _ gradients: UnsafeMutablePointer<Float>,
         bias: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
@@ -136,7 +168,7 @@ final class GroupTile {
 
     // MARK: Output
 
-    /// A v + q₂ H into [count, e].
+    /// Computes A v + q₂ H, [count, e].
     func attend(context: UnsafePointer<Float>?, into output: UnsafeMutablePointer<Float>) {
         blocks { rows, keys in
             weigh(rows, keys)
@@ -150,14 +182,14 @@ final class GroupTile {
         }
     }
 
-    /// H += k₂ᵀ v / divisor
+    /// Adds k₂ᵀ v / divisor to H.
     func addContext(to context: UnsafeMutablePointer<Float>) {
         BLAS.multiply(
-            s, e, count, alpha: 1 / attention.divisors[row], .init(heads[3], stride: s, transposed: true),
+            s, e, count, alpha: 1 / attention.divisor(row), .init(heads[3], stride: s, transposed: true),
             .init(values, stride: e), beta: 1, context, stride: e)
     }
 
-    /// The same into memory of its own: [s, e].
+    /// Returns the sum of H and k₂ᵀ v / divisor, [s, e].
     func addingContext(to context: Tensor?) -> Tensor {
         let sum = Tensor.zeros([s, e])
         if let context { az_scale(s * e, 1, context.pointer, sum.mutablePointer) }
@@ -165,7 +197,7 @@ final class GroupTile {
         return sum
     }
 
-    /// attended ⊙ silu(gate)
+    /// Computes attended ⊙ silu(gate).
     func gate(_ attended: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>) {
         let gate = attention.hidden.pointer + (row * attention.n + tokens.lowerBound) * 2 * e + e
         az_silu_gate_forward(count, e, attended, e, gate, 2 * e, output, e)

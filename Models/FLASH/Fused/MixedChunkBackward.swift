@@ -6,34 +6,42 @@ import Tensors
 //     dA = dY vᵀ        dZ = dA ⊙ f′(Z) ⊙ tril      dq₁ = dZ k₁ / g      dk₁ = dZᵀ q₁ / g      dB = Σ dZ
 //     dq₂ = dY Hᵀ       dk₂ = v Gᵀ / g              dv = Aᵀ dY + k₂ G / g                      G ← G + q₂ᵀ dY
 
+/// The backward pass of mixed chunk attention over all units of work.
 struct MixedChunkBackward {
     private let attention: MixedChunkAttention
+    private let units: [GroupRun]
     private let attended: Tensor
     private let contexts: [[Tensor?]]
     private let gradient: Tensor
-    private var units: [GroupRun] { attention.units }
     private var b: Int { attention.b }
     private var n: Int { attention.n }
     private var s: Int { attention.s }
     private var e: Int { attention.e }
 
-    /// attended: before the gate, [b, n, e]; contexts: H as each group of each unit saw it; gradient: of the output,
-    /// [b, n, e].
-    init(_ attention: MixedChunkAttention, _ attended: Tensor, _ contexts: [[Tensor?]], _ gradient: Tensor) {
+    /// - Parameters:
+    ///   - units: those of the forward pass.
+    ///   - attended: before the gate, [b, n, e].
+    ///   - contexts: H as each group of each unit saw it.
+    ///   - gradient: of the output, [b, n, e].
+    init(
+        _ attention: MixedChunkAttention, _ units: [GroupRun], attended: Tensor, contexts: [[Tensor?]],
+        gradient: Tensor
+    ) {
         self.attention = attention
+        self.units = units
         self.attended = attended
         self.contexts = contexts
         self.gradient = gradient
     }
 
-    /// slots: hidden, qk, gamma, beta, bias.
+    /// Computes the gradients of hidden, qk, gamma, beta and bias.
     func run(_ slots: [InputGradient]) {
         let dHidden = Tensor(uninitialized: [b, n, 2 * e])
         let dQK = Tensor(uninitialized: [b, n, s])
         let widths = [4 * s, 4 * s, 2 * attention.g - 1]
         // A row for each unit, added in order afterwards: the same bits for any timing of the threads.
         let partials = widths.map { Tensor.zeros([units.count, $0]) }
-        let ends = attention.contexts(reversed: true, addContextGradient)
+        let ends = attention.contexts(units, reversed: true, addContextGradient)
         let (pHidden, pQK, pointers) = (dHidden.mutablePointer, dQK.mutablePointer, partials.map(\.mutablePointer))
         parallelFor(units.count) { index in
             let worker = UnitBackward(
@@ -103,11 +111,11 @@ private final class UnitBackward {
         if let end { az_scale(s * e, 1, end.pointer, later.mutablePointer) }
         var hasLater = end != nil
         for group in unit.groups.reversed() {
-            tile.load(unit.row, attention.tokens(group))
+            tile.load(row: unit.row, attention.tokens(group))
             let width = 2 * e
             let gateGradient = dHidden + (unit.row * attention.n + tile.tokens.lowerBound) * width + e
             tile.gateBackward(attended, gradient, dY: dY, dGate: gateGradient, stride: width)
-            if case .ownGroup = attention.context {
+            if attention.context == .ownGroup {
                 az_fill(s * e, 0, later.mutablePointer)
                 tile.addContextGradient(dY, to: later.mutablePointer)
                 hasLater = true
@@ -122,7 +130,7 @@ private final class UnitBackward {
         }
     }
 
-    /// dv, dq₁, dk₁ and dB.
+    /// Computes dq₁, dk₁, dB and the first term of dv.
     private func quadratic() {
         let count = tile.count
         az_fill(count * e, 0, dValues)
@@ -147,7 +155,7 @@ private final class UnitBackward {
         }
     }
 
-    /// dq₂ from H; dk₂ and the rest of dv from G.
+    /// Computes dq₂ from H, and from G dk₂ and the rest of dv.
     private func linear(_ context: Tensor?, _ later: UnsafePointer<Float>?) {
         let count = tile.count
         if let context {
@@ -158,7 +166,7 @@ private final class UnitBackward {
             az_fill(count * s, 0, dHeads[1])
         }
         guard let later else { return az_fill(count * s, 0, dHeads[3]) }
-        let factor = 1 / attention.divisors[tile.row]
+        let factor = 1 / attention.divisor(tile.row)
         BLAS.multiply(
             count, s, e, alpha: factor, .init(tile.values, stride: e), .init(later, stride: e, transposed: true),
             dHeads[3], stride: s)
@@ -167,13 +175,13 @@ private final class UnitBackward {
             stride: e)
     }
 
-    /// Through rotation, heads and activations to the gradients of hidden and qk.
+    /// Carries the gradients through rotation, heads and activations to hidden and qk.
     private func finish() {
         let count = tile.count
         let first = tile.row * attention.n + tile.tokens.lowerBound
         az_fill(count * s, 0, dShared)
         for (index, head) in dHeads.enumerated() {
-            tile.rotate(head, sign: -1)
+            tile.rotateBack(head)
             if index == 3 { tile.hideMaskedKeys(head) }
             az_affine_rows_backward(
                 count, s, tile.shared, attention.gamma.pointer + index * s, head, dShared, dGamma + index * s,
@@ -186,7 +194,7 @@ private final class UnitBackward {
 }
 
 extension GroupTile {
-    /// dY = dOut ⊙ silu(z) and dz = dOut ⊙ Y ⊙ silu′(z) for the gate z; dGate has rows `stride` apart.
+    /// Computes dY = dOut ⊙ silu(z) and dz = dOut ⊙ Y ⊙ silu′(z) for the gate z; dGate has rows `stride` apart.
     fileprivate func gateBackward(
         _ attended: Tensor, _ gradient: Tensor, dY: UnsafeMutablePointer<Float>, dGate: UnsafeMutablePointer<Float>,
         stride: Int
@@ -198,7 +206,7 @@ extension GroupTile {
             gradient.pointer + first * e, e, dY, e, dGate, stride)
     }
 
-    /// G += q₂ᵀ dY
+    /// Adds q₂ᵀ dY to G.
     fileprivate func addContextGradient(_ dY: UnsafePointer<Float>, to target: UnsafeMutablePointer<Float>) {
         let (s, e) = (attention.s, attention.e)
         BLAS.multiply(
