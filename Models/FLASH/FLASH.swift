@@ -37,7 +37,7 @@ public struct FLASH: Module {
         toOut = Linear(e, d, key: key.child(4))
     }
 
-    /// x + toOut(attention(shift(norm(x)))).
+    /// Returns x + toOut(attention(shift(norm(x)))).
     /// - Parameters:
     ///   - x: [b, n, d].
     ///   - mask: 1 for tokens that take part, 0 for padding, [b, n] or [n].
@@ -74,7 +74,7 @@ public struct FLASH: Module {
         return (toHidden(input), toQK(input))
     }
 
-    /// The unmasked tokens of each row where linear attention divides by them, at least 1.
+    /// Counts the unmasked tokens of each row, at least 1, if linear attention divides by them.
     private func divisors(_ mask: Tensor?) -> [Float]? {
         guard let mask, configuration.dividesByValidCount, !configuration.isCausal else { return nil }
         return mask.sum(axes: [1]).values.map { max($0, 1) }
@@ -114,7 +114,7 @@ public struct OffsetScale: Module {
         beta = Parameter(.zeros([heads, dimension]))
     }
 
-    /// x: [..., s] → one [..., s] for each head
+    /// Makes one head [..., s] of x [..., s] for each row of gamma and beta.
     public func callAsFunction(_ x: Tensor) -> [Tensor] { scaledHeads(x, gamma: gamma.value, beta: beta.value) }
 
     public func collect(into state: inout StateCollector) {
@@ -140,7 +140,7 @@ extension RotaryTable {
 
 // MARK: Attention
 
-/// Causal mixed chunk attention (section 3.2): u ⊙ (A v + q₂ H).
+/// Computes causal mixed chunk attention (section 3.2): u ⊙ (A v + q₂ H).
 ///
 /// - Parameters:
 ///   - hidden: v and the gate u before their silu, [b, n, 2e].
@@ -190,7 +190,7 @@ struct MixedChunkAttention: Sendable {
     var context = LinearContext.earlierGroups
     /// The divisors of H in each row of the batch; nil for those of `context`.
     var divisors: [Float]?
-    /// The probability with which a weight of A is dropped
+    /// The probability with which a weight of A is dropped.
     var dropout: Float = 0
     let mode: ForwardMode
 
@@ -200,7 +200,7 @@ struct MixedChunkAttention: Sendable {
     var e: Int { hidden.shape[2] / 2 }
     var g: Int { groupSize }
     var isCausal: Bool { context == .earlierGroups }
-    /// The divisor of H in a row of the batch.
+    /// Returns the divisor of H in a row of the batch.
     func divisor(_ row: Int) -> Float { divisors?[row] ?? Float(isCausal ? g : n) }
 
     /// The note on recorded weights.
@@ -219,32 +219,33 @@ struct MixedChunkAttention: Sendable {
         }
     }
 
+    /// Computes u ⊙ (A v + q₂ H) in tensor operations.
     private func plain() -> Tensor {
         let halves = silu(hidden).split(count: 2, axis: 2)
         let (v, u) = (halves[0].grouped(g), halves[1])  // [b, n/g, g, e], [b, n, e]
-        let heads = scaledHeads(silu(qk), gamma: gamma, beta: beta).map { rotary?.rotate($0) ?? $0 }  // [b, n, s]
-        let (q1, q2, k1) = (heads[0].grouped(g), heads[1].grouped(g), heads[2].grouped(g))  // [b, n/g, g, s]
-        let k2 = (mask.map { heads[3] * $0.unsqueezed(2) } ?? heads[3]).grouped(g)
+        let heads = scaledHeads(silu(qk), gamma: gamma, beta: beta).map { (rotary?.rotate($0) ?? $0).grouped(g) }
+        let (q1, q2, k1, k2) = (heads[0], heads[1], heads[2], heads[3])  // [b, n/g, g, s]
         let a = weights(q1, k1)  // [b, n/g, g, g]
         let h = contexts(k2, v)  // [b, n/g or 1, s, e]
         let y = matrixProduct(a, v) + matrixProduct(q2, h)  // [b, n/g, g, e]
-        return u * y.ungrouped(n)
+        return u * y.ungrouped(n)  // [b, n, e]
     }
 
-    /// A = f(q₁ k₁ᵀ / g + B) ⊙ mask, within groups. Keys after the last token need no mask: their v is zero.
+    /// Computes A = f(q₁ k₁ᵀ / g + B), masked. Keys that fill up the last group need no mask, as their v is zero.
     private func weights(_ q1: Tensor, _ k1: Tensor) -> Tensor {
         let scores = matrixProduct(q1, k1, transposeB: true) * (1 / Float(g)) + T5RelativePositionBias.byPair(bias)
         var a = function.activation(scores)  // [b, n/g, g, g]
         if isCausal { a = a.lowerTriangle() }
         if let mask { a = a * mask.unsqueezed(2).grouped(g).transposed() }
-        // Dropout numbers the weights of tokens, [b, n, g], and so draws the same with and without padding.
+        // Dropout numbers weights in [b, n, g]: the fill of the last group takes no numbers.
         a = Tensors.dropout(a.ungrouped(n), probability: dropout, key: mode.key).grouped(g)
         mode.recorder?.record(a.betweenTokens(n), note: note)
         return a
     }
 
-    /// H = Σ k₂ᵀ v / divisor over the groups that each group sees.
+    /// Computes H = Σ k₂ᵀ v / divisor over the groups that each group sees.
     private func contexts(_ k2: Tensor, _ v: Tensor) -> Tensor {
+        let k2 = mask.map { k2 * $0.unsqueezed(2).grouped(g) } ?? k2
         let divisors = Tensor((0..<b).map(divisor), shape: [b, 1, 1, 1])
         let own = matrixProduct(k2, v, transposeA: true) / divisors  // [b, n/g, s, e]
         return switch context {
@@ -256,18 +257,18 @@ struct MixedChunkAttention: Sendable {
 }
 
 extension Tensor {
-    /// Tokens in groups, the last one filled up with zeros: [b, n, c] → [b, n/g, g, c]
+    /// Cuts tokens into groups and fills up the last one with zeros: [b, n, c] → [b, n/g, g, c].
     fileprivate func grouped(_ g: Int) -> Tensor {
         let groups = (shape[1] + g - 1) / g
         return padded(axis: 1, after: groups * g - shape[1]).reshaped([shape[0], groups, g, shape[2]])
     }
 
-    /// The first n tokens of groups: [b, n/g, g, c] → [b, n, c]
+    /// Joins the first n tokens of groups: [b, n/g, g, c] → [b, n, c].
     fileprivate func ungrouped(_ n: Int) -> Tensor {
         reshaped([shape[0], shape[1] * shape[2], shape[3]]).sliced(1, to: n)
     }
 
-    /// Weights within groups as weights of all pairs of n tokens, zero across groups: [b, n/g, g, g] → [b, 1, n, n]
+    /// Spreads weights within groups over all pairs of n tokens, zero across groups: [b, n/g, g, g] → [b, 1, n, n].
     fileprivate func betweenTokens(_ n: Int) -> Tensor {
         let (b, groups, g) = (shape[0], shape[1], shape[2])
         let pairs = reshaped([b, groups, g, 1, g]) * Tensor.identity(groups).reshaped([groups, 1, groups, 1])
@@ -319,10 +320,11 @@ public struct FLASHTransformer: LanguageModel {
         predictions(tokens, mask: nil, mode: mode)
     }
 
+    /// Computes logits.
     /// - Parameters:
     ///   - tokens: [b, n].
     ///   - mask: 1 for tokens that take part, 0 for padding, [b, n] or [n].
-    /// - Returns: logits [b, n, vocabulary].
+    /// - Returns: [b, n, vocabulary].
     public func callAsFunction(_ tokens: TokenTensor, mask: Tensor?, mode: ForwardMode = .inference) -> Tensor {
         predictions(tokens, mask: mask, mode: mode).logits
     }

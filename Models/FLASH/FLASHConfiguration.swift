@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-/// Which norm precedes the projections.
+/// The norm that precedes the projections.
 public enum NormType: String, CaseIterable, Sendable {
     case scaleNorm = "scalenorm"
     case layerNorm = "layernorm"
@@ -27,7 +27,8 @@ public enum AttentionFunction: String, Sendable {
     var activation: Activation { self == .laplace ? .laplace : .reluSquared }
 }
 
-/// The options of `FLASHTransformer` and its layers. In JSON they have flash-pytorch's names and defaults; the last two are ours.
+/// The configuration of `FLASHTransformer` and its layers. In JSON its options have flash-pytorch's names and defaults; the
+/// last two are ours.
 public struct FLASHConfiguration: Sendable {
     /// num_tokens: the vocabulary.
     public var tokens: Int
@@ -43,9 +44,9 @@ public struct FLASHConfiguration: Sendable {
     public var expansionFactor = 2.0
     /// causal: a position sees only positions up to itself.
     public var isCausal = false
-    /// attn_dropout: of the quadratic attention weights.
+    /// attn_dropout: the dropout of the quadratic attention weights.
     public var attentionDropout = 0.0
-    /// norm_type
+    /// norm_type: the norm of the layers.
     public var normType = NormType.scaleNorm
     /// shift_tokens: half of the features come from the token before.
     public var shiftsTokens = true

@@ -2,10 +2,10 @@ import CKernels
 import NN
 import Tensors
 
-// Reading a sequence token by token. A layer remembers H up to the last full group, k₁, k₂ and v of the group it is in,
-// and for token shift the last token's features: (s + 2g)·… floats whatever the position.
+// Decoding token by token. A layer remembers H up to the last full group, k₁, k₂ and v of the unfinished group, and for
+// token shift the last token's features: s·e + 2·g·s + g·e + ⌈d/2⌉ floats at any position.
 
-/// What one layer remembers of one sequence.
+/// One layer's memory of one sequence.
 public struct FLASHLayerState: Sendable {
     /// H = Σ over full groups of k₂ᵀ v / g: [s, e]
     var context: Tensor
@@ -13,7 +13,7 @@ public struct FLASHLayerState: Sendable {
     var quadraticKeys: Tensor, linearKeys: Tensor, values: Tensor
     /// Tokens in the unfinished group.
     var filled = 0
-    /// The part of the last token's normalised features that the next token gets: [1, 1, ⌈d/2⌉]
+    /// The normalized features of the last token that the next one takes: [1, 1, ⌈d/2⌉]
     var shifted: Tensor
 
     init(_ configuration: FLASHConfiguration) {
@@ -25,7 +25,7 @@ public struct FLASHLayerState: Sendable {
         shifted = .zeros([1, 1, (configuration.dimension + 1) / 2])
     }
 
-    /// Memory held, that of tensors the parts are views of included.
+    /// The memory held, including that of tensors of which the parts are views.
     var bytes: Int {
         [context, quadraticKeys, linearKeys, values, shifted].reduce(0) { $0 + $1.heldBytes }
     }
@@ -39,7 +39,7 @@ public struct FLASHLayerState: Sendable {
     }
 }
 
-/// What a model remembers of one sequence: a value, so a copy is a branch of the text.
+/// A model's memory of one sequence: a value, so a copy is a branch of the text.
 public struct FLASHState: Sendable {
     /// Tokens read so far.
     public internal(set) var position = 0
@@ -59,7 +59,7 @@ extension FLASHTransformer {
             x = x + concatenate(zip(tokens, states).map { absolutePositions($0.count, from: $1.position) })
             let tables = zip(tokens, states).map { rotary.table($0.count, from: $1.position) }
             for index in layers.indices {
-                x = layers[index].decode(x, rows.spans, tables, &states, layer: index)
+                x = layers[index].decode(x, spans: rows.spans, tables: tables, states: &states, layer: index)
             }
             for index in states.indices { states[index].position += tokens[index].count }
             return toLogits(rows.last(x), after: finalNorm)
@@ -68,13 +68,19 @@ extension FLASHTransformer {
 }
 
 extension FLASH {
-    /// Appends rows to sequences. x: [rows, d], the rows of sequence i in spans[i]. Returns [rows, d].
+    /// Appends tokens to sequences.
+    /// - Parameters:
+    ///   - x: [rows, d], the tokens of all sequences.
+    ///   - spans: the rows of each sequence.
+    ///   - tables: the rotation of each sequence's tokens.
+    ///   - layer: the number of this layer in the states.
+    /// - Returns: [rows, d].
     func decode(
-        _ x: Tensor, _ spans: [Range<Int>], _ tables: [RotaryTable], _ states: inout [FLASHState], layer: Int
+        _ x: Tensor, spans: [Range<Int>], tables: [RotaryTable], states: inout [FLASHState], layer: Int
     ) -> Tensor {
         let (rows, e) = (x.shape[0], toOut.weight.shape[1])
         var input = norm(x)
-        if configuration.shiftsTokens { input = shifted(input, spans, &states, layer) }
+        if configuration.shiftsTokens { input = shifted(input, spans: spans, states: &states, layer: layer) }
         let (hidden, qk) = (toHidden(input), toQK(input))  // [rows, 2e], [rows, s]
         let output = Tensor(uninitialized: [rows, e])
         let bias = relativeBias.byDistance(configuration.groupSize)
@@ -83,7 +89,9 @@ extension FLASH {
         states.withUnsafeMutableBufferPointer { buffer in
             nonisolated(unsafe) let buffer = buffer
             func extend(_ index: Int) {
-                var writer = GroupWriter(self, hidden, qk, bias, tables[index], output, splitsProducts)
+                let writer = GroupWriter(
+                    layer: self, hidden: hidden, qk: qk, bias: bias, table: tables[index], output: output,
+                    splitsProducts: splitsProducts)
                 writer.extend(&buffer[index].layers[layer], by: spans[index])
             }
             if splitsProducts {
@@ -95,15 +103,15 @@ extension FLASH {
         return toOut(output, residual: x)
     }
 
-    /// Shifts the tokens of each sequence, the first of them by what its state remembers. x: [rows, d]
+    /// Shifts the tokens of each sequence; the first one takes the features that the state remembers. x: [rows, d]
     private func shifted(
-        _ x: Tensor, _ spans: [Range<Int>], _ states: inout [FLASHState], _ layer: Int
+        _ x: Tensor, spans: [Range<Int>], states: inout [FLASHState], layer: Int
     ) -> Tensor {
-        let pieces = spans.indices.map { index in
-            let tokens = x.sliced(0, from: spans[index].lowerBound, to: spans[index].upperBound).unsqueezed(0)
+        let pieces = zip(spans, states.indices).map { span, index in
+            let tokens = x.sliced(0, from: span.lowerBound, to: span.upperBound).unsqueezed(0)
             let before = states[index].layers[layer].shifted
-            states[index].layers[layer].shifted = tokens.sliced(1, from: tokens.shape[1] - 1).sliced(
-                2, to: before.count)
+            let last = x.at(0, span.upperBound - 1).sliced(0, to: before.count)
+            states[index].layers[layer].shifted = last.reshaped(before.shape)
             return shiftTokens(tokens, before: before)
         }
         return concatenate(pieces, axis: 1).squeezed(0)
@@ -111,35 +119,31 @@ extension FLASH {
 }
 
 /// Appends tokens of one sequence to one layer's state and writes their gated outputs.
+///
+/// Unlike a `GroupTile`, which computes the keys and values of a whole group, it finds those of earlier tokens in the state.
 private struct GroupWriter {
     let layer: FLASH
     let hidden: Tensor, qk: Tensor, bias: Tensor, table: RotaryTable, output: Tensor
     let splitsProducts: Bool
-    let g: Int, s: Int, e: Int
+    private var g: Int { layer.configuration.groupSize }
+    private var s: Int { qk.shape[1] }
+    private var e: Int { output.shape[1] }
 
-    init(
-        _ layer: FLASH, _ hidden: Tensor, _ qk: Tensor, _ bias: Tensor, _ table: RotaryTable, _ output: Tensor,
-        _ splitsProducts: Bool
-    ) {
-        (self.layer, self.hidden, self.qk, self.bias) = (layer, hidden, qk, bias)
-        (self.table, self.output, self.splitsProducts) = (table, output, splitsProducts)
-        (g, s, e) = (layer.configuration.groupSize, qk.shape[1], output.shape[1])
-    }
-
-    mutating func extend(_ state: inout FLASHLayerState, by span: Range<Int>) {
+    /// Appends the tokens of a span of rows.
+    func extend(_ state: inout FLASHLayerState, by span: Range<Int>) {
         state.ensureUnique()
         var first = span.lowerBound
         while first < span.upperBound {
             let count = min(span.upperBound - first, g - state.filled)
-            append(first..<first + count, first - span.lowerBound, &state)
+            append(first..<first + count, position: first - span.lowerBound, to: &state)
             state.filled += count
             first += count
             if state.filled == g { closeGroup(&state) }
         }
     }
 
-    /// Rows that stay within the group; `position` counts them from the table's first.
-    private func append(_ rows: Range<Int>, _ position: Int, _ state: inout FLASHLayerState) {
+    /// Appends rows that stay within the group; the first has row `position` of the table.
+    private func append(_ rows: Range<Int>, position: Int, to state: inout FLASHLayerState) {
         let (count, seen) = (rows.count, state.filled + rows.count)
         let scratch = Tensor(uninitialized: [count * (3 * s + g)])
         let shared = scratch.mutablePointer
@@ -154,41 +158,38 @@ private struct GroupWriter {
         az_silu_rows_forward(
             count, e, hidden.pointer + rows.lowerBound * 2 * e, 2 * e, values + state.filled * e, e)
 
-        multiply(count, seen, s, .init(q1, stride: s), .init(keys, stride: s, transposed: true), 0, weights, g)
+        multiply(
+            (count, seen, s), .init(q1, stride: s), .init(keys, stride: s, transposed: true), into: weights, stride: g)
         az_masked_activation_forward(
             count, seen, state.filled, 1 / Float(g), bias.pointer + g - 1 - state.filled, nil,
             layer.configuration.attentionFunction.forward, weights, g, weights, g)
         let target = output.mutablePointer + rows.lowerBound * e
-        multiply(count, e, seen, .init(weights, stride: g), .init(values, stride: e), 0, target, e)
-        multiply(count, e, s, .init(q2, stride: s), .init(state.context.pointer, stride: e), 1, target, e)
+        multiply((count, e, seen), .init(weights, stride: g), .init(values, stride: e), into: target, stride: e)
+        multiply(
+            (count, e, s), .init(q2, stride: s), .init(state.context.pointer, stride: e), beta: 1, into: target,
+            stride: e)
         let gate = hidden.pointer + rows.lowerBound * 2 * e + e
         az_silu_gate_forward(count, e, target, e, gate, 2 * e, target, e)
     }
 
-    /// H += k₂ᵀ v / g
+    /// Adds k₂ᵀ v / g to H and begins a new group.
     private func closeGroup(_ state: inout FLASHLayerState) {
-        let factor = 1 / Float(g)
-        let (a, b) = (
-            BLAS.Operand(state.linearKeys.pointer, stride: s, transposed: true),
-            BLAS.Operand(state.values.pointer, stride: e)
-        )
-        let target = state.context.mutablePointer
-        if splitsProducts {
-            BLAS.multiplyInParallel(s, e, g, alpha: factor, a, b, beta: 1, target, stride: e)
-        } else {
-            BLAS.multiply(s, e, g, alpha: factor, a, b, beta: 1, target, stride: e)
-        }
+        multiply(
+            (s, e, g), alpha: 1 / Float(g), .init(state.linearKeys.pointer, stride: s, transposed: true),
+            .init(state.values.pointer, stride: e), beta: 1, into: state.context.mutablePointer, stride: e)
         state.filled = 0
     }
 
+    /// Computes alpha · a · b + beta · c for a [m, k] and b [k, n].
     private func multiply(
-        _ m: Int, _ n: Int, _ k: Int, _ a: BLAS.Operand, _ b: BLAS.Operand, _ beta: Float,
-        _ c: UnsafeMutablePointer<Float>, _ stride: Int
+        _ size: (m: Int, n: Int, k: Int), alpha: Float = 1, _ a: BLAS.Operand, _ b: BLAS.Operand, beta: Float = 0,
+        into c: UnsafeMutablePointer<Float>, stride: Int
     ) {
+        let (m, n, k) = size
         if splitsProducts {
-            BLAS.multiplyInParallel(m, n, k, a, b, beta: beta, c, stride: stride)
+            BLAS.multiplyInParallel(m, n, k, alpha: alpha, a, b, beta: beta, c, stride: stride)
         } else {
-            BLAS.multiply(m, n, k, a, b, beta: beta, c, stride: stride)
+            BLAS.multiply(m, n, k, alpha: alpha, a, b, beta: beta, c, stride: stride)
         }
     }
 }

@@ -10,19 +10,20 @@ import Tensors
 /// Keys: norm.*, rel_pos_bias.relative_attention_bias.weight, to_hidden.0.*, to_qk.0.*, offsetscale.{gamma, beta} (q, k),
 /// to_out.0.*.
 public struct GAU: Module {
+    /// The options of a unit.
     public struct Options: Sendable {
         public var dimension: Int
         public var queryKeyDimension = 128
         public var expansionFactor = 2.0
-        /// Whether the input is added to the output.
+        /// Adds the input to the output.
         public var addsResidual = true
         public var isCausal = false
-        /// Of the attention weights, and again of the output.
+        /// The dropout of the attention weights, and again of the output.
         public var dropout = 0.0
         public var attentionFunction = AttentionFunction.reluSquared
         public var normType = NormType.layerNorm
-        /// What the scores are divided by; nil for the current length, as in the peer, where outputs of a prefix change
-        /// with the length of what follows.
+        /// The divisor of the scores; nil for the current length, as in the peer, where outputs of a prefix change with the
+        /// length of what follows.
         public var scoreDivisor: Int?
 
         public init(dimension: Int) { self.dimension = dimension }
@@ -49,6 +50,7 @@ public struct GAU: Module {
         toOut = Linear(e, d, key: key.child(4))
     }
 
+    /// Returns toOut(gate ⊙ A v), plus x unless the options say otherwise.
     /// - Parameters:
     ///   - x: [b, n, d].
     ///   - relativePositionBias: added to the scores, [n, n] or [b, n, n].

@@ -21,7 +21,7 @@ public struct ScaledSinusoidalEmbedding: Module {
         inverseFrequencies = Parameter(Tensor(frequencies), .computed)
     }
 
-    /// [sin, cos] of the positions first ..< first + n, cut to d columns. Returns [n, d].
+    /// Computes scale · [sin, cos] of the positions first ..< first + n, cut to d columns: [n, d].
     public func callAsFunction(_ n: Int, from first: Int = 0) -> Tensor {
         let positions = (Tensor.range(n) + Float(first)).reshaped([n, 1])
         let angles = positions * inverseFrequencies.value
@@ -50,7 +50,7 @@ public struct RotaryEmbedding: Module {
         frequencies = Parameter(Tensor(values), .computed)
     }
 
-    /// The table for the positions first ..< first + n.
+    /// Computes the rotation of the positions first ..< first + n.
     public func table(_ n: Int, from first: Int = 0) -> RotaryTable {
         let angles = (Tensor.range(n) + Float(first)).reshaped([n, 1]) * frequencies.value
         return RotaryTable(cosines: cos(angles), sines: sin(angles))
@@ -80,13 +80,13 @@ public struct T5RelativePositionBias: Module {
         isCausal = causal
     }
 
-    /// The bias by relative position j − i = −(n − 1) … n − 1 of key j to query i. Returns [2n − 1].
+    /// Computes the bias by relative position j − i = −(n − 1) … n − 1 of key j to query i: [2n − 1].
     public func byDistance(_ n: Int) -> Tensor {
         let buckets = (1 - n..<n).map { Int32(Self.bucket($0, causal: isCausal)) }
         return relativeAttentionBias(TokenTensor(buckets)).reshaped([2 * n - 1]) * scale
     }
 
-    /// The bias B[i, j] of every pair of query i and key j, [n, n].
+    /// Computes the bias B[i, j] of every pair of query i and key j: [n, n].
     public func callAsFunction(_ n: Int) -> Tensor { Self.byPair(byDistance(n)) }
 
     /// Spreads a bias by relative position, [2n − 1], over pairs of query and key, [n, n].
@@ -96,8 +96,8 @@ public struct T5RelativePositionBias: Module {
         return bias.taking(TokenTensor(indices)).reshaped([n, n])
     }
 
-    /// The bucket of a relative position (key − query): exact for near ones, logarithmic up to 128 for far ones, and
-    /// without `causal` separate for both directions. Single precision and truncation are the peer's: they decide where
+    /// Returns the bucket of a relative position (key − query): exact for near ones, logarithmic up to 128 for far ones,
+    /// and separate for both directions unless `causal`. Single precision and truncation are the peer's: they decide where
     /// buckets end.
     static func bucket(_ relative: Int, causal: Bool) -> Int {
         let (buckets, base, distance): (Int, Int, Int)

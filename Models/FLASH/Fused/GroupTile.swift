@@ -150,7 +150,7 @@ final class GroupTile {
 
     /// Turns gradients of weights into those of scores, and adds those of B to `bias`.
     func activateBackward(
-        _ rows: Range<Int>, _ keys: Int, _ scores: UnsafePointer<Float>, _ gradients: UnsafeMutablePointer<Float>,
+        _ rows: Range<Int>, _ keys: Int, scores: UnsafePointer<Float>, gradients: UnsafeMutablePointer<Float>,
         bias: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
     ) {
         dropout(rows, keys, gradients)

@@ -18,6 +18,7 @@ extension MixedChunkAttention {
         return dense.record(units)
     }
 
+    /// Runs forward and records the gradient.
     private func record(_ units: [GroupRun]) -> Tensor {
         let output = Tensor(uninitialized: [b, n, e])
         // Before the gate; backward needs it for the gate's gradient.
@@ -40,15 +41,18 @@ extension MixedChunkAttention {
         seen.withUnsafeMutableBufferPointer { seen in
             parallelFor(units.count) { index in
                 var context = starts?[index]
-                forward(units[index], &context, attended, output) { if keeping { seen[index].append($0) } }
+                forward(units[index], from: &context, attended: attended, output: output) {
+                    if keeping { seen[index].append($0) }
+                }
             }
         }
         return seen
     }
 
+    /// Works through the groups of a unit and hands H of each to `keep`.
     private func forward(
-        _ unit: GroupRun, _ context: inout Tensor?, _ attended: UnsafeMutablePointer<Float>,
-        _ output: UnsafeMutablePointer<Float>, keep: (Tensor?) -> Void
+        _ unit: GroupRun, from context: inout Tensor?, attended: UnsafeMutablePointer<Float>,
+        output: UnsafeMutablePointer<Float>, keep: (Tensor?) -> Void
     ) {
         let tile = GroupTile(self)
         for group in unit.groups {

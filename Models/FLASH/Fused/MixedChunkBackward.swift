@@ -145,7 +145,7 @@ private final class UnitBackward {
             BLAS.multiply(
                 rows.count, keys, e, .init(dY + offset, stride: e), .init(tile.values, stride: e, transposed: true),
                 dWeights + line, stride: g)
-            tile.activateBackward(rows, keys, scores, dWeights, bias: dBias, scratch: scratch)
+            tile.activateBackward(rows, keys, scores: scores, gradients: dWeights, bias: dBias, scratch: scratch)
             BLAS.multiply(
                 rows.count, s, keys, .init(dWeights + line, stride: g), .init(tile.heads[2], stride: s),
                 dHeads[0] + rows.lowerBound * s, stride: s)
