@@ -55,8 +55,8 @@ public struct FLASH: Module {
             hidden: hidden, qk: qk, gamma: offsetScale.gamma.value, beta: offsetScale.beta.value,
             bias: relativeBias.byDistance(configuration.groupSize), mask: mask, rotary: table ?? rotary?.table(n),
             groupSize: configuration.groupSize, function: configuration.attentionFunction,
-            context: configuration.linearContext, divisors: divisors(mask),
-            dropout: Float(configuration.attentionDropout), mode: mode)
+            contextGroups: configuration.contextGroups, divisors: divisors(mask),
+            attentionDropout: Float(configuration.attentionDropout), mode: mode)
         return toOut(attention(), residual: x)  // [b, n, e] → [b, n, d]
     }
 
@@ -159,13 +159,13 @@ public func mixedChunkAttention(
 }
 
 /// The groups that linear attention sums over: H = Σ k₂ᵀ v / divisor.
-enum LinearContext: Sendable {
+enum ContextGroups: Sendable {
     /// Causal: the groups before; the divisor is g.
-    case earlierGroups
+    case earlier
     /// All groups of the sequence; the divisor is n.
-    case allGroups
+    case all
     /// Only the group itself; the divisor is n.
-    case ownGroup
+    case own
 }
 
 /// Mixed chunk attention: quadratic inside groups of g tokens, linear across them, gated.
@@ -187,11 +187,11 @@ struct MixedChunkAttention: Sendable {
     var rotary: RotaryTable?
     let groupSize: Int
     let function: AttentionFunction
-    var context = LinearContext.earlierGroups
-    /// The divisors of H in each row of the batch; nil for those of `context`.
+    var contextGroups = ContextGroups.earlier
+    /// The divisors of H in each row of the batch; nil for those of `contextGroups`.
     var divisors: [Float]?
     /// The probability with which a weight of A is dropped.
-    var dropout: Float = 0
+    var attentionDropout: Float = 0
     let mode: ForwardMode
 
     var b: Int { qk.shape[0] }
@@ -199,7 +199,7 @@ struct MixedChunkAttention: Sendable {
     var s: Int { qk.shape[2] }
     var e: Int { hidden.shape[2] / 2 }
     var g: Int { groupSize }
-    var isCausal: Bool { context == .earlierGroups }
+    var isCausal: Bool { contextGroups == .earlier }
     /// Returns the divisor of H in a row of the batch.
     func divisor(_ row: Int) -> Float { divisors?[row] ?? Float(isCausal ? g : n) }
 
@@ -238,7 +238,7 @@ struct MixedChunkAttention: Sendable {
         if isCausal { a = a.lowerTriangle() }
         if let mask { a = a * mask.unsqueezed(2).grouped(g).transposed() }
         // Dropout numbers weights in [b, n, g]: the fill of the last group takes no numbers.
-        a = Tensors.dropout(a.ungrouped(n), probability: dropout, key: mode.key).grouped(g)
+        a = dropout(a.ungrouped(n), probability: attentionDropout, key: mode.key).grouped(g)
         mode.recorder?.record(a.betweenTokens(n), note: note)
         return a
     }
@@ -248,10 +248,10 @@ struct MixedChunkAttention: Sendable {
         let k2 = mask.map { k2 * $0.unsqueezed(2).grouped(g) } ?? k2
         let divisors = Tensor((0..<b).map(divisor), shape: [b, 1, 1, 1])
         let own = matrixProduct(k2, v, transposeA: true) / divisors  // [b, n/g, s, e]
-        return switch context {
-        case .earlierGroups: own.padded(axis: 1, before: 1, after: -1).cumulativeSum(axis: 1)
-        case .allGroups: own.sum(axes: [1], keepAxes: true)
-        case .ownGroup: own
+        return switch contextGroups {
+        case .earlier: own.padded(axis: 1, before: 1, after: -1).cumulativeSum(axis: 1)
+        case .all: own.sum(axes: [1], keepAxes: true)
+        case .own: own
         }
     }
 }

@@ -120,5 +120,5 @@ public struct FLASHConfiguration: Sendable {
 
     var attentionFunction: AttentionFunction { usesLaplace ? .laplace : .reluSquared }
 
-    var linearContext: LinearContext { isCausal ? .earlierGroups : reducesGroups ? .allGroups : .ownGroup }
+    var contextGroups: ContextGroups { isCausal ? .earlier : reducesGroups ? .all : .own }
 }

@@ -7,25 +7,30 @@ import Testing
 
 /// Agreement with flash-pytorch 0.1.9: outputs, loss and all gradients, every option at least once.
 @Suite struct FixtureTests {
-    @Test(arguments: Fixture.names("flash-transformer-"))
-    func transformer(_ name: String) throws {
+    @Test(
+        "models agree with flash-pytorch in both forms", arguments: Fixture.names("flash-transformer-"),
+        Implementation.allCases)
+    func transformer(_ name: String, form: Implementation) throws {
         let fixture = try Fixture(name)
         let model = FLASHTransformer(
             try FLASHConfiguration(fixture.configuration, file: name), key: RandomKey(seed: 1))
         try fixture.load(model)
         let tokens = try fixture.file.tokens("tokens")
         let (mask, targets) = (try fixture.optional("mask"), try fixture.file.tokens("targets"))
-        let logits = model(tokens, mask: mask)
+        let mode = ForwardMode.inference.using(form)
+        let logits = model(tokens, mask: mask, mode: mode)
         try fixture.expectValues(logits, fixture.tensor("output"), "logits")
         // The model's own loss, which stores no logits, takes no mask.
-        for loss in [crossEntropy(logits, targets)] + (mask == nil ? [model.loss(tokens, targets)] : []) {
+        for loss in [crossEntropy(logits, targets)] + (mask == nil ? [model.loss(tokens, targets, mode: mode)] : []) {
             try fixture.expectValues(loss, fixture.tensor("loss"), "loss")
             try fixture.expectGradients(gradients(of: loss), model)
         }
     }
 
-    @Test(arguments: Fixture.names("flash-layer-"))
-    func layer(_ name: String) throws {
+    @Test(
+        "layers agree with flash-pytorch in both forms", arguments: Fixture.names("flash-layer-"),
+        Implementation.allCases)
+    func layer(_ name: String, form: Implementation) throws {
         let fixture = try Fixture(name)
         var reader = try ConfigurationReader(fixture.configuration, file: name)
         var configuration = FLASHConfiguration.layer(dimension: try reader.int("dim"))
@@ -42,10 +47,10 @@ import Testing
         try reader.finish()
         let layer = FLASH(configuration, rotary: rotary, key: RandomKey(seed: 1))
         let mask = try fixture.optional("mask")
-        try expectLayer(fixture, layer, inputs: ["x"]) { layer($0[0], mask: mask) }
+        try expectLayer(fixture, layer, inputs: ["x"]) { layer($0[0], mask: mask, mode: .inference.using(form)) }
     }
 
-    @Test(arguments: Fixture.names("gau-"))
+    @Test("GAU agrees with flash-pytorch", arguments: Fixture.names("gau-"))
     func gatedAttentionUnit(_ name: String) throws {
         let fixture = try Fixture(name)
         var reader = try ConfigurationReader(fixture.configuration, file: name)
@@ -82,7 +87,11 @@ import Testing
         }
     }
 
-    @Test func relativePositionBuckets() throws {
+    @Test("the card lists the code") func listing() throws {
+        try expectListing(inCard: "Models/FLASH/README.md", of: "Models/FLASH/FLASH.swift", lines: 80)
+    }
+
+    @Test("relative positions fall into T5's buckets") func relativePositionBuckets() throws {
         let fixture = try Fixture("t5-buckets")
         let positions = try fixture.file.tokens("relative_positions").values
         for (kind, causal) in [("causal", true), ("bidirectional", false)] {

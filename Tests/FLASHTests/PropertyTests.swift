@@ -42,7 +42,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
 }
 
 @Suite struct PropertyTests {
-    @Test(arguments: [true, false], [true, false])
+    @Test("later tokens do not change earlier logits", arguments: [true, false], [true, false])
     func laterTokensDoNotChangeEarlierLogits(laplace: Bool, shift: Bool) {
         let model = makeModel(laplace: laplace, shift: shift)
         let tokens = randomTokens([2, 23])
@@ -56,7 +56,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         }
     }
 
-    @Test func everyLaterPositionSeesTheFirstToken() {
+    @Test("every later position sees the first token") func everyLaterPositionSeesTheFirstToken() {
         let model = makeModel()
         var tokens = randomTokens([1, 23])
         let before = model(tokens)
@@ -65,7 +65,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         for t in 0..<23 { #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)") }
     }
 
-    @Test(arguments: [true, false], [3, 8])
+    @Test("decoding equals the forward pass at every position", arguments: [true, false], [3, 8])
     func decodingEqualsTheForwardPass(laplace: Bool, groupSize: Int) {
         let norm: NormType = laplace == (groupSize == 3) ? .scaleNorm : .layerNorm
         let model = makeModel(laplace: laplace, groupSize: groupSize, norm: norm, shift: laplace)
@@ -88,7 +88,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         }
     }
 
-    @Test func sequencesOfUnequalLengthDecodeAsAlone() {
+    @Test("sequences of unequal length decode as they do alone") func sequencesOfUnequalLengthDecodeAsAlone() {
         let model = makeModel()
         let lengths = [1, 7, 19, 5]
         let rows = lengths.enumerated().map { randomTokens([$1], seed: UInt64($0)).values }
@@ -102,7 +102,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         }
     }
 
-    @Test func longPromptsAreReadInPieces() throws {
+    @Test("generation reads long prompts in pieces") func longPromptsAreReadInPieces() throws {
         let model = makeModel(groupSize: 7)
         let prompts = [randomTokens([2600]).values, randomTokens([3], seed: 5).values]
         let rows = try model.generate(prompts, length: 2, sampling: .greedy)
@@ -116,7 +116,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         }
     }
 
-    @Test func theStateDoesNotGrowWithTheText() {
+    @Test("the decoding state does not grow with the text") func theStateDoesNotGrowWithTheText() {
         let model = makeModel()
         var states = [model.startDecoding()]
         func bytes() -> Int { states[0].layers.reduce(0) { $0 + $1.bytes } }
@@ -129,7 +129,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         }
     }
 
-    @Test func aCopiedStateIsABranch() {
+    @Test("a copied state is a branch of the text") func aCopiedStateIsABranch() {
         let model = makeModel()
         var first = [model.startDecoding()]
         _ = model.decode([[1, 2, 3, 4, 5, 6, 7]], states: &first)
@@ -141,7 +141,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
             "branch")
     }
 
-    @Test(arguments: [true, false])
+    @Test("padding on the right equals truncation", arguments: [true, false])
     func paddingOnTheRightEqualsTruncation(perRow: Bool) {
         let model = makeModel()
         let tokens = randomTokens([2, 14])
@@ -152,7 +152,8 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         expectClose(padded, model(short), through: model, positions: 14, "logits")
     }
 
-    @Test func maskedTokensPassNothingWithTheOptions() {
+    @Test("masked tokens pass nothing with mask_token_shift and divide_by_valid_count")
+    func maskedTokensPassNothingWithTheOptions() {
         // With both corrections, what stands in masked places cannot matter, and neither can their number.
         for reduces in [true, false] {
             let model = makeModel(causal: false, reduces: reduces) {
@@ -173,7 +174,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         }
     }
 
-    @Test func oddWidthsWork() {
+    @Test("odd widths work") func oddWidthsWork() {
         // flash-pytorch crashes on an odd model width, and on an odd query/key width below 32.
         let model = makeModel(queryKeyDimension: 7, dimension: 15)
         let tokens = randomTokens([1, 12])
@@ -182,7 +183,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         expectClose(logits, model(tokens).at(1, 11), through: model, positions: 12, "logits")
     }
 
-    @Test(arguments: [0, 1, 2])
+    @Test("gradients agree with central differences", arguments: [0, 1, 2])
     func gradientsAgreeWithCentralDifferences(kind: Int) throws {
         // The fixtures hold no case with several threads on one sequence or with dropout; differences cover both.
         let model = makeModel(causal: kind == 0, reduces: kind == 1) { $0.attentionDropout = 0.3 }
@@ -207,7 +208,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         }
     }
 
-    @Test func dropoutRepeatsWithItsKeyAndIsOffInInference() {
+    @Test("dropout repeats with its key and is off in inference") func dropoutRepeatsWithItsKeyAndIsOffInInference() {
         let model = makeModel { $0.attentionDropout = 0.5 }
         let tokens = randomTokens([2, 12])
         let key = RandomKey(seed: 9)
@@ -217,7 +218,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         #expect(model(tokens).values != model(tokens, mode: .training(key)).values)
     }
 
-    @Test func unitsOfWorkAgree() {
+    @Test("one sequence split over threads equals a batch of two") func unitsOfWorkAgree() {
         // One unit a sequence, and one sequence cut over threads, add up to the same.
         let model = makeModel(groupSize: 3)
         let tokens = randomTokens([1, 31])
@@ -225,7 +226,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         expectClose(model(twice).sliced(0, to: 1), model(tokens), through: model, positions: 31, "logits")
     }
 
-    @Test func dropoutOfGAUFallsOnWeightsAndOutput() {
+    @Test("GAU drops weights and output") func dropoutOfGAUFallsOnWeightsAndOutput() {
         var options = GAU.Options(dimension: 8)
         options.dropout = 0.5
         options.addsResidual = false
@@ -243,7 +244,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         #expect(!plain.contains(0))
     }
 
-    @Test func unfixedAndFixedNormOfGAU() {
+    @Test("a fixed score divisor makes prefixes of GAU independent of the rest") func unfixedAndFixedNormOfGAU() {
         var options = GAU.Options(dimension: 8)
         options.queryKeyDimension = 6
         options.isCausal = true
@@ -255,7 +256,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         expectClose(fixed(x).sliced(1, to: 4), fixed(x.sliced(1, to: 4)), through: fixed, positions: 9, "prefix")
     }
 
-    @Test func severalThreadsRunOneModel() async {
+    @Test("several threads run one model") func severalThreadsRunOneModel() async {
         let model = makeModel()
         let batches = (0..<8).map { randomTokens([2, 23], seed: UInt64($0)) }
         let alone = batches.map { model($0).values }
@@ -270,7 +271,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         #expect(together == alone)
     }
 
-    @Test func aModelSurvivesItsFile() throws {
+    @Test("a saved model loads with the same bits") func aModelSurvivesItsFile() throws {
         let model = makeModel()
         let path = NSTemporaryDirectory() + "flash-\(UUID().uuidString).safetensors"
         defer { try? FileManager.default.removeItem(atPath: path) }
@@ -282,7 +283,15 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         #expect(again(tokens).values == model(tokens).values)
     }
 
-    @Test func wrongShapesNameTheOperation() async {
+    @Test("a model needs the configuration of a model") func aModelNeedsAVocabulary() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            _ = FLASHTransformer(.layer(dimension: 8), key: RandomKey(seed: 1))
+        }
+        let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(message.contains("FLASHTransformer: the configuration of a layer"))
+    }
+
+    @Test("a wrong shape is named with its operation") func wrongShapesNameTheOperation() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             _ = FLASH(.layer(dimension: 8), key: RandomKey(seed: 1))(Tensor.zeros([1, 3, 9]))
         }

@@ -140,11 +140,11 @@ final class GroupTile {
 
     /// Drops weights in forward, and their gradients alike in backward. Weights are numbered in [b, n, g].
     func dropout(_ rows: Range<Int>, _ keys: Int, _ matrix: UnsafeMutablePointer<Float>) {
-        guard let key = attention.mode.key, attention.dropout > 0 else { return }
+        guard let key = attention.mode.key, attention.attentionDropout > 0 else { return }
         for line in rows {
             let place = matrix + line * g
             let position = UInt64(row * attention.n + tokens.lowerBound + line) * UInt64(attention.g)
-            az_dropout(keys, attention.dropout, key.value, position, place, place)
+            az_dropout(keys, attention.attentionDropout, key.value, position, place, place)
         }
     }
 

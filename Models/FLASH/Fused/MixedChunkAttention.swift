@@ -57,7 +57,7 @@ extension MixedChunkAttention {
         let tile = GroupTile(self)
         for group in unit.groups {
             tile.load(row: unit.row, tokens(group))
-            if self.context == .ownGroup { context = tile.addingContext(to: nil) }
+            if contextGroups == .own { context = tile.addingContext(to: nil) }
             keep(context)
             let place = (unit.row * n + tile.tokens.lowerBound) * e
             tile.attend(context: context?.pointer, into: attended + place)
@@ -123,7 +123,7 @@ extension MixedChunkAttention {
     func contexts(
         _ units: [GroupRun], reversed: Bool = false, _ add: (GroupTile, UnsafeMutablePointer<Float>) -> Void
     ) -> [Tensor]? {
-        if context == .ownGroup { return nil }
+        if contextGroups == .own { return nil }
         func serves(_ part: GroupRun, _ unit: GroupRun) -> Bool {
             isCausal ? part.precedes(unit, reversed: reversed) : part.row == unit.row
         }

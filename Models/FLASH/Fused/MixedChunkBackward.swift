@@ -115,7 +115,7 @@ private final class UnitBackward {
             let width = 2 * e
             let gateGradient = dHidden + (unit.row * attention.n + tile.tokens.lowerBound) * width + e
             tile.gateBackward(attended, gradient, dY: dY, dGate: gateGradient, stride: width)
-            if attention.context == .ownGroup {
+            if attention.contextGroups == .own {
                 az_fill(s * e, 0, later.mutablePointer)
                 tile.addContextGradient(dY, to: later.mutablePointer)
                 hasLater = true
