@@ -3,7 +3,7 @@ import Foundation
 import NN
 import Tensors
 
-/// Attention against loops over the pairs of tokens.
+/// Attention against loops over the pairs of tokens, FLASH's against its plain form.
 enum AttentionCases {
     static var all: [KernelCase] {
         [1024, 2048, 4096].map(mixedChunk) + [1024, 4096].map(window) + [128, 512].map(memory)
@@ -80,8 +80,7 @@ enum AttentionCases {
 
     // MARK: FLASH
 
-    /// FLASH's mixed chunk attention against its masked quadratic form: every pair of tokens, with the attention
-    /// function inside a group and a plain product between groups. The numbers are the same; the work grows with n².
+    /// FLASH's mixed chunk attention, fused, against its plain form.
     private static func mixedChunk(_ n: Int) -> KernelCase {
         let (g, s, e) = (128, 64, 64)
         func random(_ shape: [Int], _ seed: UInt64) -> Tensor { .normal(shape, key: RandomKey(seed: seed)) }
@@ -90,41 +89,15 @@ enum AttentionCases {
         let gamma = random([4, s], 23) * 0.3
         let beta = random([4, s], 24)
         let bias = random([2 * g - 1], 25)
-        let heads = (0..<4).map { (silu(qk) * gamma.at(0, $0) + beta.at(0, $0)).values }
-        let (v, gate) = (
-            silu(hidden.sliced(2, to: e)).values, silu(hidden.sliced(2, from: e)).values
-        )
-        let biases = bias.values
+        func attention(_ form: Implementation) -> Tensor {
+            mixedChunkAttention(
+                hidden: hidden, qk: qk, gamma: gamma, beta: beta, bias: bias, groupSize: g,
+                mode: .inference.using(form))
+        }
         let perToken = Double(s + e) * Double(g) / 2 + 2 * Double(s * e)
         return KernelCase(
             name: "attention (FLASH)", size: "n \(n), g \(g), s \(s), e \(e)",
-            work: .operations(2 * Double(n) * perToken), tolerance: 1e-4,
-            ours: { mixedChunkAttention(hidden: hidden, qk: qk, gamma: gamma, beta: beta, bias: bias, groupSize: g) },
-            naive: { quadraticForm(n, g, s, e, heads, v, gate, biases) })
-    }
-
-    private static func quadraticForm(
-        _ n: Int, _ g: Int, _ s: Int, _ e: Int, _ heads: [[Float]], _ v: [Float], _ gate: [Float], _ bias: [Float]
-    ) -> [Float] {
-        var output = [Float](repeating: 0, count: n * e)
-        func dot(_ a: [Float], _ i: Int, _ b: [Float], _ j: Int) -> Float {
-            var sum: Float = 0
-            for p in 0..<s { sum += a[i * s + p] * b[j * s + p] }
-            return sum
-        }
-        for i in 0..<n {
-            for j in 0...i {
-                let weight: Float
-                if i / g == j / g {
-                    let z = dot(heads[0], i, heads[2], j) / Float(g) + bias[j - i + g - 1]
-                    weight = 0.5 * (1 + erff((z - Float(0.5).squareRoot()) * Float(2 * Double.pi).squareRoot()))
-                } else {
-                    weight = dot(heads[1], i, heads[3], j) / Float(g)
-                }
-                for c in 0..<e { output[i * e + c] += weight * v[j * e + c] }
-            }
-            for c in 0..<e { output[i * e + c] *= gate[i * e + c] }
-        }
-        return output
+            work: .operations(2 * Double(n) * perToken), tolerance: 1e-4, ours: { attention(.fused) },
+            naive: { attention(.plain).values })
     }
 }
