@@ -98,7 +98,7 @@ public struct FLASH: Module {
 /// - Returns: [b, n, d].
 func shiftTokens(_ x: Tensor, before: Tensor? = nil) -> Tensor {
     let (b, n, half) = (x.shape[0], x.shape[1], (x.shape[2] + 1) / 2)
-    let earlier = concatenate([before ?? .zeros([b, 1, half]), x.sliced(1, to: n - 1).sliced(2, to: half)], axis: 1)
+    let earlier = concatenate([before ?? .zeros([b, 1, half]), x.sliced(2, to: half)], axis: 1).sliced(1, to: n)
     return concatenate([earlier, x.sliced(2, from: half)], axis: 2)
 }
 
@@ -249,7 +249,7 @@ struct MixedChunkAttention: Sendable {
         let divisors = Tensor((0..<b).map(divisor), shape: [b, 1, 1, 1])
         let own = matrixProduct(k2, v, transposeA: true) / divisors  // [b, n/g, s, e]
         return switch contextGroups {
-        case .earlier: own.padded(axis: 1, before: 1, after: -1).cumulativeSum(axis: 1)
+        case .earlier: own.padded(axis: 1, before: 1).sliced(1, to: own.shape[1]).cumulativeSum(axis: 1)
         case .all: own.sum(axes: [1], keepAxes: true)
         case .own: own
         }
