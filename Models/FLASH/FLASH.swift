@@ -14,15 +14,24 @@ import Tensors
 /// norm.{g | weight, bias}, to_hidden.0.{weight, bias} (v first, then the gate), to_qk.0.{weight, bias},
 /// qk_offset_scale.{gamma, beta} (q₁, q₂, k₁, k₂), to_out.{weight, bias}.
 public struct FLASH: Module {
+    /// The configuration, whose vocabulary and depth a layer ignores.
     public let configuration: FLASHConfiguration
+    /// The rotation of queries and keys; nil for none.
     public let rotary: RotaryEmbedding?
+    /// B, the bias of the scores by distance.
     public let relativeBias: T5RelativePositionBias
+    /// The norm of the input.
     public let norm: any NormLayer
+    /// d → 2e: v, then the gate u.
     public let toHidden: Linear
+    /// d → s, shared by queries and keys.
     public let toQK: Linear
+    /// The heads q₁, q₂, k₁, k₂.
     public let offsetScale: OffsetScale
+    /// e → d
     public let toOut: Linear
 
+    /// Draws the initial parameters.
     /// - Parameter configuration: for a layer without a model, `FLASHConfiguration.layer(dimension:)`.
     public init(_ configuration: FLASHConfiguration, rotary: RotaryEmbedding? = nil, key: RandomKey) {
         let (d, e, s) = (configuration.dimension, configuration.hiddenDimension, configuration.queryKeyDimension)
@@ -106,9 +115,12 @@ func shiftTokens(_ x: Tensor, before: Tensor? = nil) -> Tensor {
 ///
 /// Keys: gamma [heads, s], normal with deviation 0.02 at first; beta [heads, s], zeros.
 public struct OffsetScale: Module {
+    /// γ, the scales: [heads, s]
     public let gamma: Parameter
+    /// β, the offsets: [heads, s]
     public let beta: Parameter
 
+    /// Draws the initial parameters of heads of s features.
     public init(_ dimension: Int, heads: Int, key: RandomKey) {
         gamma = Parameter(.normal([heads, dimension], standardDeviation: 0.02, key: key))
         beta = Parameter(.zeros([heads, dimension]))
@@ -283,14 +295,22 @@ extension Tensor {
 /// Keys: token_emb.weight; abs_pos_emb.{scale, inv_freq}; layers.i.*; to_logits.0.{weight, bias} (layer norm whatever
 /// the norm of the layers), to_logits.1.{weight, bias}.
 public struct FLASHTransformer: LanguageModel {
+    /// Nothing passes from segment to segment.
     public typealias Carry = NoCarry
 
+    /// The configuration of the model and its layers.
     public let configuration: FLASHConfiguration
+    /// Tokens → d.
     public let tokenEmbedding: Embedding
+    /// The sinusoids that are added to the embedded tokens.
     public let absolutePositions: ScaledSinusoidalEmbedding
+    /// The rotation that all layers share.
     public let rotary: RotaryEmbedding
+    /// The layers from the input on.
     public let layers: [FLASH]
+    /// The norm before the logits.
     public let finalNorm: LayerNorm
+    /// d → vocabulary
     public let toLogits: Linear
 
     public var vocabularySize: Int { configuration.tokens }
@@ -298,7 +318,7 @@ public struct FLASHTransformer: LanguageModel {
     /// One input for each layer.
     public var leastActivations: Int { configuration.depth.timesClamped(configuration.dimension) }
 
-    /// - Parameter key: what the initial parameters are drawn from.
+    /// Draws the initial parameters from a key.
     public init(_ configuration: FLASHConfiguration, key: RandomKey) {
         let d = configuration.dimension
         require(configuration.tokens > 0, "FLASHTransformer: the configuration of a layer, expected one with tokens")

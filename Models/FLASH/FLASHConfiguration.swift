@@ -60,6 +60,7 @@ public struct FLASHConfiguration: Sendable {
     /// peer divides by the padded length).
     public var dividesByValidCount = false
 
+    /// Creates the configuration of a model, with the defaults for the rest.
     public init(tokens: Int, dimension: Int, depth: Int) {
         (self.tokens, self.dimension, self.depth) = (tokens, dimension, depth)
     }

@@ -12,31 +12,46 @@ import Tensors
 public struct GAU: Module {
     /// The options of a unit.
     public struct Options: Sendable {
+        /// The width of the model, d.
         public var dimension: Int
+        /// The width of queries and keys, s.
         public var queryKeyDimension = 128
+        /// The ratio e / d; e is rounded down.
         public var expansionFactor = 2.0
         /// Adds the input to the output.
         public var addsResidual = true
+        /// Lets a position see only positions up to itself.
         public var isCausal = false
         /// The dropout of the attention weights, and again of the output.
         public var dropout = 0.0
+        /// The function of the scores.
         public var attentionFunction = AttentionFunction.reluSquared
+        /// The norm of the input.
         public var normType = NormType.layerNorm
         /// The divisor of the scores; nil for the current length, as in the peer, where outputs of a prefix change with the
         /// length of what follows.
         public var scoreDivisor: Int?
 
+        /// Creates options with the defaults.
         public init(dimension: Int) { self.dimension = dimension }
     }
 
+    /// The options of this unit.
     public let options: Options
+    /// The norm of the input.
     public let norm: any NormLayer
+    /// The bias of the scores by distance.
     public let relativeBias: T5RelativePositionBias
+    /// d → 2e: v, then the gate.
     public let toHidden: Linear
+    /// d → s, shared by query and key.
     public let toQK: Linear
+    /// The heads q and k.
     public let offsetScale: OffsetScale
+    /// e → d
     public let toOut: Linear
 
+    /// Draws the initial parameters from a key.
     public init(_ options: Options, key: RandomKey) {
         let (d, s) = (options.dimension, options.queryKeyDimension)
         let e = Int(options.expansionFactor * Double(d))

@@ -8,10 +8,13 @@ import Tensors
 ///
 /// Keys: scale [1]; inv_freq [⌈d/2⌉] (buffer, 10000^(−2i/d)).
 public struct ScaledSinusoidalEmbedding: Module {
+    /// The learned factor: [1]
     public let scale: Parameter
+    /// The angle of each sinusoid by which a position differs from the one before: [⌈d/2⌉]
     public let inverseFrequencies: Parameter
     let dimension: Int
 
+    /// Creates sinusoids of d columns.
     public init(_ dimension: Int) {
         self.dimension = dimension
         scale = Parameter(.ones([1]))
@@ -38,9 +41,11 @@ public struct ScaledSinusoidalEmbedding: Module {
 ///
 /// Key: freqs [dimension / 2] (buffer, 10000^(−2i/dimension)).
 public struct RotaryEmbedding: Module {
+    /// The angle of each pair by which a position differs from the one before: [dimension / 2]
     public let frequencies: Parameter
     var dimension: Int { 2 * frequencies.count }
 
+    /// Computes the frequencies.
     /// - Parameter dimension: the number of rotated columns; odd numbers are rounded down.
     public init(_ dimension: Int) {
         let even = dimension / 2 * 2
@@ -68,12 +73,14 @@ public struct RotaryTable: Sendable {
 ///
 /// Key: relative_attention_bias.weight [32, 1], standard normal at first.
 public struct T5RelativePositionBias: Module {
+    /// The bias of each bucket: [32, 1]
     public let relativeAttentionBias: Embedding
     let scale: Float
     let isCausal: Bool
     static let buckets = 32
     static let maximumDistance = 128
 
+    /// Draws the biases from a key.
     public init(scale: Float, causal: Bool, key: RandomKey) {
         relativeAttentionBias = Embedding(Self.buckets, 1, key: key)
         self.scale = scale

@@ -49,9 +49,9 @@ final class GroupTile {
     let shared: UnsafeMutablePointer<Float>
     /// q₁, q₂, k₁, k₂: [g, s] each
     let heads: [UnsafeMutablePointer<Float>]
-    /// [g, e]
+    /// v: [g, e]
     let values: UnsafeMutablePointer<Float>
-    /// f(scores), [g, g]
+    /// A: [g, g]
     let weights: UnsafeMutablePointer<Float>
 
     /// The rows of a causal group that are worked on together: products stop at the diagonal block, which saves about 3/8
