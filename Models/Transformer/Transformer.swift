@@ -31,23 +31,27 @@ public struct TransformerAttention: Module {
 
     /// x: [b, n, m], token i rotated by row i → [b, n, m], x included.
     func callAsFunction(_ x: Tensor, _ rotation: HalvesTable, mode: ForwardMode) -> Tensor {
-        let (q, k, v) = project(x, rotation)
+        let (q, k, v) = project(x, rotation, mode)
         if let recorder = mode.recorder { withoutGradients { recorder.record(weights(q, k)) } }
         return finish(attend(q, k, v, mode), residual: x)
     }
 
     /// Queries and keys, rotated by their positions, and values: [b, n, h, d] each.
-    func project(_ x: Tensor, _ rotation: HalvesTable) -> (q: Tensor, k: Tensor, v: Tensor) {
+    func project(_ x: Tensor, _ rotation: HalvesTable, _ mode: ForwardMode) -> (q: Tensor, k: Tensor, v: Tensor) {
         let shape = [x.shape[0], x.shape[1], configuration.heads, configuration.headDimension]
-        let parts = normLinear(x, norm: norm.norm, [toQueries, toKeys, toValues].map(\.projection))
-            .map { $0.reshaped(shape) }
+        let layers = [toQueries, toKeys, toValues]
+        let parts =
+            switch mode.implementation {
+            case .plain: layers.map { $0(norm(x)).reshaped(shape) }
+            case .fused: normLinear(x, norm: norm.norm, layers.map(\.projection)).map { $0.reshaped(shape) }
+            }
         return (rotation.rotate(parts[0]), rotation.rotate(parts[1]), parts[2])
     }
 
     /// softmax(q kᵀ / √d) v over the tokens up to each (1706.03762, equation 1): [b, n, h, d].
     private func attend(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ mode: ForwardMode) -> Tensor {
         let drops = configuration.attentionDropout
-        switch configuration.attention {
+        switch mode.implementation == .plain ? .naive : configuration.attention {
         case .fused: return attention(q, k, v, scale: scale, isCausal: true, dropout: drops, key: mode.key)
         case .naive:
             let kept = dropout(weights(q, k), probability: Float(drops), key: mode.key)  // [b, h, n, n]
@@ -95,9 +99,13 @@ public struct TransformerFeedForward: Module {
 
     /// x: [..., m] → [..., m]
     func callAsFunction(_ x: Tensor, mode: ForwardMode = .inference) -> Tensor {
-        feedForward(
-            x, norm: norm.norm, up: up.projection, activation: .gelu, dropout: dropout, key: mode.key,
-            down: down.projection, residual: x)
+        switch mode.implementation {
+        case .plain: x + down(Tensors.dropout(gelu(up(norm(x))), probability: Float(dropout), key: mode.key))
+        case .fused:
+            feedForward(
+                x, norm: norm.norm, up: up.projection, activation: .gelu, dropout: dropout, key: mode.key,
+                down: down.projection, residual: x)
+        }
     }
 
     public func collect(into state: inout StateCollector) {

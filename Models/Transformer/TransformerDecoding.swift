@@ -52,7 +52,7 @@ extension TransformerAttention {
     func decode(
         _ x: Tensor, _ rotation: HalvesTable, _ spans: [Range<Int>], _ rings: inout [KeyValueRing]
     ) -> Tensor {
-        let (q, k, v) = project(x, rotation)
+        let (q, k, v) = project(x, rotation, .inference)
         let rules = WindowAttentionOptions(Transformer.pattern, scale: scale)
         let heads = KeyValueRing.attend(q.squeezed(0), k.squeezed(0), v.squeezed(0), spans, &rings, rules)
         return finish(heads.unsqueezed(0), residual: x)

@@ -8,15 +8,16 @@ import Testing
 /// Agreement with the same model written from torch.nn.functional: logits, loss and all gradients, every option at least
 /// once.
 @Suite struct FixtureTests {
-    @Test(arguments: Fixture.names("transformer-"))
-    func transformer(_ name: String) throws {
+    @Test("Models agree, in both forms", arguments: Fixture.names("transformer-"), Implementation.allCases)
+    func transformer(_ name: String, _ form: Implementation) throws {
         let fixture = try Fixture(name)
         let model = try fixture.model()
         let (tokens, targets) = (try fixture.file.tokens("tokens"), try fixture.file.tokens("targets"))
-        let logits = model(tokens)
+        let mode = ForwardMode.inference.using(form)
+        let logits = model(tokens, mode: mode)
         try fixture.expectValues(logits, fixture.tensor("output"), "logits")
         // The model's own loss stores no logits.
-        for loss in [crossEntropy(logits, targets), model.loss(tokens, targets)] {
+        for loss in [crossEntropy(logits, targets), model.loss(tokens, targets, mode: mode)] {
             try fixture.expectValues(loss, fixture.tensor("loss"), "loss")
             let gradients = gradients(of: loss)
             for (key, parameter) in model.trainable {

@@ -23,30 +23,6 @@ import Testing
         }
     }
 
-    /// Both forms of attention are the same function, with the same gradients and the same dropped weights.
-    @Test(arguments: [1, 2, 31, 300], [false, true])
-    func naiveEqualsFused(n: Int, drops: Bool) throws {
-        func model(_ form: TransformerConfiguration.AttentionForm) -> Transformer {
-            makeModel {
-                $0.attention = form
-                if drops { ($0.attentionDropout, $0.feedForwardDropout) = (0.3, 0.2) }
-            }
-        }
-        let (fused, naive) = (model(.fused), model(.naive))
-        let (tokens, targets) = (randomTokens([2, n]), randomTokens([2, n], seed: 4))
-        let mode = ForwardMode.training(RandomKey(seed: 5))
-        let logits = fused(tokens, mode: mode)
-        expectClose(logits, naive(tokens, mode: mode), through: fused, positions: n, "logits")
-        if drops { #expect(logits.values != fused(tokens).values) }
-        let expected = gradients(of: naive.loss(tokens, targets, mode: mode))
-        let got = gradients(of: fused.loss(tokens, targets, mode: mode))
-        let parameters = try zip(fused.trainable, naive.trainable).map { mine, other in
-            (mine.key, try #require(got[mine.parameter]), try #require(expected[other.parameter]))
-        }
-        let shapes = fused.state.map(\.parameter.shape) + [tokens.shape]
-        expectGradients(parameters, SumLengths(shapes: shapes, rows: 2 * n))
-    }
-
     /// Positions are relative: logits do not depend on where a text begins, if nothing stands before it that it sees; and
     /// they do depend on the order.
     @Test func theOrderCounts() {
