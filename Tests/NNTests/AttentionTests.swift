@@ -2,25 +2,18 @@ import NN
 import Tensors
 import Testing
 
-/// softmax(scale q kᵀ) v from operations of its own; hidden keys have the score −1e30.
-private func composed(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, isCausal: Bool, mask: Tensor?
-) -> (value: Tensor, weights: Tensor) {
-    let (b, n, m, h) = (q.shape[0], q.shape[1], k.shape[1], q.shape[2])
-    let heads = [q, k, v].map { $0.permuted([0, 2, 1, 3]) }
-    var scores = matrixProduct(heads[0], heads[1], transposeB: true) * scale
-    if isCausal { scores = select(Tensor.ones([n, m]).lowerTriangle() .> 0, scores, -1e30) }
-    if let mask { scores = select(mask.reshaped([b, 1, 1, m]).expanded(to: [b, h, n, m]) .> 0, scores, -1e30) }
-    let weights = softmax(scores)
-    return (matrixProduct(weights, heads[2]).permuted([0, 2, 1, 3]), weights)
-}
-
 private struct AttentionShape: Sendable, CustomTestStringConvertible {
     var b = 2, n = 5, m = 4, h = 3, d = 2, e = 3
     var isCausal = false
     var isMasked = false
+    /// Whether heads have masks of their own.
+    var masksHeads = false
+    var dropout = 0.0
 
-    var testDescription: String { "b \(b), n \(n), m \(m), h \(h), causal \(isCausal), masked \(isMasked)" }
+    var testDescription: String {
+        "b \(b), n \(n), m \(m), h \(h), causal \(isCausal), masked \(isMasked), heads \(masksHeads), "
+            + "dropout \(dropout)"
+    }
 
     var inputs: [Tensor] {
         [sample([b, n, h, d], seed: 1), sample([b, m, h, d], seed: 2), sample([b, m, h, e], seed: 3)]
@@ -29,27 +22,37 @@ private struct AttentionShape: Sendable, CustomTestStringConvertible {
     /// Hides every third key, but not the first, so that every query sees one.
     var mask: Tensor? {
         guard isMasked else { return nil }
-        return Tensor((0..<b * m).map { $0 % m % 3 == 2 ? 0 : 1 }, shape: [b, m])
+        let rows = masksHeads ? b * h : b
+        return Tensor((0..<rows * m).map { $0 % m % (3 + $0 / m % 2) == 2 ? 0 : 1 }, shape: [rows, m])
     }
 
-    /// Compares value and gradients with those of the composition.
+    /// Compares value and gradients with those of the plain form.
     func expectSame() throws {
         let (x, y) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
-        let fused = attention(x[0], x[1], x[2], scale: 0.7, isCausal: isCausal, mask: mask)
-        let reference = composed(y[0], y[1], y[2], scale: 0.7, isCausal: isCausal, mask: mask)
+        let key = RandomKey(seed: 7)
+        let fused = attention(
+            x[0], x[1], x[2], scale: 0.7, isCausal: isCausal, mask: mask, dropout: dropout, key: key)
+        let plain = plainAttention(
+            y[0], y[1], y[2], scale: 0.7, isCausal: isCausal, mask: mask, dropout: dropout, key: key)
+        let weights = attentionWeights(inputs[0], inputs[1], scale: 0.7, isCausal: isCausal, mask: mask)
         let seed = sample(fused.shape, seed: 4)
         let heads = inputs.map { $0.permuted([0, 2, 1, 3]) }
         try AttentionMagnitudes(
-            weights: reference.weights, heads[0], heads[1], heads[2], scale: 0.7, seed: seed.permuted([0, 2, 1, 3])
-        ).expectAgreement(of: fused, x, with: reference.value, y, seed: seed)
+            weights: weights / Float(1 - dropout), heads[0], heads[1], heads[2], scale: 0.7,
+            seed: seed.permuted([0, 2, 1, 3])
+        ).expectAgreement(of: fused, x, with: plain, y, seed: seed)
     }
 }
 
-@Suite struct AttentionTests {
+@Suite("Attention of any queries to any keys") struct AttentionTests {
     private static let shapes: [AttentionShape] = [
         AttentionShape(), AttentionShape(n: 1), AttentionShape(m: 1), AttentionShape(b: 1, h: 1),
         AttentionShape(n: 4, m: 9, isCausal: true), AttentionShape(n: 9, m: 4, isCausal: true),
         AttentionShape(isMasked: true), AttentionShape(n: 7, m: 7, isCausal: true, isMasked: true),
+        AttentionShape(isMasked: true, masksHeads: true), AttentionShape(dropout: 0.4),
+        AttentionShape(n: 1, dropout: 0.2),
+        AttentionShape(n: 3, m: 40, isMasked: true, masksHeads: true, dropout: 0.3),
+        AttentionShape(b: 1, n: 300, m: 7, isCausal: true, dropout: 0.1),
         // Several tiles of queries, and units that share a head's keys.
         AttentionShape(b: 1, n: 700, m: 40, h: 2), AttentionShape(b: 1, n: 700, m: 40, h: 1, isCausal: true),
         // Several runs of keys.
@@ -57,10 +60,12 @@ private struct AttentionShape: Sendable, CustomTestStringConvertible {
         AttentionShape(b: 9, n: 70, m: 1030, h: 1, isMasked: true),
     ]
 
-    @Test(arguments: shapes) private func sameAsComposition(_ shape: AttentionShape) throws { try shape.expectSame() }
+    @Test("Agrees with the plain form", arguments: shapes) private func agreesWithPlain(_ shape: AttentionShape) throws
+    { try shape.expectSame() }
 
     /// Central differences of a randomly weighted sum; their own error with a step of 1e-2 is some 1e-4.
-    @Test(arguments: [false, true]) func centralDifferences(_ isCausal: Bool) {
+    @Test("Gradients are slopes, also with dropout", arguments: [false, true]) func centralDifferences(_ isCausal: Bool)
+    {
         let inputs = AttentionShape(n: 4, m: 5).inputs
         let weights = sample([2, 4, 3, 3], seed: 8)
         func sum(_ x: [Tensor]) -> Tensor {
@@ -86,7 +91,7 @@ private struct AttentionShape: Sendable, CustomTestStringConvertible {
     }
 
     /// Views with strides of their own, and keys that all heads share.
-    @Test func viewsAreReadInPlace() {
+    @Test("Views are read in place") func viewsAreReadInPlace() {
         let shape = AttentionShape(n: 6, m: 6)
         let packed = sample([2, 6, 3, 6], seed: 9)
         let (q, k) = (packed.sliced(3, to: 2), packed.sliced(3, from: 2, to: 4))
@@ -97,16 +102,21 @@ private struct AttentionShape: Sendable, CustomTestStringConvertible {
         #expect(got.shape == [2, shape.n, 3, 3])
     }
 
-    @Test func aQueryThatSeesNothingGetsZeros() {
+    @Test("A query that sees nothing gets zeros", arguments: Implementation.allCases)
+    func aQueryThatSeesNothing(_ implementation: Implementation) {
         let x = AttentionShape(b: 1, h: 1).inputs.map { $0.requiringGradient() }
-        let y = attention(x[0], x[1], x[2], scale: 1, mask: Tensor.zeros([1, 4]))
+        let mask = Tensor.zeros([1, 4])
+        let y =
+            switch implementation {
+            case .plain: plainAttention(x[0], x[1], x[2], scale: 1, mask: mask)
+            case .fused: attention(x[0], x[1], x[2], scale: 1, mask: mask)
+            }
         #expect(y.values.allSatisfy { $0 == 0 })
         let all = gradients(of: y.sum())
         for leaf in x { #expect(all[leaf]!.values.allSatisfy { $0 == 0 }) }
     }
 
-    /// A dropped weight is dropped whole, the others grow by 1 / (1 − p).
-    @Test func dropoutActsOnWeights() {
+    @Test("Dropout drops whole weights") func dropoutActsOnWeights() {
         let (n, m) = (300, 50)
         let q = sample([1, n, 1, 2], seed: 1)
         let k = sample([1, m, 1, 2], seed: 2)

@@ -2,21 +2,6 @@ import NN
 import Tensors
 import Testing
 
-/// From operations of its own, with every score; hidden keys have −1e30.
-private func composed(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, isCausal: Bool, reach: Int?
-) -> (value: Tensor, weights: Tensor) {
-    let (n, m) = (q.shape[1], k.shape[1])
-    var scores = matrixProduct(q.permuted([0, 2, 1, 3]), k.unsqueezed(1), transposeB: true) * scale
-    if isCausal {
-        var seen = Tensor.ones([n, m]).lowerTriangle(diagonal: m - n)
-        if let reach { seen = seen - Tensor.ones([n, m]).lowerTriangle(diagonal: m - n - reach) }
-        scores = select(seen.expanded(to: scores.shape) .> 0, scores, -1e30)
-    }
-    let weights = softmax(scores)
-    return (matrixProduct(weights, v.unsqueezed(1)).permuted([0, 2, 1, 3]), weights)
-}
-
 private struct Shape: Sendable, CustomTestStringConvertible {
     var b = 2, n = 5, m = 8, h = 3, d = 2, e = 3
     var isCausal = true
@@ -28,20 +13,24 @@ private struct Shape: Sendable, CustomTestStringConvertible {
         [sample([b, n, h, d], seed: 1), sample([b, m, d], seed: 2), sample([b, m, e], seed: 3)]
     }
 
-    /// Compares value and gradients with those of the composition.
+    /// Compares value and gradients with those of the plain form.
     func expectSame() throws {
         let (x, y) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
-        let fused = multiQueryAttention(x[0], x[1], x[2], scale: 0.7, isCausal: isCausal, reach: reach)
-        let reference = composed(y[0], y[1], y[2], scale: 0.7, isCausal: isCausal, reach: reach)
+        func attend(_ x: [Tensor], _ implementation: Implementation) -> Tensor {
+            multiQueryAttention(
+                x[0], x[1], x[2], scale: 0.7, isCausal: isCausal, reach: reach, implementation: implementation)
+        }
+        let (fused, plain) = (attend(x, .fused), attend(y, .plain))
         let seed = sample(fused.shape, seed: 4)
         try AttentionMagnitudes(
-            weights: reference.weights, inputs[0].permuted([0, 2, 1, 3]), inputs[1].unsqueezed(1),
+            weights: multiQueryAttentionWeights(inputs[0], inputs[1], scale: 0.7, isCausal: isCausal, reach: reach),
+            inputs[0].permuted([0, 2, 1, 3]), inputs[1].unsqueezed(1),
             inputs[2].unsqueezed(1), scale: 0.7, seed: seed.permuted([0, 2, 1, 3])
-        ).expectAgreement(of: fused, x, with: reference.value, y, seed: seed)
+        ).expectAgreement(of: fused, x, with: plain, y, seed: seed)
     }
 }
 
-@Suite struct MultiQueryAttentionTests {
+@Suite("Attention of heads that share keys and values") struct MultiQueryAttentionTests {
     private static let shapes: [Shape] = [
         Shape(), Shape(n: 1, m: 1), Shape(n: 1), Shape(n: 8), Shape(b: 1, h: 1), Shape(isCausal: false),
         Shape(n: 9, m: 2, isCausal: false), Shape(reach: 2), Shape(n: 8, reach: 4), Shape(reach: 100),
@@ -51,10 +40,12 @@ private struct Shape: Sendable, CustomTestStringConvertible {
         Shape(b: 1, n: 400, m: 30, h: 2, isCausal: false),
     ]
 
-    @Test(arguments: shapes) private func sameAsComposition(_ shape: Shape) throws { try shape.expectSame() }
+    @Test("Agrees with the plain form", arguments: shapes) private func agreesWithPlain(_ shape: Shape) throws {
+        try shape.expectSame()
+    }
 
     /// Keys and values repeated over the batch, and parts of a wider tensor, are read in place; their gradients are sums.
-    @Test func readsViews() {
+    @Test("Views are read in place") func readsViews() {
         let q = sample([3, 4, 2, 2], seed: 1)
         let both = sample([1, 6, 4], seed: 2).requiringGradient()
         func attend(_ isDense: Bool) -> (Tensor, Tensor) {
@@ -67,7 +58,7 @@ private struct Shape: Sendable, CustomTestStringConvertible {
     }
 
     /// Central differences of a randomly weighted sum; their own error with a step of 1e-2 is some 1e-4.
-    @Test(arguments: [nil, 3]) func centralDifferences(_ reach: Int?) {
+    @Test("Gradients are slopes", arguments: [nil, 3]) func centralDifferences(_ reach: Int?) {
         let inputs = Shape(n: 3, m: 5, h: 2).inputs
         let weights = sample([2, 3, 2, 3], seed: 8)
         func sum(_ x: [Tensor]) -> Tensor {
