@@ -82,7 +82,8 @@ public struct AttentionBlock: Module {
         normLinear(x, norm: norm.norm, ([toQuery, toKeysAndValues] + reads).map(\.projection))
     }
 
-    private func split(_ x: Tensor) -> Tensor { x.reshaped(Array(x.shape.dropLast()) + [heads, -1]) }
+    /// [..., h · d] → [..., h, d]
+    func split(_ x: Tensor) -> Tensor { x.reshaped(Array(x.shape.dropLast()) + [heads, -1]) }
 
     /// Attention over the blocks' tokens and the memories before them. queries: [b, n, h, d] → the same shape.
     func attend(_ queries: Tensor, _ blocks: [BlockKeys], _ positions: BlockPositions) -> Tensor {
@@ -107,8 +108,11 @@ public struct AttentionBlock: Module {
     }
 
     /// queries: [b, n, h, d], keys, values: [b, …, d], the queries' own last.
-    func attend(_ queries: Tensor, _ keys: Tensor, _ values: Tensor) -> Tensor {
-        multiQueryAttention(queries, keys, values, scale: scale, isCausal: true, reach: reach)
+    func attend(
+        _ queries: Tensor, _ keys: Tensor, _ values: Tensor, _ implementation: Implementation = .fused
+    ) -> Tensor {
+        multiQueryAttention(
+            queries, keys, values, scale: scale, isCausal: true, reach: reach, implementation: implementation)
     }
 
     /// x: [b, n, h, d], tokens of a block from `offset` on.

@@ -56,23 +56,19 @@ struct SegmentWeights {
 }
 
 extension AttentionBlock {
-    /// What each token of a block takes of each key it could see: [b, h, tokens, keys]. queries: [b, n, h, d], of which the
-    /// block's are taken.
-    func weights(_ queries: Tensor, _ block: BlockKeys, _ positions: BlockPositions) -> Tensor {
-        let all = concatenate([block.before, block.block].compactMap { $0 }, axis: 1)
-        let (b, seen, span) = (all.shape[0], all.shape[1], block.span)
-        return attend(
-            positioned(queries.blocks([span]), offset: span.offset, positions),
-            positioned(all, end: span.offset + span.tokens.count, positions),
-            Tensor.identity(seen).expanded(to: [b, seen, seen])
-        ).permuted([0, 2, 1, 3])
+    /// What each token takes of each key: [b, h, n, keys]. queries: [b, n, h, d], keys: [b, keys, d], with positions.
+    func weights(_ queries: Tensor, _ keys: Tensor, _ implementation: Implementation) -> Tensor {
+        let (b, seen) = (keys.shape[0], keys.shape[1])
+        return attend(queries, keys, Tensor.identity(seen).expanded(to: [b, seen, seen]), implementation)
+            .permuted([0, 2, 1, 3])
     }
 }
 
 extension StateContainer {
     /// What each token takes of each state: [b, h, n, s]. queries: [b, n, h, d], keys: [b or 1, s, d].
-    func weights(_ queries: Tensor, _ keys: Tensor) -> Tensor {
+    func weights(_ queries: Tensor, _ keys: Tensor, _ implementation: Implementation) -> Tensor {
         let s = keys.shape[1]
-        return read(queries, keys, Tensor.identity(s).expanded(to: [queries.shape[0], s, s])).permuted([0, 2, 1, 3])
+        return read(queries, keys, Tensor.identity(s).expanded(to: [queries.shape[0], s, s]), implementation)
+            .permuted([0, 2, 1, 3])
     }
 }

@@ -94,6 +94,9 @@ public struct BlockRecurrentConfiguration: Sendable {
     /// s
     var states: Int { stateVectors ?? blockWidth }
 
+    /// The last tokens of a block, and of the memory before it, that its states read.
+    var writtenTokens: Int { stateWindow ?? blockWidth }
+
     /// Compressed tokens that are kept at most.
     var compressedLength: Int { compressesMemory ? blockWidth / 2 : 0 }
 }

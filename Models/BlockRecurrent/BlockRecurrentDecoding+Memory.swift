@@ -54,10 +54,7 @@ extension BlockRecurrentTransformer {
             return DecodingLayer(
                 all.squeezed(0), keys: keys, before: memory.before?.shape[1] ?? 0, capacity: capacity)
         }
-        let ready = zip(writers, memory.states).map { layer, states in
-            let container = layers[layer].attention.stateContainer!
-            return container.ready(states ?? container.beginning)
-        }
+        let ready = memory.states.enumerated().map { container($0).found($1) }
         return BlockRecurrentState(
             layers: decoding, states: memory.states, ready: ready,
             readKeys: ready.map { KeyBlocks($0.readKeys.squeezed(0)) })

@@ -48,9 +48,8 @@ extension BlockRecurrentTransformer {
         var last: Tensor?
         for start in stride(from: 0, to: tokens.count, by: configuration.maximumLength) {
             let part = Array(tokens[start..<min(start + configuration.maximumLength, tokens.count)])
-            var pass = SegmentPass(self, memory, n: part.count)
-            let x = pass.run(tokenEmbedding(TokenTensor(part, shape: [1, part.count])))
-            memory = pass.memory
+            let x: Tensor
+            (x, memory) = segment(tokenEmbedding(TokenTensor(part, shape: [1, part.count])), memory, mode: .inference)
             last = x.at(0, 0).sliced(0, from: part.count - 1)
         }
         state = self.state(after: memory)
@@ -102,7 +101,7 @@ extension BlockRecurrentTransformer {
                     row, seen.keys, reach: attention.reach, values: seen.keysAndValues.pointer + d, valueStride: 2 * d,
                     scale: attention.scale, output: target))
             for (place, read) in reads[layer].enumerated() {
-                let container = layers[writers[read.chain]].attention.stateContainer!
+                let container = container(read.chain)
                 let start = (place + 1) * h * d
                 container.readNorm.queries(h, projected[place + 2].pointer + index * h * d, row + start)
                 let values = states[index].ready[read.chain].values
@@ -130,7 +129,7 @@ extension BlockRecurrentTransformer {
             let memory = before.layers[layer]
             let span = BlockSpan(tokens: 0..<configuration.blockWidth, offset: 0)
             let parts = BlockKeys(span: span, before: memory.before, block: memory.block!)
-                .last(configuration.stateWindow ?? configuration.blockWidth).split(count: 2)
+                .last(configuration.writtenTokens).split(count: 2)
             after.states[chain] = layers[layer].attention.stateContainer!
                 .write(state.ready[chain], keys: parts[0], values: parts[1])
         }

@@ -58,9 +58,7 @@ extension BlockRecurrentTransformer {
         require(
             tokens.shape[1] <= configuration.maximumLength,
             "BlockRecurrentTransformer: \(tokens.shape[1]) tokens, but max_seq_len is \(configuration.maximumLength)")
-        var pass = SegmentPass(self, memory, n: tokens.shape[1], mode: mode)
-        let x = pass.run(tokenEmbedding(tokens))  // [b, n, m]
-        return (x, pass.memory)
+        return segment(tokenEmbedding(tokens), memory ?? nothing, mode: mode)
     }
 }
 

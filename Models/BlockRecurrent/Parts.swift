@@ -77,6 +77,16 @@ public struct RecurrentFeedForward: Module {
         down = Linear(hidden, outputs, bias: false, key: key.child(1))
     }
 
+    /// x: [..., inputs] → [..., outputs]
+    func callAsFunction(_ x: Tensor, _ implementation: Implementation) -> Tensor {
+        switch implementation {
+        case .plain:
+            let parts = up(norm(x)).split(count: 2)
+            return down(parts[0] * gelu(parts[1]))
+        case .fused: return self(x)
+        }
+    }
+
     /// x: [..., inputs] → [..., outputs], plus `residual`.
     public func callAsFunction(_ x: Tensor, residual: Tensor? = nil) -> Tensor {
         feedForward(

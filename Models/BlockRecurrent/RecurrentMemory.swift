@@ -24,6 +24,9 @@ public struct RecurrentMemory: Sendable {
     /// Of each recurrent layer, from the lowest, [b, s, m]; nil while they are the initial ones.
     var states: [Tensor?]
 
+    /// Tokens of the block so far.
+    var offset: Int { layers.first?.offset ?? 0 }
+
     /// Keys and values of the tokens before the block of every layer, as block-recurrent-transformer-pytorch has them: [2,
     /// b, n, d]. Empty where nothing is remembered.
     public var xlMemories: [Tensor] { layers.compactMap(\.before).map(unpacked) }
@@ -64,7 +67,7 @@ public struct RecurrentMemory: Sendable {
 
     var form: Form {
         Form(
-            before: layers.map { $0.before?.shape[1] ?? 0 }, offset: layers.first?.offset ?? 0,
+            before: layers.map { $0.before?.shape[1] ?? 0 }, offset: offset,
             states: states.map { $0 != nil })
     }
 

@@ -17,7 +17,17 @@ struct StateChain: Sendable {
 
     init(_ container: StateContainer, _ states: Tensor?) {
         (self.container, self.states) = (container, states)
-        ready = [container.ready(states ?? container.beginning)]
+        ready = [container.found(states)]
+    }
+}
+
+extension BlockRecurrentTransformer {
+    /// The fused form of a segment: all its blocks in a layer together.
+    func fusedSegment(
+        _ x: Tensor, _ memory: RecurrentMemory, mode: ForwardMode
+    ) -> (output: Tensor, memory: RecurrentMemory) {
+        var pass = SegmentPass(self, memory, n: x.shape[1], mode: mode)
+        return (pass.run(x), pass.memory)
     }
 }
 
@@ -30,12 +40,11 @@ struct SegmentPass {
     private var configuration: BlockRecurrentConfiguration { model.configuration }
 
     /// - Parameter n: the segment's tokens.
-    init(_ model: BlockRecurrentTransformer, _ memory: RecurrentMemory?, n: Int, mode: ForwardMode = .inference) {
-        let memory = memory ?? model.nothing
+    init(_ model: BlockRecurrentTransformer, _ memory: RecurrentMemory, n: Int, mode: ForwardMode) {
         self.model = model
         memories = memory.layers
         weights = SegmentWeights(mode.recorder, reads: model.reads.map(\.count))
-        spans = BlockSpan.spans(of: n, offset: memories[0].offset, width: model.configuration.blockWidth)
+        spans = BlockSpan.spans(of: n, offset: memory.offset, width: model.configuration.blockWidth)
         chains = zip(model.writers, memory.states).map { layer, states in
             StateChain(model.layers[layer].attention.stateContainer!, states)
         }
@@ -110,12 +119,15 @@ struct SegmentPass {
     ) {
         guard weights != nil else { return }
         for (block, keys) in zip(blocks, keys) {
-            weights?.add(
-                tokens: model.layers[index].attention.weights(queries, keys, model.positions), layer: index)
+            let (attention, span) = (model.layers[index].attention, keys.span)
+            let all = concatenate([keys.before, keys.block].compactMap { $0 }, axis: 1)
+            let seen = attention.positioned(all, end: span.offset + span.tokens.count, model.positions)
+            let own = attention.positioned(queries.blocks([span]), offset: span.offset, model.positions)
+            weights?.add(tokens: attention.weights(own, seen, .fused), layer: index)
             for (read, queries) in reads.enumerated() {
                 let chain = chains[model.reads[index][read].chain]
                 weights?.add(
-                    states: chain.container.weights(queries.blocks([keys.span]), chain.ready[block].readKeys),
+                    states: chain.container.weights(queries.blocks([keys.span]), chain.ready[block].readKeys, .fused),
                     layer: index, read: read)
             }
         }
@@ -124,7 +136,7 @@ struct SegmentPass {
     /// Writes the states of a recurrent layer at the end of each block that is complete.
     private mutating func write(_ chain: Int, _ keys: [BlockKeys], _ blocks: Range<Int>) {
         for (block, keys) in zip(blocks, keys) where keys.span.isComplete(configuration.blockWidth) {
-            let parts = keys.last(configuration.stateWindow ?? configuration.blockWidth).split(count: 2)
+            let parts = keys.last(configuration.writtenTokens).split(count: 2)
             let (container, ready) = (chains[chain].container, chains[chain].ready[block])
             // No gradient comes back from the next segment.
             let isLast = block + 1 == spans.count
@@ -135,7 +147,7 @@ struct SegmentPass {
             } else {
                 let states = container.write(ready, keys: parts[0], values: parts[1])
                 chains[chain].states = states
-                chains[chain].ready.append(container.ready(states))
+                chains[chain].ready.append(container.found(states))
             }
         }
     }

@@ -71,11 +71,9 @@ public struct StateContainer: Module {
         (readNorm, selfNorm, crossNorm) = (QueryKeyNorm(d), QueryKeyNorm(d), QueryKeyNorm(d))
     }
 
-    /// The states that nothing was written to, for any batch.
-    var beginning: Tensor { initialStates.value.unsqueezed(0) }
-
-    /// states: [b or 1, s, m]
-    func ready(_ states: Tensor) -> ReadyStates {
+    /// states: [b or 1, s, m], nil for those that nothing was written to.
+    func found(_ states: Tensor?) -> ReadyStates {
+        let states = states ?? initialStates.value.unsqueezed(0)
         let x = norm(states) + identifiers.value
         let keysAndValues = keysAndValues(x).split(count: 2)
         return ReadyStates(
@@ -84,35 +82,44 @@ public struct StateContainer: Module {
     }
 
     /// What tokens find in the states. queries: [b, n, h, d]; readKeys, values: [b or 1, s, d] → [b, n, h, d]
-    func read(_ queries: Tensor, _ readKeys: Tensor, _ values: Tensor) -> Tensor {
-        attend(readNorm.queries(queries), readKeys, values)
+    func read(
+        _ queries: Tensor, _ readKeys: Tensor, _ values: Tensor, _ implementation: Implementation = .fused
+    ) -> Tensor {
+        attend(readNorm.queries(queries), readKeys, values, implementation)
     }
 
     /// The states after a block.
     /// - Parameter keys, values: of the tokens that the states read, without positions: [b, n, d].
     /// - Returns: [b, s, m].
-    func write(_ ready: ReadyStates, keys: Tensor, values: Tensor) -> Tensor {
+    func write(
+        _ ready: ReadyStates, keys: Tensor, values: Tensor, _ implementation: Implementation = .fused
+    ) -> Tensor {
         let own = attend(
-            selfNorm.queries(split(selfQueries(ready.identified))), selfNorm.keys(ready.keys), ready.values)
+            selfNorm.queries(split(selfQueries(ready.identified))), selfNorm.keys(ready.keys), ready.values,
+            implementation)
         let cross = attend(
-            crossNorm.queries(split(crossQueries(ready.identified))), crossNorm.keys(keys), values)
+            crossNorm.queries(split(crossQueries(ready.identified))), crossNorm.keys(keys), values, implementation)
         let b = keys.shape[0]
         let attended = concatenate([own.expanded(to: [b] + own.shape.dropFirst()), cross], axis: 3)
         let rows = attended.reshaped(Array(attended.shape.prefix(2)) + [-1])  // [b, s, h · 2 d]
-        guard let toStateOut else { return gate(ready.states, feedForward!(rows)) }
+        guard let toStateOut else { return gate(ready.states, feedForward!(rows, implementation)) }
         let states = gate(ready.states, toStateOut(rows))
         guard let feedForward, let feedForwardGate else { return states }
-        return feedForwardGate(states, feedForward(states))
+        return feedForwardGate(states, feedForward(states, implementation))
     }
 
     /// [b, s, h · d] → [b, s, h, d]
     private func split(_ queries: Tensor) -> Tensor { queries.reshaped(Array(queries.shape.prefix(2)) + [heads, -1]) }
 
     /// Queries or keys of all batches alike are repeated where the others differ.
-    private func attend(_ queries: Tensor, _ keys: Tensor, _ values: Tensor) -> Tensor {
+    private func attend(
+        _ queries: Tensor, _ keys: Tensor, _ values: Tensor, _ implementation: Implementation
+    ) -> Tensor {
         let b = max(queries.shape[0], keys.shape[0])
         func repeated(_ x: Tensor) -> Tensor { x.expanded(to: [b] + x.shape.dropFirst()) }
-        return multiQueryAttention(repeated(queries), repeated(keys), repeated(values), scale: scale)
+        return multiQueryAttention(
+            repeated(queries), repeated(keys), repeated(values), scale: scale,
+            implementation: implementation)
     }
 
     public func collect(into state: inout StateCollector) {

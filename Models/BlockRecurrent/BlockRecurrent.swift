@@ -86,6 +86,73 @@ public struct BlockRecurrentTransformer: Module {
         return stages
     }
 
+    /// Passes a segment through all layers. x: [b, n, m] → [b, n, m], and what is remembered then, without gradients.
+    func segment(_ x: Tensor, _ memory: RecurrentMemory, mode: ForwardMode) -> (output: Tensor, memory: RecurrentMemory)
+    {
+        switch mode.implementation {
+        case .plain: plainSegment(x, memory, mode: mode)
+        case .fused: fusedSegment(x, memory, mode: mode)
+        }
+    }
+
+    /// The recurrence over blocks: each passes all layers with what the one before has left. x: [b, n, m] → [b, n, m]
+    private func plainSegment(
+        _ x: Tensor, _ memory: RecurrentMemory, mode: ForwardMode
+    ) -> (output: Tensor, memory: RecurrentMemory) {
+        var (memory, outputs) = (memory, [Tensor]())
+        var weights = SegmentWeights(mode.recorder, reads: reads.map(\.count))
+        let spans = BlockSpan.spans(of: x.shape[1], offset: memory.offset, width: configuration.blockWidth)
+        for span in spans {
+            // Every layer reads the states with which the block begins.
+            let states = memory.states.enumerated().map { container($0).found($1) }
+            var x = x.sliced(1, from: span.tokens.lowerBound, to: span.tokens.upperBound)
+            for layer in layers.indices {
+                x = block(x, layer: layer, states: states, memory: &memory, weights: &weights)
+            }
+            outputs.append(x)
+        }
+        weights?.record(spans, isCompressed: configuration.compressesMemory)
+        return (concatenate(outputs, axis: 1), memory.detached())
+    }
+
+    /// A block, or what a segment has of one, in a layer (figure 2): its tokens read the layer's memory and states; the
+    /// last of them leave both anew. x: [b, n, m] → [b, n, m]
+    private func block(
+        _ x: Tensor, layer index: Int, states: [ReadyStates], memory: inout RecurrentMemory,
+        weights: inout SegmentWeights?
+    ) -> Tensor {
+        let (layer, attention, own) = (layers[index], layers[index].attention, memory.layers[index])
+        let x̂ = attention.norm(x)
+        // One head of keys beside values [b, tokens, 2 d]: those of the block so far, and the memory before them.
+        let block = concatenate([own.block, attention.toKeysAndValues(x̂)].compactMap { $0 }, axis: 1)
+        let seen = concatenate([own.before, block].compactMap { $0 }, axis: 1)
+        let q = attention.positioned(attention.split(attention.toQuery(x̂)), offset: own.offset, positions)  // [b, n, h, d]
+        let k = attention.positioned(seen, end: block.shape[1], positions)  // [b, tokens, d]
+        var read = [attention.attend(q, k, attention.values(seen), .plain)]
+        weights?.add(tokens: attention.weights(q, k, .plain), layer: index)
+        // Tokens read states.
+        for (place, (chain, queries)) in reads[index].enumerated() {
+            let (q, found) = (attention.split(queries(x̂)), states[chain])
+            read.append(container(chain).read(q, found.readKeys, found.values, .plain))
+            weights?.add(states: container(chain).weights(q, found.readKeys, .plain), layer: index, read: place)
+        }
+        // A block that is complete becomes the memory and is written to the states.
+        if block.shape[1] < configuration.blockWidth {
+            memory.layers[index].block = block
+        } else {
+            memory.layers[index] = LayerMemory(before: memoryManager.memory(index, after: block, own.before))
+            if let chain = writers.firstIndex(of: index) {
+                let last = seen.sliced(1, from: max(0, seen.shape[1] - configuration.writtenTokens)).split(count: 2)
+                memory.states[chain] = container(chain).write(states[chain], keys: last[0], values: last[1], .plain)
+            }
+        }
+        let y = x + attention.toOut(concatenate(read, axis: 2).reshaped([x.shape[0], x.shape[1], -1]))
+        return y + layer.feedForward(y, .plain)
+    }
+
+    /// A recurrent layer's states, counted from the lowest.
+    func container(_ chain: Int) -> StateContainer { layers[writers[chain]].attention.stateContainer! }
+
     /// [..., m] → [..., vocabulary]
     func logits(_ x: Tensor) -> Tensor { toLogits(x, after: finalNorm) }
 
