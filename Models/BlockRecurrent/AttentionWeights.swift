@@ -1,19 +1,19 @@
 import NN
 import Tensors
 
-// The weights of attention, for who wants to look at them.
+// The weights of attention, for a recorder.
 //
 // b batch, n tokens of the segment, h heads, s states
 
-/// What the layers of a segment have shown so far, block by block.
+/// The weights of a segment's layers so far, block by block.
 struct SegmentWeights {
     private let recorder: AttentionRecorder
-    /// Of each layer the blocks' weights of tokens, [b, h, tokens of the block, keys seen].
+    /// The blocks' weights of tokens, by layer: [b, h, tokens of the block, keys seen].
     private var tokens: [[Tensor]]
-    /// Of each layer and each of its reads the blocks' weights of states, [b, h, tokens of the block, s].
+    /// The blocks' weights of states, by layer and read: [b, h, tokens of the block, s].
     private var states: [[[Tensor]]]
 
-    /// Nil where nobody wants to see them.
+    /// Nil without a recorder.
     init?(_ recorder: AttentionRecorder?, reads: [Int]) {
         guard let recorder else { return nil }
         self.recorder = recorder
@@ -24,8 +24,8 @@ struct SegmentWeights {
     mutating func add(tokens weights: Tensor, layer: Int) { tokens[layer].append(weights) }
     mutating func add(states weights: Tensor, layer: Int, read: Int) { states[layer][read].append(weights) }
 
-    /// Shows all: by token of the segment, those before it first, [b, h, n, before + n]; compressed memories are no tokens, so
-    /// with them each block is shown by itself.
+    /// Records all: by token of the segment, those before it first, [b, h, n, before + n]; compressed memories are no tokens,
+    /// so with them each block is recorded by itself.
     func record(_ spans: [BlockSpan], isCompressed: Bool) {
         for layer in tokens.indices {
             let name = "Layer \(layer + 1)"
@@ -43,7 +43,7 @@ struct SegmentWeights {
         }
     }
 
-    /// Rows of all blocks over the columns of all tokens: those of a block see up to its last one.
+    /// Puts the rows of all blocks over the columns of all tokens: those of a block see up to its last one.
     private func joined(_ blocks: [Tensor], _ spans: [BlockSpan]) -> Tensor {
         let first = blocks[0].shape[3] - spans[0].tokens.count
         let columns = first + spans[spans.count - 1].tokens.upperBound
@@ -56,19 +56,23 @@ struct SegmentWeights {
 }
 
 extension AttentionBlock {
-    /// What each token takes of each key: [b, h, n, keys]. queries: [b, n, h, d], keys: [b, keys, d], with positions.
-    func weights(_ queries: Tensor, _ keys: Tensor, _ implementation: Implementation) -> Tensor {
+    /// Returns what each token takes of each key: [b, h, n, keys]. queries: [b, n, h, d], keys: [b, keys, d], with positions.
+    func weights(_ queries: Tensor, _ keys: Tensor, implementation: Implementation = .fused) -> Tensor {
         let (b, seen) = (keys.shape[0], keys.shape[1])
-        return attend(queries, keys, Tensor.identity(seen).expanded(to: [b, seen, seen]), implementation)
-            .permuted([0, 2, 1, 3])
+        return attend(
+            queries, keys, Tensor.identity(seen).expanded(to: [b, seen, seen]), implementation: implementation
+        )
+        .permuted([0, 2, 1, 3])
     }
 }
 
 extension StateContainer {
-    /// What each token takes of each state: [b, h, n, s]. queries: [b, n, h, d], keys: [b or 1, s, d].
-    func weights(_ queries: Tensor, _ keys: Tensor, _ implementation: Implementation) -> Tensor {
+    /// Returns what each token takes of each state: [b, h, n, s]. queries: [b, n, h, d], keys: [b or 1, s, d].
+    func weights(_ queries: Tensor, _ keys: Tensor, implementation: Implementation = .fused) -> Tensor {
         let s = keys.shape[1]
-        return read(queries, keys, Tensor.identity(s).expanded(to: [queries.shape[0], s, s]), implementation)
-            .permuted([0, 2, 1, 3])
+        return read(
+            queries, keys, Tensor.identity(s).expanded(to: [queries.shape[0], s, s]), implementation: implementation
+        )
+        .permuted([0, 2, 1, 3])
     }
 }

@@ -1,28 +1,12 @@
 import NN
 import Tensors
 
-// Block-recurrent transformers (Hutchins et al., https://arxiv.org/abs/2203.07852): a text is read in blocks; a token sees
-// its block, the keys and values that the block before has left in every layer, and in some layers states that each block
-// writes anew.
+// Block-recurrent transformers (Hutchins et al., https://arxiv.org/abs/2203.07852; as block-recurrent-transformer-pytorch).
+// A text is read in blocks. A token sees its block and the keys and values that the block before has left in every layer,
+// and in some layers recurrent states, which each block reads and writes anew. What layers hold is in Layers.swift.
 //
-// b batch, n tokens, m width of the model
-
-/// Attention, then the feed-forward layer. Keys: 0.*, 1.*
-public struct BlockRecurrentLayer: Module {
-    public let attention: AttentionBlock
-    public let feedForward: RecurrentFeedForward
-
-    init(_ configuration: BlockRecurrentConfiguration, layer: Int, key: RandomKey) {
-        attention = AttentionBlock(configuration, layer: layer, key: key.child(0))
-        let m = configuration.dimension
-        feedForward = RecurrentFeedForward(m, hidden: configuration.hiddenDimension, m, key: key.child(1))
-    }
-
-    public func collect(into state: inout StateCollector) {
-        state.add("0", attention)
-        state.add("1", feedForward)
-    }
-}
+// b batch, n tokens, w tokens of a block, m width of the model, h heads, d columns of a head, s states
+// x̂ normalized tokens, q k v queries, keys, values, S states, Ŝ normalized and told apart
 
 /// A language model of blocks, memories and recurrent states.
 ///
@@ -35,13 +19,10 @@ public struct BlockRecurrentTransformer: Module {
     public let finalNorm: BiaslessLayerNorm
     public let toLogits: Linear
     let positions: BlockPositions
-    /// Of each layer, which states it reads (of the recurrent layers counted from the lowest) and what projects its queries.
-    let reads: [[(chain: Int, queries: Linear)]]
-    /// The recurrent layers, from the lowest.
+    /// The recurrent layers, from the lowest: those that write states.
     let writers: [Int]
-    /// Layers that all blocks pass together, one by one, or that one block passes before the next, where states are read
-    /// below the layer that writes them.
-    let stages: [ClosedRange<Int>]
+    /// The states that each layer reads, as indices of `writers`, and the projections of its queries to them.
+    let reads: [[(chain: Int, queries: Linear)]]
 
     /// - Parameters:
     ///   - configuration: a possible one; what the JSON form refuses stops the process here.
@@ -50,7 +31,7 @@ public struct BlockRecurrentTransformer: Module {
         if let fault = configuration.fault {
             require(false, "BlockRecurrentTransformer: \(fault.key): \(fault.problem)")
         }
-        let m = configuration.dimension
+        let (m, recurrences) = (configuration.dimension, configuration.recurrences)
         self.configuration = configuration
         tokenEmbedding = Embedding(configuration.tokens, m, key: key.child(0))
         let layers = (0..<configuration.depth).map {
@@ -61,96 +42,15 @@ public struct BlockRecurrentTransformer: Module {
         finalNorm = BiaslessLayerNorm(m)
         toLogits = Linear(m, configuration.tokens, bias: false, key: key.child(3))
         positions = BlockPositions(configuration)
-        let recurrences = configuration.recurrences
         writers = recurrences.map(\.write)
         reads = layers.enumerated().map { index, layer in
             let own = recurrences.enumerated().filter { $1.read == index }
             return own.map { ($0.offset, layers[$0.element.write].attention.stateContainer!.queriesToStates) }
                 + layer.attention.feedback.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
         }
-        stages = Self.stages(recurrences, depth: configuration.depth, feedback: configuration.usesFeedback)
     }
 
-    static func stages(
-        _ recurrences: [BlockRecurrentConfiguration.Recurrence], depth: Int, feedback: Bool
-    ) -> [ClosedRange<Int>] {
-        var stages: [ClosedRange<Int>] = []
-        for layer in 0..<depth {
-            let tied = recurrences.contains { (feedback ? 0 : $0.read) < layer && layer <= $0.write }
-            if tied, let last = stages.popLast() {
-                stages.append(last.lowerBound...layer)
-            } else {
-                stages.append(layer...layer)
-            }
-        }
-        return stages
-    }
-
-    /// Passes a segment through all layers. x: [b, n, m] → [b, n, m], and what is remembered then, without gradients.
-    func segment(_ x: Tensor, _ memory: RecurrentMemory, mode: ForwardMode) -> (output: Tensor, memory: RecurrentMemory)
-    {
-        switch mode.implementation {
-        case .plain: plainSegment(x, memory, mode: mode)
-        case .fused: fusedSegment(x, memory, mode: mode)
-        }
-    }
-
-    /// The recurrence over blocks: each passes all layers with what the one before has left. x: [b, n, m] → [b, n, m]
-    private func plainSegment(
-        _ x: Tensor, _ memory: RecurrentMemory, mode: ForwardMode
-    ) -> (output: Tensor, memory: RecurrentMemory) {
-        var (memory, outputs) = (memory, [Tensor]())
-        var weights = SegmentWeights(mode.recorder, reads: reads.map(\.count))
-        let spans = BlockSpan.spans(of: x.shape[1], offset: memory.offset, width: configuration.blockWidth)
-        for span in spans {
-            // Every layer reads the states with which the block begins.
-            let states = memory.states.enumerated().map { container($0).found($1) }
-            var x = x.sliced(1, from: span.tokens.lowerBound, to: span.tokens.upperBound)
-            for layer in layers.indices {
-                x = block(x, layer: layer, states: states, memory: &memory, weights: &weights)
-            }
-            outputs.append(x)
-        }
-        weights?.record(spans, isCompressed: configuration.compressesMemory)
-        return (concatenate(outputs, axis: 1), memory.detached())
-    }
-
-    /// A block, or what a segment has of one, in a layer (figure 2): its tokens read the layer's memory and states; the
-    /// last of them leave both anew. x: [b, n, m] → [b, n, m]
-    private func block(
-        _ x: Tensor, layer index: Int, states: [ReadyStates], memory: inout RecurrentMemory,
-        weights: inout SegmentWeights?
-    ) -> Tensor {
-        let (layer, attention, own) = (layers[index], layers[index].attention, memory.layers[index])
-        let x̂ = attention.norm(x)
-        // One head of keys beside values [b, tokens, 2 d]: those of the block so far, and the memory before them.
-        let block = concatenate([own.block, attention.toKeysAndValues(x̂)].compactMap { $0 }, axis: 1)
-        let seen = concatenate([own.before, block].compactMap { $0 }, axis: 1)
-        let q = attention.positioned(attention.split(attention.toQuery(x̂)), offset: own.offset, positions)  // [b, n, h, d]
-        let k = attention.positioned(seen, end: block.shape[1], positions)  // [b, tokens, d]
-        var read = [attention.attend(q, k, attention.values(seen), .plain)]
-        weights?.add(tokens: attention.weights(q, k, .plain), layer: index)
-        // Tokens read states.
-        for (place, (chain, queries)) in reads[index].enumerated() {
-            let (q, found) = (attention.split(queries(x̂)), states[chain])
-            read.append(container(chain).read(q, found.readKeys, found.values, .plain))
-            weights?.add(states: container(chain).weights(q, found.readKeys, .plain), layer: index, read: place)
-        }
-        // A block that is complete becomes the memory and is written to the states.
-        if block.shape[1] < configuration.blockWidth {
-            memory.layers[index].block = block
-        } else {
-            memory.layers[index] = LayerMemory(before: memoryManager.memory(index, after: block, own.before))
-            if let chain = writers.firstIndex(of: index) {
-                let last = seen.sliced(1, from: max(0, seen.shape[1] - configuration.writtenTokens)).split(count: 2)
-                memory.states[chain] = container(chain).write(states[chain], keys: last[0], values: last[1], .plain)
-            }
-        }
-        let y = x + attention.toOut(concatenate(read, axis: 2).reshaped([x.shape[0], x.shape[1], -1]))
-        return y + layer.feedForward(y, .plain)
-    }
-
-    /// A recurrent layer's states, counted from the lowest.
+    /// The states of a recurrent layer, by its index in `writers`.
     func container(_ chain: Int) -> StateContainer { layers[writers[chain]].attention.stateContainer! }
 
     /// [..., m] → [..., vocabulary]
@@ -162,5 +62,232 @@ public struct BlockRecurrentTransformer: Module {
         state.add("mem_manager", memoryManager)
         state.add("to_logits.0", finalNorm)
         state.add("to_logits.1", toLogits)
+    }
+}
+
+// MARK: The recurrence
+
+extension BlockRecurrentTransformer {
+    /// Passes a segment's embedded tokens through all layers. x: [b, n, m] → [b, n, m], and the memories and states after
+    /// it, without gradients.
+    func segment(
+        _ x: Tensor, _ memory: RecurrentMemory, mode: ForwardMode
+    ) -> (output: Tensor, memory: RecurrentMemory) {
+        switch mode.implementation {
+        case .plain: plainSegment(x, memory, mode: mode)
+        case .fused: fusedSegment(x, memory, mode: mode)
+        }
+    }
+
+    /// Passes one block after another through all layers, each with what the one before has left.
+    private func plainSegment(
+        _ x: Tensor, _ memory: RecurrentMemory, mode: ForwardMode
+    ) -> (output: Tensor, memory: RecurrentMemory) {
+        var (memory, outputs) = (memory, [Tensor]())
+        var weights = SegmentWeights(mode.recorder, reads: reads.map(\.count))
+        let spans = BlockSpan.spans(of: x.shape[1], offset: memory.offset, width: configuration.blockWidth)
+        for span in spans {
+            // All layers read the states from before the block, though some write them anew on the way.
+            let states = memory.states.enumerated().map { container($0).found($1) }
+            var x = x.sliced(1, from: span.tokens.lowerBound, to: span.tokens.upperBound)
+            for layer in layers.indices {
+                x = block(x, layer: layer, states: states, memory: &memory, weights: &weights)
+            }
+            outputs.append(x)
+        }
+        weights?.record(spans, isCompressed: configuration.compressesMemory)
+        return (concatenate(outputs, axis: 1), memory.detached())
+    }
+
+    /// Passes a block, or what a segment has of one, through a layer (figure 2): its tokens read memory and states, and
+    /// once it is complete both are written anew. x: [b, n, m] → [b, n, m]
+    private func block(
+        _ x: Tensor, layer index: Int, states: [FoundStates], memory: inout RecurrentMemory,
+        weights: inout SegmentWeights?
+    ) -> Tensor {
+        let (attention, feedForward) = (layers[index].attention, layers[index].feedForward)
+        let x̂ = attention.norm(x)
+
+        // Tokens attend to the memory and to the block up to themselves; the heads share keys and values.
+        let offset = memory.layers[index].offset
+        let own = memory.layers[index].appending(attention.toKeysAndValues(x̂))
+        let kv = own.all  // [b, memory and block, 2 d]
+        let q = attention.positioned(attention.heads(attention.toQuery(x̂)), offset: offset, positions)  // [b, n, h, d]
+        let k = attention.positioned(kv, end: own.offset, positions)
+        var parts = [attention.attend(q, k, attention.values(kv), implementation: .plain)]
+        weights?.add(tokens: attention.weights(q, k, implementation: .plain), layer: index)
+
+        // Tokens attend to states (the vertical direction).
+        for (place, (chain, toQuery)) in reads[index].enumerated() {
+            let (container, found, q) = (container(chain), states[chain], attention.heads(toQuery(x̂)))
+            parts.append(container.read(q, found.readKeys, found.values, implementation: .plain))
+            weights?.add(
+                states: container.weights(q, found.readKeys, implementation: .plain), layer: index, read: place)
+        }
+
+        // A complete block becomes the memory, and states attend to it (the horizontal direction).
+        if own.offset < configuration.blockWidth {
+            memory.layers[index] = own
+        } else {
+            memory.layers[index] = memoryManager.memory(index, after: own)
+            if let chain = writers.firstIndex(of: index) {
+                memory.states[chain] = container(chain).write(
+                    states[chain], tokens: own.last(configuration.writtenTokens), implementation: .plain)
+            }
+        }
+
+        let y = x + attention.toOut(attention.joined(parts))
+        return y + feedForward(y, implementation: .plain)
+    }
+}
+
+/// The tokens of a segment that lie in one block.
+struct BlockSpan: Sendable, Equatable {
+    /// Their places in the segment.
+    let tokens: Range<Int>
+    /// Tokens of the block that were read before this segment.
+    let offset: Int
+
+    /// True where the block ends with them.
+    func isComplete(_ width: Int) -> Bool { offset + tokens.count == width }
+
+    /// Cuts n tokens into blocks, of which the first continues one of `offset` tokens.
+    static func spans(of n: Int, offset: Int, width: Int) -> [BlockSpan] {
+        var spans: [BlockSpan] = []
+        var start = 0
+        while start < n {
+            let before = start == 0 ? offset : 0
+            let end = min(n, start + width - before)
+            spans.append(BlockSpan(tokens: start..<end, offset: before))
+            start = end
+        }
+        return spans
+    }
+}
+
+// MARK: Attention
+
+extension AttentionBlock {
+    /// [..., h · d] → [..., h, d]
+    func heads(_ x: Tensor) -> Tensor { x.reshaped(Array(x.shape.dropLast()) + [configuration.heads, -1]) }
+
+    /// Puts the heads of all parts beside each other. parts: [b, n, h, d] each → [b, n, parts · h · d]
+    func joined(_ parts: [Tensor]) -> Tensor {
+        concatenate(parts.map { $0.reshaped(Array($0.shape.dropLast(2)) + [-1]) }, axis: 2)
+    }
+
+    /// Normalizes and rotates queries, of a block's tokens from `offset` on. x: [b, n, h, d]
+    func positioned(_ x: Tensor, offset: Int, _ positions: BlockPositions) -> Tensor {
+        positions.rotate(queries: queryKeyNorm?.queries(x) ?? x, offset: offset)
+    }
+
+    /// Normalizes and rotates the keys of [b, n, 2 d], of which the last is token `end` − 1 of a block.
+    func positioned(_ keysAndValues: Tensor, end: Int, _ positions: BlockPositions) -> Tensor {
+        let keys = keysAndValues.split(count: 2)[0]
+        return positions.rotate(keys: queryKeyNorm?.keys(keys) ?? keys, end: end)
+    }
+
+    /// [b, n, 2 d] → [b, n, d]
+    func values(_ keysAndValues: Tensor) -> Tensor { keysAndValues.split(count: 2)[1] }
+
+    /// Returns softmax(scale · q kᵀ) v, where the last keys are the queries' own and a query sees none after its own.
+    /// queries: [b, n, h, d]; keys, values: [b, …, d] → [b, n, h, d]
+    func attend(
+        _ queries: Tensor, _ keys: Tensor, _ values: Tensor, implementation: Implementation = .fused
+    ) -> Tensor {
+        multiQueryAttention(
+            queries, keys, values, scale: scale, isCausal: true, reach: configuration.attentionWindow,
+            implementation: implementation)
+    }
+}
+
+// MARK: States
+
+extension StateContainer {
+    /// Returns Ŝ = norm(S) + I with its keys and values. states: S, [b or 1, s, m]; nil before anything was written.
+    func found(_ states: Tensor?) -> FoundStates {
+        let states = states ?? initialStates.value.unsqueezed(0)
+        let x = norm(states) + identifiers.value
+        let kv = keysAndValues(x).split(count: 2)
+        return FoundStates(
+            states: states, identified: x, keys: kv[0], readKeys: readNorm.keys(kv[0]), values: kv[1])
+    }
+
+    /// Returns what tokens find in the states. queries: [b, n, h, d]; readKeys, values: [b or 1, s, d] → [b, n, h, d]
+    func read(
+        _ queries: Tensor, _ readKeys: Tensor, _ values: Tensor, implementation: Implementation = .fused
+    ) -> Tensor {
+        attend(readNorm.queries(queries), readKeys, values, implementation: implementation)
+    }
+
+    /// Returns the states after a block: they attend to each other and to the block's tokens, beside each other, and what
+    /// that gives goes through the gate.
+    /// - Parameter tokens: keys beside values that the states read, without positions: [b, n, 2 d].
+    /// - Returns: [b, s, m].
+    func write(_ found: FoundStates, tokens: Tensor, implementation: Implementation = .fused) -> Tensor {
+        let kv = tokens.split(count: 2)
+        let own = attend(
+            selfNorm.queries(heads(selfQueries(found.identified))), selfNorm.keys(found.keys), found.values,
+            implementation: implementation)
+        let cross = attend(
+            crossNorm.queries(heads(crossQueries(found.identified))), crossNorm.keys(kv[0]), kv[1],
+            implementation: implementation)
+        let b = tokens.shape[0]
+        let attended = concatenate([own.expanded(to: [b] + own.shape.dropFirst()), cross], axis: 3)  // [b, s, h, 2 d]
+        let h = attended.reshaped(Array(attended.shape.prefix(2)) + [-1])
+        guard let toStateOut else { return gate(found.states, feedForward!(h, implementation: implementation)) }
+        let states = gate(found.states, toStateOut(h))
+        guard let feedForward, let feedForwardGate else { return states }
+        return feedForwardGate(states, feedForward(states, implementation: implementation))
+    }
+
+    /// [b, s, h · d] → [b, s, h, d]
+    private func heads(_ x: Tensor) -> Tensor { x.reshaped(Array(x.shape.prefix(2)) + [configuration.heads, -1]) }
+
+    /// Returns softmax(scale · q kᵀ) v, repeating what all rows share where the others differ.
+    private func attend(
+        _ queries: Tensor, _ keys: Tensor, _ values: Tensor, implementation: Implementation
+    ) -> Tensor {
+        let b = max(queries.shape[0], keys.shape[0])
+        func repeated(_ x: Tensor) -> Tensor { x.expanded(to: [b] + x.shape.dropFirst()) }
+        return multiQueryAttention(
+            repeated(queries), repeated(keys), repeated(values), scale: scale, implementation: implementation)
+    }
+}
+
+extension StateGate {
+    /// Returns the states with some of z = W h + b in place of the old:
+    ///
+    ///     fixed: S' = β ⊙ z + (1 − β) ⊙ S,  β = σ(b_β)
+    ///     lstm:  S' = σ(f + 1) ⊙ S + σ(i − 1) ⊙ tanh(z)
+    ///
+    /// (equations 4 to 8; the peer's β is the share of the new). states, h: [b, s, m] → [b, s, m]
+    func callAsFunction(_ states: Tensor, _ h: Tensor) -> Tensor {
+        guard let emaBeta else {
+            let parts = toGate(h).split(count: 3)
+            return states * sigmoid(parts[2] + 1) + tanh(parts[0]) * sigmoid(parts[1] - 1)
+        }
+        let new = sigmoid(emaBeta.value)
+        return toGate(h) * new + states * (1 - new)
+    }
+}
+
+// MARK: Feed-forward
+
+extension RecurrentFeedForward {
+    /// Returns W₃ (u ⊙ gelu(g)), (u, g) = W₁ norm(x), plus `residual`. x: [..., inputs] → [..., outputs]
+    public func callAsFunction(
+        _ x: Tensor, residual: Tensor? = nil, implementation: Implementation = .fused
+    ) -> Tensor {
+        switch implementation {
+        case .plain:
+            let parts = up(norm(x)).split(count: 2)
+            let y = down(parts[0] * gelu(parts[1]))
+            return residual.map { $0 + y } ?? y
+        case .fused:
+            return feedForward(
+                x, norm: norm.norm, up: up.projection, activation: .gelu, isGated: true, down: down.projection,
+                residual: residual)
+        }
     }
 }

@@ -1,6 +1,6 @@
 import NN
 
-/// How a recurrent layer's new states come from the old ones (2203.07852, section 3.2).
+/// The gate between a recurrent layer's old and new states (2203.07852, section 3.2).
 public enum StateGateKind: String, Sendable, CaseIterable {
     /// A learned share of each column is replaced.
     case fixed
@@ -8,7 +8,7 @@ public enum StateGateKind: String, Sendable, CaseIterable {
     case lstm
 }
 
-/// What lies between the attention of the states and the gate (2203.07852, section 3.3).
+/// The layers between the attention of the states and the gate (2203.07852, section 3.3).
 public enum StateUpdate: String, Sendable, CaseIterable {
     /// Nothing: attention, gate.
     case skip
@@ -31,7 +31,7 @@ public struct BlockRecurrentConfiguration: Sendable {
     public var headDimension = 64
     /// heads: h, which share one head of keys and values.
     public var heads = 8
-    /// all_layers_qk_rmsnorm: queries and keys of all layers are normalised, not only those of recurrent layers.
+    /// all_layers_qk_rmsnorm: queries and keys of all layers are normalized, not only those of recurrent layers.
     public var normalizesAllLayers = false
     /// ff_mult: the feed-forward's hidden width is ⌊2/3 · dim · mult⌋.
     public var feedForwardMultiple = 4.0
@@ -53,7 +53,7 @@ public struct BlockRecurrentConfiguration: Sendable {
     /// compressed_mem_factor: tokens that become one.
     public var compressedMemoryFactor = 4
 
-    /// qk_rmsnorm_scale: what scores of normalised queries and keys are multiplied by. Nil as in the peer, which has 8 as
+    /// qk_rmsnorm_scale: the factor of the scores of normalized queries and keys. Nil as in the peer, which has 8 as
     /// an option but uses dim_head^−½.
     public var normalizedScale: Double?
     /// gate: fixed or lstm.
@@ -71,9 +71,18 @@ public struct BlockRecurrentConfiguration: Sendable {
     /// state_dropout: the probability that a training segment begins with initial states.
     public var stateDropout = 0.0
 
-    /// With the defaults of the peer.
+    /// Takes the defaults of the peer.
     public init(tokens: Int, dimension: Int, depth: Int) {
         (self.tokens, self.dimension, self.depth) = (tokens, dimension, depth)
+    }
+
+    /// The columns of all heads, h · d.
+    var innerDimension: Int { heads * headDimension }
+
+    /// The factor of scores.
+    func scale(isNormalized: Bool) -> Float {
+        if isNormalized, let normalizedScale { return Float(normalizedScale) }
+        return 1 / Float(headDimension).squareRoot()
     }
 
     /// Hidden features of a feed-forward layer.
@@ -99,4 +108,116 @@ public struct BlockRecurrentConfiguration: Sendable {
 
     /// Compressed tokens that are kept at most.
     var compressedLength: Int { compressesMemory ? blockWidth / 2 : 0 }
+}
+
+// MARK: JSON
+
+extension BlockRecurrentConfiguration {
+    /// Reads the JSON form. `use_flash_attn` is taken and changes nothing: attention never stores its weights.
+    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
+    public init(_ json: JSONValue, file: String) throws {
+        var reader = try ConfigurationReader(json, file: file)
+        self.init(
+            tokens: try reader.size("num_tokens"), dimension: try reader.size("dim"), depth: try reader.depth("depth"))
+        headDimension = try reader.size("dim_head", default: headDimension)
+        heads = try reader.heads("heads", default: heads)
+        normalizesAllLayers = try reader.bool("all_layers_qk_rmsnorm", default: false)
+        feedForwardMultiple = try reader.double("ff_mult", default: feedForwardMultiple, in: 0...1024)
+        maximumLength = try reader.size("max_seq_len", default: maximumLength)
+        blockWidth = try reader.size("block_width", default: blockWidth)
+        recurrentLayers = try reader.optionalInts("recurrent_layers")
+        readRecurrentLayers = try reader.optionalInts("read_recurrent_layers")
+        stateVectors = try reader.optionalSize("num_state_vectors")
+        ignoreIndex = Int32(try reader.int("ignore_index", default: -100, in: Int(Int32.min)...Int(Int32.max)))
+        compressesMemory = try reader.bool("use_compressed_mem", default: false)
+        compressedMemoryFactor = try reader.size("compressed_mem_factor", default: compressedMemoryFactor)
+        _ = try reader.bool("use_flash_attn", default: false)
+        try readOwn(&reader)
+        try reader.finish()
+        if let fault { throw reader.error(fault.key, fault.problem) }
+    }
+
+    private mutating func readOwn(_ reader: inout ConfigurationReader) throws {
+        normalizedScale = try reader.optionalDouble("qk_rmsnorm_scale", in: 1e-6...1e6)
+        gate = try reader.option("gate", default: gate)
+        stateUpdate = try reader.option("state_update", default: stateUpdate)
+        usesFeedback = try reader.bool("feedback", default: false)
+        attentionWindow = try reader.optionalSize("attention_window", atLeast: 2)
+        stateWindow = try reader.optionalSize("state_window")
+        memoriesDropout = try reader.double("xl_memories_dropout", default: 0, in: 0...1)
+        stateDropout = try reader.double("state_dropout", default: 0, in: 0...1)
+    }
+
+    /// The first option that is impossible with the others, and why.
+    var fault: (key: String, problem: String)? { widthFault ?? layerFault }
+
+    private var widthFault: (key: String, problem: String)? {
+        if headDimension % 2 != 0 { return ("dim_head", "expected an even number, found \(headDimension)") }
+        if hiddenDimension < 1 {
+            return (
+                "ff_mult",
+                "expected at least 3/2 of 1 / dim \(dimension), so that there is a hidden feature, found"
+                    + " \(feedForwardMultiple)"
+            )
+        }
+        if maximumLength % blockWidth != 0 {
+            return ("max_seq_len", "expected a multiple of block_width \(blockWidth), found \(maximumLength)")
+        }
+        if compressesMemory && blockWidth < 2 {
+            return ("block_width", "expected at least 2 with use_compressed_mem, found \(blockWidth)")
+        }
+        for (key, window, range) in [
+            ("attention_window", attentionWindow, 2...max(2, blockWidth)),
+            ("state_window", stateWindow, 1...2 * blockWidth),
+        ] {
+            guard let window, !range.contains(window) || window > 2 * blockWidth else { continue }
+            return (
+                key,
+                "expected \(range.lowerBound) to \(range.upperBound) with block_width \(blockWidth), found \(window)"
+            )
+        }
+        if attentionWindow != nil && compressesMemory {
+            return (
+                "attention_window", "cannot be combined with use_compressed_mem, whose tokens it does not reach"
+            )
+        }
+        return nil
+    }
+
+    private var layerFault: (key: String, problem: String)? {
+        let writes = recurrentLayers ?? [max(1, depth / 2)]
+        for (key, layers) in [("recurrent_layers", writes), ("read_recurrent_layers", readRecurrentLayers ?? [])] {
+            if let layer = layers.first(where: { !(1...depth).contains($0) }) {
+                return (key, "\(layer) is no layer; expected 1 to \(depth)")
+            }
+        }
+        if Set(writes).count != writes.count {
+            return ("recurrent_layers", "expected each layer once, found \(writes)")
+        }
+        guard let reads = readRecurrentLayers else { return nil }
+        if reads.count == writes.count && zip(reads, writes).allSatisfy({ $0 <= $1 }) { return nil }
+        return (
+            "read_recurrent_layers",
+            "expected for each of recurrent_layers \(writes) a layer not above it, found \(reads)"
+        )
+    }
+
+    /// The JSON form, every option written out.
+    public var json: JSONValue {
+        func list(_ layers: [Int]?) -> JSONValue { layers.map { .array($0.map { .integer($0) }) } ?? .null }
+        func size(_ value: Int?) -> JSONValue { value.map { .integer($0) } ?? .null }
+        return .object([
+            "num_tokens": .integer(tokens), "dim": .integer(dimension), "depth": .integer(depth),
+            "dim_head": .integer(headDimension), "heads": .integer(heads),
+            "all_layers_qk_rmsnorm": .bool(normalizesAllLayers), "ff_mult": .number(feedForwardMultiple),
+            "max_seq_len": .integer(maximumLength), "block_width": .integer(blockWidth),
+            "recurrent_layers": list(recurrentLayers), "read_recurrent_layers": list(readRecurrentLayers),
+            "num_state_vectors": size(stateVectors), "ignore_index": .integer(Int(ignoreIndex)),
+            "use_compressed_mem": .bool(compressesMemory), "compressed_mem_factor": .integer(compressedMemoryFactor),
+            "qk_rmsnorm_scale": normalizedScale.map { .number($0) } ?? .null, "gate": .string(gate.rawValue),
+            "state_update": .string(stateUpdate.rawValue), "feedback": .bool(usesFeedback),
+            "attention_window": size(attentionWindow), "state_window": size(stateWindow),
+            "xl_memories_dropout": .number(memoriesDropout), "state_dropout": .number(stateDropout),
+        ])
+    }
 }

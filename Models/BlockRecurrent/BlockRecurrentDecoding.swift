@@ -1,3 +1,4 @@
+import CKernels
 import NN
 import Tensors
 
@@ -7,13 +8,13 @@ import Tensors
 //
 // w tokens in a block, m width of the model, h heads, d columns of a head
 
-/// What a model remembers of one sequence: a value, so a copy is a branch of the text.
+/// The memory of one sequence: a value, so a copy is a branch of the text.
 public struct BlockRecurrentState: Sendable {
     var layers: [DecodingLayer]
-    /// Of each recurrent layer, nil while they are the initial ones: [1, s, m].
+    /// The states of each recurrent layer, nil while they are the initial ones: [1, s, m].
     var states: [Tensor?]
-    /// As the tokens of the block find them.
-    var ready: [ReadyStates]
+    /// The same with what the tokens of the block take of them.
+    var found: [FoundStates]
     /// Their keys, as a token's queries read them.
     var readKeys: [KeyBlocks]
 
@@ -22,10 +23,42 @@ public struct BlockRecurrentState: Sendable {
         layers.reduce(0) { $0 + $1.keysAndValues.heldBytes + $1.keys.heldBytes }
             + readKeys.reduce(0) { $0 + $1.heldBytes }
             + states.reduce(0) { $0 + ($1?.heldBytes ?? 0) }
-            + ready.reduce(0) { sum, ready in
+            + found.reduce(0) { sum, found in
                 // Keys and values are one tensor.
-                sum + ready.identified.heldBytes + ready.keys.heldBytes + ready.readKeys.heldBytes
+                sum + found.identified.heldBytes + found.keys.heldBytes + found.readKeys.heldBytes
             }
+    }
+}
+
+/// Keys and values of a layer in one place, to which tokens are appended.
+struct DecodingLayer: Sendable {
+    /// Without positions, keys beside values: [capacity, 2 d].
+    private(set) var keysAndValues: Tensor
+    /// The keys with positions, as scores are taken of them.
+    private(set) var keys: KeyBlocks
+    /// Tokens before the block.
+    let before: Int
+    /// All tokens.
+    var count: Int { keys.count }
+    /// The place of the next token in its block.
+    var offset: Int { count - before }
+
+    /// - Parameters:
+    ///   - rows: keys and values of the tokens so far, [n, 2 d].
+    ///   - keys: with positions, [n, d].
+    ///   - capacity: how many tokens there will be.
+    init(_ rows: Tensor, keys: Tensor, before: Int, capacity: Int) {
+        keysAndValues = rows.padded(axis: 0, after: max(0, capacity - rows.shape[0]))
+        self.keys = KeyBlocks(keys, capacity: capacity)
+        self.before = before
+    }
+
+    /// Appends one token. row: [2 d], key: [d], with positions.
+    mutating func append(_ row: UnsafePointer<Float>, key: UnsafePointer<Float>) {
+        keysAndValues.ensureUnique()
+        let width = keysAndValues.shape[1]
+        (keysAndValues.mutablePointer + count * width).update(from: row, count: width)
+        keys.append(key)
     }
 }
 
@@ -59,7 +92,7 @@ extension BlockRecurrentTransformer {
     private func step(_ token: TokenTensor, _ state: inout BlockRecurrentState) -> Tensor {
         var states = [state]
         // One owner, so that it is written in place.
-        state = BlockRecurrentState(layers: [], states: [], ready: [], readKeys: [])
+        state = BlockRecurrentState(layers: [], states: [], found: [], readKeys: [])
         defer { state = states[0] }
         return step(token, &states)
     }
@@ -70,7 +103,7 @@ extension BlockRecurrentTransformer {
     private func step(_ tokens: TokenTensor, _ states: inout [BlockRecurrentState]) -> Tensor {
         var x = tokenEmbedding(tokens)  // [sequences, m]
         for layer in layers.indices {
-            let projected = layers[layer].attention.projectRows(x, reads: reads[layer].map(\.queries))
+            let projected = layers[layer].attention.project(x, reads: reads[layer].map(\.queries))
             let heads = attend(projected, layer, &states)
             let attended = layers[layer].attention.toOut(heads, residual: x)
             x = layers[layer].feedForward(attended, residual: attended)
@@ -79,11 +112,11 @@ extension BlockRecurrentTransformer {
         return logits(x)
     }
 
-    /// The attention of one token of each sequence in one layer, over its tokens and then over each of the states it reads:
-    /// [sequences, h · d · (1 + reads)]. One operation on memory, of which a token has as many as there are layers.
+    /// Attends, for one token of each sequence, to a layer's tokens and then to each of the states it reads: [sequences, h ·
+    /// d · (1 + reads)]. One operation on memory for all, as there would be many small ones.
     private func attend(_ projected: [Tensor], _ layer: Int, _ states: inout [BlockRecurrentState]) -> Tensor {
         let attention = layers[layer].attention
-        let (h, d) = (attention.heads, configuration.headDimension)
+        let (h, d) = (configuration.heads, configuration.headDimension)
         let width = h * d * (projected.count - 1)
         let output = Tensor(uninitialized: [states.count, width])
         let queries = Tensor(uninitialized: [states.count, width + d])  // and a key
@@ -92,19 +125,19 @@ extension BlockRecurrentTransformer {
             let (row, target) = (queries.mutablePointer + index * (width + d), output.mutablePointer + index * width)
             let keysAndValues = projected[1].pointer + index * 2 * d
             attention.position(
-                projected[0].pointer + index * h * d, keysAndValues, states[index].layers[layer].offset, positions,
+                projected[0].pointer + index * h * d, keysAndValues, at: states[index].layers[layer].offset, positions,
                 queries: row, key: row + width)
             states[index].layers[layer].append(keysAndValues, key: row + width)
             let seen = states[index].layers[layer]
             all.append(
                 FewQueries(
-                    row, seen.keys, reach: attention.reach, values: seen.keysAndValues.pointer + d, valueStride: 2 * d,
-                    scale: attention.scale, output: target))
+                    row, seen.keys, reach: configuration.attentionWindow, values: seen.keysAndValues.pointer + d,
+                    valueStride: 2 * d, scale: attention.scale, output: target))
             for (place, read) in reads[layer].enumerated() {
                 let container = container(read.chain)
                 let start = (place + 1) * h * d
                 container.readNorm.queries(h, projected[place + 2].pointer + index * h * d, row + start)
-                let values = states[index].ready[read.chain].values
+                let values = states[index].found[read.chain].values
                 all.append(
                     FewQueries(
                         row + start, states[index].readKeys[read.chain], values: values.basePointer,
@@ -116,41 +149,140 @@ extension BlockRecurrentTransformer {
         return output
     }
 
-    /// Writes the states and moves the memories on, where a block is complete.
+    /// Writes the states and the memories anew where a block is complete.
     private func completeBlock(_ state: inout BlockRecurrentState) {
         guard state.layers[0].offset == configuration.blockWidth else { return }
         let before = memory(of: state)
         var after = before
-        for (layer, memory) in before.layers.enumerated() {
-            let block = memory.block!
-            after.layers[layer] = LayerMemory(before: memoryManager.memory(layer, after: block, memory.before))
+        for (layer, own) in before.layers.enumerated() {
+            after.layers[layer] = memoryManager.memory(layer, after: own)
         }
         for (chain, layer) in writers.enumerated() {
-            let memory = before.layers[layer]
-            let span = BlockSpan(tokens: 0..<configuration.blockWidth, offset: 0)
-            let parts = BlockKeys(span: span, before: memory.before, block: memory.block!)
-                .last(configuration.writtenTokens).split(count: 2)
-            after.states[chain] = layers[layer].attention.stateContainer!
-                .write(state.ready[chain], keys: parts[0], values: parts[1])
+            after.states[chain] = container(chain).write(
+                state.found[chain], tokens: before.layers[layer].last(configuration.writtenTokens))
         }
         state = self.state(after: after)
     }
 }
 
+// MARK: One token's queries and key, in place
+
 extension AttentionBlock {
-    /// Token `offset` of a block: its queries, [h, d], and key (before values), [d], as scores are taken of them.
+    /// Normalizes and rotates token `offset` of a block: its queries, [h, d], and key (before values), [d]. Does without
+    /// tensors what `positioned` does with them, as a token is less work than they are.
     fileprivate func position(
-        _ queries: UnsafePointer<Float>, _ keysAndValues: UnsafePointer<Float>, _ offset: Int,
+        _ queries: UnsafePointer<Float>, _ keysAndValues: UnsafePointer<Float>, at offset: Int,
         _ positions: BlockPositions, queries q: UnsafeMutablePointer<Float>, key k: UnsafeMutablePointer<Float>
     ) {
+        let (h, d) = (configuration.heads, configuration.headDimension)
         if let queryKeyNorm {
-            queryKeyNorm.queries(heads, queries, q)
+            queryKeyNorm.queries(h, queries, q)
             queryKeyNorm.key(keysAndValues, k)
         } else {
-            let d = toKeysAndValues.weight.shape[0] / 2
-            q.update(from: queries, count: heads * d)
+            q.update(from: queries, count: h * d)
             k.update(from: keysAndValues, count: d)
         }
-        positions.rotate(offset, queries: q, heads, key: k)
+        positions.rotate(offset, queries: q, h, key: k)
+    }
+}
+
+extension BlockPositions {
+    /// Rotates token `offset` of a block: the queries of h heads, [h, d], and its key, [d].
+    fileprivate func rotate(
+        _ offset: Int, queries: UnsafeMutablePointer<Float>, _ h: Int, key: UnsafeMutablePointer<Float>
+    ) {
+        self.queries.rotate(row: origin + offset, heads: h, queries)
+        keys.rotate(row: origin + offset, heads: 1, key)
+    }
+}
+
+extension QueryKeyNorm {
+    /// Normalizes the queries of h heads, [h, d], to `y`.
+    fileprivate func queries(_ h: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
+        Self.normalize(h, x, queryScale.value, y)
+    }
+
+    /// Normalizes a key, [d], to `y`.
+    fileprivate func key(_ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
+        Self.normalize(1, x, keyScale.value, y)
+    }
+
+    private static func normalize(
+        _ rows: Int, _ x: UnsafePointer<Float>, _ scale: Tensor, _ y: UnsafeMutablePointer<Float>
+    ) {
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: rows) { statistics in
+            az_l2_norm_forward(rows, scale.count, 1, 1e-12, 1, x, scale.pointer, y, statistics.baseAddress)
+        }
+    }
+}
+
+// MARK: Between decoding and segments
+
+extension BlockRecurrentTransformer {
+    /// Returns what a decoding state has read, as a segment's carry.
+    public func carry(of state: BlockRecurrentState) -> RecurrentMemory? { memory(of: state) }
+
+    /// Resumes where segments ended.
+    /// - Throws: `InputError` that names the tensor that is none of this model's.
+    public func decodingState(after carry: RecurrentMemory) throws -> BlockRecurrentState {
+        try check(carry)
+        return withoutGradients { state(after: carry) }
+    }
+
+    /// - Throws: `InputError` that names the tensor that is none of this model's.
+    private func check(_ memory: RecurrentMemory) throws {
+        let (w, d, s) = (configuration.blockWidth, configuration.headDimension, configuration.states)
+        guard memory.layers.count == layers.count, memory.states.count == writers.count else {
+            throw InputError(
+                "layers: expected \(layers.count), \(writers.count) of them recurrent, found \(memory.layers.count) and"
+                    + " \(memory.states.count)")
+        }
+        func check(_ name: String, _ tensor: Tensor?, _ lengths: ClosedRange<Int>) throws {
+            guard let shape = tensor?.shape, shape[2] != 2 * d || !lengths.contains(shape[1]) else { return }
+            let (least, most) = (lengths.lowerBound, lengths.upperBound)
+            let n = least == most ? "\(least)" : "\(least)…\(most)"
+            throw InputError("\(name): expected [2, 1, \(n), \(d)], found [2, 1, \(shape[1]), \(shape[2] / 2)]")
+        }
+        for (index, layer) in memory.layers.enumerated() {
+            try check("memories.\(index)", layer.before, 1...w + configuration.compressedLength)
+            try check("blocks.\(index)", layer.block, 1...max(1, w - 1))
+        }
+        for (index, states) in memory.states.enumerated() {
+            if let shape = states?.shape, shape != [1, s, configuration.dimension] {
+                throw InputError("states.\(index): expected [1, \(s), \(configuration.dimension)], found \(shape)")
+            }
+        }
+    }
+
+    /// Makes a decoding state of what segments have read, of one row.
+    func state(after memory: RecurrentMemory) -> BlockRecurrentState {
+        let capacity = 2 * configuration.blockWidth + configuration.compressedLength
+        let d = configuration.headDimension
+        let decoding = zip(layers, memory.layers).map { layer, memory in
+            let isEmpty = memory.before == nil && memory.block == nil
+            let all = isEmpty ? .zeros([1, 0, 2 * d]) : memory.all
+            let keys =
+                isEmpty ? .zeros([0, d]) : layer.attention.positioned(all, end: memory.offset, positions).squeezed(0)
+            return DecodingLayer(
+                all.squeezed(0), keys: keys, before: memory.before?.shape[1] ?? 0, capacity: capacity)
+        }
+        let found = memory.states.enumerated().map { container($0).found($1) }
+        return BlockRecurrentState(
+            layers: decoding, states: memory.states, found: found,
+            readKeys: found.map { KeyBlocks($0.readKeys.squeezed(0)) })
+    }
+
+    /// Copies the memory of a decoding state.
+    func memory(of state: BlockRecurrentState) -> RecurrentMemory {
+        RecurrentMemory(
+            layers: state.layers.map { layer in
+                func part(_ rows: Range<Int>) -> Tensor? {
+                    rows.isEmpty
+                        ? nil
+                        : layer.keysAndValues.sliced(0, from: rows.lowerBound, to: rows.upperBound).unsqueezed(0)
+                }
+                return LayerMemory(before: part(0..<layer.before), block: part(layer.before..<layer.count))
+            }, states: state.states
+        ).detached()
     }
 }

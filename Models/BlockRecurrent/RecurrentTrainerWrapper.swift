@@ -18,10 +18,10 @@ public struct RecurrentTrainerWrapper: Module {
         self.transformer = transformer
     }
 
-    /// The mean loss of the segments of max_seq_len tokens, nats a token, each given the memories and states of the one
-    /// before.
+    /// Returns the mean loss of the segments of max_seq_len tokens, in nats a token, each given the memories and states of
+    /// the one before.
     ///
-    /// The result has the gradients' graphs of all segments; who wants that of one at a time uses `segmentLosses`.
+    /// The result has the gradients' graphs of all segments; `segmentLosses` has one at a time.
     /// - Parameter tokens: [b, n + 1], of which the last are targets only; n any number of at least 1 (the last segment may
     ///   be shorter, and counts as much as the others).
     public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode = .inference) -> Tensor {
@@ -30,7 +30,7 @@ public struct RecurrentTrainerWrapper: Module {
         return losses.dropFirst().reduce(losses[0], +) / Float(losses.count)
     }
 
-    /// The loss of each segment, in their order, and what is remembered after the last, by row.
+    /// Calls `body` with the loss of each segment, in order, and returns what each row remembers after the last.
     @discardableResult
     public func segmentLosses(
         _ tokens: TokenTensor, mode: ForwardMode = .inference, _ body: (_ loss: Tensor) throws -> Void

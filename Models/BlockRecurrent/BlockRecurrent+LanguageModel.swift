@@ -1,17 +1,17 @@
 import NN
 import Tensors
 
-// The model as the trainer, evaluation and generation see it: a segment after another, each row with memories and states of
-// its own.
+// The model as the trainer, evaluation and generation see it: one segment after another, each row with memories and states
+// of its own.
 
 extension BlockRecurrentTransformer {
-    /// What is remembered before anything was read.
+    /// The memory before anything was read.
     var nothing: RecurrentMemory {
         RecurrentMemory(
             layers: layers.map { _ in LayerMemory() }, states: [Tensor?](repeating: nil, count: writers.count))
     }
 
-    /// A segment as block-recurrent-transformer-pytorch's model takes it.
+    /// Reads a segment as block-recurrent-transformer-pytorch's model does.
     ///
     /// - Parameters:
     ///   - tokens: [b, n], n up to max_seq_len.
@@ -48,7 +48,7 @@ extension BlockRecurrentTransformer {
         return memory
     }
 
-    /// A segment of rows that have read equally much, through all layers. tokens: [b, n] → [b, n, m]
+    /// Passes a segment of rows that have read equally much through all layers. tokens: [b, n] → [b, n, m]
     private func read(
         _ tokens: TokenTensor, _ memory: RecurrentMemory?, mode: ForwardMode
     ) -> (output: Tensor, memory: RecurrentMemory) {
@@ -94,7 +94,7 @@ extension BlockRecurrentTransformer: LanguageModel {
         return (Predictions(x, after: finalNorm, projection: toLogits), next)
     }
 
-    /// Rows that have read unequally much, such as one that begins beside one that goes on, are read in groups.
+    /// Reads rows that have read unequally much, such as one that begins beside one that resumes, in groups.
     private func read(
         _ tokens: TokenTensor, carries: [RecurrentMemory?], mode: ForwardMode
     ) -> (output: Tensor, carries: [RecurrentMemory?]) {
@@ -115,7 +115,7 @@ extension BlockRecurrentTransformer: LanguageModel {
         return (concatenate(outputs).taking(TokenTensor(places)), next)
     }
 
-    /// In training, a whole batch sometimes begins a segment without memories or states, as in the peer's
+    /// Drops, in training, the memories or the states of a whole batch with their probabilities, as in the peer's
     /// `RecurrentTrainerWrapper`. The keys and values of a block that is not complete stay.
     private func forgetful(_ rows: [RecurrentMemory], _ mode: ForwardMode) -> [RecurrentMemory] {
         guard let key = mode.key else { return rows }
@@ -130,7 +130,7 @@ extension BlockRecurrentTransformer: LanguageModel {
 }
 
 extension TokenTensor {
-    /// Some rows of [b, n].
+    /// Takes some rows of [b, n].
     fileprivate func rows(_ rows: [Int]) -> TokenTensor {
         let n = shape[1]
         return TokenTensor(rows.flatMap { values[$0 * n..<($0 + 1) * n] }, shape: [rows.count, n])
