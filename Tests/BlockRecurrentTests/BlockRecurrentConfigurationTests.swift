@@ -4,7 +4,7 @@ import Testing
 
 @testable import BlockRecurrentTransformers
 
-@Suite struct BlockRecurrentConfigurationTests {
+@Suite("Configuration") struct BlockRecurrentConfigurationTests {
     private func read(_ changes: [String: JSONValue?]) throws -> BlockRecurrentConfiguration {
         var members: [String: JSONValue] = ["num_tokens": .integer(65), "dim": .integer(12), "depth": .integer(4)]
         for (key, value) in changes { members[key] = value }
@@ -22,13 +22,13 @@ import Testing
         "state_dropout": .number(0),
     ]
 
-    @Test func defaultsArePeers() throws {
+    @Test("The defaults are the peer's") func defaultsArePeers() throws {
         #expect(try read([:]).json == .object(Self.defaults))
         #expect(BlockRecurrentConfiguration(tokens: 65, dimension: 12, depth: 4).json == .object(Self.defaults))
         #expect(try read(["use_flash_attn": .bool(true)]).json == .object(Self.defaults))
     }
 
-    @Test func everyOptionSurvivesItsJSON() throws {
+    @Test("Every option survives its JSON form") func everyOptionSurvivesItsJSON() throws {
         let all: [String: JSONValue] = [
             "num_tokens": .integer(5), "dim": .integer(10), "depth": .integer(3), "dim_head": .integer(6),
             "heads": .integer(2), "all_layers_qk_rmsnorm": .bool(true), "ff_mult": .number(2.5),
@@ -51,7 +51,7 @@ import Testing
     }
 
     /// Layers from 1 in JSON, pairs from 0 in the order of writing; the middle unless said, also of a single layer.
-    @Test func recurrencesArePairs() throws {
+    @Test("Recurrent layers are pairs of writer and reader") func recurrencesArePairs() throws {
         typealias Pair = BlockRecurrentConfiguration.Recurrence
         #expect(try read([:]).recurrences == [Pair(write: 1, read: 1)])
         #expect(try read(["depth": .integer(1)]).recurrences == [Pair(write: 0, read: 0)])
@@ -66,6 +66,7 @@ import Testing
     private static func list(_ values: Int...) -> JSONValue { .array(values.map { .integer($0) }) }
 
     @Test(
+        "Impossible options are named",
         arguments: [
             (["num_tokens": nil], "\"num_tokens\": is missing; expected a whole number of at least 1"),
             (["dim": nil], "\"dim\": is missing; expected a whole number of at least 1"),

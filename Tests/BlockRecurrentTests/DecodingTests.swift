@@ -6,11 +6,13 @@ import Testing
 @testable import BlockRecurrentTransformers
 
 /// Token by token, in segments however they are cut, and in batches of rows at different places are the same.
-@Suite struct DecodingTests {
+@Suite("Decoding and segments") struct DecodingTests {
     private func tokens(_ n: Int, seed: UInt64 = 2) -> [Int32] { randomTokens([n], seed: seed).values }
 
     /// Across blocks and segments: 40 tokens are six blocks and a part, three segments and a part.
-    @Test(arguments: Variant.some, [Array(1...40), [40], [5, 7, 12, 13, 26, 27, 40]])
+    @Test(
+        "Decoding equals the forward pass, however the text is cut", arguments: Variant.some,
+        [Array(1...40), [40], [5, 7, 12, 13, 26, 27, 40]])
     func equalsTheForward(_ variant: Variant, cuts: [Int]) {
         let model = makeModel(variant)
         let text = tokens(40)
@@ -25,7 +27,9 @@ import Testing
     }
 
     /// Sequences of unequal length in one call, each at its own place, then all a token on.
-    @Test(arguments: Variant.some) func decodesRaggedBatches(_ variant: Variant) {
+    @Test("Ragged batches decode as each row alone", arguments: Variant.some) func decodesRaggedBatches(
+        _ variant: Variant
+    ) {
         let model = makeModel(variant)
         let texts = [tokens(9, seed: 3), tokens(17, seed: 4), tokens(1, seed: 5)]
         let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
@@ -42,7 +46,7 @@ import Testing
     }
 
     /// A copy of a state is a branch: what one reads the other does not see.
-    @Test(arguments: Variant.some) func copiesAreBranches(_ variant: Variant) {
+    @Test("A copied state is a branch", arguments: Variant.some) func copiesAreBranches(_ variant: Variant) {
         let model = makeModel(variant)
         func begun() -> [BlockRecurrentState] {
             var states = [model.startDecoding()]
@@ -61,7 +65,7 @@ import Testing
     }
 
     /// A memory of the same size whatever has been read.
-    @Test(arguments: Variant.some) func theStateDoesNotGrow(_ variant: Variant) {
+    @Test("The decoding state does not grow", arguments: Variant.some) func theStateDoesNotGrow(_ variant: Variant) {
         let model = makeModel(variant)
         var states = [model.startDecoding()]
         let configuration = model.configuration
@@ -80,7 +84,9 @@ import Testing
     // MARK: Segments
 
     /// Where segments end does not show, also inside of blocks.
-    @Test(arguments: Variant.some, [[1, 2, 14, 20, 21, 32, 40], [6, 12, 18, 24, 30, 36, 40]])
+    @Test(
+        "Segments may end anywhere, also inside of blocks", arguments: Variant.some,
+        [[1, 2, 14, 20, 21, 32, 40], [6, 12, 18, 24, 30, 36, 40]])
     func segmentsAreCutAnywhere(_ variant: Variant, cuts: [Int]) {
         let model = makeModel(variant)
         let text = randomTokens([2, 40])
@@ -94,7 +100,8 @@ import Testing
     }
 
     /// Rows that begin, rows inside a block and rows that have read much stand beside each other.
-    @Test(arguments: Variant.some) func rowsAreEachForThemselves(_ variant: Variant) throws {
+    @Test("Rows that have read unequally much do not affect each other", arguments: Variant.some)
+    func rowsAreEachForThemselves(_ variant: Variant) throws {
         let model = makeModel(variant)
         let lengths = [0, 18, 4, 18, 40, 0]
         let before = lengths.enumerated().map { randomTokens([1, $1], seed: UInt64(20 + $0)) }
@@ -113,7 +120,9 @@ import Testing
     }
 
     /// What is remembered goes through a file, into decoding and back.
-    @Test(arguments: Variant.some, [18, 20]) func memoriesMove(_ variant: Variant, n: Int) throws {
+    @Test("A carry goes through a file into decoding and back", arguments: Variant.some, [18, 20]) func memoriesMove(
+        _ variant: Variant, n: Int
+    ) throws {
         let model = makeModel(variant)
         let text = tokens(30)
         let begun = model.read(TokenTensor(Array(text[..<n]), shape: [1, n])).carries[0]
@@ -141,7 +150,7 @@ import Testing
     }
 
     /// Memories of another model are refused before anything is computed.
-    @Test func memoriesOfOtherModelsAreRefused() throws {
+    @Test("Another model's memories are refused") func memoriesOfOtherModelsAreRefused() throws {
         let model = makeModel()
         let wrong: [(Variant, Int, String)] = [
             (Variant("depth") { $0.depth = 2 }, 12, "layers: expected 3, 1 of them recurrent, found 2 and 1"),
@@ -167,7 +176,7 @@ import Testing
         }
     }
 
-    @Test func memoriesThatDoNotFitAreNamed() throws {
+    @Test("A carry that misses tensors or has wrong ones is refused") func memoriesThatDoNotFitAreNamed() throws {
         let tensors = try #require(makeModel().read(randomTokens([1, 20])).carries[0]).tensors
         let wrong: [([String: Tensor], String)] = [
             (

@@ -5,13 +5,13 @@ import Testing
 
 @testable import BlockRecurrentTransformers
 
-/// Agreement with block-recurrent-transformer-pytorch 0.4.4, and for the options it has not with a token by token reference
-/// in double precision that gives the peer's numbers where both can be run (Scripts/fixtures): logits, memories, states,
-/// loss and all gradients over several segments.
-@Suite struct FixtureTests {
+/// Agreement of both forms with block-recurrent-transformer-pytorch 0.4.4, and for the options it has not with a token by
+/// token reference in double precision that gives the peer's numbers where both can be run (Scripts/fixtures): logits,
+/// memories, states, loss and all gradients over several segments.
+@Suite("Agreement with the peer") struct FixtureTests {
     /// As the peer is called: memories and states in and out.
-    @Test(arguments: Fixture.names("block-recurrent-lm-"))
-    func memoriesAndStates(_ name: String) throws {
+    @Test("Memories and states in and out", arguments: Fixture.names("block-recurrent-lm-"), Implementation.allCases)
+    func memoriesAndStates(_ name: String, _ implementation: Implementation) throws {
         let fixture = try Fixture(name)
         let model = try fixture.model()
         let (tokens, targets) = (try fixture.file.tokens("tokens"), try fixture.file.tokens("targets"))
@@ -21,7 +21,8 @@ import Testing
         var logits: [Tensor] = []
         var losses: [Tensor] = []
         for segment in try fixture.segments() {
-            let result = model(tokens.columns(segment), xlMemories: memories, states: states)
+            let result = model(
+                tokens.columns(segment), xlMemories: memories, states: states, mode: .inference.using(implementation))
             (memories, states) = (result.xlMemories, result.states)
             logits.append(result.logits)
             losses.append(
@@ -37,8 +38,12 @@ import Testing
     }
 
     /// As the trainer calls it: each segment with what the one before has left.
-    @Test(arguments: Fixture.names("block-recurrent-lm-") + Fixture.names("block-recurrent-variant-"))
-    func carries(_ name: String) throws {
+    @Test(
+        "Segments that pass carries",
+        arguments: Fixture.names("block-recurrent-lm-") + Fixture.names("block-recurrent-variant-"),
+        Implementation.allCases)
+    func carries(_ name: String, _ implementation: Implementation) throws {
+        let mode = ForwardMode.inference.using(implementation)
         let fixture = try Fixture(name)
         if try !fixture.numbered("states").isEmpty { return }  // what is given there is no carry of a row
         let model = try fixture.model()
@@ -48,17 +53,17 @@ import Testing
         var losses: [Tensor] = []
         for segment in try fixture.segments() {
             let inputs = tokens.columns(segment)
-            let (logits, next) = model.logits(inputs, carries: carries, mode: .inference)
+            let (logits, next) = model.logits(inputs, carries: carries, mode: mode)
             fixture.expectValues(
                 logits, expected.sliced(1, from: segment.lowerBound, to: segment.upperBound), "logits of \(segment)")
-            losses.append(model.loss(inputs, targets.columns(segment), carries: carries, mode: .inference).loss)
+            losses.append(model.loss(inputs, targets.columns(segment), carries: carries, mode: mode).loss)
             carries = next
         }
         try expectMean(losses, fixture)
         try fixture.expectGradients(gradients(of: mean(losses)), model)
     }
 
-    @Test(arguments: Fixture.names("block-recurrent-wrapper-"))
+    @Test("The wrapper's loss and gradients", arguments: Fixture.names("block-recurrent-wrapper-"))
     func wrapper(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = try fixture.model()

@@ -75,6 +75,11 @@ import Testing
             segments: segments, dropout: draws.chance(2) ? RandomKey(seed: UInt64(seed)) : nil, "\(c.json), \(shape)")
     }
 
+    @Test("The card lists the plain form") func listing() throws {
+        try expectListing(
+            inCard: "Models/BlockRecurrent/README.md", of: "Models/BlockRecurrent/BlockRecurrent.swift", lines: 60)
+    }
+
     @Test("Rows that have read unequally much agree", arguments: Variant.some)
     func raggedRowsAgree(_ variant: Variant) {
         let model = makeModel(variant)

@@ -5,7 +5,7 @@ import Testing
 @testable import BlockRecurrentTransformers
 
 /// What parameters are before training: the peer's distributions, each drawn for itself.
-@Suite struct InitializationTests {
+@Suite("Initialization") struct InitializationTests {
     private let model = makeModel(
         Variant("wide") {
             ($0.dimension, $0.headDimension, $0.stateVectors) = (64, 32, 64)
@@ -18,7 +18,7 @@ import Testing
     }
 
     /// Of thousands of numbers the deviation is known to a few per cent; of 64, to three deviations of a tenth.
-    @Test func distributionsAreThePeers() {
+    @Test("Initial distributions are the peer's") func distributionsAreThePeers() {
         let expected: [(suffix: String, deviation: Double, tolerance: Double)] = [
             ("token_emb.weight", 1, 0.12), ("init_state", 0.1, 0.01), ("state_pos_ids", 1, 0.05),
             ("learned_ema_beta", 0.1, 0.03),
@@ -41,7 +41,7 @@ import Testing
     }
 
     /// No two weights are the same numbers.
-    @Test func weightsAreDrawnForThemselves() {
+    @Test("No two weights are drawn alike") func weightsAreDrawnForThemselves() {
         let drawn = model.trainable.filter { !$0.key.hasSuffix("_scale") && !$0.key.hasSuffix("gamma") }
         #expect(Set(drawn.map { $0.parameter.value.values.prefix(8).description }).count == drawn.count)
     }

@@ -4,7 +4,7 @@ import Tensors
 import Testing
 
 /// In a process of its own: the memory of tensors is everybody's.
-@Suite struct MemoryTests {
+@Suite("Memory") struct MemoryTests {
     /// The most floats a token that a training step on a segment holds at once, beyond what is there before.
     private static func peak(block: Int) -> Double {
         var configuration = BlockRecurrentConfiguration(tokens: 16, dimension: 16, depth: 2)
@@ -21,7 +21,7 @@ import Testing
     /// The weights of a layer are 8 heads by up to twice the block's width for each token: 8192 floats with blocks of 512,
     /// 32768 with blocks of 2048. Neither they nor a mask are held: what is held does not depend on the width, but for the
     /// tiles in work, 64 · 1024 scores a thread (some 64 floats a token of this segment).
-    @Test func nothingByTokenAndKeyIsStored() async {
+    @Test("Training stores nothing by token and key") func nothingByTokenAndKeyIsStored() async {
         await #expect(processExitsWith: .success) {
             let (narrow, wide) = (MemoryTests.peak(block: 512), MemoryTests.peak(block: 2048))
             require(narrow < 1500 && wide < 1500, "\(narrow) and \(wide) floats a token")
@@ -31,7 +31,7 @@ import Testing
 
     /// Of the last block of a segment nothing is kept for what it writes: 2048 states of 64 columns, whose feed-forward layer
     /// alone would keep 682 floats of each, 5.6 MB.
-    @Test func theLastWriteIsNotKept() async {
+    @Test("The segment's last write of states keeps nothing for backward") func theLastWriteIsNotKept() async {
         await #expect(processExitsWith: .success) {
             var configuration = BlockRecurrentConfiguration(tokens: 16, dimension: 64, depth: 1)
             (configuration.heads, configuration.headDimension) = (2, 8)
@@ -51,7 +51,7 @@ import Testing
     }
 
     /// What a segment hands on is of the size of a block, and holds on to nothing else.
-    @Test func carriesAreSmall() async {
+    @Test("A carry is as small as a block and holds on to nothing else") func carriesAreSmall() async {
         await #expect(processExitsWith: .success) {
             var configuration = BlockRecurrentConfiguration(tokens: 16, dimension: 16, depth: 2)
             (configuration.heads, configuration.headDimension) = (2, 8)

@@ -6,9 +6,10 @@ import Testing
 
 @testable import BlockRecurrentTransformers
 
-@Suite struct PropertyTests {
+@Suite("Properties") struct PropertyTests {
     /// Exactly nothing of the future: not a bit, within blocks, segments and beyond.
-    @Test(arguments: Variant.some) func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
+    @Test("Later tokens do not change a bit of earlier logits", arguments: Variant.some)
+    func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([1, 40])
         let before = model.read(tokens).logits
@@ -20,7 +21,9 @@ import Testing
     }
 
     /// Far beyond what memories reach: 3 layers of at most 11 tokens back (29 with compressed ones).
-    @Test(arguments: Variant.some) func statesRememberLong(_ variant: Variant) {
+    @Test("States remember far beyond the memories", arguments: Variant.some) func statesRememberLong(
+        _ variant: Variant
+    ) {
         let model = makeModel(variant)
         let tokens = randomTokens([1, 96])
         let (before, after) = (model.read(tokens).logits, model.read(tokens.changed(at: 2, vocabulary)).logits)
@@ -29,7 +32,7 @@ import Testing
     }
 
     /// Without states what lies beyond the memories' reach is gone: a segment after another with initial states.
-    @Test func memoriesForget() throws {
+    @Test("Without states, what memories do not reach is forgotten") func memoriesForget() throws {
         let model = makeModel()
         let tokens = randomTokens([1, 96])
         func last(_ tokens: TokenTensor) throws -> [Float] {
@@ -47,7 +50,7 @@ import Testing
     }
 
     /// attention_window: what a single layer without states' help can see.
-    @Test func theAttentionWindowIsExact() {
+    @Test("The attention window is exact") func theAttentionWindowIsExact() {
         let model = makeModel(
             Variant("one layer") { ($0.depth, $0.recurrentLayers, $0.attentionWindow) = (1, [1], 4) })
         let tokens = randomTokens([1, 12])
@@ -68,7 +71,9 @@ import Testing
     }
 
     /// state_window: of a block only the last tokens are written to the states, or some of the memory's too.
-    @Test(arguments: [(2, 4..<6), (8, 4..<12)]) func theStateWindowIsExact(window: Int, seen: Range<Int>) {
+    @Test("The state window is exact", arguments: [(2, 4..<6), (8, 4..<12)]) func theStateWindowIsExact(
+        window: Int, seen: Range<Int>
+    ) {
         let model = makeModel(
             Variant("one layer") { ($0.depth, $0.recurrentLayers, $0.stateWindow) = (1, [1], window) })
         let tokens = randomTokens([1, 12])
@@ -95,7 +100,7 @@ import Testing
     }
 
     /// The same seed, the same bits; another one, others.
-    @Test(arguments: Variant.some) func seedsDecide(_ variant: Variant) {
+    @Test("The same seed gives the same bits", arguments: Variant.some) func seedsDecide(_ variant: Variant) {
         let tokens = randomTokens([2, 12])
         func step(_ seed: UInt64) -> [Float] {
             let model = makeModel(variant, seed: seed)
@@ -109,7 +114,8 @@ import Testing
 
     /// xl_memories_dropout and state_dropout: a training segment begins without them, the whole batch alike; evaluation does
     /// not.
-    @Test(arguments: [(1.0, 0.0), (0, 1), (1, 1), (0, 0)]) func segmentsForget(memories: Double, states: Double) {
+    @Test("Training segments begin without what dropout takes", arguments: [(1.0, 0.0), (0, 1), (1, 1), (0, 0)])
+    func segmentsForget(memories: Double, states: Double) {
         let model = RecurrentTrainerWrapper(
             makeModel(), xlMemoriesDropout: memories, stateDropout: states
         ).transformer
@@ -130,7 +136,7 @@ import Testing
     }
 
     /// Memories and states are dropped independently of each other.
-    @Test func forgettingIsDrawnForEachPart() {
+    @Test("Memories and states are dropped independently") func forgettingIsDrawnForEachPart() {
         let model = RecurrentTrainerWrapper(makeModel(), xlMemoriesDropout: 0.5, stateDropout: 0.5).transformer
         let text = randomTokens([1, 18])
         let carry = model.read(text.columns(0..<12)).carries[0]
@@ -149,7 +155,7 @@ import Testing
     }
 
     /// A wrapper has the transformer's own dropouts unless others are given, and each segment draws for itself.
-    @Test func segmentsOfAWindowDrawForThemselves() {
+    @Test("A window's segments draw dropout independently") func segmentsOfAWindowDrawForThemselves() {
         let own = makeModel(Variant("dropouts") { ($0.memoriesDropout, $0.stateDropout) = (0.5, 0.5) })
         let wrapper = RecurrentTrainerWrapper(own)
         #expect(wrapper.transformer.configuration.memoriesDropout == 0.5)
@@ -173,7 +179,7 @@ import Testing
     }
 
     /// States may be given once for all rows.
-    @Test func statesForAllRowsAreThoseOfEach() {
+    @Test("States may be given once for all rows") func statesForAllRowsAreThoseOfEach() {
         let model = makeModel()
         let states = Tensor.normal([5, 12], key: RandomKey(seed: 3))
         let tokens = randomTokens([2, 9])
@@ -184,7 +190,7 @@ import Testing
     }
 
     /// A probability between: about its share of segments.
-    @Test func segmentsForgetByChance() {
+    @Test("Dropout takes its share of segments") func segmentsForgetByChance() {
         let model = RecurrentTrainerWrapper(makeModel(), stateDropout: 0.3).transformer
         let text = randomTokens([1, 18])
         let carries = model.read(text.columns(0..<12)).carries
@@ -198,7 +204,7 @@ import Testing
 
     /// The gradients of the state write are of blocks that another one follows within the segment: none where a segment is
     /// a block, as in the peer.
-    @Test func aSegmentOfOneBlockDoesNotTrainTheWrite() {
+    @Test("A segment of one block does not train the write of states") func aSegmentOfOneBlockDoesNotTrainTheWrite() {
         let model = makeModel()
         func trained(_ n: Int) -> Set<String> {
             let carries = model.read(randomTokens([1, 6])).carries
@@ -221,7 +227,9 @@ import Testing
     }
 
     /// A run saved and loaded again has the same bits.
-    @Test(arguments: Variant.some) func savesAndLoads(_ variant: Variant) throws {
+    @Test("A saved model loads with the same bits", arguments: Variant.some) func savesAndLoads(_ variant: Variant)
+        throws
+    {
         let path = NSTemporaryDirectory() + "block-recurrent-\(variant.name.hashValue).safetensors"
         defer { try? FileManager.default.removeItem(atPath: path) }
         let model = makeModel(variant)
@@ -234,7 +242,7 @@ import Testing
     }
 
     /// The wrapper's loss is the mean over segments; its generation that of decoding, whatever is chosen.
-    @Test func theWrapperReadsSegments() {
+    @Test("The wrapper's loss is the mean over segments, its generation decoding") func theWrapperReadsSegments() {
         let wrapper = RecurrentTrainerWrapper(makeModel())
         let tokens = randomTokens([2, 31])
         var carries: [RecurrentMemory?] = [nil, nil]
@@ -259,7 +267,7 @@ import Testing
     }
 
     /// Layers that read states below the layer that writes them are passed block by block, all others by all blocks together.
-    @Test func stagesAreWhatReadsRequire() {
+    @Test("Only layers between a read and its write are passed block by block") func stagesAreWhatReadsRequire() {
         func stages(_ pairs: [(Int, Int)], depth: Int, feedback: Bool = false) -> [ClosedRange<Int>] {
             BlockRecurrentTransformer.stages(
                 pairs.map { .init(write: $0, read: $1) }, depth: depth, feedback: feedback)

@@ -5,7 +5,7 @@ import Testing
 @testable import BlockRecurrentTransformers
 
 /// Weights of attention that somebody looks at.
-@Suite struct RecordingTests {
+@Suite("Recorded attention") struct RecordingTests {
     private func layers(
         _ model: BlockRecurrentTransformer, _ n: Int, after: Int = 0
     ) -> [AttentionRecorder.Layer] {
@@ -16,7 +16,9 @@ import Testing
     }
 
     /// Rows sum to 1, whatever was read before, and what is shown is what tokens see.
-    @Test(arguments: Variant.some, [0, 4, 12, 15]) func rowsSumToOne(_ variant: Variant, after: Int) {
+    @Test("Recorded rows sum to 1", arguments: Variant.some, [0, 4, 12, 15]) func rowsSumToOne(
+        _ variant: Variant, after: Int
+    ) {
         let model = makeModel(variant)
         for layer in layers(model, 9, after: after) {
             let sums = layer.weights.sum(axes: [3]).values
@@ -24,7 +26,7 @@ import Testing
         }
     }
 
-    @Test func layersAreNamed() {
+    @Test("Recorded layers are named") func layersAreNamed() {
         #expect(layers(makeModel(), 12).map(\.name) == ["Layer 1", "Layer 2", "Layer 2: states", "Layer 3"])
         let compressed = layers(makeModel(.compressed), 12).map(\.name)
         #expect(compressed.prefix(2) == ["Layer 1: block 1", "Layer 1: block 2"])
@@ -33,7 +35,7 @@ import Testing
     }
 
     /// A token sees its block up to itself and the whole block before.
-    @Test func tokensSeeTheirBlockAndTheOneBefore() {
+    @Test("Tokens see their block and the one before") func tokensSeeTheirBlockAndTheOneBefore() {
         let weights = layers(makeModel(), 9, after: 8)[0].weights  // the block before, 2 tokens of its own, then 9
         #expect(weights.shape == [2, 2, 9, 6 + 2 + 9])
         let values = weights.at(0, 0).at(0, 0).values
@@ -48,7 +50,7 @@ import Testing
     }
 
     /// What a block takes of the states is of those that it begins with, of each recurrent layer its own.
-    @Test func blocksShowTheStatesTheyRead() {
+    @Test("Blocks show the states they begin with") func blocksShowTheStatesTheyRead() {
         let model = makeModel(Variant("two") { $0.recurrentLayers = [1, 3] })
         let tokens = randomTokens([2, 12])
         func states(_ tokens: TokenTensor, _ carries: [RecurrentMemory?]) -> [Tensor] {
@@ -64,7 +66,7 @@ import Testing
     }
 
     /// What is recorded changes nothing.
-    @Test(arguments: Variant.some) func recordingChangesNothing(_ variant: Variant) {
+    @Test("Recording changes no logits", arguments: Variant.some) func recordingChangesNothing(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([2, 12])
         #expect(model(tokens).values == model(tokens, mode: .recording(AttentionRecorder())).values)

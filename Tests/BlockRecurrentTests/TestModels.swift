@@ -38,7 +38,7 @@ struct Variant: Sendable, CustomTestStringConvertible {
         Variant("attention window") { $0.attentionWindow = 4 },
         Variant("state window 3") { $0.stateWindow = 3 },
         Variant("state window 10") { ($0.stateWindow, $0.compressesMemory) = (10, true) },
-        Variant("normalised") { ($0.normalizesAllLayers, $0.normalizedScale) = (true, nil) },
+        Variant("normalized") { ($0.normalizesAllLayers, $0.normalizedScale) = (true, nil) },
         Variant("no states") { $0.recurrentLayers = [] },
         Variant("block width 1") { ($0.blockWidth, $0.maximumLength) = (1, 12) },
     ]

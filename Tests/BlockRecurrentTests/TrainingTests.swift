@@ -6,7 +6,7 @@ import Testing
 @testable import Trainer
 
 /// The trainer's step with rows that go on and rows whose document begins.
-@Suite struct TrainingTests {
+@Suite("Training") struct TrainingTests {
     private func batch(_ tokens: TokenTensor, starts: [Bool]) -> TokenBatch {
         let n = tokens.shape[1] - 1
         return TokenBatch(
@@ -20,7 +20,10 @@ import Testing
     }
 
     /// Gradients, loss and what is carried are those of each row alone, over windows of two segments and a part.
-    @Test(arguments: [Variant.plain, .compressed, .lowerRead]) func rowsBeginBesideRowsThatGoOn(_ variant: Variant) {
+    @Test(
+        "Rows that begin train beside rows that resume as each alone",
+        arguments: [Variant.plain, .compressed, .lowerRead]) func rowsBeginBesideRowsThatGoOn(_ variant: Variant)
+    {
         let model = makeModel(variant)
         let (first, second) = (randomTokens([2, 29], seed: 11), randomTokens([2, 29], seed: 12))
         let key = RandomKey(seed: 1)

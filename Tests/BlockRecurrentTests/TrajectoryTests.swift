@@ -7,8 +7,8 @@ import Testing
 
 /// Ten training steps as PyTorch's Adam makes them on the loss of the peer's wrapper, of two segments each: the same
 /// losses, gradient norms and final weights.
-@Suite struct TrajectoryTests {
-    @Test(arguments: Fixture.names("trajectory-block-recurrent"))
+@Suite("Trajectory") struct TrajectoryTests {
+    @Test("Ten training steps", arguments: Fixture.names("trajectory-block-recurrent"))
     func tenSteps(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = try fixture.model()
