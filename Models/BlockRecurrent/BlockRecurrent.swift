@@ -6,7 +6,7 @@ import Tensors
 // and in some layers recurrent states, which each block reads and writes anew. What layers hold is in Layers.swift.
 //
 // b batch, n tokens, w tokens of a block, m width of the model, h heads, d columns of a head, s states
-// x̂ normalized tokens, q k v queries, keys, values, S states, Ŝ normalized and told apart
+// q k v queries, keys, values, S states, Ŝ normalized and told apart
 
 /// A language model of blocks, memories and recurrent states.
 ///
@@ -106,20 +106,21 @@ extension BlockRecurrentTransformer {
         weights: inout SegmentWeights?
     ) -> Tensor {
         let (attention, feedForward) = (layers[index].attention, layers[index].feedForward)
-        let x̂ = attention.norm(x)
+        let input = attention.norm(x)
 
         // Tokens attend to the memory and to the block up to themselves; the heads share keys and values.
         let offset = memory.layers[index].offset
-        let own = memory.layers[index].appending(attention.toKeysAndValues(x̂))
+        let own = memory.layers[index].appending(attention.toKeysAndValues(input))
         let kv = own.all  // [b, memory and block, 2 d]
-        let q = attention.positioned(attention.heads(attention.toQuery(x̂)), offset: offset, positions)  // [b, n, h, d]
+        let heads = attention.heads(attention.toQuery(input))  // [b, n, h, d]
+        let q = attention.positioned(heads, offset: offset, positions)
         let k = attention.positioned(kv, end: own.offset, positions)
         var parts = [attention.attend(q, k, attention.values(kv), implementation: .plain)]
         weights?.add(tokens: attention.weights(q, k, implementation: .plain), layer: index)
 
         // Tokens attend to states (the vertical direction).
         for (place, (chain, toQuery)) in reads[index].enumerated() {
-            let (container, found, q) = (container(chain), states[chain], attention.heads(toQuery(x̂)))
+            let (container, found, q) = (container(chain), states[chain], attention.heads(toQuery(input)))
             parts.append(container.read(q, found.readKeys, found.values, implementation: .plain))
             weights?.add(
                 states: container.weights(q, found.readKeys, implementation: .plain), layer: index, read: place)
