@@ -113,7 +113,7 @@ public struct BlockRecurrentConfiguration: Sendable {
 // MARK: JSON
 
 extension BlockRecurrentConfiguration {
-    /// Reads the JSON form. `use_flash_attn` is taken and changes nothing: attention never stores its weights.
+    /// Reads the JSON form. `use_flash_attn` is taken and changes nothing: fused attention never stores its weights.
     /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
     public init(_ json: JSONValue, file: String) throws {
         var reader = try ConfigurationReader(json, file: file)

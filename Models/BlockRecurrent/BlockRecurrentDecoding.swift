@@ -32,7 +32,7 @@ public struct BlockRecurrentState: Sendable {
 
 /// Keys and values of a layer in one place, to which tokens are appended.
 struct DecodingLayer: Sendable {
-    /// Without positions, keys beside values: [capacity, 2 d].
+    /// Keys beside values, without positions: [capacity, 2 d].
     private(set) var keysAndValues: Tensor
     /// The keys with positions, as scores are taken of them.
     private(set) var keys: KeyBlocks

@@ -15,7 +15,7 @@ struct LayerMemory: Sendable {
     /// Tokens of the block so far.
     var offset: Int { block?.shape[1] ?? 0 }
 
-    /// All of them, [b, n, 2 d]; there must be some.
+    /// The memory and the block, of which one must be there: [b, n, 2 d].
     var all: Tensor { concatenate([before, block].compactMap { $0 }, axis: 1) }
 
     /// Returns the last tokens of a block and the memory before it, as far as there are so many: [b, count, 2 d].

@@ -45,7 +45,6 @@ import Testing
         }
     }
 
-    /// A copy of a state is a branch: what one reads the other does not see.
     @Test("A copied state is a branch", arguments: Variant.some) func copiesAreBranches(_ variant: Variant) {
         let model = makeModel(variant)
         func begun() -> [BlockRecurrentState] {
@@ -64,7 +63,6 @@ import Testing
         #expect(first[1].values != other[1].values)
     }
 
-    /// A memory of the same size whatever has been read.
     @Test("The decoding state does not grow", arguments: Variant.some) func theStateDoesNotGrow(_ variant: Variant) {
         let model = makeModel(variant)
         var states = [model.startDecoding()]
@@ -74,7 +72,7 @@ import Testing
         let rows = 2 * configuration.blockWidth + configuration.compressedLength
         // Keys that tokens read are kept in blocks of 16.
         func blocks(_ keys: Int) -> Int { (keys + 15) / 16 * 16 }
-        // Of each recurrent layer the states, their normalised form, keys and values, and keys for tokens, twice.
+        // The states of a recurrent layer, their normalized form, keys and values, and keys for tokens, twice.
         let written = configuration.recurrences.count * (5 * (12 + 12 + 2 * 4 + 4) + blocks(5) * 4)
         #expect(size == 4 * (3 * (rows * 2 * 4 + blocks(rows) * 4) + written))
         for count in [1, 50, 1, 1, 1, 1, 1] { _ = model.decode([tokens(count)], states: &states) }
@@ -83,7 +81,6 @@ import Testing
 
     // MARK: Segments
 
-    /// Where segments end does not show, also inside of blocks.
     @Test(
         "Segments may end anywhere, also inside of blocks", arguments: Variant.some,
         [[1, 2, 14, 20, 21, 32, 40], [6, 12, 18, 24, 30, 36, 40]])
@@ -99,7 +96,7 @@ import Testing
         }
     }
 
-    /// Rows that begin, rows inside a block and rows that have read much stand beside each other.
+    /// A batch of rows that begin, rows inside a block and rows that have read much.
     @Test("Rows that have read unequally much do not affect each other", arguments: Variant.some)
     func rowsAreEachForThemselves(_ variant: Variant) throws {
         let model = makeModel(variant)
@@ -119,7 +116,6 @@ import Testing
         }
     }
 
-    /// What is remembered goes through a file, into decoding and back.
     @Test("A carry goes through a file into decoding and back", arguments: Variant.some, [18, 20]) func memoriesMove(
         _ variant: Variant, n: Int
     ) throws {
@@ -149,7 +145,6 @@ import Testing
         }
     }
 
-    /// Memories of another model are refused before anything is computed.
     @Test("Another model's memories are refused") func memoriesOfOtherModelsAreRefused() throws {
         let model = makeModel()
         let wrong: [(Variant, Int, String)] = [
@@ -168,7 +163,7 @@ import Testing
         for (variant, n, message) in wrong {
             let carry = try #require(makeModel(variant).read(randomTokens([1, n])).carries[0])
             if message.isEmpty {
-                _ = try model.decodingState(after: carry)  // What reads states does not show in them.
+                _ = try model.decodingState(after: carry)  // The layers that read states leave no trace in them.
                 continue
             }
             let error = #expect(throws: InputError.self) { try model.decodingState(after: carry) }

@@ -9,7 +9,7 @@ import Testing
 /// token reference in double precision that gives the peer's numbers where both can be run (Scripts/fixtures): logits,
 /// memories, states, loss and all gradients over several segments.
 @Suite("Agreement with the peer") struct FixtureTests {
-    /// As the peer is called: memories and states in and out.
+    /// Calls the model as the peer is called.
     @Test("Memories and states in and out", arguments: Fixture.names("block-recurrent-lm-"), Implementation.allCases)
     func memoriesAndStates(_ name: String, _ implementation: Implementation) throws {
         let fixture = try Fixture(name)
@@ -37,7 +37,7 @@ import Testing
         try fixture.expectGradients(gradients(of: mean(losses)), model, inputs: leaves)
     }
 
-    /// As the trainer calls it: each segment with what the one before has left.
+    /// Calls the model as the trainer does.
     @Test(
         "Segments that pass carries",
         arguments: Fixture.names("block-recurrent-lm-") + Fixture.names("block-recurrent-variant-"),

@@ -4,7 +4,7 @@ import Testing
 
 @testable import BlockRecurrentTransformers
 
-/// What parameters are before training: the peer's distributions, each drawn for itself.
+/// The parameters before training.
 @Suite("Initialization") struct InitializationTests {
     private let model = makeModel(
         Variant("wide") {
@@ -17,7 +17,7 @@ import Testing
         return (squares / Double(tensor.count)).squareRoot()
     }
 
-    /// Of thousands of numbers the deviation is known to a few per cent; of 64, to three deviations of a tenth.
+    /// The tolerances: the deviation of thousands of numbers is known to a few per cent, of 64 to three times a tenth.
     @Test("Initial distributions are the peer's") func distributionsAreThePeers() {
         let expected: [(suffix: String, deviation: Double, tolerance: Double)] = [
             ("token_emb.weight", 1, 0.12), ("init_state", 0.1, 0.01), ("state_pos_ids", 1, 0.05),
@@ -40,7 +40,6 @@ import Testing
         }
     }
 
-    /// No two weights are the same numbers.
     @Test("No two weights are drawn alike") func weightsAreDrawnForThemselves() {
         let drawn = model.trainable.filter { !$0.key.hasSuffix("_scale") && !$0.key.hasSuffix("gamma") }
         #expect(Set(drawn.map { $0.parameter.value.values.prefix(8).description }).count == drawn.count)

@@ -3,7 +3,7 @@ import NN
 import Tensors
 import Testing
 
-/// In a process of its own: the memory of tensors is everybody's.
+/// Each test runs in a process of its own, as tests share the pool of memory.
 @Suite("Memory") struct MemoryTests {
     /// The most floats a token that a training step on a segment holds at once, beyond what is there before.
     private static func peak(block: Int) -> Double {
@@ -29,8 +29,8 @@ import Testing
         }
     }
 
-    /// Of the last block of a segment nothing is kept for what it writes: 2048 states of 64 columns, whose feed-forward layer
-    /// alone would keep 682 floats of each, 5.6 MB.
+    /// The last block writes 2048 states of 64 columns, whose feed-forward layer alone would keep 682 floats of each, 5.6
+    /// MB.
     @Test("The segment's last write of states keeps nothing for backward") func theLastWriteIsNotKept() async {
         await #expect(processExitsWith: .success) {
             var configuration = BlockRecurrentConfiguration(tokens: 16, dimension: 64, depth: 1)
@@ -50,7 +50,6 @@ import Testing
         }
     }
 
-    /// What a segment hands on is of the size of a block, and holds on to nothing else.
     @Test("A carry is as small as a block and holds on to nothing else") func carriesAreSmall() async {
         await #expect(processExitsWith: .success) {
             var configuration = BlockRecurrentConfiguration(tokens: 16, dimension: 16, depth: 2)

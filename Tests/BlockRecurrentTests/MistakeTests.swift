@@ -58,7 +58,7 @@ private var mistakes: [Mistake] {
     ]
 }
 
-/// Each in a process of its own, which must fail with the message.
+/// Each mistake is made in a process of its own, which must fail with the message.
 @Suite("Mistakes") struct MistakeTests {
     @Test("Programming errors stop with a message", arguments: mistakes.indices) func stops(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in

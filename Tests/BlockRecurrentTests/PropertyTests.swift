@@ -7,7 +7,6 @@ import Testing
 @testable import BlockRecurrentTransformers
 
 @Suite("Properties") struct PropertyTests {
-    /// Exactly nothing of the future: not a bit, within blocks, segments and beyond.
     @Test("Later tokens do not change a bit of earlier logits", arguments: Variant.some)
     func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
         let model = makeModel(variant)
@@ -20,7 +19,7 @@ import Testing
         }
     }
 
-    /// Far beyond what memories reach: 3 layers of at most 11 tokens back (29 with compressed ones).
+    /// The memories reach 3 layers of at most 11 tokens back (29 with compressed ones).
     @Test("States remember far beyond the memories", arguments: Variant.some) func statesRememberLong(
         _ variant: Variant
     ) {
@@ -31,7 +30,7 @@ import Testing
         #expect((after.at(1, 95).values != before.at(1, 95).values) == remembers)
     }
 
-    /// Without states what lies beyond the memories' reach is gone: a segment after another with initial states.
+    /// Each segment begins with initial states.
     @Test("Without states, what memories do not reach is forgotten") func memoriesForget() throws {
         let model = makeModel()
         let tokens = randomTokens([1, 96])
@@ -99,7 +98,6 @@ import Testing
         }
     }
 
-    /// The same seed, the same bits; another one, others.
     @Test("The same seed gives the same bits", arguments: Variant.some) func seedsDecide(_ variant: Variant) {
         let tokens = randomTokens([2, 12])
         func step(_ seed: UInt64) -> [Float] {
@@ -135,7 +133,6 @@ import Testing
                 == makeModel().logits(rest, carries: carries, mode: .inference).logits.values)
     }
 
-    /// Memories and states are dropped independently of each other.
     @Test("Memories and states are dropped independently") func forgettingIsDrawnForEachPart() {
         let model = RecurrentTrainerWrapper(makeModel(), xlMemoriesDropout: 0.5, stateDropout: 0.5).transformer
         let text = randomTokens([1, 18])
@@ -178,7 +175,6 @@ import Testing
         #expect(forgotten == [false, true])
     }
 
-    /// States may be given once for all rows.
     @Test("States may be given once for all rows") func statesForAllRowsAreThoseOfEach() {
         let model = makeModel()
         let states = Tensor.normal([5, 12], key: RandomKey(seed: 3))
@@ -189,7 +185,6 @@ import Testing
         #expect(all.logits.values != model(tokens).values)
     }
 
-    /// A probability between: about its share of segments.
     @Test("Dropout takes its share of segments") func segmentsForgetByChance() {
         let model = RecurrentTrainerWrapper(makeModel(), stateDropout: 0.3).transformer
         let text = randomTokens([1, 18])
@@ -226,7 +221,6 @@ import Testing
                     ].map { container + $0 }))
     }
 
-    /// A run saved and loaded again has the same bits.
     @Test("A saved model loads with the same bits", arguments: Variant.some) func savesAndLoads(_ variant: Variant)
         throws
     {
@@ -266,7 +260,6 @@ import Testing
         #expect(wrapper.generate(prompts, length: 0) == [[], []])
     }
 
-    /// Layers that read states below the layer that writes them are passed block by block, all others by all blocks together.
     @Test("Only layers between a read and its write are passed block by block") func stagesAreWhatReadsRequire() {
         func stages(_ pairs: [(Int, Int)], depth: Int, feedback: Bool = false) -> [ClosedRange<Int>] {
             BlockRecurrentTransformer.stages(

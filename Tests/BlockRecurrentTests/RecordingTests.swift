@@ -4,7 +4,6 @@ import Testing
 
 @testable import BlockRecurrentTransformers
 
-/// Weights of attention that somebody looks at.
 @Suite("Recorded attention") struct RecordingTests {
     private func layers(
         _ model: BlockRecurrentTransformer, _ n: Int, after: Int = 0
@@ -15,7 +14,6 @@ import Testing
         return recorder.layers
     }
 
-    /// Rows sum to 1, whatever was read before, and what is shown is what tokens see.
     @Test("Recorded rows sum to 1", arguments: Variant.some, [0, 4, 12, 15]) func rowsSumToOne(
         _ variant: Variant, after: Int
     ) {
@@ -34,13 +32,12 @@ import Testing
         #expect(feedback.map(\.name).prefix(3) == ["Layer 1", "Layer 1: states 1", "Layer 1: states 2"])
     }
 
-    /// A token sees its block up to itself and the whole block before.
     @Test("Tokens see their block and the one before") func tokensSeeTheirBlockAndTheOneBefore() {
         let weights = layers(makeModel(), 9, after: 8)[0].weights  // the block before, 2 tokens of its own, then 9
         #expect(weights.shape == [2, 2, 9, 6 + 2 + 9])
         let values = weights.at(0, 0).at(0, 0).values
         for row in 0..<9 {
-            // Where what is seen begins: block 1, of which 2 tokens were read before, or block 2.
+            // The first key that is seen: block 1, of which 2 tokens were read before, or block 2.
             let own = row < 4 ? 0 : 6
             for column in 0..<17 {
                 let sees = (own..<8 + row + 1).contains(column)
@@ -49,7 +46,6 @@ import Testing
         }
     }
 
-    /// What a block takes of the states is of those that it begins with, of each recurrent layer its own.
     @Test("Blocks show the states they begin with") func blocksShowTheStatesTheyRead() {
         let model = makeModel(Variant("two") { $0.recurrentLayers = [1, 3] })
         let tokens = randomTokens([2, 12])
@@ -65,7 +61,6 @@ import Testing
         #expect(whole[0].values != whole[1].values)
     }
 
-    /// What is recorded changes nothing.
     @Test("Recording changes no logits", arguments: Variant.some) func recordingChangesNothing(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([2, 12])

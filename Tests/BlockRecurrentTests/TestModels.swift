@@ -6,10 +6,10 @@ import Testing
 @testable import BlockRecurrentTransformers
 
 let vocabulary = 11
-/// Of a segment of the test models: two blocks of 6 tokens.
+/// The length of a segment of the test models: two blocks of 6 tokens.
 let segmentLength = 12
 
-/// What a test model differs in.
+/// A test model by its differences from the plain one.
 struct Variant: Sendable, CustomTestStringConvertible {
     var name: String
     var change: @Sendable (inout BlockRecurrentConfiguration) -> Void

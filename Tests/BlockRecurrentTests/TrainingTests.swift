@@ -5,7 +5,7 @@ import Testing
 @testable import BlockRecurrentTransformers
 @testable import Trainer
 
-/// The trainer's step with rows that go on and rows whose document begins.
+/// The trainer's step with rows that resume and rows whose document begins.
 @Suite("Training") struct TrainingTests {
     private func batch(_ tokens: TokenTensor, starts: [Bool]) -> TokenBatch {
         let n = tokens.shape[1] - 1

@@ -20,7 +20,7 @@ struct AttentionMagnitudes {
     let queries: Int
     let value: Double
     let ofQuery: Double, ofKey: Double, ofValue: Double
-    /// Of each score, and of a bias that is added to one.
+    /// The magnitudes of each score, and of a bias that is added to one.
     let ofScore: Tensor
 
     /// - Parameters:

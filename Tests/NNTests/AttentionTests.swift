@@ -6,7 +6,7 @@ private struct AttentionShape: Sendable, CustomTestStringConvertible {
     var b = 2, n = 5, m = 4, h = 3, d = 2, e = 3
     var isCausal = false
     var isMasked = false
-    /// Whether heads have masks of their own.
+    /// True for a mask of its own for each head.
     var masksHeads = false
     var dropout = 0.0
 
