@@ -63,6 +63,7 @@ struct DecodingLayer: Sendable {
 }
 
 extension BlockRecurrentTransformer {
+    /// Begins a text: a state of nothing read, with room for what it will hold.
     public func startDecoding() -> BlockRecurrentState { withoutGradients { state(after: nothing) } }
 
     /// Appends tokens to each of several sequences; see `LanguageModel`. A text may be of any length.

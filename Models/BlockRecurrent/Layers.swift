@@ -203,13 +203,16 @@ public struct BiaslessLayerNorm: NormLayer {
     public let gamma: Parameter
     public let beta: Parameter
 
+    /// Begins with ones.
     public init(_ dimension: Int) {
         gamma = Parameter(.ones([dimension]))
         beta = Parameter(.zeros([dimension]), .frozen)
     }
 
+    /// The norm with its current parameters.
     public var norm: Norm { .layer(weight: gamma.value, bias: beta.value, epsilon: 1e-5) }
 
+    /// x: [..., m] → [..., m]
     public func callAsFunction(_ x: Tensor) -> Tensor { layerNorm(x, weight: gamma.value, bias: beta.value) }
 
     public func collect(into state: inout StateCollector) {
@@ -224,6 +227,7 @@ public struct QueryKeyNorm: Module {
     public let queryScale: Parameter
     public let keyScale: Parameter
 
+    /// Begins with ones.
     public init(_ headDimension: Int) {
         queryScale = Parameter(.ones([headDimension]))
         keyScale = Parameter(.ones([headDimension]))

@@ -207,6 +207,7 @@ public struct MemoryManager: Module {
 // MARK: In files
 
 extension RecurrentMemory: SegmentCarry {
+    /// Its tensors by name; see above.
     public var tensors: [String: Tensor] {
         var tensors: [String: Tensor] = ["layers": Tensor([Float(layers.count), Float(states.count)])]
         for (index, layer) in layers.enumerated() {
