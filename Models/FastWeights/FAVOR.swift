@@ -1,4 +1,4 @@
-import CKernels
+import NN
 import Tensors
 
 // FAVOR+: positive orthogonal random features (Choromanski et al., 2009.14794). The mean over random w of
@@ -30,35 +30,15 @@ extension Tensor {
 /// Where |x| is large every feature becomes 0: e^(−|x|²/2) is below the smallest float32 from |x| = 13 on.
 ///
 /// x: [..., d]; projection W: [d, m], as from `favorProjection`. Returns [..., 2 m]. Gradients flow to both.
-public func favorFeatures(_ x: Tensor, projection: Tensor) -> Tensor {
+public func favorFeatures(
+    _ x: Tensor, projection: Tensor, implementation: Implementation = .fused
+) -> Tensor {
     require(
         projection.rank == 2 && projection.count > 0 && x.rank >= 1 && x.shape.last == projection.shape[0],
         "favorFeatures: x \(x.shape) and projection \(projection.shape): expected a projection"
             + " [\(x.shape.last ?? 0), m]")
-    let (d, m) = (projection.shape[0], projection.shape[1])
-    let x = x.contiguous()
-    let rows = x.count / d
-    let u = matrixProduct(x.reshaped([rows, d]), projection)
-    let scale = 1 / Float(2 * m).squareRoot()
-    let y = Tensor(uninitialized: x.shape.dropLast() + [2 * m])
-    let grain = max(1, (1 << 16) / (2 * m))  // rows of some 64 Ki features
-    parallelRanges(rows, grain: grain) {
-        let first = $0.lowerBound
-        az_exponential_pairs_forward(
-            $0.count, d, m, scale, x.pointer + first * d, u.pointer + first * m, y.mutablePointer + first * 2 * m)
-    }
-    return .record("favorFeatures", y, inputs: [x, u]) { gradient, slots in
-        let dy = gradient.contiguous()
-        let du = slots[1].isNeeded ? Tensor(uninitialized: [rows, m]) : nil
-        func pass(_ dx: UnsafeMutablePointer<Float>?, _ beta: Float) {
-            parallelRanges(rows, grain: grain) {
-                let first = $0.lowerBound
-                az_exponential_pairs_backward(
-                    $0.count, d, m, x.pointer + first * d, y.pointer + first * 2 * m, dy.pointer + first * 2 * m, beta,
-                    dx.map { $0 + first * d }, du.map { $0.mutablePointer + first * m })
-            }
-        }
-        if slots[0].isNeeded { slots[0].accumulate(pass) } else if du != nil { pass(nil, 0) }
-        if let du { slots[1].add(du) }
-    }
+    if implementation == .fused { return fusedFavorFeatures(x, projection: projection) }
+    let h = (x * x).sum(axes: [-1], keepAxes: true) * 0.5
+    let u = matrixProduct(x.unsqueezed(-2), projection).squeezed(-2)  // [..., m]
+    return concatenate([exp(u - h), exp(-u - h)], axis: -1) / Float(2 * projection.shape[1]).squareRoot()
 }

@@ -55,6 +55,9 @@ public struct FastWeightsConfiguration: Sendable {
         featureMap == .softmax ? 0 : featureMap.width(headWidth, nu: nu, directions: favorFeatures)
     }
 
+    /// Chunks from one state that is kept for backward to the next.
+    var segment: Int { recomputesStates ? 4 : 1 }
+
     /// Whether β is computed from the input.
     var learnsBeta: Bool { featureMap != .softmax && beta == nil }
 
@@ -119,4 +122,37 @@ public struct FastWeightsConfiguration: Sendable {
             "recompute_states": .bool(recomputesStates), "identical_layers": .bool(startsIdentical),
         ])
     }
+}
+
+/// φ: what keys and queries become, so that a memory of outer products can tell them apart (2102.11174, section 5).
+public enum FeatureMap: String, CaseIterable, Sendable {
+    /// Deterministic parameter-free projection (section 5.3): 2 d ν features, few of which are not zero.
+    case dpfp
+    /// ELU(x) + 1 (Katharopoulos et al., 2006.16236): d features.
+    case elu
+    /// Positive random features of the softmax kernel, FAVOR+ (Choromanski et al., 2009.14794): 2 m features.
+    case favor
+    /// None: softmax attention to all keys, which a memory of fixed size approximates.
+    case softmax
+
+    /// Returns the number of features, dk.
+    /// - Parameters:
+    ///   - d: columns of a row.
+    ///   - nu: ν of DPFP.
+    ///   - directions: m of FAVOR+.
+    public func width(_ d: Int, nu: Int, directions m: Int) -> Int {
+        switch self {
+        case .dpfp: 2 * d * nu
+        case .elu, .softmax: d
+        case .favor: 2 * m
+        }
+    }
+}
+
+/// What is written to the memory (2102.11174, section 4.2).
+public enum UpdateRule: String, CaseIterable, Sendable {
+    /// β (v − what is there already).
+    case delta
+    /// β v.
+    case sum
 }

@@ -1,10 +1,10 @@
-import CKernels
 import NN
 import Tensors
 
-// Reading a sequence token by token. A layer remembers its fast weights, h dk d floats whatever the position, which come from
-// memory and go back once a token (with attention normalisation they are copied as well); with softmax the keys and values
-// so far.
+// Reading a sequence token by token. A layer remembers its fast weights, h dk d floats whatever the position, which a token
+// reads and writes once (with attention normalization it copies them as well); with softmax the keys and values so far.
+//
+// b batch, m model width, h heads, d columns of a head, dk features of keys and queries
 
 /// What a layer remembers of one sequence.
 enum FastWeightsLayerState: Sendable {
@@ -34,44 +34,13 @@ extension FastWeightsLM {
             var x = embed(rows.tokens, positions: positions)  // [rows, m]
             let layers = transformer.layers
             for place in layers.indices {
-                x = layers[place].attention.decode(x, layers[place].norm, rows.spans, &states, place)
+                x = layers[place].attention.decode(
+                    x, norm: layers[place].norm, spans: rows.spans, states: &states, at: place)
                 x = layers[place].feed(x, .inference)
             }
             for index in states.indices { states[index].position += tokens[index].count }
             return logits(rows.last(x))
         }
-    }
-}
-
-// MARK: Saving
-
-extension FastWeightsLM {
-    /// The memory of each layer; nil with softmax, whose keys grow with the sequence.
-    public func carry(of state: FastWeightsState) -> FastWeightsCarry? {
-        let layers = state.layers.compactMap { layer in
-            if case .weights(let weights) = layer { weights } else { nil }
-        }
-        guard layers.count == state.layers.count else { return nil }
-        return FastWeightsCarry(layers: layers, position: state.position)
-    }
-
-    /// - Throws: `InputError` that names the memory that does not have this model's shape.
-    public func decodingState(after carry: FastWeightsCarry) throws -> FastWeightsState {
-        guard carriesState else { throw InputError("expected nothing, as softmax attention carries no memory") }
-        guard carry.layers.count == configuration.layers else {
-            throw InputError("has the memories of \(carry.layers.count) layers; expected \(configuration.layers)")
-        }
-        let (h, dk, d) = (configuration.heads, configuration.features, configuration.headWidth)
-        let sums: [Int]? = configuration.normalizesAttention ? [1, h, dk, 1] : nil
-        for (index, layer) in carry.layers.enumerated() {
-            for (name, shape, expected) in [
-                ("memory", layer.memory.shape, [1, h, dk, d]), ("key_sum", layer.keySum?.shape, sums),
-            ] where shape != expected {
-                func text(_ shape: [Int]?) -> String { shape.map { "\($0)" } ?? "none" }
-                throw InputError("layers.\(index).\(name): expected \(text(expected)), found \(text(shape))")
-            }
-        }
-        return FastWeightsState(position: carry.position, layers: carry.layers.map { .weights($0) })
     }
 }
 
@@ -91,53 +60,39 @@ extension FastWeightsAttention {
     /// x: [rows, m], the rows of sequence i in spans[i], whose state is states[i].layers[place]. Returns x and the
     /// attention's output, [rows, m].
     func decode(
-        _ x: Tensor, _ norm: LayerNorm?, _ spans: [Range<Int>], _ states: inout [FastWeightsState], _ place: Int
+        _ x: Tensor, norm: LayerNorm?, spans: [Range<Int>], states: inout [FastWeightsState], at place: Int
     ) -> Tensor {
-        if isStep, spans.count == x.shape[0] {
-            return finish(step(projectRows(x, norm), &states, place), residual: x, .inference)
-        }
         let inputs = project(x, norm)
         let y: Tensor
         if configuration.featureMap == .softmax {
             y = attendToKeys(inputs, spans, &states, place)
+        } else if spans.count == x.shape[0] && !configuration.normalizesAttention {
+            y = step(inputs, &states, place)
         } else {
             y = concatenate(
                 spans.indices.map { index in
-                    var weights = states[index].takeWeights(place)
-                    defer { states[index].layers[place] = .weights(weights) }
-                    return append(inputs.rows(spans[index]), to: &weights)
+                    let weights = states[index].takeWeights(place)
+                    let (y, after) = attend(inputs.rows(spans[index]), state: weights, .inference)
+                    states[index].layers[place] = .weights(after!)
+                    return y.squeezed(0)
                 })
         }
         return finish(y.reshaped(x.shape), residual: x, .inference)
     }
 
-    /// Whether a token is a pass over the memory alone.
-    private var isStep: Bool { configuration.featureMap == .dpfp && !configuration.normalizesAttention }
-
-    /// One token of each sequence. projected: [sequences, 3 m + h] → [sequences, m]. One operation on memory, of which a token
-    /// has as many as there are layers.
-    private func step(_ projected: Tensor, _ states: inout [FastWeightsState], _ place: Int) -> Tensor {
-        let (m, h, width) = (configuration.width, configuration.heads, projected.shape[1])
-        let output = Tensor(uninitialized: [states.count, m])
-        let shares = Tensor(repeating: Float(configuration.beta ?? 0), shape: [states.count, h])
-        let features = DPFP(nu: configuration.nu, epsilon: sumEpsilon).features(m / h)
+    /// One token of each sequence: [sequences, h, d]. In place of `attend`, which copies a memory to change it.
+    private func step(_ inputs: Inputs, _ states: inout [FastWeightsState], _ place: Int) -> Tensor {
         var memories = states.indices.map { states[$0].takeWeights(place).memory }
-        let steps = memories.indices.map { index in
-            memories[index].ensureUnique()
-            let (row, beta) = (projected.pointer + index * width, shares.mutablePointer + index * h)
-            if configuration.learnsBeta { az_sigmoid_forward(h, row + 3 * m, beta) }
-            return FastWeightStep(
-                queries: row, keys: row + m, values: row + 2 * m, shares: beta, h, d: m / h, features,
-                configuration.rule, memory: memories[index].mutablePointer, output: output.mutablePointer + index * m)
-        }
-        FastWeightStep.run(steps)
+        let step = FastWeightStep(
+            inputs.q, inputs.k, inputs.v, beta: inputs.beta!, rule: configuration.rule, features: features(.inference))
+        let y = step.run(&memories)
         for (index, memory) in memories.enumerated() {
             states[index].layers[place] = .weights(FastWeights(memory: memory))
         }
-        withExtendedLifetime((projected, shares)) {}
-        return output
+        return y
     }
 
+    /// Softmax attention, to the keys so far as well.
     private func attendToKeys(
         _ inputs: Inputs, _ spans: [Range<Int>], _ states: inout [FastWeightsState], _ place: Int
     ) -> Tensor {
@@ -145,24 +100,6 @@ extension FastWeightsAttention {
         defer { for index in rings.indices { states[index].layers[place] = .keys(rings[index].taken()) } }
         let options = WindowAttentionOptions(allTokens, scale: 1 / Float(configuration.headWidth).squareRoot())
         return KeyValueRing.attend(inputs.q, inputs.k, inputs.v, spans, &rings, options)
-    }
-
-    /// Tokens of one sequence, [1, m, h, …] each → [m, h, d].
-    private func append(_ inputs: Inputs, to weights: inout FastWeights) -> Tensor {
-        if configuration.normalizesAttention {
-            let (y, after) = normalized(inputs, inputs.beta!, weights, .inference)
-            weights = after!
-            return y.squeezed(0)
-        }
-        let (q, k, features) = mapped(inputs, .inference)
-        if q.shape[1] == 1 {
-            return FastWeightStep.run(
-                q, k, inputs.v, inputs.beta!, features, configuration.rule, memory: &weights.memory)
-        }
-        let (y, memory) = deltaRule(
-            q, k, inputs.v, beta: inputs.beta!, rule: configuration.rule, features: features, state: weights.memory)
-        weights.memory = memory
-        return y.squeezed(0)
     }
 }
 
@@ -175,7 +112,7 @@ extension FastWeightsAttention.Inputs {
 }
 
 extension FastWeights {
-    /// What stands where a memory was taken from.
+    /// A placeholder for a memory that was taken.
     fileprivate static var none: FastWeights { FastWeights(memory: .zeros([0])) }
 }
 
@@ -193,87 +130,5 @@ extension FastWeightsState {
         guard case .keys(var ring) = layers[place] else { fatalError("FastWeightsState: no keys at \(place)") }
         layers[place] = .weights(.none)
         return ring.taken()
-    }
-}
-
-/// One token of one sequence: what is under its key is read, then the memory written and read under its query in one pass.
-/// On memory that the caller keeps alive.
-struct FastWeightStep {
-    private let queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, values: UnsafePointer<Float>
-    private let shares: UnsafePointer<Float>
-    private let h: Int, d: Int, columns: Int, dk: Int
-    private let features: RowFeatures
-    private let rule: UpdateRule
-    private let memory: UnsafeMutablePointer<Float>, output: UnsafeMutablePointer<Float>
-
-    /// - Parameters:
-    ///   - queries, keys: [h, d] before `features`; values: [h, d'], with d' columns of an output.
-    ///   - shares: β, [h].
-    ///   - memory: S, [h, dk, d'], changed.
-    ///   - output: [h, d'].
-    init(
-        queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, values: UnsafePointer<Float>,
-        shares: UnsafePointer<Float>, _ h: Int, d: Int, columns: Int? = nil, _ features: RowFeatures,
-        _ rule: UpdateRule, memory: UnsafeMutablePointer<Float>, output: UnsafeMutablePointer<Float>
-    ) {
-        (self.queries, self.keys, self.values, self.shares) = (queries, keys, values, shares)
-        (self.h, self.d, self.columns) = (h, d, columns ?? d)
-        (self.features, self.rule, self.memory, self.output) = (features, rule, memory, output)
-        dk = features.width(d)
-    }
-
-    /// The same with tensors. q, k: [1, 1, h, d]; v: [1, 1, h, d']; beta: [1, 1, h]; memory: [1, h, dk, d'] → [1, h, d'].
-    static func run(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ beta: Tensor, _ features: RowFeatures, _ rule: UpdateRule,
-        memory: inout Tensor
-    ) -> Tensor {
-        let (h, d, columns) = (q.shape[2], q.shape[3], v.shape[3])
-        memory.ensureUnique()
-        let output = Tensor(uninitialized: [1, h, columns])
-        let parts = [q, k, v, beta].map { $0.contiguous() }
-        run([
-            FastWeightStep(
-                queries: parts[0].pointer, keys: parts[1].pointer, values: parts[2].pointer, shares: parts[3].pointer,
-                h, d: d, columns: columns, features, rule, memory: memory.mutablePointer,
-                output: output.mutablePointer)
-        ])
-        withExtendedLifetime(parts) {}
-        return output
-    }
-
-    /// Multiply-adds that are not worth waking another thread for.
-    private static let smallest = 1 << 17
-
-    /// Tokens of several sequences, alike in their sizes: threads share the heads of all.
-    static func run(_ steps: [FastWeightStep]) {
-        guard let first = steps.first else { return }
-        let h = first.h
-        func run(_ index: Int) { steps[index / h].run(head: index % h) }
-        if 3 * steps.count * h * first.dk * first.columns < smallest {
-            for index in 0..<steps.count * h { run(index) }
-        } else {
-            parallelFor(steps.count * h, run)
-        }
-    }
-
-    private func run(head: Int) {
-        let (state, output) = (memory + head * dk * columns, output + head * columns)
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * dk + columns + features.scratch(d)) { memory in
-            guard let key = memory.baseAddress else { return }
-            let (query, update) = (key + dk, key + 2 * dk)
-            let scratch = update + columns
-            features.forward(1, d, keys + head * d, stride: d, key, scratch: scratch)
-            features.forward(1, d, queries + head * d, stride: d, query, scratch: scratch)
-            let share = shares[head]
-            if rule == .delta {
-                BLAS.multiply(
-                    1, columns, dk, alpha: -share, .init(key, stride: dk), .init(state, stride: columns), update,
-                    stride: columns)
-            } else {
-                az_fill(columns, 0, update)
-            }
-            az_scale_add(columns, share, values + head * columns, 1, update)
-            az_outer_vector_matrix(dk, columns, key, 1, update, state, columns, query, output)
-        }
     }
 }

@@ -72,8 +72,8 @@ public enum RetrievalMap: Hashable, Sendable {
     ///   - normalized: whether rows are divided by their sum + ε (section 4.2).
     ///   - directions: of FAVOR+, [d, m].
     func callAsFunction(_ x: Tensor, normalized: Bool, directions: Tensor?) -> Tensor {
-        parts.map(
-            x, nu: parts.nu, directions: directions, epsilon: normalized ? RetrievalMemory.epsilon : nil)
+        let epsilon = normalized ? RetrievalMemory.epsilon : nil
+        return Features(parts.map, nu: parts.nu, directions: directions, epsilon: epsilon)(x)
     }
 }
 

@@ -21,7 +21,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
             + "\(hasErase ? " erase" : "")\(hasState ? " state" : "")\(readsState ? " reads state" : "")"
     }
 
-    var features: RowFeatures { nu == 0 ? .identity : .dpfp(nu: nu, epsilon: epsilon) }
+    var features: Features { nu == 0 ? .identity : Features(.dpfp, nu: nu, epsilon: epsilon) }
 
     /// A token's sums are of as many products as there are features, and each token reads what those before have written.
     var lengths: SumLengths {
@@ -41,34 +41,10 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         return inputs
     }
 
-    private func parts(_ x: [Tensor]) -> (erase: Tensor?, state: Tensor?) {
-        (hasErase ? x[4] : nil, hasState ? x[x.count - 1] : nil)
-    }
-
-    func run(_ x: [Tensor]) -> (output: Tensor, state: Tensor) {
-        let (erase, state) = parts(x)
-        return deltaRule(
-            x[0], x[1], x[2], beta: x[3], erase: erase, rule: rule, features: features, state: state, chunk: chunk,
-            segment: segment)
-    }
-
-    /// Token by token, of the tensors' primitives: the rules of 2102.11174, section 4.2, as they stand there.
-    func loop(_ x: [Tensor]) -> (output: Tensor, state: Tensor) {
-        let (erase, initial) = parts(x)
-        func map(_ x: Tensor) -> Tensor { nu == 0 ? x : DPFP(nu: nu, epsilon: epsilon)(x) }
-        let (q, k) = (map(x[0]), map(x[1]))
-        var state = initial ?? .zeros([b, h, q.shape[3], dv])
-        var outputs: [Tensor] = []
-        for t in 0..<n {
-            func column(_ x: Tensor) -> Tensor { x.at(1, t).unsqueezed(-1) }
-            let (key, share) = (column(k), column(x[3]))
-            let there = (key * state).sum(axes: [2])
-            var written = share * x[2].at(1, t)
-            if rule == .delta { written = written - column(erase ?? x[3]) * there }
-            state = state + key * written.unsqueezed(2)
-            outputs.append((column(q) * state).sum(axes: [2]))
-        }
-        return (n == 0 ? .zeros([b, 0, h, dv]) : stack(outputs, axis: 1), state)
+    func run(_ x: [Tensor], _ implementation: Implementation = .fused) -> (output: Tensor, state: Tensor) {
+        deltaRule(
+            x[0], x[1], x[2], beta: x[3], erase: hasErase ? x[4] : nil, rule: rule, features: features,
+            state: hasState ? x[x.count - 1] : nil, chunk: chunk, segment: segment, implementation: implementation)
     }
 }
 
@@ -96,11 +72,11 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         return all
     }()
 
-    /// Output, state and all gradients: through the output alone, and through the state as well.
-    @Test(arguments: cases) func equalsTheLoop(_ test: Case) throws {
+    /// Compares output, state and all gradients: through the output alone, and through the state as well.
+    @Test("the chunked memory equals the loop over tokens", arguments: cases) func formsAgree(_ test: Case) throws {
         let inputs = test.inputs()
         let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
-        let (got, expected) = (test.run(leaves), test.loop(references))
+        let (got, expected) = (test.run(leaves), test.run(references, .plain))
         expectClose(got.output, expected.output, roundings: test.lengths.path, "output")
         expectClose(got.state, expected.state, roundings: test.lengths.path, "state")
         let seeds = [got.output, got.state].enumerated().map {
@@ -124,7 +100,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         let inputs = test.inputs()
         let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
         let gradients = gradients(of: (test.run(leaves).state * 0.5).sum())
-        let others = Tensors.gradients(of: (test.loop(references).state * 0.5).sum())
+        let others = Tensors.gradients(of: (test.run(references, .plain).state * 0.5).sum())
         expectGradients(
             try zip(leaves.dropFirst(), references.dropFirst()).map {
                 ("\($0.shape)", try #require(gradients[$0]), try #require(others[$1]))

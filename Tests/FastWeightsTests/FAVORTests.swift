@@ -1,6 +1,6 @@
 import FastWeightTransformers
 import FixtureSupport
-import Foundation
+import NN
 import Tensors
 import Testing
 
@@ -15,45 +15,26 @@ import Testing
         )
     }
 
-    @Test(arguments: [([7], 3), ([2, 3, 5], 17), ([1, 64], 64), ([0, 4], 2)] as [([Int], Int)])
-    func features(_ shape: [Int], _ m: Int) {
-        let (x, w) = inputs(shape, m)
-        let d = shape.last!
-        let (xs, ws) = (x.values.map(Double.init), w.values.map(Double.init))
-        var expected: [Double] = []
-        for row in stride(from: 0, to: xs.count, by: d).map({ Array(xs[$0..<$0 + d]) }) {
-            let h = row.reduce(0) { $0 + $1 * $1 } / 2
-            let u = (0..<m).map { j in (0..<d).reduce(0) { $0 + row[$1] * ws[$1 * m + j] } }
-            for sign in [1.0, -1] { expected += u.map { exp(sign * $0 - h) / Double(2 * m).squareRoot() } }
-        }
-        let y = favorFeatures(x, projection: w)
-        #expect(y.shape == shape.dropLast() + [2 * m])
-        // A relative error of an exponential is the absolute one of its argument, a sum of d products of at most 10.
-        expectClose(
-            y.values, expected, within: Rounding.bound(d, of: 10 * (expected.map(abs).max() ?? 0)), "features")
-    }
-
-    /// Against the composition of primitive operations, for both inputs, each alone too, with an expanded gradient.
-    @Test(arguments: [([7], 3), ([2, 3, 5], 17), ([300, 3], 200)] as [([Int], Int)])
-    func gradients(_ shape: [Int], _ m: Int) throws {
+    /// Compares features and gradients of both inputs, each alone too, with an expanded gradient.
+    @Test(
+        "plain and fused features agree",
+        arguments: [([7], 3), ([2, 3, 5], 17), ([1, 64], 64), ([300, 3], 200), ([0, 4], 2)] as [([Int], Int)])
+    func formsAgree(_ shape: [Int], _ m: Int) throws {
         let (x, w) = inputs(shape, m, seed: 2)
-        func composed(_ x: Tensor, _ w: Tensor) -> Tensor {
-            let u = matrixProduct(x.rank == 1 ? x.unsqueezed(0) : x, w)
-            let h = (x.rank == 1 ? x.unsqueezed(0) : x)
-            let half = (h * h).sum(axes: [-1], keepAxes: true) * 0.5
-            let pairs = concatenate([exp(u - half), exp(-u - half)], axis: -1) * (1 / Float(2 * m).squareRoot())
-            return x.rank == 1 ? pairs.squeezed(0) : pairs
-        }
+        let (fused, plain) = (favorFeatures(x, projection: w), favorFeatures(x, projection: w, implementation: .plain))
+        #expect(fused.shape == plain.shape && plain.shape == shape.dropLast() + [2 * m])
+        // A relative error of an exponential is the absolute one of its argument, a sum of d products of at most 10.
+        expectClose(fused, plain, roundings: 10 * x.length(-1), "features")
         let full = Tensor.normal(shape.dropLast() + [2 * m], key: RandomKey(seed: 3))
         let expanded = Tensor.normal([2 * m], key: RandomKey(seed: 4)).expanded(to: full.shape)
         for (wantsX, wantsW, seed) in [(true, true, full), (true, false, expanded), (false, true, full)] {
-            func run(_ map: (Tensor, Tensor) -> Tensor) -> [Tensor?] {
+            func run(_ implementation: Implementation) -> [Tensor?] {
                 let (a, b) = (wantsX ? x.requiringGradient() : x, wantsW ? w.requiringGradient() : w)
-                let all = Tensors.gradients(of: map(a, b), seed: seed)
+                let y = favorFeatures(a, projection: b, implementation: implementation)
+                let all = gradients(of: y, seed: seed)
                 return [all[a], all[b]]
             }
-            let (got, expected) = (run { favorFeatures($0, projection: $1) }, run(composed))
-            for (got, expected) in zip(got, expected) {
+            for (got, expected) in zip(run(.fused), run(.plain)) {
                 #expect((got == nil) == (expected == nil))
                 guard let got, let expected else { continue }
                 #expect(got.shape == expected.shape)
@@ -118,7 +99,7 @@ import Testing
         let x = Tensor([40, 0, 0, 0], shape: [2, 2]).requiringGradient()
         let y = favorFeatures(x, projection: Tensor([1, -1, 0, 0], shape: [2, 2]))
         #expect(y.values == [0, 0, 0, 0, 0.5, 0.5, 0.5, 0.5])
-        #expect(try #require(Tensors.gradients(of: y.sum())[x]).values == [0, 0, 0, 0])
+        #expect(try #require(gradients(of: y.sum())[x]).values == [0, 0, 0, 0])
     }
 
     @Test func shapesThatDoNotFitStop() async {

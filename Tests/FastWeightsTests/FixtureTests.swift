@@ -8,31 +8,34 @@ import Testing
 /// Agreement with labml-nn 0.5.1, both of its forms, and for the options it has not with loops over tokens in double
 /// precision (Scripts/fixtures): outputs, loss and all gradients, every option at least once.
 @Suite struct FixtureTests {
-    @Test(arguments: Fixture.names("fast-weights-lm-") + Fixture.names("fast-weights-variant-"))
-    func languageModel(_ name: String) throws {
+    @Test(
+        "language models in both forms",
+        arguments: Fixture.names("fast-weights-lm-") + Fixture.names("fast-weights-variant-"), Implementation.allCases)
+    func languageModel(_ name: String, in implementation: Implementation) throws {
         let fixture = try Fixture(name)
         let model = FastWeightsLM(try configuration(fixture), key: RandomKey(seed: 1))
         let tokens = try fixture.file.tokens("tokens")
-        try expectModel(fixture, model, inputs: []) { _ in model(tokens) }
-        let loss = model.loss(tokens, try fixture.file.tokens("targets"))
+        let mode = ForwardMode.inference.using(implementation)
+        try expectModel(fixture, model, inputs: []) { _ in model(tokens, mode: mode) }
+        let loss = model.loss(tokens, try fixture.file.tokens("targets"), mode: mode)
         try fixture.expectValues(loss, fixture.tensor("loss"), "the model's own loss")
     }
 
-    @Test(arguments: Fixture.names("fast-weights-stack-"))
+    @Test("stacks of layers", arguments: Fixture.names("fast-weights-stack-"))
     func stack(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = FastWeightsTransformer(try configuration(fixture), key: RandomKey(seed: 1))
         try expectModel(fixture, model, inputs: ["x"]) { model($0[0]).output }
     }
 
-    @Test(arguments: Fixture.names("fast-weights-layer-"))
+    @Test("layers", arguments: Fixture.names("fast-weights-layer-"))
     func layer(_ name: String) throws {
         let fixture = try Fixture(name)
         let layer = FastWeightsTransformerLayer(try configuration(fixture), key: RandomKey(seed: 1))
         try expectModel(fixture, layer, inputs: ["x"]) { layer($0[0]).output }
     }
 
-    @Test(arguments: Fixture.names("fast-weights-attention-"))
+    @Test("attention", arguments: Fixture.names("fast-weights-attention-"))
     func attention(_ name: String) throws {
         let fixture = try Fixture(name)
         let layer = FastWeightsAttention(try configuration(fixture), key: RandomKey(seed: 1))
@@ -40,17 +43,20 @@ import Testing
     }
 
     /// The token-wise form, which is given a state and leaves one: at once, and in two parts.
-    @Test(arguments: Fixture.names("fast-weights-steps-"))
-    func tokenWise(_ name: String) throws {
+    @Test(
+        "attention given a state, in both forms", arguments: Fixture.names("fast-weights-steps-"),
+        Implementation.allCases
+    )
+    func tokenWise(_ name: String, in implementation: Implementation) throws {
         let fixture = try Fixture(name)
         let layer = FastWeightsAttention(try configuration(fixture), key: RandomKey(seed: 1))
         try layer.load(fixture.file, prefix: "weights/")
         let (x, state) = (try fixture.tensor("x").requiringGradient(), try fixture.tensor("state").requiringGradient())
-        let n = x.shape[1]
+        let (n, mode) = (x.shape[1], ForwardMode.inference.using(implementation))
         for cut in Set([0, 1, n / 2, n - 1]).sorted() {
             func run() throws -> (output: Tensor, memory: Tensor) {
-                let first = layer(x.sliced(1, from: 0, to: cut), state: FastWeights(memory: state))
-                let second = layer(x.sliced(1, from: cut), state: first.state)
+                let first = layer(x.sliced(1, from: 0, to: cut), state: FastWeights(memory: state), mode: mode)
+                let second = layer(x.sliced(1, from: cut), state: first.state, mode: mode)
                 let output = concatenate([first.output, second.output], axis: 1)
                 return (output, try #require(second.state).memory)
             }
@@ -65,12 +71,12 @@ import Testing
         }
     }
 
-    @Test(arguments: Fixture.names("fast-weights-dpfp-"))
-    func dpfp(_ name: String) throws {
+    @Test("DPFP in both forms", arguments: Fixture.names("fast-weights-dpfp-"), Implementation.allCases)
+    func dpfp(_ name: String, in implementation: Implementation) throws {
         let fixture = try Fixture(name)
         var reader = try ConfigurationReader(fixture.configuration, file: name)
-        let map = DPFP(nu: try reader.int("nu"), epsilon: Float(try reader.double("eps")))
-        try expectModel(fixture, Nothing(), inputs: ["x"]) { map($0[0]) }
+        let map = Features(.dpfp, nu: try reader.int("nu"), epsilon: Float(try reader.double("eps")))
+        try expectModel(fixture, Nothing(), inputs: ["x"]) { map($0[0], implementation: implementation) }
     }
 
     private struct Nothing: Module {

@@ -6,7 +6,7 @@ import Testing
 /// In a process of its own: the memory of tensors is everybody's.
 @Suite struct MemoryTests {
     /// The most floats a token that are held at once by a pass, beyond what is there before.
-    private static func peak(_ n: Int, segment: Int, features: RowFeatures = .identity, gradients: Bool) -> Double {
+    private static func peak(_ n: Int, segment: Int, features: Features = .identity, gradients: Bool) -> Double {
         let (h, d, dv) = (2, 16, 16)
         func random(_ width: Int, _ seed: UInt64) -> Tensor {
             Tensor.normal([1, n, h, width], key: RandomKey(seed: seed)).requiringGradient()
@@ -28,7 +28,7 @@ import Testing
     /// state once a segment. The features, 4 times the keys, are in no pass; a state for each token would be 2048 floats.
     @Test func nothingByTokenAndFeatureIsStored() async {
         await #expect(processExitsWith: .success) {
-            let map = RowFeatures.dpfp(nu: 2, epsilon: 1e-6)
+            let map = Features(.dpfp, nu: 2, epsilon: 1e-6)
             let without = MemoryTests.peak(16384, segment: 4, features: map, gradients: false)
             require(without < 38, "\(without) floats a token without gradients")
             let with = MemoryTests.peak(16384, segment: 4, features: map, gradients: true)

@@ -32,7 +32,7 @@ private var mistakes: [Mistake] {
         },
         Mistake("DPFP: nu 0 for rows of 4 columns; expected at least 1 and less than 8") { DPFP(nu: 0)(x) },
         Mistake("DPFP: nu 8 for rows of 4 columns; expected at least 1 and less than 8") {
-            deltaRule(x, x, x, beta: .zeros([2, 5, 3]), features: .dpfp(nu: 8, epsilon: nil))
+            deltaRule(x, x, x, beta: .zeros([2, 5, 3]), features: Features(.dpfp, nu: 8))
         },
         Mistake("DPFP: epsilon -1.0; expected at least 0") { DPFP(epsilon: -1)(x) },
         Mistake("FastWeightsAttention: x [2, 12], expected [b, n, 12]") {

@@ -19,43 +19,24 @@ import Tensors
 // so that all but the rows of U are products of matrices. Nothing by token and feature is stored: backward computes the
 // features and U again from S kept at the start of segments of a few chunks.
 
-/// What is written to the memory (2102.11174, section 4.2).
-public enum UpdateRule: String, CaseIterable, Sendable {
-    /// β (v − what is there already).
-    case delta
-    /// β v.
-    case sum
-}
-
-/// A fast weight memory that is written and read token by token, in the chunked form. Views are read in place.
-///
-/// - Parameters:
-///   - q, k: [b, n, h, d].
-///   - v: [b, n, h, dv].
-///   - beta: the share β of each token and head, [b, n, h].
-///   - erase: γ, [b, n, h]; nil for β with `delta`. With `sum` there is none.
-///   - rule: what is written.
-///   - features: what the rows of q and k become, d → dk columns.
-///   - state: S before the first token, [b, h, dk, dv]; nil for zeros.
-///   - chunk: c, a matter of speed only.
-///   - segment: chunks from one state that is kept for backward to the next; what lies between is computed again. 1 keeps
-///     them all.
-/// - Returns: the output, [b, n, h, dv], and S after the last token, [b, h, dk, dv]. Gradients flow through both.
-public func deltaRule(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, erase: Tensor? = nil, rule: UpdateRule = .delta,
-    features: RowFeatures = .identity, state: Tensor? = nil, chunk: Int = 32, segment: Int = 4
+/// The fused form of `deltaRule`. Views are read in place.
+func fusedDeltaRule(
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, erase: Tensor?, rule: UpdateRule, features: Features,
+    state: Tensor?, chunk: Int, segment: Int
 ) -> (output: Tensor, state: Tensor) {
-    require(
-        q.rank == 4 && q.shape == k.shape && v.rank == 4 && v.shape.prefix(3) == q.shape.prefix(3)
-            && beta.shape == Array(q.shape.prefix(3)) && (erase == nil || erase!.shape == beta.shape),
-        "deltaRule: q \(q.shape), k \(k.shape), v \(v.shape), beta \(beta.shape), erase \(erase?.shape ?? []); expected q "
-            + "and k [b, n, h, d], v [b, n, h, dv], beta and erase [b, n, h]")
-    require(erase == nil || rule == .delta, "deltaRule: erase with the sum rule, which erases nothing")
     require(chunk > 0 && segment > 0, "deltaRule: chunk \(chunk), segment \(segment); expected at least 1")
+    let (q, k, map) = features.prepared(q, k)
     let memory = DeltaRule(
-        q, k, v, beta, rule == .sum ? nil : erase ?? beta, features: features, state: state, chunk: chunk,
+        q, k, v, beta: beta, gamma: rule == .sum ? nil : erase ?? beta, map: map, state: state, chunk: chunk,
         segment: segment)
     return memory.record([q, k, v, beta] + [erase, state].compactMap { $0 }, hasErase: erase != nil)
+}
+
+/// The fused form of `keySums`: a memory of one column, to which the sum rule writes 1.
+func fusedKeySums(_ q: Tensor, _ k: Tensor, state: Tensor?, segment: Int) -> (output: Tensor, state: Tensor) {
+    let ones = Tensor(repeating: 1, shape: [1]).expanded(to: Array(k.shape.dropLast()) + [1])
+    let (y, z) = deltaRule(q, k, ones, beta: ones.squeezed(-1), rule: .sum, state: state, segment: segment)
+    return (y.squeezed(-1), z)
 }
 
 /// A number for each token and head, wherever it lies in a tensor [b, n, h].
@@ -82,7 +63,7 @@ struct DeltaRule: Sendable {
     let beta: HeadScalars
     /// nil: nothing is erased.
     let gamma: HeadScalars?
-    let features: RowFeatures
+    let map: RowMap
     /// S before the first token, dense; nil for zeros.
     let initial: Tensor?
     let b: Int, n: Int, h: Int, d: Int, dk: Int, dv: Int
@@ -90,18 +71,14 @@ struct DeltaRule: Sendable {
     let chunk: Int, segment: Int
 
     init(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ beta: Tensor, _ gamma: Tensor?, features: RowFeatures, state: Tensor?,
-        chunk: Int, segment: Int
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, gamma: Tensor?, map: RowMap, state: Tensor?, chunk: Int,
+        segment: Int
     ) {
         (b, n, h, d) = (q.shape[0], q.shape[1], q.shape[2], q.shape[3])
-        features.check(d)
-        (dk, dv) = (features.width(d), v.shape[3])
-        require(
-            state == nil || state!.shape == [b, h, dk, dv],
-            "deltaRule: state \(state?.shape ?? []), expected [b, h, dk, dv] = \([b, h, dk, dv])")
+        (dk, dv) = (map.width(d), v.shape[3])
         (queries, keys, values) = (HeadRows(q), HeadRows(k), HeadRows(v))
         (self.beta, self.gamma) = (HeadScalars(beta), gamma.map { HeadScalars($0) })
-        self.features = features
+        self.map = map
         initial = state?.detached().contiguous()
         self.chunk = max(1, min(chunk, n))
         self.segment = self.chunk * segment
@@ -170,4 +147,103 @@ struct DeltaRule: Sendable {
 extension HeadRows {
     /// Of a tensor [b, n, h, d].
     init(_ tensor: Tensor) { self.init(tensor, headsFirst: false) }
+}
+
+// MARK: Tiles
+
+/// Neighbouring tokens of one sequence and head: where their rows and shares start.
+struct DeltaRuleChunk {
+    let count: Int
+    let q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>
+    let beta: UnsafePointer<Float>
+    let gamma: UnsafePointer<Float>?
+    /// S at its start is zero, and need not be read.
+    let startsEmpty: Bool
+}
+
+/// The tiles of one chunk, in cache. Keys stand above queries, [K; Q], so that one product serves both; where nothing is
+/// erased the upper half has no use, and products begin with the lower one.
+final class DeltaRuleTile {
+    let rule: DeltaRule
+    /// The most tokens of a chunk, and the widths.
+    let c: Int, dk: Int, dv: Int
+    private let memory: Tensor
+    /// [K; Q], [2m, dk] for a chunk of m tokens
+    let features: UnsafeMutablePointer<Float>
+    /// [N; P], [2m, c]
+    let grams: UnsafeMutablePointer<Float>
+    /// [K S + N U; Q S + P U], [2m, dv]
+    let reads: UnsafeMutablePointer<Float>
+    /// U, [m, dv]
+    let updates: UnsafeMutablePointer<Float>
+    let scratch: UnsafeMutablePointer<Float>
+
+    init(_ rule: DeltaRule) {
+        self.rule = rule
+        (c, dk, dv) = (rule.chunk, rule.dk, rule.dv)
+        memory = Tensor(uninitialized: [2 * c * dk + 2 * c * c + 3 * c * dv + rule.map.scratch(rule.d)])
+        features = memory.mutablePointer
+        grams = features + 2 * c * dk
+        reads = grams + 2 * c * c
+        updates = reads + 2 * c * dv
+        scratch = updates + c * dv
+    }
+
+    /// The first row of [K; Q] that products take.
+    func first(_ chunk: DeltaRuleChunk) -> Int { rule.gamma == nil ? chunk.count : 0 }
+
+    /// The features of keys and queries, N and P.
+    func load(_ chunk: DeltaRuleChunk) {
+        let (m, map) = (chunk.count, rule.map)
+        map.forward(m, rule.d, chunk.k, stride: rule.keys.stride, into: features, scratch: scratch)
+        map.forward(m, rule.d, chunk.q, stride: rule.queries.stride, into: features + m * dk, scratch: scratch)
+        let low = first(chunk)
+        BLAS.multiply(
+            2 * m - low, m, dk, .init(features + low * dk, stride: dk), .init(features, stride: dk, transposed: true),
+            grams + low * c, stride: c)
+        zeroAbove(m, grams + m * c, diagonal: 1)
+    }
+
+    /// Leaves of a square [m, m], rows c apart, what is below a diagonal: 1 for the one above the main one.
+    func zeroAbove(_ m: Int, _ square: UnsafeMutablePointer<Float>, diagonal: Int) {
+        for row in 0..<m { az_fill(max(m - row - diagonal, 0), 0, square + row * c + row + diagonal) }
+    }
+
+    /// U, from S at the start of the chunk.
+    func write(_ chunk: DeltaRuleChunk, _ state: UnsafePointer<Float>) {
+        let (m, low) = (chunk.count, first(chunk))
+        if chunk.startsEmpty {
+            az_fill((2 * m - low) * dv, 0, reads + low * dv)
+        } else {
+            BLAS.multiply(
+                2 * m - low, dv, dk, .init(features + low * dk, stride: dk), .init(state, stride: dv), reads + low * dv,
+                stride: dv)
+        }
+        if let gamma = chunk.gamma {
+            az_erasing_substitution_forward(
+                m, dv, grams, c, chunk.beta, rule.beta.step, gamma, rule.gamma!.step, chunk.v, rule.values.stride,
+                reads,
+                updates)
+        } else {
+            for row in 0..<m {
+                az_scale(dv, chunk.beta[row * rule.beta.step], chunk.v + row * rule.values.stride, updates + row * dv)
+            }
+        }
+    }
+
+    /// O = Q S + P U, to rows `stride` apart.
+    func read(_ chunk: DeltaRuleChunk, into output: UnsafeMutablePointer<Float>, stride: Int) {
+        let m = chunk.count
+        let result = reads + m * dv
+        BLAS.multiply(
+            m, dv, m, .init(grams + m * c, stride: c), .init(updates, stride: dv), beta: 1, result, stride: dv)
+        az_copy_2d(m, dv, result, dv, 1, output, stride, 1)
+    }
+
+    /// S += Kᵀ U
+    func extend(_ chunk: DeltaRuleChunk, _ state: UnsafeMutablePointer<Float>) {
+        BLAS.multiply(
+            dk, dv, chunk.count, .init(features, stride: dk, transposed: true), .init(updates, stride: dv),
+            beta: chunk.startsEmpty ? 0 : 1, state, stride: dv)
+    }
 }

@@ -126,7 +126,7 @@ final class DeltaRuleTileBackward {
     init(_ rule: DeltaRule) {
         self.rule = rule
         (c, dk, dv) = (rule.chunk, rule.dk, rule.dv)
-        memory = Tensor(uninitialized: [3 * c * dv + 2 * c * c + 2 * c * dk + c + rule.features.scratch(rule.d)])
+        memory = Tensor(uninitialized: [3 * c * dv + 2 * c * c + 2 * c * dk + c + rule.map.scratch(rule.d)])
         errors = memory.mutablePointer
         written = errors + 2 * c * dv
         grams = written + c * dv
@@ -156,12 +156,13 @@ final class DeltaRuleTileBackward {
                 dk, dv, 2 * m - low, .init(tile.features + low * dk, stride: dk, transposed: true),
                 .init(errors + low * dv, stride: dv), beta: isLast ? 0 : 1, after, stride: dv)
         }
-        let map = rule.features
+        let map = rule.map
         map.backward(
-            m, rule.d, chunk.k, stride: rule.keys.stride, features, target.k, dxStride: rule.h * rule.d,
+            m, rule.d, chunk.k, stride: rule.keys.stride, dy: features, dx: target.k, dxStride: rule.h * rule.d,
             scratch: scratch)
         map.backward(
-            m, rule.d, chunk.q, stride: rule.queries.stride, features + m * dk, target.q, dxStride: rule.h * rule.d,
+            m, rule.d, chunk.q, stride: rule.queries.stride, dy: features + m * dk, dx: target.q,
+            dxStride: rule.h * rule.d,
             scratch: scratch)
     }
 

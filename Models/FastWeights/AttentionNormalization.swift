@@ -1,0 +1,50 @@
+import NN
+import Tensors
+
+// Attention normalization (2102.11174, sections 3.2 and 4.2): reads are divided by what the sum of the keys gives. The paper
+// finds it unstable with the delta rule and divides keys and queries by their own sums instead, the default here.
+//
+// b batch, n tokens, h heads, dk features of keys and queries
+
+extension FastWeightsAttention {
+    /// Attention normalization in place of `deltaRule` alone: with z_t the sum of the keys up to t, what is under a key is divided by
+    /// z_{t−1} φ(k_t), the output by z_t φ(q_t).
+    func attendNormalized(
+        _ inputs: Inputs, _ beta: Tensor, _ state: FastWeights?, _ mode: ForwardMode
+    ) -> (output: Tensor, state: FastWeights?) {
+        let φ = features(mode)
+        let q = φ(inputs.q, implementation: mode.implementation)
+        let k = φ(inputs.k, implementation: mode.implementation)
+        func sums(_ q: Tensor, _ k: Tensor) -> (Tensor, Tensor) {
+            let (y, z) = keySums(
+                q, k, state: state?.keySum, segment: configuration.segment, implementation: mode.implementation)
+            return (y + configuration.epsilon, z)
+        }
+        var erase: Tensor?
+        if configuration.rule == .delta {
+            let before = k.sliced(1, from: 0, to: max(k.shape[1] - 1, 0)).padded(axis: 1, before: min(k.shape[1], 1))
+            erase = beta / sums(k, before).0
+        }
+        let (y, S) = deltaRule(
+            q, k, inputs.v, beta: beta, erase: erase, rule: configuration.rule, state: state?.memory,
+            segment: configuration.segment, implementation: mode.implementation)
+        let (divisor, z) = sums(q, k)
+        return (y / divisor.unsqueezed(-1), FastWeights(memory: S, keySum: z))
+    }
+}
+
+/// Sums keys up to each token, z_t, and reads the sum under queries, as the sum rule would with values of 1.
+///
+/// - Parameters:
+///   - q, k: features, [b, n, h, dk].
+///   - state: z before the first token, [b, h, dk, 1]; nil for zeros.
+///   - segment: as in `deltaRule`.
+/// - Returns: z_t q_t, [b, n, h], and z after the last token.
+func keySums(
+    _ q: Tensor, _ k: Tensor, state: Tensor?, segment: Int, implementation: Implementation
+) -> (output: Tensor, state: Tensor) {
+    if implementation == .fused { return fusedKeySums(q, k, state: state, segment: segment) }
+    let before = state ?? .zeros([k.shape[0], k.shape[2], k.shape[3], 1])
+    let z = before.squeezed(-1).unsqueezed(1) + k.cumulativeSum(axis: 1)  // [b, n, h, dk]
+    return ((z * q).sum(axes: [-1]), before + k.sum(axes: [1]).unsqueezed(-1))
+}

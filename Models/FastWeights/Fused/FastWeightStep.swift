@@ -1,0 +1,74 @@
+import CKernels
+import NN
+import Tensors
+
+// `deltaRule` of a single token, for generation: one pass over the memory, which is changed in place.
+//
+// h heads, d columns of a head, dk features, dv columns of values
+
+/// Writes and reads one token of each of several sequences: the value under its key is read, then the memory is written and
+/// read under its query in one pass. Threads share the heads of all sequences.
+struct FastWeightStep {
+    private let queries: HeadRows, keys: HeadRows, values: HeadRows
+    private let beta: HeadScalars
+    private let map: RowMap
+    private let rule: UpdateRule
+    private let sequences: Int, h: Int, d: Int, dk: Int, dv: Int
+
+    /// - Parameters:
+    ///   - q, k: [sequences, h, d].
+    ///   - v: [sequences, h, dv].
+    ///   - beta: β, [sequences, h].
+    init(_ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, rule: UpdateRule, features: Features) {
+        let (q, k, map) = features.prepared(q, k)
+        (queries, keys, values) = (HeadRows(q.unsqueezed(0)), HeadRows(k.unsqueezed(0)), HeadRows(v.unsqueezed(0)))
+        (self.beta, self.map, self.rule) = (HeadScalars(beta.unsqueezed(0)), map, rule)
+        (sequences, h, d) = (q.shape[0], q.shape[1], q.shape[2])
+        (dk, dv) = (map.width(d), v.shape[2])
+    }
+
+    /// Multiply-adds that are not worth waking another thread for.
+    private static let smallest = 1 << 17
+
+    /// - Parameter memories: S of each sequence, [1, h, dk, dv], changed.
+    /// - Returns: y, [sequences, h, dv].
+    func run(_ memories: inout [Tensor]) -> Tensor {
+        let output = Tensor(uninitialized: [sequences, h, dv])
+        let states = memories.indices.map { index in
+            memories[index].ensureUnique()
+            return memories[index].mutablePointer
+        }
+        let target = output.mutablePointer
+        func run(_ index: Int) {
+            let (sequence, head) = (index / h, index % h)
+            self.run(sequence, head, state: states[sequence] + head * dk * dv, output: target + index * dv)
+        }
+        if 3 * sequences * h * dk * dv < Self.smallest {
+            for index in 0..<sequences * h { run(index) }
+        } else {
+            parallelFor(sequences * h, run)
+        }
+        return output
+    }
+
+    private func run(
+        _ sequence: Int, _ head: Int, state: UnsafeMutablePointer<Float>, output: UnsafeMutablePointer<Float>
+    ) {
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * dk + dv + map.scratch(d)) { memory in
+            guard let key = memory.baseAddress else { return }
+            let (query, update) = (key + dk, key + 2 * dk)
+            let scratch = update + dv
+            map.forward(1, d, keys.row(0, head, sequence), stride: d, into: key, scratch: scratch)
+            map.forward(1, d, queries.row(0, head, sequence), stride: d, into: query, scratch: scratch)
+            let share = beta.place(0, head, sequence).pointee
+            if rule == .delta {
+                BLAS.multiply(
+                    1, dv, dk, alpha: -share, .init(key, stride: dk), .init(state, stride: dv), update, stride: dv)
+            } else {
+                az_fill(dv, 0, update)
+            }
+            az_scale_add(dv, share, values.row(0, head, sequence), 1, update)
+            az_outer_vector_matrix(dk, dv, key, 1, update, state, dv, query, output)
+        }
+    }
+}
