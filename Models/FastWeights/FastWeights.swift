@@ -105,22 +105,20 @@ public func deltaRule(
             segment: segment)
     }
     let (φq, φk) = (features(q, implementation: .plain), features(k, implementation: .plain))  // [b, n, h, dk]
+    let (β, γ) = (beta.unsqueezed(-1), (erase ?? beta).unsqueezed(-1))  // [b, n, h, 1]
     var S = state ?? .zeros(shape)
     var y: [Tensor] = []
     for t in 0..<v.shape[1] {
         func row(_ x: Tensor) -> Tensor { x.at(1, t).unsqueezed(2) }  // [b, h, 1, …]
-        var update = row(beta.unsqueezed(-1)) * row(v)  // [b, h, 1, dv]
-        if rule == .delta {
-            let old = matrixProduct(row(φk), S)
-            update = update - row((erase ?? beta).unsqueezed(-1)) * old
-        }
-        S = S + matrixProduct(row(φk), update, transposeA: true)
+        var u = row(β) * row(v)  // [b, h, 1, dv]
+        if rule == .delta { u = u - row(γ) * matrixProduct(row(φk), S) }
+        S = S + matrixProduct(row(φk), u, transposeA: true)
         y.append(matrixProduct(row(φq), S))
     }
     return (y.isEmpty ? .zeros(v.shape) : concatenate(y, axis: 2).transposed(1, 2), S)
 }
 
-/// What the heads of a layer remember of b sequences. Gradients flow through it.
+/// The memory of a layer's heads for b sequences. Gradients flow through it.
 public struct FastWeights: Sendable {
     /// The fast weights S, [b, h, dk, d].
     public var memory: Tensor
@@ -144,7 +142,7 @@ public struct FastWeightsAttention: Module {
     /// The random directions of FAVOR+.
     public let directions: Parameter?
 
-    /// - Parameter key: what the initial parameters are drawn from.
+    /// - Parameter key: the source of the initial parameters.
     public init(_ configuration: FastWeightsConfiguration, key: RandomKey) {
         let (m, h) = (configuration.width, configuration.heads)
         self.configuration = configuration
@@ -177,7 +175,7 @@ public struct FastWeightsAttention: Module {
         return (finish(y.reshaped(x.shape), residual: residual, mode.child(1)), after)
     }
 
-    /// What the memory takes of some tokens: q, k, v [..., h, d], and the shares β [..., h], nil with softmax.
+    /// The memory's inputs from some tokens: q, k, v [..., h, d], and the shares β [..., h], nil with softmax.
     struct Inputs {
         var q: Tensor, k: Tensor, v: Tensor
         var beta: Tensor?
@@ -275,7 +273,7 @@ public struct FastWeightsFeedForward: Module {
     public let isGated: Bool
     public let dropout: Double
 
-    /// - Parameter key: what the initial parameters are drawn from.
+    /// - Parameter key: the source of the initial parameters.
     public init(_ width: Int, hidden: Int, isGated: Bool = false, dropout: Double = 0, key: RandomKey) {
         let up = (isGated ? [2, 0] : [0]).map { Linear(width, hidden, key: key.child($0)) }
         weights = PackedParameters(up.map(\.weight.value), isMatrix: true)
@@ -309,7 +307,7 @@ public struct FastWeightsTransformerLayer: Module {
     public let feedForwardNorm: LayerNorm
     private let configuration: FastWeightsConfiguration
 
-    /// - Parameter key: what the initial parameters are drawn from.
+    /// - Parameter key: the source of the initial parameters.
     public init(_ configuration: FastWeightsConfiguration, key: RandomKey) {
         let m = configuration.width
         self.configuration = configuration
@@ -358,7 +356,7 @@ public struct FastWeightsTransformer: Module {
     public let layers: [FastWeightsTransformerLayer]
     public let norm: LayerNorm
 
-    /// - Parameter key: what the initial parameters are drawn from.
+    /// - Parameter key: the source of the initial parameters.
     public init(_ configuration: FastWeightsConfiguration, key: RandomKey) {
         layers = (0..<configuration.layers).map {
             FastWeightsTransformerLayer(configuration, key: key.child(configuration.startsIdentical ? 0 : $0))
@@ -409,7 +407,7 @@ public struct FastWeightsLM: Module {
     public let transformer: FastWeightsTransformer
     public let generator: Linear
 
-    /// - Parameter key: what the initial parameters are drawn from.
+    /// - Parameter key: the source of the initial parameters.
     public init(_ configuration: FastWeightsConfiguration, key: RandomKey) {
         self.configuration = configuration
         embedding = Embedding(configuration.tokens, configuration.width, key: key.child(0))

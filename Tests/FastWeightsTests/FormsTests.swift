@@ -122,4 +122,10 @@ struct Draw {
                 got.values, expected.values.map(Double.init), within: tolerance, "case \(test.number): \(name)")
         }
     }
+
+    @Test("the card lists the plain form")
+    func theCardListsThePlainForm() throws {
+        try expectListing(
+            inCard: "Models/FastWeights/README.md", of: "Models/FastWeights/FastWeights.swift", lines: 60)
+    }
 }
