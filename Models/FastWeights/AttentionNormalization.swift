@@ -1,14 +1,14 @@
 import NN
 import Tensors
 
-// Attention normalization (2102.11174, sections 3.2 and 4.2): reads are divided by what the sum of the keys gives. The paper
-// finds it unstable with the delta rule and divides keys and queries by their own sums instead, the default here.
+// Attention normalization (2102.11174, sections 3.2 and 4.2): reads are divided by what the sum of the keys gives. For the
+// delta rule the paper divides keys and queries by their own sums in its place, which is the default here.
 //
 // b batch, n tokens, h heads, dk features of keys and queries
 
 extension FastWeightsAttention {
-    /// Attention normalization in place of `deltaRule` alone: with z_t the sum of the keys up to t, what is under a key is divided by
-    /// z_{t−1} φ(k_t), the output by z_t φ(q_t).
+    /// Reads and writes the memory with divisors: with z_t the sum of the keys up to t, z_{t−1} φ(k_t) for what is under a key,
+    /// z_t φ(q_t) for the output.
     func attendNormalized(
         _ inputs: Inputs, _ beta: Tensor, _ state: FastWeights?, _ mode: ForwardMode
     ) -> (output: Tensor, state: FastWeights?) {

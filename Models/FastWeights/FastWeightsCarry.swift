@@ -1,13 +1,13 @@
 import NN
 import Tensors
 
-// What a model remembers between two segments of a text and between two runs of a program.
+// The memories that pass from segment to segment of a text, and from one run of a program to the next.
 //
 // b batch, n tokens, h heads, dk features, d columns of a head
 
-/// What a model remembers of one sequence between two segments.
+/// The memories of one sequence between two segments.
 public struct FastWeightsCarry: SegmentCarry {
-    /// Those of each layer, with b = 1.
+    /// One for each layer, with b = 1.
     let layers: [FastWeights]
     /// Tokens read so far.
     let position: Int

@@ -17,7 +17,7 @@ public struct FastWeightsConfiguration: Sendable {
     public var feedForwardDimension = 2048
     /// n_layers: the number of layers.
     public var layers = 6
-    /// eps: what is added to the sums that are divided by.
+    /// eps: ε, which keeps divisors from 0.
     public var epsilon: Float = 1e-6
     /// feature_map: dpfp, elu, favor or softmax.
     public var featureMap = FeatureMap.dpfp
@@ -29,7 +29,7 @@ public struct FastWeightsConfiguration: Sendable {
     public var rule = UpdateRule.delta
     /// sum_normalization: keys and queries are divided by their sums.
     public var normalizesSums = true
-    /// attention_normalization: what is read is divided by what the sum of all keys gives.
+    /// attention_normalization: reads are divided by what the sum of the keys gives.
     public var normalizesAttention = false
     /// beta: a fixed share in (0, 1]; nil for "input", σ(W_β x).
     public var beta: Double?
@@ -39,12 +39,12 @@ public struct FastWeightsConfiguration: Sendable {
     public var normsAttention = false
     /// gated_feed_forward: relu(W₁ x) ⊙ V x instead of relu(W₁ x).
     public var gatesFeedForward = false
-    /// recompute_states: backward has the memory once in 128 tokens and computes it again between; else at every chunk of 32.
+    /// recompute_states: backward keeps the memory once in 128 tokens and computes it again between; else at every chunk of 32.
     public var recomputesStates = true
     /// identical_layers: all layers begin equal, as in labml-nn, which copies one.
     public var startsIdentical = false
 
-    /// With the defaults of labml-nn.
+    /// Takes the defaults of labml-nn.
     public init(tokens: Int, width: Int = 512) { (self.tokens, self.width) = (tokens, width) }
 
     /// Columns of a head, d.
@@ -58,7 +58,7 @@ public struct FastWeightsConfiguration: Sendable {
     /// Chunks from one state that is kept for backward to the next.
     var segment: Int { recomputesStates ? 4 : 1 }
 
-    /// Whether β is computed from the input.
+    /// True where β is computed from the input.
     var learnsBeta: Bool { featureMap != .softmax && beta == nil }
 
     /// Reads the JSON form.
@@ -89,7 +89,7 @@ public struct FastWeightsConfiguration: Sendable {
         try reader.finish()
     }
 
-    /// "input", or a number; without it "input" with the delta rule and 1 with the sum rule.
+    /// Reads "input" or a number; the default is "input" for the delta rule and 1 for the sum rule.
     private static func beta(_ reader: inout ConfigurationReader, _ rule: UpdateRule) throws -> Double? {
         guard let value = reader.value("beta") else { return rule == .delta ? nil : 1 }
         if value == .string("input") { return nil }
@@ -124,7 +124,7 @@ public struct FastWeightsConfiguration: Sendable {
     }
 }
 
-/// φ: what keys and queries become, so that a memory of outer products can tell them apart (2102.11174, section 5).
+/// φ, the map from keys and queries to features that a memory of outer products can tell apart (2102.11174, section 5).
 public enum FeatureMap: String, CaseIterable, Sendable {
     /// Deterministic parameter-free projection (section 5.3): 2 d ν features, few of which are not zero.
     case dpfp
@@ -149,7 +149,7 @@ public enum FeatureMap: String, CaseIterable, Sendable {
     }
 }
 
-/// What is written to the memory (2102.11174, section 4.2).
+/// The update that is written to the memory (2102.11174, section 4.2).
 public enum UpdateRule: String, CaseIterable, Sendable {
     /// β (v − what is there already).
     case delta

@@ -6,13 +6,13 @@ import Tensors
 //
 // b batch, m model width, h heads, d columns of a head, dk features of keys and queries
 
-/// What a layer remembers of one sequence.
+/// The memory of one layer for one sequence.
 enum FastWeightsLayerState: Sendable {
     case weights(FastWeights)
     case keys(KeyValueRing)
 }
 
-/// What a model remembers of one sequence: a value, so a copy is a branch of the text.
+/// The memory of a model for one sequence: a value, so a copy is a branch of the text.
 public struct FastWeightsState: Sendable {
     /// Tokens read so far.
     public internal(set) var position = 0
@@ -57,8 +57,7 @@ extension FastWeightsAttention {
     /// All tokens as one window.
     private var allTokens: WindowPattern { WindowPattern(window: .max / 4, isCausal: true, lookBackward: 0) }
 
-    /// x: [rows, m], the rows of sequence i in spans[i], whose state is states[i].layers[place]. Returns x and the
-    /// attention's output, [rows, m].
+    /// Adds the attention's output to x, [rows, m], whose rows spans[i] belong to the sequence of states[i].layers[place].
     func decode(
         _ x: Tensor, norm: LayerNorm?, spans: [Range<Int>], states: inout [FastWeightsState], at place: Int
     ) -> Tensor {
@@ -80,7 +79,7 @@ extension FastWeightsAttention {
         return finish(y.reshaped(x.shape), residual: x, .inference)
     }
 
-    /// One token of each sequence: [sequences, h, d]. In place of `attend`, which copies a memory to change it.
+    /// Takes one token of each sequence: [sequences, h, d]. It changes memories in place, which `attend` must not.
     private func step(_ inputs: Inputs, _ states: inout [FastWeightsState], _ place: Int) -> Tensor {
         var memories = states.indices.map { states[$0].takeWeights(place).memory }
         let step = FastWeightStep(
@@ -92,7 +91,7 @@ extension FastWeightsAttention {
         return y
     }
 
-    /// Softmax attention, to the keys so far as well.
+    /// Attends to the keys so far as well, which rings keep.
     private func attendToKeys(
         _ inputs: Inputs, _ spans: [Range<Int>], _ states: inout [FastWeightsState], _ place: Int
     ) -> Tensor {

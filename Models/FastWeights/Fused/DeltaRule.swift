@@ -2,7 +2,7 @@ import CKernels
 import NN
 import Tensors
 
-// The fast weight memory and its update rules (Schlag, Irie, Schmidhuber, 2102.11174), in chunks.
+// The fused form of `deltaRule`: the fast weight memory and its update rules (2102.11174) in chunks of tokens.
 //
 // b batch, h heads, n tokens, d columns of a head, dk features of keys and queries, dv columns of values, c tokens of a chunk
 //
@@ -10,8 +10,7 @@ import Tensors
 //
 //     u_t = β_t v_t − γ_t k_t S      S ← S + k_tᵀ u_t      o_t = q_t S                        S: [dk, dv]
 //
-// γ = β is the delta rule (section 4.2): what the memory has under the key is moved towards the value by the share β. γ = 0
-// adds up outer products: linear attention (2006.16236). For a chunk of c tokens, S at its start:
+// γ = β is the delta rule, γ = 0 the sum rule. For a chunk of c tokens, S at its start:
 //
 //     N = stril(K Kᵀ)      P = tril(Q Kᵀ)      U = diag(β) V − diag(γ) (K S + N U), row after row
 //     O = Q S + P U        S ← S + Kᵀ U
@@ -19,7 +18,7 @@ import Tensors
 // so that all but the rows of U are products of matrices. Nothing by token and feature is stored: backward computes the
 // features and U again from S kept at the start of segments of a few chunks.
 
-/// The fused form of `deltaRule`. Views are read in place.
+/// Computes `deltaRule` in chunks. Views are read in place.
 func fusedDeltaRule(
     _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, erase: Tensor?, rule: UpdateRule, features: Features,
     state: Tensor?, chunk: Int, segment: Int
@@ -32,7 +31,7 @@ func fusedDeltaRule(
     return memory.record([q, k, v, beta] + [erase, state].compactMap { $0 }, hasErase: erase != nil)
 }
 
-/// The fused form of `keySums`: a memory of one column, to which the sum rule writes 1.
+/// Computes `keySums` as a memory of one column, to which the sum rule writes 1.
 func fusedKeySums(_ q: Tensor, _ k: Tensor, state: Tensor?, segment: Int) -> (output: Tensor, state: Tensor) {
     let ones = Tensor(repeating: 1, shape: [1]).expanded(to: Array(k.shape.dropLast()) + [1])
     let (y, z) = deltaRule(q, k, ones, beta: ones.squeezed(-1), rule: .sum, state: state, segment: segment)
@@ -57,11 +56,11 @@ struct HeadScalars: @unchecked Sendable {
     }
 }
 
-/// What the memory is computed from, and how the work is split.
+/// The inputs of the memory, and the split of the work.
 struct DeltaRule: Sendable {
     let queries: HeadRows, keys: HeadRows, values: HeadRows
     let beta: HeadScalars
-    /// nil: nothing is erased.
+    /// γ; nil where nothing is erased.
     let gamma: HeadScalars?
     let map: RowMap
     /// S before the first token, dense; nil for zeros.
@@ -94,7 +93,7 @@ struct DeltaRule: Sendable {
         return stride(from: first, to: last, by: chunk).map { $0..<min($0 + chunk, last) }
     }
 
-    /// Neighbouring tokens of one sequence and head (counted through, batch first), as tiles take them.
+    /// Finds neighboring tokens of one sequence and head (counted through, batch first) for a tile.
     func chunk(_ sequence: Int, _ tokens: Range<Int>) -> DeltaRuleChunk {
         let (batch, head, first) = (sequence / h, sequence % h, tokens.lowerBound)
         return DeltaRuleChunk(
@@ -105,7 +104,7 @@ struct DeltaRule: Sendable {
 
     // MARK: Forward
 
-    /// Output and state, recorded. inputs: q, k, v, beta, then erase and state where there are any.
+    /// Computes output and state, and records them. inputs: q, k, v, beta, then erase and state where there are any.
     func record(_ inputs: [Tensor], hasErase: Bool) -> (output: Tensor, state: Tensor) {
         let output = Tensor(uninitialized: [b, n, h, dv])
         let kept = Tensor.records(inputs) ? Tensor(uninitialized: [b * h, max(segments - 1, 0), dk, dv]) : nil
@@ -145,19 +144,19 @@ struct DeltaRule: Sendable {
 }
 
 extension HeadRows {
-    /// Of a tensor [b, n, h, d].
+    /// Takes a tensor [b, n, h, d].
     init(_ tensor: Tensor) { self.init(tensor, headsFirst: false) }
 }
 
 // MARK: Tiles
 
-/// Neighbouring tokens of one sequence and head: where their rows and shares start.
+/// Neighboring tokens of one sequence and head: pointers to their rows and shares.
 struct DeltaRuleChunk {
     let count: Int
     let q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>
     let beta: UnsafePointer<Float>
     let gamma: UnsafePointer<Float>?
-    /// S at its start is zero, and need not be read.
+    /// True where S is zero at its start and need not be read.
     let startsEmpty: Bool
 }
 
@@ -192,7 +191,7 @@ final class DeltaRuleTile {
     /// The first row of [K; Q] that products take.
     func first(_ chunk: DeltaRuleChunk) -> Int { rule.gamma == nil ? chunk.count : 0 }
 
-    /// The features of keys and queries, N and P.
+    /// Computes the features of keys and queries, N and P.
     func load(_ chunk: DeltaRuleChunk) {
         let (m, map) = (chunk.count, rule.map)
         map.forward(m, rule.d, chunk.k, stride: rule.keys.stride, into: features, scratch: scratch)
@@ -204,12 +203,12 @@ final class DeltaRuleTile {
         zeroAbove(m, grams + m * c, diagonal: 1)
     }
 
-    /// Leaves of a square [m, m], rows c apart, what is below a diagonal: 1 for the one above the main one.
+    /// Clears a square [m, m], rows c apart, from a diagonal up: 1 for the one above the main one.
     func zeroAbove(_ m: Int, _ square: UnsafeMutablePointer<Float>, diagonal: Int) {
         for row in 0..<m { az_fill(max(m - row - diagonal, 0), 0, square + row * c + row + diagonal) }
     }
 
-    /// U, from S at the start of the chunk.
+    /// Computes U from S at the start of the chunk.
     func write(_ chunk: DeltaRuleChunk, _ state: UnsafePointer<Float>) {
         let (m, low) = (chunk.count, first(chunk))
         if chunk.startsEmpty {
@@ -231,7 +230,7 @@ final class DeltaRuleTile {
         }
     }
 
-    /// O = Q S + P U, to rows `stride` apart.
+    /// Writes O = Q S + P U to rows `stride` apart.
     func read(_ chunk: DeltaRuleChunk, into output: UnsafeMutablePointer<Float>, stride: Int) {
         let m = chunk.count
         let result = reads + m * dv
@@ -240,7 +239,7 @@ final class DeltaRuleTile {
         az_copy_2d(m, dv, result, dv, 1, output, stride, 1)
     }
 
-    /// S += Kᵀ U
+    /// Adds Kᵀ U to S.
     func extend(_ chunk: DeltaRuleChunk, _ state: UnsafeMutablePointer<Float>) {
         BLAS.multiply(
             dk, dv, chunk.count, .init(features, stride: dk, transposed: true), .init(updates, stride: dv),

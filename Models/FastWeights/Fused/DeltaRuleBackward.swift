@@ -14,14 +14,14 @@ struct DeltaRuleBackward: @unchecked Sendable {
     private let rule: DeltaRule
     /// S at the start of each segment but the first, [b h, segments − 1, dk, dv].
     private let kept: Tensor?
-    /// Of the output; nil for zeros.
+    /// dO; nil for zeros.
     private let output: HeadRows?
-    /// Of S after the last token.
+    /// ∂L/∂S after the last token; nil for zeros.
     private let later: Tensor?
     private let dq: Tensor, dk: Tensor, dv: Tensor
     /// [b, n, h]
     private let dBeta: Tensor, dGamma: Tensor?
-    /// Of S before the first token, and what runs from chunk to chunk.
+    /// G, which runs from chunk to chunk; at the end ∂L/∂S before the first token.
     private let dState: Tensor
 
     /// output: [b, n, h, dv]; state: [b, h, dk, dv].
@@ -77,7 +77,7 @@ struct DeltaRuleBackward: @unchecked Sendable {
         }
     }
 
-    /// S at the start of a segment.
+    /// Copies S at the start of a segment.
     private func start(_ state: UnsafeMutablePointer<Float>, _ sequence: Int, _ segment: Int) {
         if segment > 0, let kept {
             let place = sequence * (rule.segments - 1) + segment - 1
@@ -98,7 +98,7 @@ struct DeltaRuleBackward: @unchecked Sendable {
     }
 }
 
-/// Where the gradients of a chunk are, and go: rows of [b, n, h, …].
+/// The places of a chunk's gradients: rows of [b, n, h, …].
 struct DeltaRuleChunkGradients {
     let output: UnsafePointer<Float>?
     let outputStride: Int
@@ -139,7 +139,7 @@ final class DeltaRuleTileBackward {
     ///   - tile: of the forward pass, with U and the features.
     ///   - state: S at the start of the chunk.
     ///   - after: G, of S after the chunk; becomes that of S before it.
-    ///   - isLast: G is zero, and need not be read.
+    ///   - isLast: true where G is zero and need not be read.
     func run(
         _ chunk: DeltaRuleChunk, _ tile: DeltaRuleTile, _ state: UnsafePointer<Float>,
         _ target: DeltaRuleChunkGradients,
@@ -166,14 +166,14 @@ final class DeltaRuleTileBackward {
             scratch: scratch)
     }
 
-    /// dO, dense, below.
+    /// Copies dO to the lower half of X.
     private func takeOutput(_ m: Int, _ target: DeltaRuleChunkGradients) {
         let place = errors + m * dv
         guard let output = target.output else { return az_fill(m * dv, 0, place) }
         az_copy_2d(m, dv, output, target.outputStride, 1, place, dv, 1)
     }
 
-    /// R, and above dO the gradient of K S.
+    /// Computes R, and above dO the gradient of K S.
     private func updates(
         _ chunk: DeltaRuleChunk, _ tile: DeltaRuleTile, _ after: UnsafePointer<Float>, _ isLast: Bool
     ) {
@@ -190,7 +190,7 @@ final class DeltaRuleTileBackward {
         az_erasing_substitution_backward(m, dv, tile.grams, c, gamma, rule.gamma!.step, written, errors)
     }
 
-    /// dβ, dγ, dV.
+    /// Computes dβ, dγ and dV.
     private func shares(_ chunk: DeltaRuleChunk, _ tile: DeltaRuleTile, _ target: DeltaRuleChunkGradients) {
         let (m, h) = (chunk.count, rule.h)
         az_row_dots(m, dv, written, dv, chunk.v, rule.values.stride, dots)
@@ -205,7 +205,7 @@ final class DeltaRuleTileBackward {
         }
     }
 
-    /// [dK; dQ]
+    /// Computes [dK; dQ].
     private func keysAndQueries(
         _ m: Int, _ low: Int, _ tile: DeltaRuleTile, _ state: UnsafePointer<Float>?, _ after: UnsafePointer<Float>?
     ) {
