@@ -9,7 +9,9 @@ import Testing
 @Suite struct DecodingTests {
     private func tokens(_ n: Int, seed: UInt64 = 2) -> [Int32] { randomTokens([n], seed: seed).values }
 
-    @Test(arguments: Variant.some, [Array(1...40), [40], [3, 4, 35, 40]])
+    @Test(
+        "decoding equals the forward pass, however the tokens are cut", arguments: Variant.some,
+        [Array(1...40), [40], [3, 4, 35, 40]])
     func equalsTheForward(_ variant: Variant, cuts: [Int]) {
         let model = makeModel(variant)
         let text = tokens(40)
@@ -24,8 +26,9 @@ import Testing
         #expect(states[0].position == 40)
     }
 
-    /// Of more tokens than a segment of the training has, in heads so wide that threads share them.
-    @Test(arguments: [Variant(), Variant(rule: .sum, nu: 3)])
+    @Test(
+        "decoding equals the forward pass where threads share wide heads",
+        arguments: [Variant(), Variant(rule: .sum, nu: 3)])
     func equalsTheForwardOfManyTokens(_ variant: Variant) {
         let n = 300
         let model = makeModel(variant) { ($0.width, $0.heads, $0.layers) = (320, 2, 1) }
@@ -41,8 +44,8 @@ import Testing
         }
     }
 
-    /// Sequences of unequal length in one call, each at its own place.
-    @Test(arguments: Variant.some) func decodesRaggedBatches(_ variant: Variant) {
+    @Test("sequences of unequal length are decoded in one call", arguments: Variant.some)
+    func decodesRaggedBatches(_ variant: Variant) {
         let model = makeModel(variant)
         let texts = [tokens(9, seed: 3), tokens(15, seed: 4), tokens(1, seed: 5)]
         let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
@@ -57,8 +60,8 @@ import Testing
         #expect(states.map(\.position) == [14, 16, 13])
     }
 
-    /// A copy of a state is a branch: what one reads the other does not see.
-    @Test(arguments: Variant.some) func copiesAreBranches(_ variant: Variant) {
+    @Test("a copied state is a branch of the text", arguments: Variant.some)
+    func copiesAreBranches(_ variant: Variant) {
         let model = makeModel(variant)
         var states = [model.startDecoding()]
         _ = model.decode([tokens(10)], states: &states)
@@ -73,8 +76,8 @@ import Testing
         #expect(first.values != other.values)
     }
 
-    /// A memory of the same size whatever has been read.
-    @Test(arguments: Variant.remembering) func theStateDoesNotGrow(_ variant: Variant) {
+    @Test("the state keeps its size whatever has been read", arguments: Variant.remembering)
+    func theStateDoesNotGrow(_ variant: Variant) {
         let model = makeModel(variant)
         var states = [model.startDecoding()]
         func size() -> Int {
@@ -94,7 +97,8 @@ import Testing
     // MARK: Segments
 
     /// Segments of a text, each row with what it remembers, one of them beginning later than the others.
-    @Test(arguments: Variant.remembering) func segmentsCarryTheMemory(_ variant: Variant) throws {
+    @Test("segments carry the memory, each row its own", arguments: Variant.remembering)
+    func segmentsCarryTheMemory(_ variant: Variant) throws {
         let model = makeModel(variant)
         let text = randomTokens([3, 60])
         func columns(_ range: Range<Int>) -> TokenTensor {
@@ -118,14 +122,15 @@ import Testing
         #expect(difference.values.contains { abs($0) > 1e-3 })
     }
 
-    /// Softmax attention has nothing of fixed size to hand on.
-    @Test func softmaxCarriesNothing() {
+    @Test("softmax attention carries nothing")
+    func softmaxCarriesNothing() {
         let model = makeModel(Variant(map: .softmax))
         let (_, carries) = model.logits(randomTokens([2, 5]), carries: [nil, nil], mode: .inference)
         #expect(carries.allSatisfy { $0 == nil } && !model.carriesState && makeModel().carriesState)
     }
 
-    @Test func carriesThatDoNotFitAreNamed() throws {
+    @Test("tensors that are no carry are named")
+    func carriesThatDoNotFitAreNamed() throws {
         let (_, carries) = makeModel().logits(randomTokens([1, 5]), carries: [nil], mode: .inference)
         let tensors = try #require(carries[0]).tensors
         let wrong: [([String: Tensor], String)] = [
@@ -152,8 +157,8 @@ import Testing
 
     // MARK: Saving
 
-    /// What has been decoded goes on from a file, token by token with the same bits and in segments too.
-    @Test(arguments: Variant.remembering) func aDecodingStateGoesOnFromItsCarry(_ variant: Variant) throws {
+    @Test("decoding resumes from a saved carry with the same bits", arguments: Variant.remembering)
+    func aDecodingStateGoesOnFromItsCarry(_ variant: Variant) throws {
         let model = makeModel(variant)
         let text = tokens(30)
         var states = [model.startDecoding()]
@@ -170,7 +175,8 @@ import Testing
         }
     }
 
-    @Test func aCarryOfAnotherModelIsNamed() throws {
+    @Test("the carry of another model is refused by name")
+    func aCarryOfAnotherModelIsNamed() throws {
         let model = makeModel()
         let carry = try #require(model.carry(of: model.startDecoding()))
         func expectRefusal(_ message: String, _ model: FastWeightsLM, location: SourceLocation = #_sourceLocation) {
@@ -194,8 +200,8 @@ import Testing
         #expect(softmax.carry(of: softmax.startDecoding()) == nil)
     }
 
-    /// A position beyond what a float counts exactly survives.
-    @Test func farPositionsAreExact() throws {
+    @Test("positions beyond the whole numbers of a float survive")
+    func farPositionsAreExact() throws {
         let carry = FastWeightsCarry(
             layers: [FastWeights(memory: .zeros([1, 1, 2, 2]))], position: 3_000_000_001)
         #expect(try FastWeightsCarry(tensors: carry.tensors).position == 3_000_000_001)

@@ -73,7 +73,8 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
     }()
 
     /// Compares output, state and all gradients: through the output alone, and through the state as well.
-    @Test("the chunked memory equals the loop over tokens", arguments: cases) func formsAgree(_ test: Case) throws {
+    @Test("the chunked memory equals the loop over tokens", arguments: cases)
+    func formsAgree(_ test: Case) throws {
         let inputs = test.inputs()
         let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
         let (got, expected) = (test.run(leaves), test.run(references, .plain))
@@ -94,8 +95,8 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
             }, test.lengths)
     }
 
-    /// The gradient of a loss that reads the last state alone.
-    @Test func theStateAloneHasGradients() throws {
+    @Test("a loss of the last state alone has gradients")
+    func theStateAloneHasGradients() throws {
         let test = Case(n: 40, hasState: true)
         let inputs = test.inputs()
         let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
@@ -109,7 +110,8 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
     }
 
     /// Views, expanded ones too, are read in place, and gradients may be expanded.
-    @Test func viewsAreInputsLikeOthers() throws {
+    @Test("views are read in place")
+    func viewsAreInputsLikeOthers() throws {
         let test = Case(n: 70, h: 3, d: 4, dv: 4)
         let inputs = test.inputs()
         let packed = stack(Array(inputs[..<3]), axis: 2).requiringGradient()  // [b, n, 3, h, d]
@@ -131,7 +133,8 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
     }
 
     /// Keys, values, a state and its gradient that are the same at all places, and lie in memory once.
-    @Test func expandedInputs() throws {
+    @Test("expanded inputs add up their gradients")
+    func expandedInputs() throws {
         let key = Tensor.normal([1, 1, 1, 3], key: RandomKey(seed: 2)) * 0.4
         let value = Tensor.normal([1, 1, 2, 5], key: RandomKey(seed: 3))
         let state = Tensor.normal([1, 1, 3, 5], key: RandomKey(seed: 6))
@@ -159,8 +162,8 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         }
     }
 
-    /// A sequence in parts, the state handed on, is the sequence: values and gradients.
-    @Test(arguments: [1, 20, 32, 69]) func splitsAnywhere(_ cut: Int) throws {
+    @Test("a sequence in two parts is the sequence", arguments: [1, 20, 32, 69])
+    func splitsAnywhere(_ cut: Int) throws {
         let test = Case(n: 70, hasState: true, nu: 2)
         let inputs = test.inputs()
         let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
@@ -182,7 +185,8 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
             }, test.lengths)
     }
 
-    @Test func nothingIsNothing() {
+    @Test("no tokens leave the state as it is")
+    func nothingIsNothing() {
         for state in [nil, Tensor.normal([2, 2, 3, 5], key: RandomKey(seed: 1))] {
             let empty = Case(n: 0).inputs()
             let (output, after) = deltaRule(empty[0], empty[1], empty[2], beta: empty[3], state: state)

@@ -46,7 +46,8 @@ import Testing
 
     /// The products of features stand for exp(x·y). An estimate from one pair of features has a relative variance below
     /// e^|x+y|² ≤ e: of 4096 pairs, five deviations are 5 · √(e / 4096) = 0.13, and orthogonal ones have less.
-    @Test func productsAreExponentials() {
+    @Test("products of features estimate exp(x·y)")
+    func productsAreExponentials() {
         let (d, m) = (16, 4096)
         let w = favorProjection(d, features: m, key: RandomKey(seed: 5))
         func unit(_ seed: UInt64) -> Tensor {
@@ -61,20 +62,22 @@ import Testing
         }
     }
 
-    @Test(arguments: [(5, 13), (8, 8), (7, 3), (1, 4)]) func directionsAreOrthogonalInBlocks(_ d: Int, _ m: Int) {
+    @Test("directions are orthogonal in blocks", arguments: [(5, 13), (8, 8), (7, 3), (1, 4)])
+    func directionsAreOrthogonalInBlocks(_ d: Int, _ m: Int) {
         let w = favorProjection(d, features: m, key: RandomKey(seed: 6))
         #expect(w.shape == [d, m])
         let products = matrixProduct(w, w, transposeA: true).values
         for i in 0..<m {
             for j in 0..<m where i != j && i / d == j / d {
                 let scale = (products[i * m + i] * products[j * m + j]).squareRoot()
-                #expect(abs(products[i * m + j]) < 1e-5 * scale)  // rounding of a QR factorisation in float32
+                #expect(abs(products[i * m + j]) < 1e-5 * scale)  // rounding of a QR factorization in float32
             }
         }
     }
 
     /// The squares of the lengths follow χ² with d degrees of freedom: mean d, variance 2 d.
-    @Test func lengthsAreThoseOfNormalVectors() {
+    @Test("directions are as long as normal vectors")
+    func lengthsAreThoseOfNormalVectors() {
         let (d, m) = (8, 4000)
         let w = favorProjection(d, features: m, key: RandomKey(seed: 7))
         let squares = (w * w).sum(axes: [0]).values.map(Double.init)
@@ -85,7 +88,8 @@ import Testing
         #expect(abs(variance - 16) < 5 * (1280.0 / 4000).squareRoot(), "\(variance)")
     }
 
-    @Test func theKeyDecides() {
+    @Test("the key decides the directions")
+    func theKeyDecides() {
         func draw(_ seed: UInt64) -> [Float] { favorProjection(6, features: 20, key: RandomKey(seed: seed)).values }
         #expect(draw(1) == draw(1))
         #expect(draw(1) != draw(2))
@@ -94,15 +98,16 @@ import Testing
         #expect(abs(w[0] / w[6]) != abs(w[20] / w[26]))
     }
 
-    /// All features of a long vector are 0, and so is its gradient.
-    @Test func longVectorsVanish() throws {
+    @Test("features of long vectors vanish")
+    func longVectorsVanish() throws {
         let x = Tensor([40, 0, 0, 0], shape: [2, 2]).requiringGradient()
         let y = favorFeatures(x, projection: Tensor([1, -1, 0, 0], shape: [2, 2]))
         #expect(y.values == [0, 0, 0, 0, 0.5, 0.5, 0.5, 0.5])
         #expect(try #require(gradients(of: y.sum())[x]).values == [0, 0, 0, 0])
     }
 
-    @Test func shapesThatDoNotFitStop() async {
+    @Test("shapes that do not fit stop with a message")
+    func shapesThatDoNotFitStop() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             _ = favorFeatures(.zeros([2, 3]), projection: .zeros([4, 5]))
         }

@@ -20,12 +20,14 @@ import Testing
         "gated_feed_forward": .bool(false), "recompute_states": .bool(true), "identical_layers": .bool(false),
     ]
 
-    @Test func defaultsArePeers() throws {
+    @Test("defaults are labml-nn's")
+    func defaultsArePeers() throws {
         #expect(try read([:]).json == .object(Self.defaults))
         #expect(FastWeightsConfiguration(tokens: 65).json == .object(Self.defaults))
     }
 
-    @Test func everyOptionSurvivesItsJSON() throws {
+    @Test("every option survives its JSON")
+    func everyOptionSurvivesItsJSON() throws {
         let all: [String: JSONValue] = [
             "n_vocab": .integer(5), "d_model": .integer(12), "nu": .integer(2), "heads": .integer(3),
             "dropout": .number(0.25), "d_ff": .integer(7), "n_layers": .integer(4), "eps": .number(0.001),
@@ -40,14 +42,15 @@ import Testing
         #expect(try FastWeightsConfiguration(json, file: "again").json == json)
     }
 
-    /// The sum rule adds values as they are unless a share is wanted.
-    @Test func theSharesOfTheSumRuleAreOne() throws {
+    @Test("the sum rule writes values as they are by default")
+    func theSharesOfTheSumRuleAreOne() throws {
         #expect(try read(["update_rule": .string("sum")]).beta == 1)
         #expect(try read(["update_rule": .string("sum"), "beta": .string("input")]).beta == nil)
         #expect(try read(["beta": .integer(1)]).beta == 1)
     }
 
-    @Test func featuresByMap() throws {
+    @Test("features are counted by map")
+    func featuresByMap() throws {
         let sizes: [String: JSONValue?] = ["d_model": .integer(12), "heads": .integer(3), "nu": .integer(2)]
         for (map, features) in [("dpfp", 16), ("elu", 4), ("favor", 256), ("softmax", 0)] {
             #expect(try read(sizes.merging(["feature_map": .string(map)]) { $1 }).features == features)
@@ -55,6 +58,7 @@ import Testing
     }
 
     @Test(
+        "impossible values are named",
         arguments: [
             (["n_vocab": nil], "\"n_vocab\": is missing; expected a whole number of at least 1"),
             (["d_model": .integer(0)], "\"d_model\": expected a whole number of at least 1, found 0"),
@@ -92,7 +96,8 @@ import Testing
         #expect(error?.description == "config.json: " + message)
     }
 
-    @Test func unknownKeysAreNamed() {
+    @Test("unknown keys are named")
+    func unknownKeysAreNamed() {
         let error = #expect(throws: InputError.self) { try read(["d_modl": .integer(8)]) }
         #expect(error?.description.hasPrefix("config.json: unknown key \"d_modl\" (did you mean \"d_model\"?)") == true)
     }

@@ -26,7 +26,8 @@ import Testing
 
     /// Without gradients there is the output, 32 floats a token; with them four gradients of as many, the shares' and a
     /// state once a segment. The features, 4 times the keys, are in no pass; a state for each token would be 2048 floats.
-    @Test func nothingByTokenAndFeatureIsStored() async {
+    @Test("nothing by token and feature is stored")
+    func nothingByTokenAndFeatureIsStored() async {
         await #expect(processExitsWith: .success) {
             let map = Features(.dpfp, nu: 2, epsilon: 1e-6)
             let without = MemoryTests.peak(16384, segment: 4, features: map, gradients: false)
@@ -36,8 +37,9 @@ import Testing
         }
     }
 
-    /// What segments save: states of 512 floats once in 128 tokens instead of 32.
-    @Test func segmentsSaveStates() async {
+    /// States of 512 floats are kept once in 128 tokens instead of 32.
+    @Test("segments save states")
+    func segmentsSaveStates() async {
         await #expect(processExitsWith: .success) {
             let every = MemoryTests.peak(16384, segment: 1, gradients: true)
             let fourth = MemoryTests.peak(16384, segment: 4, gradients: true)

@@ -60,7 +60,8 @@ private var mistakes: [Mistake] {
 
 /// Each in a process of its own, which must fail with the message.
 @Suite struct MistakeTests {
-    @Test(arguments: mistakes.indices) func stops(_ i: Int) async {
+    @Test("mistakes stop with a message", arguments: mistakes.indices)
+    func stops(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
             mistakes[i].make()
         }

@@ -7,8 +7,8 @@ import Testing
 @testable import FastWeightTransformers
 
 @Suite struct PropertyTests {
-    /// Exactly nothing of the future: not a bit.
-    @Test(arguments: Variant.some) func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
+    @Test("later tokens change no bit of earlier logits", arguments: Variant.some)
+    func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([1, 40])
         let before = model(tokens)
@@ -19,15 +19,15 @@ import Testing
         }
     }
 
-    /// The last token sees the first one.
-    @Test(arguments: Variant.some) func earlierTokensAreRemembered(_ variant: Variant) {
+    @Test("the last token sees the first", arguments: Variant.some)
+    func earlierTokensAreRemembered(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([1, 40])
         #expect(model(tokens.changed(at: 0, vocabulary)).at(1, 39).values != model(tokens).at(1, 39).values)
     }
 
-    /// The same seed, the same bits; another one, others.
-    @Test(arguments: Variant.some) func seedsDecide(_ variant: Variant) throws {
+    @Test("the same seed gives the same bits", arguments: Variant.some)
+    func seedsDecide(_ variant: Variant) throws {
         let tokens = randomTokens([2, 40])
         func step(_ seed: UInt64) throws -> [Float] {
             let model = makeModel(variant, seed: seed) { $0.dropout = 0.2 }
@@ -40,7 +40,8 @@ import Testing
     }
 
     /// Layers begin each for itself, or with identical_layers as labml-nn's copies of one.
-    @Test func layersBeginOnTheirOwn() {
+    @Test("layers begin on their own, or as copies")
+    func layersBeginOnTheirOwn() {
         func weights(_ isIdentical: Bool) -> [[Float]] {
             makeModel { $0.startsIdentical = isIdentical }.transformer.layers.map { layer in
                 layer.state.flatMap(\.parameter.value.values)
@@ -50,8 +51,8 @@ import Testing
         #expect(own[0] != own[1] && copied[0] == copied[1] && own[0] == copied[0])
     }
 
-    /// pre_norm uses the norm that is otherwise without effect.
-    @Test(arguments: [false, true]) func theFirstNormWorksWhereItIsWanted(_ isWanted: Bool) {
+    @Test("the norm before the attention works where it is wanted", arguments: [false, true])
+    func theFirstNormWorksWhereItIsWanted(_ isWanted: Bool) {
         let model = makeModel(Variant(preNorm: isWanted))
         let tokens = randomTokens([1, 9])
         let before = model(tokens).values
@@ -66,7 +67,8 @@ import Testing
 
     /// Keeping states or computing them again gives the same gradients, to the bit, and other amounts of memory
     /// (MemoryTests).
-    @Test(arguments: Variant.remembering) func statesAreKeptOrComputedAgain(_ variant: Variant) {
+    @Test("states kept or computed again give the same gradients", arguments: Variant.remembering)
+    func statesAreKeptOrComputedAgain(_ variant: Variant) {
         let (tokens, targets) = (randomTokens([2, 150]), randomTokens([2, 150], seed: 4))
         func step(_ recomputes: Bool) -> [Float] {
             let model = makeModel(variant) { $0.recomputesStates = recomputes }
@@ -76,8 +78,8 @@ import Testing
         #expect(step(true) == step(false))
     }
 
-    /// Directions of FAVOR+ are drawn again for each step where that is wanted, and never for inference.
-    @Test func directionsAreDrawnAgain() {
+    @Test("FAVOR+ draws directions again for each step where that is wanted")
+    func directionsAreDrawnAgain() {
         let tokens = randomTokens([1, 9])
         for isWanted in [false, true] {
             let model = makeModel(Variant(map: .favor)) { $0.redrawsFavor = isWanted }
@@ -89,7 +91,8 @@ import Testing
 
     /// The share of zeros in what dropout is applied to: heads' outputs, the branch's output, inside the feed-forward and
     /// after it. Each place draws for itself, each layer as well.
-    @Test func dropoutIsEverywhere() {
+    @Test("dropout is in all four places, each with draws of its own")
+    func dropoutIsEverywhere() {
         let x = Tensor.ones([1, 8, 12])
         let layer = FastWeightsTransformerLayer(makeConfiguration { $0.dropout = 0.5 }, key: RandomKey(seed: 1))
         let mode = ForwardMode.training(RandomKey(seed: 2))
@@ -116,8 +119,8 @@ import Testing
         #expect(stack.run(x, nil, mode).output.values == stack.layers[1](first, mode: mode.child(1)).output.values)
     }
 
-    /// A run saved and loaded again has the same bits.
-    @Test(arguments: Variant.some) func savesAndLoads(_ variant: Variant) throws {
+    @Test("a saved model loads with the same bits", arguments: Variant.some)
+    func savesAndLoads(_ variant: Variant) throws {
         let path = NSTemporaryDirectory() + "fast-weights-\(variant.testDescription.hashValue).safetensors"
         defer { try? FileManager.default.removeItem(atPath: path) }
         let model = makeModel(variant)

@@ -7,7 +7,7 @@ import Testing
 
 let vocabulary = 11
 
-/// What a test's model differs in.
+/// The options in which a test's model differs from the default.
 struct Variant: CustomTestStringConvertible, Sendable {
     var map = FeatureMap.dpfp
     var rule = UpdateRule.delta
@@ -22,7 +22,7 @@ struct Variant: CustomTestStringConvertible, Sendable {
 
     var testDescription: String {
         let flags = [
-            (!normalizesSums, "sums as they are"), (normalizesAttention, "attention normalised"),
+            (!normalizesSums, "sums as they are"), (normalizesAttention, "attention normalized"),
             (positions, "positions"),
             (preNorm, "pre-norm"), (gated, "gated"),
         ]
