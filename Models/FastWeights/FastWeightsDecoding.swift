@@ -31,7 +31,7 @@ extension FastWeightsLM {
             let positions = zip(tokens, states).flatMap { sequence, state in
                 (0..<sequence.count).map { state.position + $0 }
             }
-            var x = embed(rows.tokens, positions: positions)  // [rows, m]
+            var x = embed(rows.tokens, positions: positions).unsqueezed(0)  // [1, rows, m], as of one sequence
             let layers = transformer.layers
             for place in layers.indices {
                 x = layers[place].attention.decode(
@@ -39,7 +39,7 @@ extension FastWeightsLM {
                 x = layers[place].feed(x, .inference)
             }
             for index in states.indices { states[index].position += tokens[index].count }
-            return logits(rows.last(x))
+            return logits(rows.last(x.squeezed(0)))
         }
     }
 }
@@ -57,15 +57,15 @@ extension FastWeightsAttention {
     /// All tokens as one window.
     private var allTokens: WindowPattern { WindowPattern(window: .max / 4, isCausal: true, lookBackward: 0) }
 
-    /// Adds the attention's output to x, [rows, m], whose rows spans[i] belong to the sequence of states[i].layers[place].
+    /// Adds the attention's output to x, [1, rows, m], whose rows spans[i] belong to the sequence of states[i].layers[place].
     func decode(
         _ x: Tensor, norm: LayerNorm?, spans: [Range<Int>], states: inout [FastWeightsState], at place: Int
     ) -> Tensor {
         let inputs = project(x, norm)
         let y: Tensor
         if configuration.featureMap == .softmax {
-            y = attendToKeys(inputs, spans, &states, place)
-        } else if spans.count == x.shape[0] && !configuration.normalizesAttention {
+            y = attendToKeys(inputs, spans: spans, states: &states, at: place)
+        } else if spans.count == x.shape[1] && !configuration.normalizesAttention {
             y = step(inputs, &states, place)
         } else {
             y = concatenate(
@@ -73,13 +73,13 @@ extension FastWeightsAttention {
                     let weights = states[index].takeWeights(place)
                     let (y, after) = attend(inputs.rows(spans[index]), state: weights, .inference)
                     states[index].layers[place] = .weights(after!)
-                    return y.squeezed(0)
-                })
+                    return y
+                }, axis: 1)
         }
         return finish(y.reshaped(x.shape), residual: x, .inference)
     }
 
-    /// Takes one token of each sequence: [sequences, h, d]. It changes memories in place, which `attend` must not.
+    /// Takes one token of each sequence: [1, sequences, h, d]. It changes memories in place, which `attend` must not.
     private func step(_ inputs: Inputs, _ states: inout [FastWeightsState], _ place: Int) -> Tensor {
         var memories = states.indices.map { states[$0].takeWeights(place).memory }
         let step = FastWeightStep(
@@ -93,19 +93,20 @@ extension FastWeightsAttention {
 
     /// Attends to the keys so far as well, which rings keep.
     private func attendToKeys(
-        _ inputs: Inputs, _ spans: [Range<Int>], _ states: inout [FastWeightsState], _ place: Int
+        _ inputs: Inputs, spans: [Range<Int>], states: inout [FastWeightsState], at place: Int
     ) -> Tensor {
         var rings = states.indices.map { states[$0].takeRing(place) }
         defer { for index in rings.indices { states[index].layers[place] = .keys(rings[index].taken()) } }
         let options = WindowAttentionOptions(allTokens, scale: 1 / Float(configuration.headWidth).squareRoot())
-        return KeyValueRing.attend(inputs.q, inputs.k, inputs.v, spans, &rings, options)
+        let (q, k, v) = (inputs.q.squeezed(0), inputs.k.squeezed(0), inputs.v.squeezed(0))
+        return KeyValueRing.attend(q, k, v, spans, &rings, options)
     }
 }
 
 extension FastWeightsAttention.Inputs {
-    /// The tokens of one sequence, as a batch of one.
+    /// The tokens of one sequence.
     fileprivate func rows(_ span: Range<Int>) -> Self {
-        func take(_ x: Tensor) -> Tensor { x.sliced(0, from: span.lowerBound, to: span.upperBound).unsqueezed(0) }
+        func take(_ x: Tensor) -> Tensor { x.sliced(1, from: span.lowerBound, to: span.upperBound) }
         return Self(q: take(q), k: take(k), v: take(v), beta: beta.map(take))
     }
 }

@@ -16,24 +16,24 @@ struct FastWeightStep {
     private let sequences: Int, h: Int, d: Int, dk: Int, dv: Int
 
     /// - Parameters:
-    ///   - q, k: [sequences, h, d].
-    ///   - v: [sequences, h, dv].
-    ///   - beta: β, [sequences, h].
+    ///   - q, k: [1, sequences, h, d].
+    ///   - v: [1, sequences, h, dv].
+    ///   - beta: β, [1, sequences, h].
     init(_ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, rule: UpdateRule, features: Features) {
         let (q, k, map) = features.prepared(q, k)
-        (queries, keys, values) = (HeadRows(q.unsqueezed(0)), HeadRows(k.unsqueezed(0)), HeadRows(v.unsqueezed(0)))
-        (self.beta, self.map, self.rule) = (HeadScalars(beta.unsqueezed(0)), map, rule)
-        (sequences, h, d) = (q.shape[0], q.shape[1], q.shape[2])
-        (dk, dv) = (map.width(d), v.shape[2])
+        (queries, keys, values) = (HeadRows(q), HeadRows(k), HeadRows(v))
+        (self.beta, self.map, self.rule) = (HeadScalars(beta), map, rule)
+        (sequences, h, d) = (q.shape[1], q.shape[2], q.shape[3])
+        (dk, dv) = (map.width(d), v.shape[3])
     }
 
     /// Multiply-adds that are not worth waking another thread for.
     private static let smallest = 1 << 17
 
     /// - Parameter memories: S of each sequence, [1, h, dk, dv], changed.
-    /// - Returns: y, [sequences, h, dv].
+    /// - Returns: y, [1, sequences, h, dv].
     func run(_ memories: inout [Tensor]) -> Tensor {
-        let output = Tensor(uninitialized: [sequences, h, dv])
+        let output = Tensor(uninitialized: [1, sequences, h, dv])
         let states = memories.indices.map { index in
             memories[index].ensureUnique()
             return memories[index].mutablePointer
