@@ -205,7 +205,7 @@ public struct FastWeightsAttention: Module {
             require(state == nil, "FastWeightsAttention: a state for softmax attention, which has none")
             return (attendWithSoftmax(inputs, mode), nil)
         }
-        if configuration.normalizesAttention { return attendNormalized(inputs, beta, state, mode) }
+        if configuration.normalizesAttention { return attendNormalized(inputs, beta: beta, state: state, mode) }
         let (y, S) = deltaRule(
             inputs.q, inputs.k, inputs.v, beta: beta, rule: configuration.rule, features: features(mode),
             state: state?.memory, segment: configuration.segment, implementation: mode.implementation)
@@ -222,21 +222,6 @@ public struct FastWeightsAttention: Module {
         return Features(
             configuration.featureMap, nu: configuration.nu, directions: directions,
             epsilon: configuration.normalizesSums ? configuration.epsilon : nil)
-    }
-
-    /// softmax(q kᵀ / √d) v over the tokens up to each (1706.03762, equation 1): what fast weights are compared with.
-    private func attendWithSoftmax(_ inputs: Inputs, _ mode: ForwardMode) -> Tensor {
-        let (q, k, v) = (inputs.q, inputs.k, inputs.v)
-        let scale = 1 / Float(configuration.headWidth).squareRoot()
-        func weights() -> Tensor {
-            let scores = matrixProduct(q.transposed(1, 2), k.transposed(1, 2), transposeB: true) * scale
-            return softmax(select(.lowerTriangle(q.shape[1], k.shape[1]), scores, -.infinity))  // [b, h, n, n]
-        }
-        if let recorder = mode.recorder { withoutGradients { recorder.record(weights()) } }
-        switch mode.implementation {
-        case .plain: return matrixProduct(weights(), v.transposed(1, 2)).transposed(1, 2)
-        case .fused: return attention(q, k, v, scale: scale, isCausal: true)
-        }
     }
 
     /// dropout(W_o dropout(y) + b_o) + residual. y: [..., m]

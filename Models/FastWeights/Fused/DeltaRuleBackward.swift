@@ -71,8 +71,8 @@ struct DeltaRuleBackward: @unchecked Sendable {
             for (step, tokens) in chunks.enumerated().reversed() {
                 let isLast = later == nil && tokens.upperBound == rule.n
                 tile.run(
-                    rule.chunk(sequence, tokens), tiles[step], states.pointer + step * rule.stateCount,
-                    gradients(sequence, tokens), after, isLast: isLast)
+                    rule.chunk(sequence, tokens), tiles[step], state: states.pointer + step * rule.stateCount,
+                    target: gradients(sequence, tokens), after: after, isLast: isLast)
             }
         }
     }
@@ -141,15 +141,15 @@ final class DeltaRuleTileBackward {
     ///   - after: G, of S after the chunk; becomes that of S before it.
     ///   - isLast: true where G is zero and need not be read.
     func run(
-        _ chunk: DeltaRuleChunk, _ tile: DeltaRuleTile, _ state: UnsafePointer<Float>,
-        _ target: DeltaRuleChunkGradients,
-        _ after: UnsafeMutablePointer<Float>, isLast: Bool
+        _ chunk: DeltaRuleChunk, _ tile: DeltaRuleTile, state: UnsafePointer<Float>, target: DeltaRuleChunkGradients,
+        after: UnsafeMutablePointer<Float>, isLast: Bool
     ) {
         let (m, low) = (chunk.count, tile.first(chunk))
         takeOutput(m, target)
-        updates(chunk, tile, after, isLast)
+        updates(chunk, tile, after: after, isLast: isLast)
         shares(chunk, tile, target)
-        keysAndQueries(m, low, tile, chunk.startsEmpty ? nil : state, isLast ? nil : UnsafePointer(after))
+        keysAndQueries(
+            m, low, tile, state: chunk.startsEmpty ? nil : state, after: isLast ? nil : UnsafePointer(after))
         // The gradient of a zero state that nobody asked for.
         if !chunk.startsEmpty {
             BLAS.multiply(
@@ -175,7 +175,7 @@ final class DeltaRuleTileBackward {
 
     /// Computes R, and above dO the gradient of K S.
     private func updates(
-        _ chunk: DeltaRuleChunk, _ tile: DeltaRuleTile, _ after: UnsafePointer<Float>, _ isLast: Bool
+        _ chunk: DeltaRuleChunk, _ tile: DeltaRuleTile, after: UnsafePointer<Float>, isLast: Bool
     ) {
         let m = chunk.count
         BLAS.multiply(
@@ -207,7 +207,7 @@ final class DeltaRuleTileBackward {
 
     /// Computes [dK; dQ].
     private func keysAndQueries(
-        _ m: Int, _ low: Int, _ tile: DeltaRuleTile, _ state: UnsafePointer<Float>?, _ after: UnsafePointer<Float>?
+        _ m: Int, _ low: Int, _ tile: DeltaRuleTile, state: UnsafePointer<Float>?, after: UnsafePointer<Float>?
     ) {
         let (rows, updates) = (2 * m - low, tile.updates)
         BLAS.multiply(

@@ -1,8 +1,9 @@
 import NN
 import Tensors
 
-// Attention normalization (2102.11174, sections 3.2 and 4.2): reads are divided by what the sum of the keys gives. For the
-// delta rule the paper divides keys and queries by their own sums in its place, which is the default here.
+// Attention other than the default. Attention normalization (2102.11174, sections 3.2 and 4.2) divides reads by what the sum of
+// the keys gives; for the delta rule the paper divides keys and queries by their own sums in its place. Softmax attention has
+// no fast weights.
 //
 // b batch, n tokens, h heads, dk features of keys and queries
 
@@ -10,7 +11,7 @@ extension FastWeightsAttention {
     /// Reads and writes the memory with divisors: with z_t the sum of the keys up to t, z_{t−1} φ(k_t) for what is under a key,
     /// z_t φ(q_t) for the output.
     func attendNormalized(
-        _ inputs: Inputs, _ beta: Tensor, _ state: FastWeights?, _ mode: ForwardMode
+        _ inputs: Inputs, beta: Tensor, state: FastWeights?, _ mode: ForwardMode
     ) -> (output: Tensor, state: FastWeights?) {
         let φ = features(mode)
         let q = φ(inputs.q, implementation: mode.implementation)
@@ -30,6 +31,21 @@ extension FastWeightsAttention {
             segment: configuration.segment, implementation: mode.implementation)
         let (divisor, z) = sums(q, k)
         return (y / divisor.unsqueezed(-1), FastWeights(memory: S, keySum: z))
+    }
+
+    /// softmax(q kᵀ / √d) v over the tokens up to each (1706.03762, equation 1): what fast weights are compared with.
+    func attendWithSoftmax(_ inputs: Inputs, _ mode: ForwardMode) -> Tensor {
+        let (q, k, v) = (inputs.q, inputs.k, inputs.v)
+        let scale = 1 / Float(configuration.headWidth).squareRoot()
+        func weights() -> Tensor {
+            let scores = matrixProduct(q.transposed(1, 2), k.transposed(1, 2), transposeB: true) * scale
+            return softmax(select(.lowerTriangle(q.shape[1], k.shape[1]), scores, -.infinity))  // [b, h, n, n]
+        }
+        if let recorder = mode.recorder { withoutGradients { recorder.record(weights()) } }
+        switch mode.implementation {
+        case .plain: return matrixProduct(weights(), v.transposed(1, 2)).transposed(1, 2)
+        case .fused: return attention(q, k, v, scale: scale, isCausal: true)
+        }
     }
 }
 
