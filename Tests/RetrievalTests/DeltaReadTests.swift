@@ -26,11 +26,11 @@ import Testing
         Case(b: 32, n: 40, d: 256, values: 20),
     ]
 
-    /// q S with S from the chunked delta rule, over one head.
+    /// q S with S from the loop over tokens, over one head.
     private func fromMemory(_ inputs: [Tensor], _ values: Tensor) -> Tensor {
         let (q, k, beta) = (inputs[0], inputs[1], inputs[2])
-        let (_, state) = deltaRule(
-            k.unsqueezed(2), k.unsqueezed(2), values.unsqueezed(2), beta: beta.unsqueezed(2))  // [b, 1, d, dv]
+        let (_, state) = deltaRule(  // [b, 1, d, dv]
+            k.unsqueezed(2), k.unsqueezed(2), values.unsqueezed(2), beta: beta.unsqueezed(2), implementation: .plain)
         return matrixProduct(q, state.squeezed(1))
     }
 
