@@ -30,10 +30,17 @@ private var mistakes: [Mistake] {
         Mistake("deltaRule: state [2, 3, 4, 5], expected [b, h, dk, dv] = [2, 3, 4, 4]") {
             deltaRule(x, x, x, beta: .zeros([2, 5, 3]), state: .zeros([2, 3, 4, 5]))
         },
+        Mistake("deltaRule: state [2, 3, 4, 4], expected [b, h, dk, dv] = [2, 3, 8, 4]") {
+            deltaRule(
+                x, x, x, beta: .zeros([2, 5, 3]), features: Features(.dpfp), state: .zeros([2, 3, 4, 4]),
+                implementation: .plain)
+        },
         Mistake("DPFP: nu 0 for rows of 4 columns; expected at least 1 and less than 8") { DPFP(nu: 0)(x) },
         Mistake("DPFP: nu 8 for rows of 4 columns; expected at least 1 and less than 8") {
             deltaRule(x, x, x, beta: .zeros([2, 5, 3]), features: Features(.dpfp, nu: 8))
         },
+        Mistake("DPFP: nu 8 for rows of 4 columns; expected at least 1 and less than 8") { dpfp(x, nu: 8) },
+        Mistake("Features: favor without directions, expected [d, m]") { Features(.favor)(x) },
         Mistake("DPFP: epsilon -1.0; expected at least 0") { DPFP(epsilon: -1)(x) },
         Mistake("FastWeightsAttention: x [2, 12], expected [b, n, 12]") {
             makeModel().transformer(.zeros([2, 12])).output
