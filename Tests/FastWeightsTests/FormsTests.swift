@@ -15,7 +15,7 @@ struct FormCase: CustomTestStringConvertible, Sendable {
         self.number = number
         var draw = Draw(RandomKey(seed: UInt64(number)))
         let heads = draw.one(of: [1, 2, 3])
-        // Of two columns a norm leaves only their order, which no rounding may change.
+        // A norm of two columns leaves only their order, which no rounding may change.
         let d = draw.one(of: heads == 1 ? [4, 5, 7] : [2, 3, 4])
         var c = FastWeightsConfiguration(tokens: vocabulary, width: heads * d)
         (c.heads, c.layers) = (heads, draw.one(of: [1, 2]))
@@ -24,9 +24,12 @@ struct FormCase: CustomTestStringConvertible, Sendable {
         (c.nu, c.favorFeatures) = (draw.one(of: [1, 2, 3]), draw.one(of: [3, 8]))
         c.rule = draw.one(of: [.delta, .delta, .sum])
         (c.normalizesSums, c.normalizesAttention) = (draw.one(of: [true, true, false]), draw.one(of: [true, false]))
-        c.epsilon = draw.one(of: [1e-6, 1e-3, 0.1])
+        // DPFP's sums may be nearly 0, and what is divided by them, most of all a whole memory, is known badly. The fixtures
+        // have the usual ε.
+        c.epsilon = draw.one(
+            of: c.featureMap != .dpfp ? [1e-6, 0.1] : c.normalizesAttention ? [0.3, 1] : [0.03, 0.1])
         c.beta = draw.one(of: [nil, nil, 0.6, 1])
-        if c.rule == .delta && c.featureMap != .dpfp && !c.normalizesSums && !c.normalizesAttention {
+        if c.rule == .delta && !c.normalizesSums && !c.normalizesAttention {
             // Nothing divides keys longer than 1: a larger share would erase more than there is, over and over.
             c.beta = 0.2 / Double(d)
         }
