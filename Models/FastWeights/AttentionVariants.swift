@@ -13,9 +13,9 @@ extension FastWeightsAttention {
     func attendNormalized(
         _ inputs: Inputs, beta: Tensor, state: FastWeights?, _ mode: ForwardMode
     ) -> (output: Tensor, state: FastWeights?) {
-        let φ = features(mode)
-        let q = φ(inputs.q, implementation: mode.implementation)
-        let k = φ(inputs.k, implementation: mode.implementation)
+        let phi = features(mode)
+        let q = phi(inputs.q, implementation: mode.implementation)
+        let k = phi(inputs.k, implementation: mode.implementation)
         func sums(_ q: Tensor, _ k: Tensor) -> (Tensor, Tensor) {
             let (y, z) = keySums(
                 q, k, state: state?.keySum, segment: configuration.segment, implementation: mode.implementation)
@@ -26,11 +26,11 @@ extension FastWeightsAttention {
             let before = k.sliced(1, from: 0, to: max(k.shape[1] - 1, 0)).padded(axis: 1, before: min(k.shape[1], 1))
             erase = beta / sums(k, before).0
         }
-        let (y, S) = deltaRule(
+        let (y, s) = deltaRule(
             q, k, inputs.v, beta: beta, erase: erase, rule: configuration.rule, state: state?.memory,
             segment: configuration.segment, implementation: mode.implementation)
         let (divisor, z) = sums(q, k)
-        return (y / divisor.unsqueezed(-1), FastWeights(memory: S, keySum: z))
+        return (y / divisor.unsqueezed(-1), FastWeights(memory: s, keySum: z))
     }
 
     /// softmax(q kᵀ / √d) v over the tokens up to each (1706.03762, equation 1): what fast weights are compared with.

@@ -104,18 +104,18 @@ public func deltaRule(
             q, k, v, beta: beta, erase: erase, rule: rule, features: features, state: state, chunk: chunk,
             segment: segment)
     }
-    let (φq, φk) = (features(q, implementation: .plain), features(k, implementation: .plain))  // [b, n, h, dk]
-    let (β, γ) = (beta.unsqueezed(-1), (erase ?? beta).unsqueezed(-1))  // [b, n, h, 1]
-    var S = state ?? .zeros(shape)
+    let (q, k) = (features(q, implementation: .plain), features(k, implementation: .plain))  // φ: [b, n, h, dk]
+    let (beta, gamma) = (beta.unsqueezed(-1), (erase ?? beta).unsqueezed(-1))  // [b, n, h, 1]
+    var s = state ?? .zeros(shape)
     var y: [Tensor] = []
     for t in 0..<v.shape[1] {
         func row(_ x: Tensor) -> Tensor { x.at(1, t).unsqueezed(2) }  // [b, h, 1, …]
-        var u = row(β) * row(v)  // [b, h, 1, dv]
-        if rule == .delta { u = u - row(γ) * matrixProduct(row(φk), S) }
-        S = S + matrixProduct(row(φk), u, transposeA: true)
-        y.append(matrixProduct(row(φq), S))
+        var u = row(beta) * row(v)  // [b, h, 1, dv]
+        if rule == .delta { u = u - row(gamma) * matrixProduct(row(k), s) }
+        s = s + matrixProduct(row(k), u, transposeA: true)
+        y.append(matrixProduct(row(q), s))
     }
-    return (y.isEmpty ? .zeros(v.shape) : concatenate(y, axis: 2).transposed(1, 2), S)
+    return (y.isEmpty ? .zeros(v.shape) : concatenate(y, axis: 2).transposed(1, 2), s)
 }
 
 /// The memory of a layer's heads for b sequences. Gradients flow through it.
@@ -206,10 +206,10 @@ public struct FastWeightsAttention: Module {
             return (attendWithSoftmax(inputs, mode), nil)
         }
         if configuration.normalizesAttention { return attendNormalized(inputs, beta: beta, state: state, mode) }
-        let (y, S) = deltaRule(
+        let (y, s) = deltaRule(
             inputs.q, inputs.k, inputs.v, beta: beta, rule: configuration.rule, features: features(mode),
             state: state?.memory, segment: configuration.segment, implementation: mode.implementation)
-        return (y, FastWeights(memory: S))
+        return (y, FastWeights(memory: s))
     }
 
     /// φ. FAVOR+ draws its directions again for every training step, if that is wanted.
