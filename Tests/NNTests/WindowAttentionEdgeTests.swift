@@ -43,12 +43,13 @@ import Testing
         #expect(Set(rows).count == 2 * 3 * 2 * w)
     }
 
-    @Test(arguments: [[0, 5], [2, 0]]) func nothingGivesNothing(_ shape: [Int]) throws {
+    @Test(arguments: [[0, 5], [2, 0]], Implementation.allCases)
+    func nothingGivesNothing(_ shape: [Int], _ implementation: Implementation) throws {
         var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
         options.mask = .ones(shape)
         options.bias = .byDistance(.ones([3, 8]), origin: 7)
         let x = Tensor.zeros([shape[0], shape[1], 3, 4]).requiringGradient()
-        let output = windowAttention(x, x, x, options)
+        let output = windowAttention(x, x, x, options, implementation: implementation)
         #expect(output.shape == x.shape)
         #expect(try #require(gradients(of: output.sum())[x]).shape == x.shape)
     }

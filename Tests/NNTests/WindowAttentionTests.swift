@@ -3,7 +3,7 @@ import NumericSupport
 import Tensors
 import Testing
 
-/// Sliding-window attention against all n² scores, masked: values, and the gradients of everything.
+/// Sliding-window attention and its plain form: values, and the gradients of everything.
 @Suite struct WindowAttentionTests {
     /// What is tried: each case for two layouts.
     struct Case: CustomTestStringConvertible, Sendable {
@@ -14,10 +14,11 @@ import Testing
         var masked = false
         var factors = false
         var selfLast = false
+        var drops = false
         var testDescription: String {
             "\(pattern.window) n \(n) \(pattern.isCausal ? "causal" : "") \(pattern.lookBackward)/\(pattern.lookForward) "
                 + "\(pattern.isExact ? "exact" : "") \(bias) \(masked ? "masked" : "") \(factors ? "factors" : "") "
-                + "\(selfLast ? "self last" : "") b \(b) h \(h)"
+                + "\(selfLast ? "self last" : "") \(drops ? "dropout" : "") b \(b) h \(h)"
         }
     }
 
@@ -34,11 +35,13 @@ import Testing
                 all.append(
                     Case(pattern: pattern(w, true, back, 0, exact: exact), n: n, bias: "place", factors: true))
                 all.append(
-                    Case(pattern: pattern(w, false, back, forward, exact: exact), n: n, bias: "distance", masked: true))
+                    Case(
+                        pattern: pattern(w, false, back, forward, exact: exact), n: n, bias: "distance", masked: true,
+                        drops: true))
                 all.append(
                     Case(
                         pattern: pattern(w, w < 4, back, w < 4 ? 0 : forward, exact: exact), n: n, factors: true,
-                        selfLast: true))
+                        selfLast: true, drops: w < 5))
             }
             // Sequences that are cut among threads, with keys that two units share; a window of more columns than a tile.
             all.append(Case(pattern: pattern(16, false, 2, 1, exact: exact), n: 1100, b: 1, h: 1, bias: "distance"))
@@ -49,42 +52,47 @@ import Testing
         return all
     }()
 
-    @Test(arguments: cases, [false, true]) func equalsTheMaskedProduct(_ test: Case, headsFirst: Bool) throws {
-        let dense = DenseAttention(test)
-        // As the caller lays them out; the dense form reads [b, h, n, d].
-        let leaves = dense.inputs.map {
+    @Test("the fused form agrees with the plain form", arguments: cases, [false, true])
+    func formsAgree(_ test: Case, headsFirst: Bool) throws {
+        let inputs = CaseInputs(test)
+        // As the caller lays them out; magnitudes are of [b, h, n, d].
+        let leaves = inputs.leaves.map {
             ($0.rank == 4 && !headsFirst ? $0.transposed(1, 2).contiguous() : $0).requiringGradient()
         }
         func inOrder(_ x: Tensor) -> Tensor { x.rank == 4 && !headsFirst ? x.transposed(1, 2) : x }
+        let options = inputs.options(bias: leaves.count > 3 ? leaves[3] : nil)
+        func attend(_ implementation: Implementation) -> Tensor {
+            inOrder(
+                windowAttention(
+                    leaves[0], leaves[1], leaves[2], headsFirst: headsFirst, options, implementation: implementation))
+        }
+        let (fused, plain) = (attend(.fused), attend(.plain))
+        let weights = windowAttentionWeights(
+            leaves[0], leaves[1], headsFirst: headsFirst, options, implementation: .plain)
+        let probe = Tensor.normal(plain.shape, key: RandomKey(seed: 9))
         let ordered = leaves.map(inOrder)
-        let weights = dense.weights(ordered)
-        let expected = matrixProduct(weights, ordered[2])
-        let options = dense.options(bias: leaves.count > 3 ? leaves[3] : nil)
-        let got = inOrder(windowAttention(leaves[0], leaves[1], leaves[2], headsFirst: headsFirst, options))
-        let probe = Tensor.normal(expected.shape, key: RandomKey(seed: 9))
+        // Dropout makes the weights that are left larger; window factors are below 1.5.
+        let kept: Float = test.drops ? 1 / (1 - 0.25) : 1
         let magnitudes = AttentionMagnitudes(
-            weights: weights, ordered[0], ordered[1], ordered[2], scale: 0.6, seed: probe)
-        // Window factors are below 1.5.
+            weights: weights, ordered[0], ordered[1], ordered[2] * kept, scale: 0.6, seed: probe * kept)
         let (a, b) = try magnitudes.expectAgreement(
-            of: got, leaves, with: expected, leaves, seed: probe, factor: test.factors ? 1.5 : 1)
+            of: fused, leaves, with: plain, leaves, seed: probe, factor: test.factors ? 1.5 : 1)
         if leaves.count > 3 {
             let (bias, reference) = (try #require(a[leaves[3]]), try #require(b[leaves[3]]))
             expectClose(
                 bias.values, reference.values, terms: 2 * magnitudes.terms + test.b * test.n,
-                magnitude: dense.largestOfBias(magnitudes.ofScore), "gradient of the bias")
+                magnitude: inputs.largestOfBias(magnitudes.ofScore), "gradient of the bias")
         }
     }
 
-    /// The weights that are shown are those that are used, also without keeping a gradient.
-    @Test(arguments: cases, [false, true]) func showsItsWeights(_ test: Case, headsFirst: Bool) {
+    /// They are those that are used, also without keeping a gradient.
+    @Test("the weights that are shown agree with the plain form's", arguments: cases, [false, true])
+    func showsItsWeights(_ test: Case, headsFirst: Bool) {
         if test.n > 500 { return }  // n² weights; longer ones are cut into the same tiles
-        let dense = DenseAttention(test)
-        let (q, k) = (dense.inputs[0].requiringGradient(), dense.inputs[1])  // [b, h, n, d]
-        let identity = Tensor.lowerTriangle(test.n, test.n) * Tensor.upperTriangle(test.n, test.n)
-        let values = identity.expanded(to: [test.b, test.h, test.n, test.n])
-        let expected = dense.attend([q, k, values] + dense.inputs.dropFirst(3))
-        var options = dense.options(bias: dense.inputs.count > 3 ? dense.inputs[3] : nil)
-        (options.dropout, options.key) = (0.5, RandomKey(seed: 1))
+        let inputs = CaseInputs(test)
+        let (q, k) = (inputs.leaves[0].requiringGradient(), inputs.leaves[1])  // [b, h, n, d]
+        let options = inputs.options(bias: inputs.leaves.count > 3 ? inputs.leaves[3] : nil)
+        let expected = windowAttentionWeights(q, k, headsFirst: true, options, implementation: .plain)
         let parts = headsFirst ? [q, k] : [q, k].map { $0.transposed(1, 2).contiguous() }
         let weights = windowAttentionWeights(parts[0], parts[1], headsFirst: headsFirst, options)
         #expect(!weights.requiresGradient)
@@ -94,24 +102,26 @@ import Testing
             weights.values, expected.values, terms: test.n + test.d, magnitude: max(1, largest(scores)), "weights")
     }
 
-    @Test func weightsOfAQueryThatSeesNothing() {
+    @Test(arguments: Implementation.allCases) func weightsOfAQueryThatSeesNothing(_ implementation: Implementation) {
         var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
         options.mask = Tensor([0, 1, 0, 0, 0], shape: [1, 5])
         let q = Tensor.ones([1, 5, 1, 1])
-        let weights = windowAttentionWeights(q, q, options)
+        let weights = windowAttentionWeights(q, q, options, implementation: implementation)
         // Token 0 averages over the places −2 … 1, token 4 over 2 … 5.
         let (sees, half): ([Float], Float) = ([0, 1, 0, 0, 0], 0.25)
         #expect(weights.shape == [1, 1, 5, 5])
         #expect(weights.values == [half, half, 0, 0, 0] + sees + sees + sees + [0, 0, half, half, half])
     }
 
-    @Test func packedEqualsSeparate() throws {
+    @Test(arguments: Implementation.allCases) func packedEqualsSeparate(_ implementation: Implementation) throws {
         let (b, n, h, d) = (2, 37, 3, 4)
         let options = WindowAttentionOptions(WindowPattern(window: 5, isCausal: true, isExact: true), scale: 0.5)
         let qkv = Tensor.normal([b, n, 3 * h * d], key: RandomKey(seed: 1)).requiringGradient()
         let parts = qkv.reshaped([b, n, 3, h, d])
-        let separate = windowAttention(parts.at(2, 0), parts.at(2, 1), parts.at(2, 2), options).reshaped([b, n, h * d])
-        let packed = windowAttention(packed: qkv, heads: h, options)
+        let separate = windowAttention(
+            parts.at(2, 0), parts.at(2, 1), parts.at(2, 2), options, implementation: implementation
+        ).reshaped([b, n, h * d])
+        let packed = windowAttention(packed: qkv, heads: h, options, implementation: implementation)
         #expect(packed.values == separate.values)
         let probe = Tensor.normal(packed.shape, key: RandomKey(seed: 2))
         let (x, y) = (gradients(of: (packed * probe).sum())[qkv], gradients(of: (separate * probe).sum())[qkv])
@@ -120,12 +130,14 @@ import Testing
 
     /// A query whose keys are all masked gets the mean of its windows' values, places before and after the sequence
     /// counting as −1 (those that only fill the last window as 0), whatever causality says.
-    @Test func aQueryThatSeesNothingAverages() throws {
+    @Test(arguments: Implementation.allCases) func aQueryThatSeesNothingAverages(_ implementation: Implementation)
+        throws
+    {
         var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
         options.mask = Tensor([0, 1, 0, 0, 0], shape: [1, 5])
         let v = Tensor([1, 2, 4, 8, 16], shape: [1, 5, 1, 1]).requiringGradient()
         let q = Tensor.ones([1, 5, 1, 1])
-        let got = windowAttention(q, q, v, options)
+        let got = windowAttention(q, q, v, options, implementation: implementation)
         // Tokens 0, 1: slots −2 … 1. Token 1 sees itself. Tokens 2, 3 see token 1. Token 4: slots 2 … 5, of which 5 is 0.
         let expected: [Float] = [0.25, 2, 2, 2, 7]
         #expect(got.values == expected)
@@ -214,120 +226,70 @@ import Testing
     }
 }
 
-/// Attention with all n² scores, from single operations on [b, h, n, d].
-private struct DenseAttention {
+/// The inputs of a case, in the layout [b, h, n, d].
+private struct CaseInputs {
     let test: WindowAttentionTests.Case
     /// q, k, v and a bias, if any.
-    let inputs: [Tensor]
-    private let mask: Tensor?
-    private let factors: Tensor?
+    let leaves: [Tensor]
+    private let options: WindowAttentionOptions
     private var pattern: WindowPattern { test.pattern }
 
     init(_ test: WindowAttentionTests.Case) {
         self.test = test
         func random(_ shape: [Int], _ seed: UInt64) -> Tensor { .normal(shape, key: RandomKey(seed: seed)) }
         let (b, h, n, w) = (test.b, test.h, test.n, test.pattern.window)
-        var inputs = [
+        var leaves = [
             random([b, h, n, test.d], 1), random([b, h, n, test.d], 2), random([b, h, n, test.dv], 3),
         ]
-        if test.bias == "place" { inputs.append(random([h, w, w * test.pattern.windows], 4)) }
-        if test.bias == "distance" { inputs.append(random([h, 2 * DenseAttention.reach(test.pattern) + 1], 4)) }
-        self.inputs = inputs
-        // The own key stays, so that no query sees nothing.
-        mask = test.masked ? (random([b, n], 5) .> -0.5) : nil
-        factors =
-            test.factors
-            ? Tensor.uniform([test.pattern.windows, test.d], low: 0.5, high: 1.5, key: RandomKey(seed: 6)) : nil
+        if test.bias == "place" { leaves.append(random([h, w, w * test.pattern.windows], 4)) }
+        if test.bias == "distance" { leaves.append(random([h, 2 * Self.reach(test.pattern) + 1], 4)) }
+        self.leaves = leaves
+        var options = WindowAttentionOptions(test.pattern, scale: 0.6)
+        // A third of the keys is masked, and every key of the second row's first two windows: some queries see nothing.
+        if test.masked { options.mask = (random([b, n], 5) .> -0.5) * Self.gap(b, n, 2 * w) }
+        if test.factors {
+            options.windowFactors = .uniform(
+                [test.pattern.windows, test.d], low: 0.5, high: 1.5, key: RandomKey(seed: 6))
+        }
+        options.attendsSelfLast = test.selfLast
+        if test.drops { (options.dropout, options.key) = (0.25, RandomKey(seed: 7)) }
+        self.options = options
     }
 
-    static func reach(_ pattern: WindowPattern) -> Int {
+    /// 0 for the first tokens of every row but the first, else 1: [b, n].
+    private static func gap(_ b: Int, _ n: Int, _ length: Int) -> Tensor {
+        Tensor((0..<b * n).map { $0 >= n && $0 % n < length ? 0 : 1 }, shape: [b, n])
+    }
+
+    private static func reach(_ pattern: WindowPattern) -> Int {
         (max(pattern.lookBackward, pattern.lookForward) + 1) * pattern.window
     }
 
     func options(bias: Tensor?) -> WindowAttentionOptions {
-        var options = WindowAttentionOptions(pattern, scale: 0.6)
+        var options = options
         if let bias {
             options.bias = test.bias == "place" ? .byPlace(bias) : .byDistance(bias, origin: Self.reach(pattern))
         }
-        options.mask = mask.map { maskWithOwn($0) }
-        options.windowFactors = factors
-        options.attendsSelfLast = test.selfLast
         return options
     }
 
-    /// Where a mask would leave a query nothing to see, its first visible key takes part all the same.
-    private func maskWithOwn(_ mask: Tensor) -> Tensor {
-        var values = mask.values
-        for row in 0..<test.b {
-            for query in 0..<test.n {
-                let seen = visible(query)
-                if !seen.contains(where: { values[row * test.n + $0] != 0 }) {
-                    values[row * test.n + seen.lowerBound] = 1
-                }
-            }
-        }
-        return Tensor(values, shape: mask.shape)
-    }
-
-    /// By the definition: windows, distances, causality.
-    private func sees(_ i: Int, _ j: Int) -> Bool {
-        let w = pattern.window
-        if pattern.isCausal && j > i { return false }
-        if pattern.isExact {
-            return i - j <= w * pattern.lookBackward && (pattern.isCausal || j - i <= w * pattern.lookForward)
-        }
-        return i / w - j / w <= pattern.lookBackward && j / w - i / w <= pattern.lookForward
-    }
-
-    private func visible(_ i: Int) -> Range<Int> {
-        let keys = (0..<test.n).filter { sees(i, $0) }
-        return keys.first!..<keys.last! + 1
-    }
-
-    private func matrix(_ element: (Int, Int) -> Float) -> Tensor {
-        Tensor((0..<test.n).flatMap { i in (0..<test.n).map { j in element(i, j) } }, shape: [test.n, test.n])
-    }
-
-    func attend(_ x: [Tensor]) -> Tensor { matrixProduct(weights(x), x[2]) }
-
     /// The largest sum of scores' magnitudes [b, h, n, n] that share an element of the bias.
     func largestOfBias(_ scores: Tensor) -> Double {
-        let (values, n, width) = (scores.values, test.n, inputs[3].count / test.h)
+        let (values, n, width) = (scores.values, test.n, leaves[3].count / test.h)
         var sums = [Double](repeating: 0, count: test.h * width)
         for (place, value) in values.enumerated() where value != 0 {
             let (head, i, j) = (place / (n * n) % test.h, place / n % n, place % n)
-            sums[head * width + placeOfBias(i, j)] += Double(value)
+            // A query that sees nothing takes of places that no bias belongs to.
+            if let element = placeOfBias(i, j) { sums[head * width + element] += Double(value) }
         }
         return sums.max() ?? 0
     }
 
-    /// The element of a head's bias that belongs to a query and a key.
-    private func placeOfBias(_ i: Int, _ j: Int) -> Int {
-        guard sees(i, j) else { return 0 }
+    /// The element of a head's bias that belongs to a query and a key of its windows.
+    private func placeOfBias(_ i: Int, _ j: Int) -> Int? {
         if test.bias == "distance" { return Self.reach(pattern) + j - i }
-        let w = pattern.window
-        return i % w * w * pattern.windows + j - (i / w - pattern.lookBackward) * w
-    }
-
-    func weights(_ x: [Tensor]) -> Tensor {
-        let (n, w) = (test.n, pattern.window)
-        var scores = matrixProduct(x[0], x[1], transposeB: true)
-        if let factors {
-            scores = (0..<pattern.windows).map { place in
-                matrixProduct(x[0] * factors.at(0, place), x[1], transposeB: true)
-                    * matrix { j, i in i / w - j / w + pattern.lookBackward == place ? 1 : 0 }
-            }.reduce(Tensor.zeros(scores.shape), +)
-        }
-        scores = scores * 0.6
-        if x.count > 3 {
-            let width = x[3].shape.dropFirst().reduce(1, *)
-            let places = (0..<n).flatMap { i in (0..<n).map { j in Int32(placeOfBias(i, j)) } }
-            scores =
-                scores + x[3].reshaped([test.h, width]).taking(TokenTensor(places), axis: 1).reshaped([test.h, n, n])
-        }
-        if test.selfLast { scores = scores + matrix { i, j in i == j ? -1e4 : 0 } }
-        scores = scores + matrix { i, j in sees(i, j) ? 0 : -1e9 }
-        if let mask { scores = scores + ((maskWithOwn(mask) - 1) * 1e9).reshaped([test.b, 1, 1, n]) }
-        return softmax(scores)
+        let (w, c) = (pattern.window, pattern.window * pattern.windows)
+        let place = j - (i / w - pattern.lookBackward) * w
+        return (0..<c).contains(place) ? i % w * c + place : nil
     }
 }

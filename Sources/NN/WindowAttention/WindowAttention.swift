@@ -8,18 +8,25 @@ import Tensors
 //
 // b batch, h heads, n tokens, d columns of queries and keys, e columns of values, W tokens in a window
 
-/// softmax(scale · q kᵀ + bias) v, each query over the keys that the pattern shows it.
+/// Computes softmax(scale · q kᵀ + bias) v, each query over the keys that the pattern shows it.
 ///
 /// - Parameters:
 ///   - q, k: [b, n, h, d], or [b, h, n, d] with `headsFirst`; v: the same with e for d. Views are read in place.
+///   - implementation: the plain form is `plainWindowAttention`.
 /// - Returns: the same layout, with e columns.
 public func windowAttention(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, headsFirst: Bool = false, _ options: WindowAttentionOptions
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, headsFirst: Bool = false, _ options: WindowAttentionOptions,
+    implementation: Implementation = .fused
 ) -> Tensor {
     require(
         q.rank == 4 && q.shape == k.shape && v.rank == 4 && v.shape.dropLast() == k.shape.dropLast(),
         "windowAttention: q \(q.shape), k \(k.shape), v \(v.shape)")
     let (n, h) = headsFirst ? (q.shape[2], q.shape[1]) : (q.shape[1], q.shape[2])
+    if implementation == .plain {
+        let rules = options.checked(q.shape[0] * h, n, q.shape[3])
+        if headsFirst { return plainWindowAttention(q, k, v, rules) }
+        return plainWindowAttention(q.transposed(1, 2), k.transposed(1, 2), v.transposed(1, 2), rules).transposed(1, 2)
+    }
     let parts = [q, k, v].map { HeadRows($0, headsFirst: headsFirst) }
     let attention = WindowAttention(parts, b: q.shape[0], h: h, n: n, d: q.shape[3], dv: v.shape[3], options)
     let output = Tensor(uninitialized: v.shape)
@@ -30,12 +37,20 @@ public func windowAttention(
     }
 }
 
-/// The same on queries, keys and values that one projection made. qkv: [b, n, 3 · h · d], queries first. Returns [b, n,
-/// h · d].
-public func windowAttention(packed qkv: Tensor, heads h: Int, _ options: WindowAttentionOptions) -> Tensor {
+/// Computes the same of queries, keys and values that one projection made. qkv: [b, n, 3 · h · d], queries first. Returns
+/// [b, n, h · d].
+public func windowAttention(
+    packed qkv: Tensor, heads h: Int, _ options: WindowAttentionOptions, implementation: Implementation = .fused
+) -> Tensor {
     require(
         qkv.rank == 3 && h > 0 && qkv.shape[2] % (3 * h) == 0, "windowAttention: qkv \(qkv.shape) for \(h) heads")
     let (b, n, d) = (qkv.shape[0], qkv.shape[1], qkv.shape[2] / (3 * h))
+    if implementation == .plain {
+        let parts = qkv.reshaped([b, n, 3, h, d])
+        return windowAttention(
+            parts.at(2, 0), parts.at(2, 1), parts.at(2, 2), options, implementation: .plain
+        ).reshaped([b, n, h * d])
+    }
     let dense = qkv.contiguous()
     let parts = (0..<3).map { HeadRows(packed: dense, part: $0, of: 3, heads: h) }
     let attention = WindowAttention(parts, b: b, h: h, n: n, d: d, dv: d, options)
