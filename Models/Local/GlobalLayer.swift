@@ -38,3 +38,16 @@ public struct TokenwiseLayer<Layer: Module>: GlobalLayer, GlobalLayerState {
     public func append(_ x: Tensor) -> Tensor { apply(layer, x) }
     public func collect(into state: inout StateCollector) { layer.collect(into: &state) }
 }
+
+/// The caller's layer as a branch of the residual streams.
+public struct GlobalBranch: Module {
+    public let layer: any GlobalLayer
+
+    /// x: [b, n, d] → [b, n, d], plus `residual`.
+    func callAsFunction(_ x: Tensor, residual: Tensor?, mode: ForwardMode) -> Tensor {
+        let y = layer(x, mode: mode)
+        return residual.map { y + $0 } ?? y
+    }
+
+    public func collect(into state: inout StateCollector) { layer.collect(into: &state) }
+}

@@ -1,16 +1,15 @@
-import CKernels
 import NN
 import Tensors
 
-// Hyper-Connections, 2409.19606.
-// Axes: S residual streams, d features, c = S + 2 weights of a stream: what the sub-layer reads of it, what each of S
-// streams gets of it, what it gets of the sub-layer's output.
+// Hyper-connections: several residual streams in place of one (dynamic hyper-connections, https://arxiv.org/abs/2409.19606,
+// equations 10–13 and appendix J, algorithm 2, with an RMS norm for the layer norm).
+//
+// S residual streams, d features
 
 /// How one sub-layer reads several residual streams and writes to them: weights that mix the streams, computed for each
-/// token from the streams themselves (2409.19606, dynamic hyper-connections: equations 10–13, appendix J algorithm 2,
-/// with an RMS norm for the layer norm).
+/// token from the streams themselves.
 ///
-/// Keys: static_alpha [S, S + 1] (at first one stream is read, and each goes on as it is), dynamic_alpha_fn [d, S + 1]
+/// Keys: static_alpha [S, S + 1] (at first one stream is read, and each stays as it is), dynamic_alpha_fn [d, S + 1]
 /// (zeros), dynamic_alpha_scale [] (0.01), static_beta [S] (ones), dynamic_beta_fn [d] (zeros), dynamic_beta_scale []
 /// (0.01), norm.gamma [d] (zeros: the norm's weight is gamma + 1).
 public struct HyperConnection: Module {
@@ -60,68 +59,129 @@ public struct HyperConnection: Module {
         state.add("dynamic_beta_scale", dynamicBetaScale)
         state.add("norm.gamma", gamma)
     }
+
+    /// Computes the weights of a token: α mixes its streams (column 0: what the sub-layer reads), β is what each stream gets
+    /// of the sub-layer's output. streams: [..., S, d].
+    func weights(_ streams: Tensor) -> (α: Tensor, β: Tensor) {
+        let r̄ = streams.l2Normalized() * Float(dimension).squareRoot() * (gamma.value + 1)  // [..., S, d]
+        let α = dynamicAlphaScale.value * tanh(matrixProduct(r̄, dynamicAlpha.value)) + staticAlpha.value  // [..., S, S + 1]
+        let dynamic = tanh(matrixProduct(r̄, dynamicBeta.value.unsqueezed(1)).squeezed(-1))
+        return (α, dynamicBetaScale.value * dynamic + staticBeta.value)  // [..., S]
+    }
 }
 
-// MARK: As the kernels take it
+/// Several residual streams R in ordinary operations: x = Σ_s α_s0 R_s, then R_t ← Σ_s α_st R_s + β_t y.
+struct PlainStreams: Sendable {
+    /// [..., S, d]
+    let streams: Tensor
+    /// What each stream gets of the answer of the sub-layer that has read them, [..., S]; nil before it reads.
+    var β: Tensor?
 
-/// A connection's parameters, in the layout of the weights [S, c].
-struct ConnectionTables: Sendable {
-    /// √d (gamma + 1) ⊙ F with a row for each weight, [c, d]: the weights are tanh(⟨R/|R|, direction⟩) · gain + shift.
-    let directions: Tensor
-    /// [S, c]
-    let gain: Tensor
-    /// [S, c]
-    let shift: Tensor
+    func read(_ connection: HyperConnection) -> (input: Tensor, rest: PlainStreams) {
+        let (α, β) = connection.weights(streams)
+        let mixed = matrixProduct(α.transposed(), streams)  // [..., S + 1, d]
+        return (mixed.at(-2, 0), PlainStreams(streams: mixed.sliced(-2, from: 1), β: β))
+    }
+
+    func adding(_ y: Tensor) -> PlainStreams {
+        PlainStreams(streams: streams + β!.unsqueezed(-1) * y.unsqueezed(-2))
+    }
+
+    func reduced() -> Tensor { streams.sum(axes: [-2]) }
 }
 
-extension HyperConnection {
-    /// The number of weights of a stream.
-    var width: Int { streams + 2 }
+/// What the sub-layers of a transformer read and add to: one residual stream, or S of them mixed by hyper-connections. They
+/// begin as copies of the embedding and end in their sum.
+///
+///     var streams = ResidualStreams(x, streams: 4)
+///     for (layer, connection) in layers {
+///         let (input, rest) = streams.read(connection)
+///         streams = rest.adding(layer(input))
+///     }
+///     let y = streams.reduced()
+public struct ResidualStreams: Sendable {
+    private enum Form {
+        /// The residual stream without connections, [..., d].
+        case single(Tensor)
+        case plain(PlainStreams)
+        case fused(FusedStreams)
 
-    func tables() -> ConnectionTables {
-        let (s, d, c) = (streams, dimension, width)
-        let directions = Tensor(uninitialized: [c, d])
-        let place = directions.mutablePointer
-        az_copy_2d(s + 1, d, dynamicAlpha.value.pointer, 1, s + 1, place, d, 1)
-        az_copy_2d(1, d, dynamicBeta.value.pointer, 0, 1, place + (s + 1) * d, d, 1)
-        let scale = normScale()
-        az_multiply(c, d, place, d, 1, scale.pointer, 0, 1, place)
-        let gain = Tensor(repeating: dynamicAlphaScale.value.item, shape: [s, c])
-        az_copy_2d(s, 1, dynamicBetaScale.value.pointer, 0, 0, gain.mutablePointer + s + 1, c, 1)
-        let shift = Tensor(uninitialized: [s, c])
-        az_copy_2d(s, s + 1, staticAlpha.value.pointer, s + 1, 1, shift.mutablePointer, c, 1)
-        az_copy_2d(s, 1, staticBeta.value.pointer, 1, 1, shift.mutablePointer + s + 1, c, 1)
-        return ConnectionTables(directions: directions, gain: gain, shift: shift)
+        init(_ x: Tensor, streams s: Int, _ implementation: Implementation) {
+            switch implementation {
+            case .plain:
+                let copies = x.unsqueezed(-2).expanded(to: x.shape.dropLast() + [s, x.shape.last!])
+                self = .plain(PlainStreams(streams: copies))
+            case .fused: self = .fused(FusedStreams(x, streams: s))
+            }
+        }
+    }
+    private var form: Form
+    private let streams: Int, shape: [Int], implementation: Implementation
+    /// Whether a sub-layer has read the streams and added nothing yet.
+    private var isWaiting = false
+
+    /// Makes copies of x, [..., d]. One stream is the plain residual, unless it is read through connections.
+    public init(_ x: Tensor, streams: Int, implementation: Implementation = .fused) {
+        require(
+            streams > 0 && x.rank > 0 && x.shape.last! > 0,
+            "ResidualStreams: \(streams) streams of shape \(x.shape); expected at least one stream and feature")
+        (self.streams, shape, self.implementation) = (streams, x.shape, implementation)
+        form = streams == 1 ? .single(x) : Form(x, streams: streams, implementation)
     }
 
-    /// √d (gamma + 1), [d].
-    private func normScale() -> Tensor {
-        let scale = Tensor(uninitialized: [dimension])
-        az_add_scalar(dimension, 1, gamma.value.pointer, scale.mutablePointer)
-        az_scale(dimension, Float(dimension).squareRoot(), scale.pointer, scale.mutablePointer)
-        return scale
+    /// The residual itself where there is one stream, so that a sub-layer's last product can add it; else nil.
+    public var residual: Tensor? { if case .single(let x) = form { x } else { nil } }
+
+    /// Reads the streams through a connection, nil for the plain residual.
+    /// - Returns: the input of a sub-layer, [..., d], and the streams that its output is added to.
+    public func read(_ connection: HyperConnection?) -> (input: Tensor, rest: ResidualStreams) {
+        guard let connection else {
+            guard let residual else {
+                fatalError("ResidualStreams.read: several streams are read through a connection")
+            }
+            return (residual, self)
+        }
+        require(
+            connection.streams == streams && connection.dimension == shape.last!,
+            "ResidualStreams.read: a connection of \(connection.streams) streams of \(connection.dimension) features "
+                + "for \(streams) of \(shape.last!)")
+        require(!isWaiting, "ResidualStreams.read: a sub-layer has read the streams and added nothing yet")
+        var rest = self
+        rest.isWaiting = true
+        let input: Tensor
+        switch residual.map({ Form($0, streams: 1, implementation) }) ?? form {
+        case .plain(let streams):
+            let (x, waiting) = streams.read(connection)
+            (input, rest.form) = (x, .plain(waiting))
+        case .fused(let streams):
+            let (x, waiting) = streams.read(connection, shape: shape)
+            (input, rest.form) = (x, .fused(waiting))
+        case .single: fatalError("ResidualStreams.read: no form")
+        }
+        return (input, rest)
     }
 
-    /// The trained tensors, in the order of `addGradients`.
-    var inputs: [Tensor] {
-        [staticAlpha, dynamicAlpha, dynamicAlphaScale, staticBeta, dynamicBeta, dynamicBetaScale, gamma].map(\.value)
+    /// Adds the output of a sub-layer, [..., d]; with the plain residual it contains `residual` already.
+    public func adding(_ branch: Tensor) -> ResidualStreams {
+        require(branch.shape == shape, "ResidualStreams.adding: \(branch.shape) to streams of shape \(shape)")
+        require(isWaiting || residual != nil, "ResidualStreams.adding: no sub-layer has read the streams")
+        var next = self
+        next.isWaiting = false
+        switch form {
+        case .single: next.form = .single(branch)
+        case .plain(let streams): next.form = .plain(streams.adding(branch))
+        case .fused(let streams): next.form = .fused(streams.adding(branch))
+        }
+        return next
     }
 
-    /// From the gradient of the tables to that of the parameters: `slots` are those of `inputs`.
-    func addGradients(_ tables: ConnectionTables, to slots: [InputGradient]) {
-        withoutGradients {
-            let s = streams
-            let directions = tables.directions * normScale()
-            let (alpha, beta) = (directions.sliced(0, to: s + 1), directions.at(0, s + 1))
-            slots[0].add(tables.shift.sliced(1, to: s + 1).contiguous())
-            slots[1].add(alpha.transposed().contiguous())
-            slots[2].add(tables.gain.sliced(1, to: s + 1).sum())
-            slots[3].add(tables.shift.at(1, s + 1).contiguous())
-            slots[4].add(beta.contiguous())
-            slots[5].add(tables.gain.at(1, s + 1).sum())
-            let ofAlpha = (tables.directions.sliced(0, to: s + 1) * dynamicAlpha.value.transposed()).sum(axes: [0])
-            let ofBeta = tables.directions.at(0, s + 1) * dynamicBeta.value
-            slots[6].add((ofAlpha + ofBeta) * Float(dimension).squareRoot())
+    /// Adds the streams up, [..., d].
+    public func reduced() -> Tensor {
+        require(!isWaiting, "ResidualStreams.reduced: a sub-layer has read the streams and added nothing yet")
+        switch form {
+        case .single(let x): return x
+        case .plain(let streams): return streams.reduced()
+        case .fused(let streams): return streams.reduced(shape: shape)
         }
     }
 }

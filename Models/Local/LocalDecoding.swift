@@ -98,15 +98,13 @@ extension LocalMHA {
         residual: Tensor?
     ) -> Tensor {
         let window = options.attention.windowSize
-        let (qkv, gates) = project(x)
+        let (qkv, gates) = projected(x)
         let (q, k, v) = heads(qkv)  // [rows, h, d]
         let (queries, keys) = attention.positioned(
             q.unsqueezed(0), k.unsqueezed(0), positions, headsFirst: false, window: window)
-        var rules = attention.rules(options.headDimension, window: window)
-        rules.bias = bias
-        var output = KeyValueRing.attend(queries.squeezed(0), keys.squeezed(0), v, spans, &rings, rules)
+        let rules = attention.rules(options.headDimension, window: window, bias: bias)
+        let o = KeyValueRing.attend(queries.squeezed(0), keys.squeezed(0), v, spans, &rings, rules)
             .reshaped([x.shape[0], options.heads * options.headDimension])
-        if let gates { output = gated(output, gates) }
-        return residual.map { toOut(output, residual: $0) } ?? toOut(output)
+        return output(o, gates, residual: residual)
     }
 }

@@ -1,10 +1,308 @@
 import NN
 import Tensors
 
-// A transformer whose attention reaches over windows, with several residual streams mixed by hyper-connections
-// (https://arxiv.org/abs/2409.19606).
+// Local attention: Rae and Razavi, Do Transformers Need Deep Long-Range Memory?, https://aclanthology.org/2020.acl-main.672;
+// Longformer, https://arxiv.org/abs/2004.05150. The transformer is that of local-attention 1.11.2, with the residual streams
+// of hyper-connections, https://arxiv.org/abs/2409.19606 (HyperConnection.swift).
 //
-// b batch, n tokens, d model
+// b batch, n tokens, m width of the model, h heads, d columns of a head, W tokens in a window, f hidden features
+
+// MARK: Attention
+
+/// Attention of each token to its own window of tokens and to those beside it.
+///
+/// Key: rel_pos.inv_freq, where there are rotary positions.
+public struct LocalAttention: Module {
+    public let options: LocalAttentionOptions
+    public let rotary: RotaryHalves?
+
+    public init(_ options: LocalAttentionOptions) {
+        self.options = options
+        rotary = options.rotaryDimension.map {
+            RotaryHalves($0, scaleBase: options.usesXpos ? options.scaleBase : nil)
+        }
+    }
+
+    /// - Parameters:
+    ///   - q, k, v: [b, h, n, d] or [b, n, d]. Without `autopads`, n must be a multiple of W.
+    ///   - mask: 1 for keys that take part, 0 for padding, [r, n], r dividing b · h: the mask of a batch row serves its
+    ///     heads. A query that sees no key gets the mean over its windows, as in local-attention.
+    ///   - bias: of the scores, by place in the windows or by distance, for H heads, H dividing b · h.
+    ///   - windowSize: other windows than the options' (length extrapolation), only with xpos.
+    /// - Returns: the shape of v.
+    public func callAsFunction(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, mask: Tensor? = nil, bias: WindowBias? = nil, windowSize: Int? = nil,
+        mode: ForwardMode = .inference
+    ) -> Tensor {
+        require(
+            [3, 4].contains(q.rank) && q.shape == k.shape && v.shape.dropLast() == k.shape.dropLast(),
+            "LocalAttention: q \(q.shape), k \(k.shape), v \(v.shape): expected [b, h, n, d] or [b, n, d]")
+        let (w, n) = (windowSize ?? options.windowSize, q.shape[q.rank - 2])
+        require(windowSize == nil || options.usesXpos, "LocalAttention: another window size needs xpos")
+        require(w >= 1, "LocalAttention: windows of \(w) tokens; expected at least 1")
+        require(
+            options.autopads || n % w == 0,
+            "LocalAttention: \(n) tokens do not fill windows of \(w); pad them, or turn autopad on")
+        let x = [q, k, v].map { q.rank == 3 ? $0.unsqueezed(1) : $0 }
+        let y = attend(x[0], x[1], x[2], headsFirst: true, mask: mask, bias: bias, window: w, mode: mode)
+        return q.rank == 3 ? y.squeezed(1) : y
+    }
+
+    /// q, k, v: [b, n, h, d], or [b, h, n, d] with `headsFirst`; any n. Returns the same layout.
+    func attend(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, headsFirst: Bool, mask: Tensor?, bias: WindowBias?, window: Int? = nil,
+        mode: ForwardMode
+    ) -> Tensor {
+        let w = window ?? options.windowSize
+        let positions = Array(0..<q.shape[headsFirst ? 2 : 1])
+        let (queries, keys) = positioned(q, k, positions, headsFirst: headsFirst, window: w)
+        let rules = rules(q.shape[3], window: w, mask: mask, bias: bias, mode: mode)
+        mode.recorder?.record(
+            windowAttentionWeights(
+                queries, keys, headsFirst: headsFirst, rules, implementation: mode.implementation))
+        return windowAttention(
+            queries, keys, v, headsFirst: headsFirst, rules, implementation: mode.implementation)
+    }
+
+    /// Normalizes keys that are shared with queries, and rotates both by their positions.
+    func positioned(
+        _ q: Tensor, _ k: Tensor, _ positions: [Int], headsFirst: Bool, window w: Int
+    ) -> (queries: Tensor, keys: Tensor) {
+        let keys = options.sharesQueriesAndKeys ? k.l2Normalized() : k
+        guard let rotary else { return (q, keys) }
+        require(
+            rotary.dimension == q.shape[3],
+            "LocalAttention: rotary positions of dim \(rotary.dimension) for heads of \(q.shape[3])")
+        let forKeys = rotary.table(positions, window: w, decay: -1)
+        // The shift is by whole windows: places in a window, by which xpos decays, stay.
+        let isSame = queryShift == 0 && !options.usesXpos
+        let forQueries = isSame ? forKeys : rotary.table(positions.map { $0 + queryShift * w }, window: w, decay: 1)
+        return (forQueries.rotate(q, headsFirst: headsFirst), forKeys.rotate(keys, headsFirst: headsFirst))
+    }
+
+    /// Says how scores are weighed: which keys a query sees, scale d^−½, decay between windows, mask, bias, dropout.
+    func rules(
+        _ d: Int, window w: Int, mask: Tensor? = nil, bias: WindowBias? = nil, mode: ForwardMode = .inference
+    ) -> WindowAttentionOptions {
+        var rules = WindowAttentionOptions(
+            options.pattern(window: w), scale: Float(options.scale ?? 1 / Double(d).squareRoot()))
+        rules.attendsSelfLast = options.sharesQueriesAndKeys
+        let distances = (-rules.pattern.lookForward...rules.pattern.lookBackward).reversed()
+        rules.windowFactors = rotary?.windowFactors(distances.map { $0 + queryShift }, window: w)
+        (rules.mask, rules.bias) = (mask, bias)
+        (rules.dropout, rules.key) = (Float(options.dropout), mode.key)
+        return rules
+    }
+
+    /// Windows by which queries are farther than they are: local-attention places them in the last window seen, which is
+    /// their own only where nothing follows it.
+    private var queryShift: Int { options.usesTruePositions ? 0 : options.pattern(window: 1).lookForward }
+
+    public func collect(into state: inout StateCollector) {
+        if let rotary { state.add("rel_pos", rotary) }
+    }
+}
+
+/// Projections to queries, keys and values, attention over windows, and the projection back.
+///
+/// Keys: norm.{weight, bias} with prenorm; to_qkv.weight; q_scale, k_scale [d] with qk_rmsnorm; attn_fn.rel_pos.inv_freq with
+/// rotary positions; to_v_gate.0.{weight, bias} with gates; to_out.weight.
+public struct LocalMHA: Module {
+    public let options: LocalMHAOptions
+    public let norm: LayerNorm?
+    public let toQKV: Linear
+    public let queryScale: Parameter?
+    public let keyScale: Parameter?
+    public let attention: LocalAttention
+    public let toGates: Linear?
+    public let toOut: Linear
+
+    /// - Parameter key: what the initial parameters are drawn from.
+    public init(_ options: LocalMHAOptions, key: RandomKey) {
+        let inner = options.headDimension * options.heads
+        var attention = options.attention
+        attention.autopads = true
+        attention.dimension = options.headDimension
+        attention.scale = options.normalizesQueriesAndKeys ? options.qkScale : nil
+        self.options = options
+        self.attention = LocalAttention(attention)
+        norm = options.normalizesFirst ? LayerNorm(options.dimension) : nil
+        toQKV = Linear(options.dimension, 3 * inner, bias: false, key: key.child(0))
+        toOut = Linear(inner, options.dimension, bias: false, key: key.child(1))
+        toGates = options.gatesHeads ? Linear(options.dimension, options.heads, key: key.child(2)) : nil
+        queryScale = options.normalizesQueriesAndKeys ? Parameter(.ones([options.headDimension])) : nil
+        keyScale = options.normalizesQueriesAndKeys ? Parameter(.ones([options.headDimension])) : nil
+    }
+
+    /// - Parameters:
+    ///   - x: [b, n, m], any n.
+    ///   - mask: 1 for tokens that take part, 0 for padding, [b, n].
+    ///   - bias: of the scores, for `heads` heads.
+    ///   - residual: [b, n, m], added to the output.
+    /// - Returns: [b, n, m].
+    public func callAsFunction(
+        _ x: Tensor, mask: Tensor? = nil, bias: WindowBias? = nil, residual: Tensor? = nil,
+        mode: ForwardMode = .inference
+    ) -> Tensor {
+        require(
+            x.rank == 3 && x.shape[2] == options.dimension,
+            "LocalMHA: x \(x.shape), expected [b, n, \(options.dimension)]")
+        let (qkv, gates) = projected(x, mode.implementation)  // [b, n, 3 h d], [b, n, h]
+        let o = attended(qkv, mask: mask, bias: bias, mode: mode)  // [b, n, h d]
+        return output(o, gates, residual: residual)  // [b, n, m]
+    }
+
+    /// Projects norm(x) to queries, keys and values in one, and to the gates before their sigmoid. x: [..., m]
+    func projected(_ x: Tensor, _ implementation: Implementation = .fused) -> (qkv: Tensor, gates: Tensor?) {
+        switch implementation {
+        case .plain:
+            let x̂ = norm.map { $0(x) } ?? x
+            return (toQKV(x̂), toGates.map { $0(x̂) })
+        case .fused: return fusedProjections(x)
+        }
+    }
+
+    /// Attends, head by head. qkv: [b, n, 3 h d] → [b, n, h d].
+    private func attended(_ qkv: Tensor, mask: Tensor?, bias: WindowBias?, mode: ForwardMode) -> Tensor {
+        if mode.implementation == .fused && readsProjection {
+            return fusedAttention(qkv, mask: mask, bias: bias, mode: mode)
+        }
+        let (q, k, v) = heads(qkv)  // [b, n, h, d]
+        let o = attention.attend(q, k, v, headsFirst: false, mask: mask, bias: bias, mode: mode)
+        return o.reshaped(o.shape.prefix(2) + [options.heads * options.headDimension])
+    }
+
+    /// Queries, keys and values of each head, [..., h, d], normalized where the options say so.
+    func heads(_ qkv: Tensor) -> (q: Tensor, k: Tensor, v: Tensor) {
+        let axis = qkv.rank - 1
+        let parts = qkv.reshaped(qkv.shape.dropLast() + [3, options.heads, options.headDimension])
+        let (q, k, v) = (parts.at(axis, 0), parts.at(axis, 1), parts.at(axis, 2))
+        guard let queryScale, let keyScale else { return (q, k, v) }
+        return (q.l2Normalized() * queryScale.value, k.l2Normalized() * keyScale.value, v)
+    }
+
+    /// Gates each head and projects. o: [..., h d]; gates: [..., h]; residual: added, [..., m]. Returns [..., m].
+    func output(_ o: Tensor, _ gates: Tensor?, residual: Tensor?) -> Tensor {
+        let y = gates.map { gated(o, $0) } ?? o
+        return residual.map { toOut(y, residual: $0) } ?? toOut(y)
+    }
+
+    /// Multiplies each head's output by the sigmoid of its gate. o: [..., h d]; gates: [..., h].
+    func gated(_ o: Tensor, _ gates: Tensor) -> Tensor {
+        let heads = o.reshaped(o.shape.dropLast() + [options.heads, options.headDimension])
+        return (heads * sigmoid(gates).unsqueezed(-1)).reshaped(o.shape)
+    }
+
+    public func collect(into state: inout StateCollector) {
+        if let norm { state.add("norm", norm) }
+        state.add("to_qkv", toQKV)
+        if let queryScale { state.add("q_scale", queryScale) }
+        if let keyScale { state.add("k_scale", keyScale) }
+        state.add("attn_fn", attention)
+        if let toGates { state.add("to_v_gate.0", toGates) }
+        state.add("to_out", toOut)
+    }
+}
+
+// MARK: Layers
+
+/// A norm and a gated feed-forward layer: a ⊙ gelu(g) of two halves (GEGLU, 2002.05202).
+///
+/// Keys: 0.{weight, bias} (the norm), 1.weight, 4.weight.
+public struct LocalFeedForward: Module {
+    public let norm: LayerNorm
+    public let up: Linear
+    public let down: Linear
+    public let dropout: Double
+
+    /// - Parameter key: what the initial parameters are drawn from.
+    public init(_ dimension: Int, hidden: Int, dropout: Double = 0, key: RandomKey) {
+        norm = LayerNorm(dimension)
+        up = Linear(dimension, 2 * hidden, bias: false, key: key.child(0))
+        down = Linear(hidden, dimension, bias: false, key: key.child(1))
+        self.dropout = dropout
+    }
+
+    /// x: [..., m] → [..., m], plus `residual`.
+    public func callAsFunction(_ x: Tensor, residual: Tensor? = nil, mode: ForwardMode = .inference) -> Tensor {
+        switch mode.implementation {
+        case .plain:
+            let halves = up(norm(x)).split(count: 2)  // a, g: [..., f]
+            let hidden = Tensors.dropout(halves[0] * gelu(halves[1]), probability: Float(dropout), key: mode.key)
+            return residual.map { down(hidden) + $0 } ?? down(hidden)
+        case .fused:
+            return feedForward(
+                x, norm: norm.norm, up: up.projection, activation: .gelu, isGated: true, dropout: dropout,
+                key: mode.key, down: down.projection, residual: residual)
+        }
+    }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("0", norm)
+        state.add("1", up)
+        state.add("4", down)
+    }
+}
+
+/// A branch and how it reads the residual streams and writes to them.
+///
+/// Keys: branch.*, and those of the connection where there are several streams.
+public struct Residual<Branch: Module>: Module {
+    /// Nil with one stream: the plain residual.
+    public let connection: HyperConnection?
+    public let branch: Branch
+
+    init(_ branch: Branch, _ configuration: LocalConfiguration, key: RandomKey) {
+        let (s, m) = (configuration.residualStreams, configuration.dimension)
+        connection = s == 1 ? nil : HyperConnection(streams: s, dimension: m, key: key)
+        self.branch = branch
+    }
+
+    /// Runs `body` on the branch's input and adds what it returns. With one stream, `body` adds the residual itself.
+    func callAsFunction(
+        _ streams: ResidualStreams, _ body: (_ input: Tensor, _ residual: Tensor?) -> Tensor
+    ) -> ResidualStreams {
+        let (input, rest) = streams.read(connection)
+        return rest.adding(body(input, rest.residual))
+    }
+
+    public func collect(into state: inout StateCollector) {
+        connection?.collect(into: &state)
+        state.add("branch", branch)
+    }
+}
+
+/// Attention over windows, then the feed-forward layer. Keys: 0.*, 1.*
+public struct LocalLayer: Module {
+    public let attention: Residual<LocalMHA>
+    public let feedForward: Residual<LocalFeedForward>
+
+    init(_ configuration: LocalConfiguration, key: RandomKey) {
+        var options = configuration.attention
+        options.normalizesFirst = true
+        if configuration.usesDynamicBias { options.attention.usesRotary = false }
+        let attention = LocalMHA(options, key: key.child(0))
+        let feedForward = LocalFeedForward(
+            configuration.dimension, hidden: configuration.hiddenDimension, dropout: configuration.feedForwardDropout,
+            key: key.child(1))
+        self.attention = Residual(attention, configuration, key: key.child(2))
+        self.feedForward = Residual(feedForward, configuration, key: key.child(3))
+    }
+
+    func callAsFunction(
+        _ streams: ResidualStreams, mask: Tensor?, bias: WindowBias?, mode: ForwardMode
+    ) -> ResidualStreams {
+        let attended = attention(streams) {
+            attention.branch($0, mask: mask, bias: bias, residual: $1, mode: mode.child(0))
+        }
+        return feedForward(attended) { feedForward.branch($0, residual: $1, mode: mode.child(1)) }
+    }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("0", attention)
+        state.add("1", feedForward)
+    }
+}
 
 /// The layers alone, for sequences of vectors (`num_tokens` none).
 ///
@@ -37,26 +335,23 @@ public struct LocalTransformerStack: Module {
     }
 
     /// - Parameters:
-    ///   - x: [b, n, d].
+    ///   - x: [b, n, m].
     ///   - mask: 1 for tokens that take part, 0 for padding, [b, n].
-    /// - Returns: [b, n, d].
+    /// - Returns: [b, n, m].
     public func callAsFunction(_ x: Tensor, mask: Tensor? = nil, mode: ForwardMode = .inference) -> Tensor {
         require(
             x.rank == 3 && x.shape[2] == configuration.dimension,
             "LocalTransformer: x \(x.shape), expected [b, n, \(configuration.dimension)]")
         let bias = dynamicBias.map { $0(configuration.pattern, tokens: x.shape[1]) }
-        var streams = ResidualStreams(x, streams: configuration.residualStreams)
+        var streams = ResidualStreams(x, streams: configuration.residualStreams, implementation: mode.implementation)
         for (index, layer) in layers.enumerated() {
             let mode = mode.child(index)
             if let global = globalLayers[index] {
-                streams = global(streams) { input, residual in
-                    let output = global.branch.layer(input, mode: mode.child(2))
-                    return residual.map { output + $0 } ?? output
-                }
+                streams = global(streams) { global.branch($0, residual: $1, mode: mode.child(2)) }
             }
             streams = layer(streams, mask: mask, bias: bias, mode: mode)
         }
-        return streams.reduced()  // [b, n, d]
+        return streams.reduced()  // [b, n, m]
     }
 
     public func collect(into state: inout StateCollector) {
@@ -65,6 +360,8 @@ public struct LocalTransformerStack: Module {
         state.add("layers", layers)
     }
 }
+
+// MARK: The language model
 
 /// A language model of local attention: token and position embeddings, the layers, layer norm, logits.
 ///
@@ -98,12 +395,12 @@ public struct LocalTransformer: LanguageModel {
         guard let tokens = configuration.tokens else {
             fatalError("LocalTransformer: no tokens; the layers alone are a LocalTransformerStack")
         }
-        let d = configuration.dimension
+        let m = configuration.dimension
         stack = LocalTransformerStack(configuration, key: key.child(1), globalLayer: globalLayer)
-        tokenEmbedding = Embedding(tokens, d, key: key.child(0))
-        positionEmbedding = Embedding(configuration.maximumLength, d, key: key.child(2))
-        finalNorm = LayerNorm(d)
-        toLogits = Linear(d, tokens, bias: false, key: key.child(3))
+        tokenEmbedding = Embedding(tokens, m, key: key.child(0))
+        positionEmbedding = Embedding(configuration.maximumLength, m, key: key.child(2))
+        finalNorm = LayerNorm(m)
+        toLogits = Linear(m, tokens, bias: false, key: key.child(3))
     }
 
     public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
@@ -128,9 +425,12 @@ public struct LocalTransformer: LanguageModel {
         require(
             n <= configuration.maximumLength,
             "LocalTransformer: \(n) tokens, but max_seq_len is \(configuration.maximumLength)")
-        let x = tokenEmbedding(tokens) + positionEmbedding.rows(first: n)  // [b, n, d]
+        let x = tokenEmbedding(tokens) + positionEmbedding.rows(first: n)  // [b, n, m]
         let y = stack(x, mask: mask, mode: mode)
-        return Predictions(y, after: finalNorm, projection: toLogits)  // [b, n, vocabulary]
+        switch mode.implementation {
+        case .plain: return Predictions(logits: toLogits(finalNorm(y)))  // [b, n, vocabulary]
+        case .fused: return Predictions(y, after: finalNorm, projection: toLogits)
+        }
     }
 
     public func collect(into state: inout StateCollector) {

@@ -5,52 +5,61 @@ import Testing
 
 @testable import LocalTransformers
 
-/// Agreement with local-attention 1.11.2: outputs, loss and all gradients, every option at least once.
+/// Agreement of both forms with local-attention 1.11.2: outputs, loss and all gradients, every option at least once.
 @Suite struct FixtureTests {
-    @Test(arguments: Fixture.names("local-transformer-").filter { !$0.hasPrefix("local-transformer-stack") })
-    func transformer(_ name: String) throws {
+    @Test(
+        arguments: Fixture.names("local-transformer-").filter { !$0.hasPrefix("local-transformer-stack") },
+        Implementation.allCases)
+    func transformer(_ name: String, _ implementation: Implementation) throws {
+        let mode = ForwardMode.inference.using(implementation)
         let fixture = try Fixture(name)
         let configuration = try LocalConfiguration(fixture.configuration, file: name)
         let model = LocalTransformer(configuration, key: RandomKey(seed: 1), globalLayer: fixture.globalLayer)
         try fixture.load(model)
         let (tokens, targets) = (try fixture.file.tokens("tokens"), try fixture.file.tokens("targets"))
-        let logits = try model(tokens, mask: fixture.optional("mask"))
+        let logits = try model(tokens, mask: fixture.optional("mask"), mode: mode)
         try fixture.expectValues(logits, fixture.tensor("output"), "logits")
         let loss = crossEntropy(logits, targets, ignoreIndex: configuration.ignoreIndex)
         try fixture.expectValues(loss, fixture.tensor("loss"), "loss")
         try fixture.expectGradients(gradients(of: loss), model)
         if fixture.file.entries["mask"] == nil {
-            try fixture.expectValues(model.loss(tokens, targets), fixture.tensor("loss"), "the model's own loss")
+            try fixture.expectValues(
+                model.loss(tokens, targets, mode: mode), fixture.tensor("loss"), "the model's own loss")
         }
     }
 
-    @Test(arguments: Fixture.names("local-transformer-stack"))
-    func stack(_ name: String) throws {
+    @Test(arguments: Fixture.names("local-transformer-stack"), Implementation.allCases)
+    func stack(_ name: String, _ implementation: Implementation) throws {
+        let mode = ForwardMode.inference.using(implementation)
         let fixture = try Fixture(name)
         let configuration = try LocalConfiguration(fixture.configuration, file: name)
         #expect(configuration.tokens == nil)
         let model = LocalTransformerStack(configuration, key: RandomKey(seed: 1))
         let mask = try fixture.optional("mask")
-        try expectLayer(fixture, model, inputs: ["x"]) { model($0[0], mask: mask) }
+        try expectLayer(fixture, model, inputs: ["x"]) { model($0[0], mask: mask, mode: mode) }
     }
 
-    @Test(arguments: Fixture.names("local-mha-"))
-    func layer(_ name: String) throws {
+    @Test(arguments: Fixture.names("local-mha-"), Implementation.allCases)
+    func layer(_ name: String, _ implementation: Implementation) throws {
+        let mode = ForwardMode.inference.using(implementation)
         let fixture = try Fixture(name)
         let layer = LocalMHA(try LocalMHAOptions(fixture.configuration, file: name), key: RandomKey(seed: 1))
         let mask = try fixture.optional("mask")
         try expectLayer(fixture, layer, inputs: fixture.inputs(["x"])) {
-            layer($0[0], mask: mask, bias: $0.count > 1 ? .byPlace($0[1]) : nil)
+            layer($0[0], mask: mask, bias: $0.count > 1 ? .byPlace($0[1]) : nil, mode: mode)
         }
     }
 
-    @Test(arguments: Fixture.names("local-attention-"))
-    func attention(_ name: String) throws {
+    @Test(arguments: Fixture.names("local-attention-"), Implementation.allCases)
+    func attention(_ name: String, _ implementation: Implementation) throws {
+        let mode = ForwardMode.inference.using(implementation)
         let fixture = try Fixture(name)
         let layer = LocalAttention(try LocalAttentionOptions(fixture.configuration, file: name))
         let (mask, window) = (try fixture.optional("mask"), try fixture.callWindow)
         try expectLayer(fixture, layer, inputs: fixture.inputs(["q", "k", "v"])) {
-            layer($0[0], $0[1], $0[2], mask: mask, bias: $0.count > 3 ? .byPlace($0[3]) : nil, windowSize: window)
+            layer(
+                $0[0], $0[1], $0[2], mask: mask, bias: $0.count > 3 ? .byPlace($0[3]) : nil, windowSize: window,
+                mode: mode)
         }
     }
 

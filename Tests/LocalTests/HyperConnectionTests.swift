@@ -48,7 +48,9 @@ import Testing
     }
 
     /// hyper-connections 0.4.11 itself (Scripts/fixtures/local.py): sub-layers that are linear, in 1 … 4 streams.
-    @Test(arguments: [(1, 2), (2, 1), (3, 2), (4, 3)]) func equalsThePeer(_ streams: Int, _ count: Int) throws {
+    @Test(arguments: [(1, 2), (2, 1), (3, 2), (4, 3)], Implementation.allCases)
+    func equalsThePeer(_ case: (streams: Int, count: Int), _ implementation: Implementation) throws {
+        let (streams, count) = `case`
         let name = "local-streams-\(streams)-connections-\(count)"
         let fixture = try Fixture(name)
         let file = fixture.file
@@ -61,7 +63,7 @@ import Testing
         let weights = file.names.filter { $0.hasPrefix("weights/") }
         #expect(Set(weights) == Set(state.entries.map { "weights/" + $0.key }))
         for (key, parameter) in state.entries { parameter.assign(try file.tensor("weights/" + key)) }
-        var place = ResidualStreams(x, streams: streams)
+        var place = ResidualStreams(x, streams: streams, implementation: implementation)
         for layer in sublayers {
             let (input, rest) = place.read(layer.connection)
             place = rest.adding(layer.branch(input))

@@ -45,7 +45,7 @@ import Testing
         let recorder = AttentionRecorder()
         let output = layer(x, mask: mask, bias: bias, mode: .recording(recorder))
         #expect(output.values == layer(x, mask: mask, bias: bias).values)
-        let (qkv, gates) = layer.project(x)
+        let (qkv, gates) = layer.projected(x)
         let values = layer.heads(qkv).2.transposed(1, 2)  // [2, h, n, d]
         var attended = matrixProduct(recorder.layers[0].weights, values).transposed(1, 2).reshaped([2, n, 12])
         if let gates { attended = layer.gated(attended, gates) }

@@ -5,14 +5,15 @@ import Testing
 
 @testable import LocalTransformers
 
+/// The fused residual streams and their plain form, and what they are by themselves.
 @Suite struct ResidualStreamsTests {
     private func compare(_ chain: Chain, _ x: Tensor, sourceLocation: SourceLocation = #_sourceLocation) throws {
         let (a, b) = (x.requiringGradient(), x.requiringGradient())
-        let (fused, composed) = (chain.fused(a), chain.composed(b))
+        let (fused, plain) = (chain(a), chain(b, .plain))
         let lengths = chain.lengths(rows: x.count / x.shape.last!)
-        expectClose(fused, composed, roundings: lengths.path, "output", sourceLocation: sourceLocation)
+        expectClose(fused, plain, roundings: lengths.path, "output", sourceLocation: sourceLocation)
         let seed = Tensor.normal(x.shape, key: RandomKey(seed: 9))
-        let (ours, theirs) = (gradients(of: fused, seed: seed), gradients(of: composed, seed: seed))
+        let (ours, theirs) = (gradients(of: fused, seed: seed), gradients(of: plain, seed: seed))
         var pairs = [("x", try #require(ours[a]), try #require(theirs[b]))]
         for (i, (connection, matrix)) in zip(chain.connections, chain.matrices).enumerated() {
             for (key, parameter) in connection.state + [("branch", matrix)] {
@@ -22,7 +23,7 @@ import Testing
         expectGradients(pairs, lengths, sourceLocation: sourceLocation)
     }
 
-    @Test(arguments: [1, 2, 3, 4], [1, 2, 3, 4]) func equalsTheComposition(_ length: Int, _ streams: Int) throws {
+    @Test(arguments: [1, 2, 3, 4], [1, 2, 3, 4]) func formsAgree(_ length: Int, _ streams: Int) throws {
         let x = Tensor.normal([2, 3, 7], key: RandomKey(seed: 3))
         try compare(Chain(length, streams: streams, dimension: 7), x)
     }
@@ -45,7 +46,7 @@ import Testing
     @Test func noRows() throws {
         let x = Tensor.zeros([0, 3]).requiringGradient()
         let chain = Chain(7, streams: 2, dimension: 3)
-        let y = chain.fused(x)
+        let y = chain(x)
         #expect(y.shape == [0, 3])
         let all = gradients(of: y, seed: .zeros([0, 3]))
         for parameter in chain.connections.flatMap({ $0.state.map(\.parameter) }) {
@@ -77,24 +78,11 @@ import Testing
             let (a, b) = (linear(left, weight: chain.matrices[1].value), linear(right, weight: chain.matrices[2].value))
             return restLeft.adding(a).reduced() * restLeft.adding(b).reduced() + restRight.adding(b).reduced()
         }
-        func composed(_ x: Tensor) -> Tensor {
-            func way(_ last: Int, _ branch: (Tensor) -> Tensor) -> Tensor {
-                var streams = ComposedStreams(x, streams: 3)
-                streams.apply(chain.connections[0]) { linear($0, weight: chain.matrices[0].value) }
-                streams.apply(chain.connections[last], branch)
-                return streams.reduced()
-            }
-            var right: Tensor?
-            let sum = way(2) {
-                right = linear($0, weight: chain.matrices[2].value)
-                return right!
-            }
-            let left = way(1) { linear($0, weight: chain.matrices[1].value) }
-            return left * way(1) { _ in right! } + sum
-        }
         let x = Tensor.normal([6, 5], key: RandomKey(seed: 8))
         let (a, b) = (x.requiringGradient(), x.requiringGradient())
-        let (ours, theirs) = (both(ResidualStreams(a, streams: 3)), composed(b))
+        let (ours, theirs) = (
+            both(ResidualStreams(a, streams: 3)), both(ResidualStreams(b, streams: 3, implementation: .plain))
+        )
         // Two chains, and products of what comes out of them.
         let lengths = SumLengths(path: 2 * chain.lengths(rows: 6).path, rows: 6 * 3, widest: 5)
         expectClose(ours, theirs, roundings: lengths.path, "output")
@@ -110,7 +98,7 @@ import Testing
         let chain = Chain(length, streams: 2, dimension: 3)
         let seed = Tensor.uniform([2, 3], low: -1, high: 1, key: RandomKey(seed: 9))
         let x = Parameter(.normal([2, 3], key: RandomKey(seed: 10)))
-        let all = gradients(of: chain.fused(x.value), seed: seed)
+        let all = gradients(of: chain(x.value), seed: seed)
         for (index, parameter) in ([x] + chain.parameters).enumerated() {
             let values = parameter.value.values
             let analytic = try #require(all[parameter]).values
@@ -121,7 +109,7 @@ import Testing
                     moved[element] += step
                     parameter.assign(Tensor(moved, shape: parameter.shape))
                     defer { parameter.assign(Tensor(values, shape: parameter.shape)) }
-                    let y = withoutGradients { chain.fused(x.value) }
+                    let y = withoutGradients { chain(x.value) }
                     return zip(y.values, seed.values).reduce(0) { $0 + Double($1.0) * Double($1.1) }
                 }
                 func difference(_ h: Float) -> Double { (loss(h) - loss(-h)) / Double(2 * h) }
@@ -137,9 +125,9 @@ import Testing
         let chain = Chain(4, streams: 3, dimension: 5)
         let x = Tensor.normal([6, 5], key: RandomKey(seed: 8)).requiringGradient()
         let seed = Tensor.normal([6, 5], key: RandomKey(seed: 9))
-        let once = gradients(of: chain.fused(x), seed: seed)
+        let once = gradients(of: chain(x), seed: seed)
         let first = (chain.parameters.map(\.value) + [x]).map { once[$0]! * 2 }
-        let twice = gradients(of: chain.fused(x), seed: seed, addedTo: once)
+        let twice = gradients(of: chain(x), seed: seed, addedTo: once)
         for (leaf, first) in zip(chain.parameters.map(\.value) + [x], first) {
             expectClose(
                 try #require(twice[leaf]), first, roundings: chain.lengths(rows: 6).rows, "\(leaf.shape)")
@@ -173,12 +161,12 @@ import Testing
         let streams = ResidualStreams(x, streams: 1)
         let (input, rest) = streams.read(nil)
         #expect(input.values == x.values)
-        let sum = rest.adding(rest.plain! + input * 2)
+        let sum = rest.adding(rest.residual! + input * 2)
         #expect(sum.reduced().values == (x + x * 2).values)
         // A connection of one stream is another thing.
         let connection = HyperConnection(streams: 1, dimension: 3, key: RandomKey(seed: 1))
-        #expect(streams.read(connection).rest.plain == nil)
-        #expect(ResidualStreams(x, streams: 2).plain == nil)
+        #expect(streams.read(connection).rest.residual == nil)
+        #expect(ResidualStreams(x, streams: 2).residual == nil)
     }
 
     @Test func withoutSubLayersStreamsAreCopies() {
