@@ -185,3 +185,31 @@ public struct ResidualStreams: Sendable {
         }
     }
 }
+
+/// A branch and how it reads the residual streams and writes to them.
+///
+/// Keys: branch.*, and those of the connection where there are several streams.
+public struct Residual<Branch: Module>: Module {
+    /// Nil with one stream: the plain residual.
+    public let connection: HyperConnection?
+    public let branch: Branch
+
+    init(_ branch: Branch, _ configuration: LocalConfiguration, key: RandomKey) {
+        let (s, m) = (configuration.residualStreams, configuration.dimension)
+        connection = s == 1 ? nil : HyperConnection(streams: s, dimension: m, key: key)
+        self.branch = branch
+    }
+
+    /// Runs `body` on the branch's input and adds what it returns. With one stream, `body` adds the residual itself.
+    func callAsFunction(
+        _ streams: ResidualStreams, _ body: (_ input: Tensor, _ residual: Tensor?) -> Tensor
+    ) -> ResidualStreams {
+        let (input, rest) = streams.read(connection)
+        return rest.adding(body(input, rest.residual))
+    }
+
+    public func collect(into state: inout StateCollector) {
+        connection?.collect(into: &state)
+        state.add("branch", branch)
+    }
+}

@@ -1,10 +1,10 @@
 import NN
 import Tensors
 
-// Reading a sequence token by token. A layer remembers the keys and values of the windows that the next token can see:
+// LocalTransformer as a language model, and its decoding: a layer remembers the keys and values of the windows that the next token can see:
 // 2 (1 + look_backward) W · h · d floats, whatever the position.
 
-/// What a model remembers of one sequence: a value, so a copy is a branch of the text.
+/// The memory of one sequence: a value, so a copy is a branch of the text.
 public struct LocalState: Sendable {
     /// Tokens read so far.
     public internal(set) var position = 0
@@ -17,6 +17,22 @@ public struct LocalState: Sendable {
 }
 
 extension LocalTransformer {
+    public var vocabularySize: Int { tokenEmbedding.weight.shape[0] }
+    public var isCausal: Bool { configuration.pattern.isCausal }
+    /// Each layer keeps what it reads.
+    public var leastActivations: Int { configuration.depth.timesClamped(configuration.dimension) }
+    public var maximumLength: Int? { configuration.maximumLength }
+    public var maximumDecodingLength: Int? { nil }
+    public var ignoreIndex: Int32 { configuration.ignoreIndex }
+
+    public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
+        self(tokens, mask: nil, mode: mode)
+    }
+
+    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
+        predictions(tokens, mask: nil, mode: mode)
+    }
+
     public func startDecoding() -> LocalState {
         require(isCausal, "LocalTransformer.decode: the model is not causal")
         let attention = configuration.attention
@@ -39,15 +55,15 @@ extension LocalTransformer {
         }
     }
 
-    /// The learned position that a token has. From max_seq_len on there is none: those of the second half are gone through
-    /// again and again, where tokens have as much text before them as they see in training.
+    /// Chooses the learned position of a token. From max_seq_len on there is none: those of the second half repeat, where
+    /// tokens have as much text before them as they see in training.
     func learnedPosition(_ position: Int) -> Int {
         let (count, half) = (configuration.maximumLength, configuration.maximumLength / 2)
         return position < count ? position : half + (position - count) % (count - half)
     }
 
     /// Appends tokens to each of several sequences; see `LanguageModel`. A text may be longer than max_seq_len: windows and
-    /// distances go on as before, and `learnedPosition` says which embedding a token has.
+    /// distances continue, and `learnedPosition` chooses a token's embedding.
     public func decode(_ tokens: [[Int32]], states: inout [LocalState]) -> Tensor {
         let rows = RaggedRows(tokens, states: states.count, "LocalTransformer")
         return withoutGradients {
@@ -57,7 +73,7 @@ extension LocalTransformer {
             let x =
                 tokenEmbedding(rows.tokens)
                 + positionEmbedding(TokenTensor(positions.map { Int32(learnedPosition($0)) }))  // [rows, d]
-            let y = stack.decode(x, rows.spans, positions, &states)
+            let y = stack.decode(x, spans: rows.spans, positions: positions, states: &states)
             for index in states.indices { states[index].position += tokens[index].count }
             return toLogits(rows.last(y), after: finalNorm)
         }
@@ -65,8 +81,10 @@ extension LocalTransformer {
 }
 
 extension LocalTransformerStack {
-    /// Appends rows to sequences. x: [rows, d], the rows of sequence i in spans[i], at `positions`. Returns [rows, d].
-    func decode(_ x: Tensor, _ spans: [Range<Int>], _ positions: [Int], _ states: inout [LocalState]) -> Tensor {
+    /// Appends rows to sequences. Unlike the forward pass it has no batch axis: the sequences' lengths differ.
+    ///
+    /// x: [rows, m], the rows of sequence i in spans[i], at `positions`. Returns [rows, m].
+    func decode(_ x: Tensor, spans: [Range<Int>], positions: [Int], states: inout [LocalState]) -> Tensor {
         let bias = states.first?.bias
         var streams = ResidualStreams(x, streams: configuration.residualStreams)
         for (index, layer) in layers.enumerated() {
@@ -82,7 +100,8 @@ extension LocalTransformerStack {
             }
             var rings = states.indices.map { states[$0].rings[index].taken() }
             streams = layer.attention(streams) {
-                layer.attention.branch.decode($0, spans, positions, &rings, bias: bias, residual: $1)
+                layer.attention.branch.decode(
+                    $0, spans: spans, positions: positions, rings: &rings, bias: bias, residual: $1)
             }
             for sequence in states.indices { states[sequence].rings[index] = rings[sequence].taken() }
             streams = layer.feedForward(streams) { layer.feedForward.branch($0, residual: $1) }
@@ -92,9 +111,11 @@ extension LocalTransformerStack {
 }
 
 extension LocalMHA {
+    /// Appends rows to sequences, as `callAsFunction` but for the attention: keys and values come from each sequence's ring.
+    ///
     /// x: [rows, m], the rows of sequence i in spans[i], at `positions`. Returns [rows, m], plus `residual`.
     func decode(
-        _ x: Tensor, _ spans: [Range<Int>], _ positions: [Int], _ rings: inout [KeyValueRing], bias: WindowBias?,
+        _ x: Tensor, spans: [Range<Int>], positions: [Int], rings: inout [KeyValueRing], bias: WindowBias?,
         residual: Tensor?
     ) -> Tensor {
         let window = options.attention.windowSize

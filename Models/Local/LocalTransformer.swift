@@ -1,107 +1,13 @@
 import NN
 import Tensors
 
-// Local attention: Rae and Razavi, Do Transformers Need Deep Long-Range Memory?, https://aclanthology.org/2020.acl-main.672;
-// Longformer, https://arxiv.org/abs/2004.05150. The transformer is that of local-attention 1.11.2, with the residual streams
-// of hyper-connections, https://arxiv.org/abs/2409.19606 (HyperConnection.swift).
+// The transformer of local-attention 1.11.2: attention over windows (https://aclanthology.org/2020.acl-main.672; positions
+// and windows in LocalAttention.swift, the weighted sum in NN's PlainWindowAttention.swift), gated feed-forward layers, and
+// residual streams mixed by hyper-connections (https://arxiv.org/abs/2409.19606; HyperConnection.swift).
 //
-// b batch, n tokens, m width of the model, h heads, d columns of a head, W tokens in a window, f hidden features
+// b batch, n tokens, m width of the model, h heads, d columns of a head, f hidden features
 
 // MARK: Attention
-
-/// Attention of each token to its own window of tokens and to those beside it.
-///
-/// Key: rel_pos.inv_freq, where there are rotary positions.
-public struct LocalAttention: Module {
-    public let options: LocalAttentionOptions
-    public let rotary: RotaryHalves?
-
-    public init(_ options: LocalAttentionOptions) {
-        self.options = options
-        rotary = options.rotaryDimension.map {
-            RotaryHalves($0, scaleBase: options.usesXpos ? options.scaleBase : nil)
-        }
-    }
-
-    /// - Parameters:
-    ///   - q, k, v: [b, h, n, d] or [b, n, d]. Without `autopads`, n must be a multiple of W.
-    ///   - mask: 1 for keys that take part, 0 for padding, [r, n], r dividing b · h: the mask of a batch row serves its
-    ///     heads. A query that sees no key gets the mean over its windows, as in local-attention.
-    ///   - bias: of the scores, by place in the windows or by distance, for H heads, H dividing b · h.
-    ///   - windowSize: other windows than the options' (length extrapolation), only with xpos.
-    /// - Returns: the shape of v.
-    public func callAsFunction(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, mask: Tensor? = nil, bias: WindowBias? = nil, windowSize: Int? = nil,
-        mode: ForwardMode = .inference
-    ) -> Tensor {
-        require(
-            [3, 4].contains(q.rank) && q.shape == k.shape && v.shape.dropLast() == k.shape.dropLast(),
-            "LocalAttention: q \(q.shape), k \(k.shape), v \(v.shape): expected [b, h, n, d] or [b, n, d]")
-        let (w, n) = (windowSize ?? options.windowSize, q.shape[q.rank - 2])
-        require(windowSize == nil || options.usesXpos, "LocalAttention: another window size needs xpos")
-        require(w >= 1, "LocalAttention: windows of \(w) tokens; expected at least 1")
-        require(
-            options.autopads || n % w == 0,
-            "LocalAttention: \(n) tokens do not fill windows of \(w); pad them, or turn autopad on")
-        let x = [q, k, v].map { q.rank == 3 ? $0.unsqueezed(1) : $0 }
-        let y = attend(x[0], x[1], x[2], headsFirst: true, mask: mask, bias: bias, window: w, mode: mode)
-        return q.rank == 3 ? y.squeezed(1) : y
-    }
-
-    /// q, k, v: [b, n, h, d], or [b, h, n, d] with `headsFirst`; any n. Returns the same layout.
-    func attend(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, headsFirst: Bool, mask: Tensor?, bias: WindowBias?, window: Int? = nil,
-        mode: ForwardMode
-    ) -> Tensor {
-        let w = window ?? options.windowSize
-        let positions = Array(0..<q.shape[headsFirst ? 2 : 1])
-        let (queries, keys) = positioned(q, k, positions, headsFirst: headsFirst, window: w)
-        let rules = rules(q.shape[3], window: w, mask: mask, bias: bias, mode: mode)
-        mode.recorder?.record(
-            windowAttentionWeights(
-                queries, keys, headsFirst: headsFirst, rules, implementation: mode.implementation))
-        return windowAttention(
-            queries, keys, v, headsFirst: headsFirst, rules, implementation: mode.implementation)
-    }
-
-    /// Normalizes keys that are shared with queries, and rotates both by their positions.
-    func positioned(
-        _ q: Tensor, _ k: Tensor, _ positions: [Int], headsFirst: Bool, window w: Int
-    ) -> (queries: Tensor, keys: Tensor) {
-        let keys = options.sharesQueriesAndKeys ? k.l2Normalized() : k
-        guard let rotary else { return (q, keys) }
-        require(
-            rotary.dimension == q.shape[3],
-            "LocalAttention: rotary positions of dim \(rotary.dimension) for heads of \(q.shape[3])")
-        let forKeys = rotary.table(positions, window: w, decay: -1)
-        // The shift is by whole windows: places in a window, by which xpos decays, stay.
-        let isSame = queryShift == 0 && !options.usesXpos
-        let forQueries = isSame ? forKeys : rotary.table(positions.map { $0 + queryShift * w }, window: w, decay: 1)
-        return (forQueries.rotate(q, headsFirst: headsFirst), forKeys.rotate(keys, headsFirst: headsFirst))
-    }
-
-    /// Says how scores are weighed: which keys a query sees, scale d^−½, decay between windows, mask, bias, dropout.
-    func rules(
-        _ d: Int, window w: Int, mask: Tensor? = nil, bias: WindowBias? = nil, mode: ForwardMode = .inference
-    ) -> WindowAttentionOptions {
-        var rules = WindowAttentionOptions(
-            options.pattern(window: w), scale: Float(options.scale ?? 1 / Double(d).squareRoot()))
-        rules.attendsSelfLast = options.sharesQueriesAndKeys
-        let distances = (-rules.pattern.lookForward...rules.pattern.lookBackward).reversed()
-        rules.windowFactors = rotary?.windowFactors(distances.map { $0 + queryShift }, window: w)
-        (rules.mask, rules.bias) = (mask, bias)
-        (rules.dropout, rules.key) = (Float(options.dropout), mode.key)
-        return rules
-    }
-
-    /// Windows by which queries are farther than they are: local-attention places them in the last window seen, which is
-    /// their own only where nothing follows it.
-    private var queryShift: Int { options.usesTruePositions ? 0 : options.pattern(window: 1).lookForward }
-
-    public func collect(into state: inout StateCollector) {
-        if let rotary { state.add("rel_pos", rotary) }
-    }
-}
 
 /// Projections to queries, keys and values, attention over windows, and the projection back.
 ///
@@ -134,6 +40,7 @@ public struct LocalMHA: Module {
         keyScale = options.normalizesQueriesAndKeys ? Parameter(.ones([options.headDimension])) : nil
     }
 
+    /// Attends over windows.
     /// - Parameters:
     ///   - x: [b, n, m], any n.
     ///   - mask: 1 for tokens that take part, 0 for padding, [b, n].
@@ -164,15 +71,16 @@ public struct LocalMHA: Module {
 
     /// Attends, head by head. qkv: [b, n, 3 h d] → [b, n, h d].
     private func attended(_ qkv: Tensor, mask: Tensor?, bias: WindowBias?, mode: ForwardMode) -> Tensor {
-        if mode.implementation == .fused && readsProjection {
-            return fusedAttention(qkv, mask: mask, bias: bias, mode: mode)
+        switch mode.implementation {
+        case .fused where readsProjection: return fusedAttention(qkv, mask: mask, bias: bias, mode: mode)
+        case .fused, .plain:
+            let (q, k, v) = heads(qkv)  // [b, n, h, d]
+            let o = attention.attend(q, k, v, headsFirst: false, mask: mask, bias: bias, mode: mode)
+            return o.reshaped(o.shape.prefix(2) + [options.heads * options.headDimension])
         }
-        let (q, k, v) = heads(qkv)  // [b, n, h, d]
-        let o = attention.attend(q, k, v, headsFirst: false, mask: mask, bias: bias, mode: mode)
-        return o.reshaped(o.shape.prefix(2) + [options.heads * options.headDimension])
     }
 
-    /// Queries, keys and values of each head, [..., h, d], normalized where the options say so.
+    /// Splits a projection into queries, keys and values of each head, [..., h, d], normalized with qk_rmsnorm.
     func heads(_ qkv: Tensor) -> (q: Tensor, k: Tensor, v: Tensor) {
         let axis = qkv.rank - 1
         let parts = qkv.reshaped(qkv.shape.dropLast() + [3, options.heads, options.headDimension])
@@ -181,16 +89,15 @@ public struct LocalMHA: Module {
         return (q.l2Normalized() * queryScale.value, k.l2Normalized() * keyScale.value, v)
     }
 
-    /// Gates each head and projects. o: [..., h d]; gates: [..., h]; residual: added, [..., m]. Returns [..., m].
+    /// Multiplies each head's output by the sigmoid of its gate, and projects. o: [..., h d]; gates: [..., h]; residual:
+    /// added, [..., m]. Returns [..., m].
     func output(_ o: Tensor, _ gates: Tensor?, residual: Tensor?) -> Tensor {
-        let y = gates.map { gated(o, $0) } ?? o
+        var y = o
+        if let gates {
+            let heads = o.reshaped(o.shape.dropLast() + [options.heads, options.headDimension])
+            y = (heads * sigmoid(gates).unsqueezed(-1)).reshaped(o.shape)
+        }
         return residual.map { toOut(y, residual: $0) } ?? toOut(y)
-    }
-
-    /// Multiplies each head's output by the sigmoid of its gate. o: [..., h d]; gates: [..., h].
-    func gated(_ o: Tensor, _ gates: Tensor) -> Tensor {
-        let heads = o.reshaped(o.shape.dropLast() + [options.heads, options.headDimension])
-        return (heads * sigmoid(gates).unsqueezed(-1)).reshaped(o.shape)
     }
 
     public func collect(into state: inout StateCollector) {
@@ -223,7 +130,7 @@ public struct LocalFeedForward: Module {
         self.dropout = dropout
     }
 
-    /// x: [..., m] → [..., m], plus `residual`.
+    /// Transforms each token by itself. x: [..., m] → [..., m], plus `residual`.
     public func callAsFunction(_ x: Tensor, residual: Tensor? = nil, mode: ForwardMode = .inference) -> Tensor {
         switch mode.implementation {
         case .plain:
@@ -241,34 +148,6 @@ public struct LocalFeedForward: Module {
         state.add("0", norm)
         state.add("1", up)
         state.add("4", down)
-    }
-}
-
-/// A branch and how it reads the residual streams and writes to them.
-///
-/// Keys: branch.*, and those of the connection where there are several streams.
-public struct Residual<Branch: Module>: Module {
-    /// Nil with one stream: the plain residual.
-    public let connection: HyperConnection?
-    public let branch: Branch
-
-    init(_ branch: Branch, _ configuration: LocalConfiguration, key: RandomKey) {
-        let (s, m) = (configuration.residualStreams, configuration.dimension)
-        connection = s == 1 ? nil : HyperConnection(streams: s, dimension: m, key: key)
-        self.branch = branch
-    }
-
-    /// Runs `body` on the branch's input and adds what it returns. With one stream, `body` adds the residual itself.
-    func callAsFunction(
-        _ streams: ResidualStreams, _ body: (_ input: Tensor, _ residual: Tensor?) -> Tensor
-    ) -> ResidualStreams {
-        let (input, rest) = streams.read(connection)
-        return rest.adding(body(input, rest.residual))
-    }
-
-    public func collect(into state: inout StateCollector) {
-        connection?.collect(into: &state)
-        state.add("branch", branch)
     }
 }
 
@@ -334,6 +213,7 @@ public struct LocalTransformerStack: Module {
         }
     }
 
+    /// Runs the layers.
     /// - Parameters:
     ///   - x: [b, n, m].
     ///   - mask: 1 for tokens that take part, 0 for padding, [b, n].
@@ -374,15 +254,7 @@ public struct LocalTransformer: LanguageModel {
     public let positionEmbedding: Embedding
     public let finalNorm: LayerNorm
     public let toLogits: Linear
-
     public var configuration: LocalConfiguration { stack.configuration }
-    public var vocabularySize: Int { tokenEmbedding.weight.shape[0] }
-    public var isCausal: Bool { configuration.pattern.isCausal }
-    /// Each layer keeps what it reads.
-    public var leastActivations: Int { configuration.depth.timesClamped(configuration.dimension) }
-    public var maximumLength: Int? { configuration.maximumLength }
-    public var maximumDecodingLength: Int? { nil }
-    public var ignoreIndex: Int32 { configuration.ignoreIndex }
 
     /// - Parameters:
     ///   - configuration: with a vocabulary.
@@ -403,14 +275,7 @@ public struct LocalTransformer: LanguageModel {
         toLogits = Linear(m, tokens, bias: false, key: key.child(3))
     }
 
-    public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
-        self(tokens, mask: nil, mode: mode)
-    }
-
-    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
-        predictions(tokens, mask: nil, mode: mode)
-    }
-
+    /// Computes logits.
     /// - Parameters:
     ///   - tokens: [b, n], n up to `maximumLength`.
     ///   - mask: 1 for tokens that take part, 0 for padding, [b, n].
@@ -419,7 +284,8 @@ public struct LocalTransformer: LanguageModel {
         predictions(tokens, mask: mask, mode: mode).logits
     }
 
-    private func predictions(_ tokens: TokenTensor, mask: Tensor?, mode: ForwardMode) -> Predictions {
+    /// Predicts the next token at each position. tokens, mask: [b, n].
+    func predictions(_ tokens: TokenTensor, mask: Tensor?, mode: ForwardMode) -> Predictions {
         require(tokens.shape.count == 2, "LocalTransformer: tokens \(tokens.shape), expected [b, n]")
         let n = tokens.shape[1]
         require(

@@ -91,6 +91,12 @@ import Testing
 
 }
 
+@Suite struct ListingTests {
+    @Test("the card shows the source as it is") func card() throws {
+        try expectListing(inCard: "Models/Local/README.md", of: "Models/Local/LocalTransformer.swift", lines: 60)
+    }
+}
+
 /// Options and inputs drawn at random, the same for the same seed.
 private struct Draw {
     private var values: [UInt64]

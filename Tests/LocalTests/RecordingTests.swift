@@ -7,7 +7,7 @@ import Testing
 
 /// The weights of attention that the layers show.
 @Suite struct RecordingTests {
-    @Test(arguments: Variant.some, [true, false])
+    @Test("models record their weights of attention", arguments: Variant.some, [true, false])
     func modelsShowTheirWeights(_ variant: Variant, causal: Bool) {
         let (n, window) = (23, 4)
         let model = makeModel(variant, causal: causal, window: window)
@@ -32,7 +32,7 @@ import Testing
     }
 
     /// With them the layer's output can be made by hand.
-    @Test(arguments: Variant.some, [true, false])
+    @Test("recorded weights times values are the output", arguments: Variant.some, [true, false])
     func weightsTimesValuesAreTheOutput(_ variant: Variant, masked: Bool) {
         let (n, window) = (19, 4)
         let model = makeModel(variant, causal: false, window: window)
@@ -47,13 +47,13 @@ import Testing
         #expect(output.values == layer(x, mask: mask, bias: bias).values)
         let (qkv, gates) = layer.projected(x)
         let values = layer.heads(qkv).2.transposed(1, 2)  // [2, h, n, d]
-        var attended = matrixProduct(recorder.layers[0].weights, values).transposed(1, 2).reshaped([2, n, 12])
-        if let gates { attended = layer.gated(attended, gates) }
-        expectClose(layer.toOut(attended), output, through: layer, positions: 23, "output")
+        let attended = matrixProduct(recorder.layers[0].weights, values).transposed(1, 2).reshaped([2, n, 12])
+        expectClose(
+            layer.output(attended, gates, residual: nil), output, through: layer, positions: 23, "output")
     }
 
     /// Both layouts of the layer without projections.
-    @Test(arguments: [3, 4]) func attentionAloneShowsItsWeights(rank: Int) {
+    @Test("attention alone records its weights", arguments: [3, 4]) func attentionAloneShowsItsWeights(rank: Int) {
         var options = LocalAttentionOptions(windowSize: 5)
         (options.isCausal, options.autopads, options.dimension) = (true, true, 6)
         let layer = LocalAttention(options)

@@ -49,7 +49,7 @@ final class StreamPlace: Sendable {
     let streams: Int
     let rows: Int
     let d: Int
-    /// Stands for R [rows, S, d] in the graph, where it carries the gradient; it has no values. At the start: x.
+    /// R [rows, S, d] in the graph, where it carries the gradient; it has no values. At the start: x.
     let node: Tensor
     /// Each [rows, any, d]; P vectors a row in all.
     let sources: [Tensor]
@@ -118,7 +118,7 @@ final class StreamStep: Sendable {
     /// The weights as kernels take them.
     var rowWeights: RowPointer { RowPointer(weights.pointer, row: place.streams * (place.streams + 2)) }
 
-    /// The next place: its sources are this one's and the branch.
+    /// Makes the next place: its sources are this one's and the branch.
     func next() -> StreamPlace {
         let (s, c, p) = (place.streams, place.streams + 2, place.sourceCount)
         let next = Tensor(uninitialized: [place.rows, p + 1, s])
@@ -137,8 +137,8 @@ final class StreamStep: Sendable {
 /// Adds up the gradient of a step's weights [n, S, c] from ∂R after it: `products` are ⟨source_p, ∂R_t⟩ for the P sources
 /// before the step and its branch, [n, P + 1, S]. The first column, what the sub-layer reads, is left 0.
 func stepGradient(
-    _ n: Int, _ s: Int, _ p: Int, before: UnsafePointer<Float>, row: Int, products: UnsafePointer<Float>,
-    _ gradient: UnsafeMutablePointer<Float>
+    rows n: Int, streams s: Int, sources p: Int, before: UnsafePointer<Float>, row: Int, products: UnsafePointer<Float>,
+    to gradient: UnsafeMutablePointer<Float>
 ) {
     let c = s + 2
     az_fill(n * s * c, 0, gradient)
@@ -147,7 +147,7 @@ func stepGradient(
 }
 
 extension StreamStep {
-    /// The sum of the next place's streams, of a shape [..., d]: the streams themselves are not needed for it.
+    /// Adds up the next place's streams, to a shape [..., d]: the streams themselves are not needed for it.
     func reduced(_ shape: [Int]) -> Tensor {
         let next = next()
         let (d, p) = (next.d, next.sourceCount)
@@ -157,7 +157,7 @@ extension StreamStep {
         next.parallel { range, _ in
             let row = range.lowerBound
             let sources = RowVectors(next.sources, from: row)
-            sources.mix(range.count, d, outputs: 1, w + row * p, (p, 1, 1), target + row * d)
+            sources.mix(rows: range.count, d, outputs: 1, by: w + row * p, strides: (p, 1, 1), to: target + row * d)
         }
         return withExtendedLifetime(sums) {
             .record("reducedStreams", y, inputs: [place.node, weights, branch]) { gradient, slots in
@@ -166,7 +166,7 @@ extension StreamStep {
         }
     }
 
-    /// Every stream's gradient is the sum's, so that one product a source, and one weight a stream, do for all.
+    /// Computes gradients. Every stream's is the sum's, so that one product a source, and one weight a stream, do for all.
     private func reductionBackward(_ next: StreamPlace, _ gradient: Tensor, _ slots: [InputGradient]) {
         let (s, d, c, p, panel) = (next.streams, next.d, next.streams + 2, next.sourceCount, next.panel)
         let ofStreams = Tensor(uninitialized: [next.rows, s, d])
@@ -186,11 +186,13 @@ extension StreamStep {
             let one = RowVectors(gradient.pointer, 1, d, from: range.lowerBound)
             for row in stride(from: range.lowerBound, to: range.upperBound, by: panel) {
                 let n = min(panel, range.upperBound - row)
-                sources.dots(n, d, one, products)
+                sources.dots(rows: n, d, with: one, to: products)
                 az_copy_2d(n * p, s, products, 1, 0, repeated, s, 1)
-                stepGradient(n, s, p - 1, before: mixing[row], row: mixing.row, products: repeated, steps[row])
-                one.mix(n, d, outputs: s, w + row * s, (s, 0, 1), streams[row])
-                one.mix(n, d, outputs: 1, part + row, (1, 0, 0), branches[row])
+                stepGradient(
+                    rows: n, streams: s, sources: p - 1, before: mixing[row], row: mixing.row, products: repeated,
+                    to: steps[row])
+                one.mix(rows: n, d, outputs: s, by: w + row * s, strides: (s, 0, 1), to: streams[row])
+                one.mix(rows: n, d, outputs: 1, by: part + row, strides: (1, 0, 0), to: branches[row])
                 sources.advance(n)
                 one.advance(n)
             }

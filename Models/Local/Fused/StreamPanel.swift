@@ -35,7 +35,7 @@ struct StreamPanel: ~Copyable {
         let weightGradient: RowPointer?
         /// ∂R⁻, or ∂x at the start.
         let previous: MutableRowPointer
-        /// What led to the place; nil at the start.
+        /// The step that led to the place; nil at the start.
         let step: Step?
 
         struct Step {
@@ -74,11 +74,11 @@ struct StreamPanel: ~Copyable {
     }
 
     /// Completes ∂R of n rows, and adds to the gradients of the connection's tables.
-    func throughConnection(_ arrays: Arrays, _ row: Int, _ n: Int, _ share: UnsafeMutablePointer<Float>) {
+    func throughConnection(_ arrays: Arrays, row: Int, count n: Int, share: UnsafeMutablePointer<Float>) {
         let mixing = arrays.mixing
-        sources.mix(n, d, outputs: s, mixing[row], (mixing.row, s, 1), streams)
+        sources.mix(rows: n, d, outputs: s, by: mixing[row], strides: (mixing.row, s, 1), to: streams)
         // ∂w: from what came after, and of the sub-layer's input (the first of the addends).
-        vectors.dots(n, d, addends, first: 1, products)
+        vectors.dots(rows: n, d, with: addends, first: 1, to: products)
         if let incoming = arrays.weightGradient {
             az_scale(n * s * c, 1, incoming[row], weights)
         } else {
@@ -91,30 +91,32 @@ struct StreamPanel: ~Copyable {
             n, s, c, arrays.arguments[row], arrays.inverse[row], arrays.gain, weights, slopes, parts + s, width,
             share + c * d, share + c * d + s * c)
         az_copy_2d(n, s, arrays.weights[row], s * c, c, parts, width, 1)
-        addends.mix(n, d, outputs: s, parts, (width, s, 1), onto: arrays.streamGradient?[row], gradient)
-        allVectors.mix(first: n * s, d, outputs: c, slopes, (c, 1), onto: share)
+        addends.mix(
+            rows: n, d, outputs: s, by: parts, strides: (width, s, 1), onto: arrays.streamGradient?[row], to: gradient)
+        allVectors.mix(first: n * s, d, outputs: c, by: slopes, strides: (c, 1), onto: share)
     }
 
-    /// From ∂R of n rows to the gradients of what led there.
-    func throughMixing(_ arrays: Arrays, _ row: Int, _ n: Int) {
+    /// Sends ∂R of n rows through the mixing to the gradients of what led there.
+    func throughMixing(_ arrays: Arrays, row: Int, count n: Int) {
         guard let step = arrays.step else {
             // Every stream is a copy of x.
             var one: Float = 1
-            return gradients.mix(n, d, outputs: 1, &one, (0, 0, 0), arrays.previous[row])
+            return gradients.mix(rows: n, d, outputs: 1, by: &one, strides: (0, 0, 0), to: arrays.previous[row])
         }
         let p = sources.count
-        sources.dots(n, d, gradients, products)
+        sources.dots(rows: n, d, with: gradients, to: products)
         stepGradient(
-            n, s, p - 1, before: step.mixing[row], row: step.mixing.row, products: products, step.weightGradient[row])
+            rows: n, streams: s, sources: p - 1, before: step.mixing[row], row: step.mixing.row, products: products,
+            to: step.weightGradient[row])
         let w = step.weights[row]
-        gradients.mix(n, d, outputs: 1, w + s + 1, (s * c, c, 0), step.branchGradient[row])
-        gradients.mix(n, d, outputs: s, w + 1, (s * c, 1, c), arrays.previous[row])
+        gradients.mix(rows: n, d, outputs: 1, by: w + s + 1, strides: (s * c, c, 0), to: step.branchGradient[row])
+        gradients.mix(rows: n, d, outputs: s, by: w + 1, strides: (s * c, 1, c), to: arrays.previous[row])
     }
 }
 
 // MARK: Vectors by rows
 
-// Plain pointers into tensors that somebody else holds. The loops over panels work on these alone: counting references
+// Plain pointers into tensors that the caller holds. The loops over panels work on these alone: counting references
 // to shared tensors there would make the threads wait for each other.
 
 /// An array by rows.
@@ -189,32 +191,33 @@ struct RowVectors: ~Copyable {
         count += 1
     }
 
-    /// All of them, or the first so many, go on by some rows.
+    /// Moves all of them, or the first so many, by some rows.
     func advance(_ rows: Int, first part: Int? = nil) {
         for index in 0..<(part ?? count) { items[index].first += rows * items[index].row }
     }
 
-    /// y[r, t, :] = base[r, t, :] + Σ_s weights[r, s, t] x_s[r, :] for n rows; the weights' strides are from row to row,
+    /// Computes y[r, t, :] = base[r, t, :] + Σ_s weights[r, s, t] x_s[r, :] for n rows; the weights' strides are from row to row,
     /// source to source and output to output, and y and base (0 where nil) are [n, outputs, d].
     func mix(
-        _ n: Int, _ d: Int, outputs: Int, _ weights: UnsafePointer<Float>,
-        _ strides: (row: Int, source: Int, output: Int),
-        onto base: UnsafePointer<Float>? = nil, _ y: UnsafeMutablePointer<Float>
+        rows n: Int, _ d: Int, outputs: Int, by weights: UnsafePointer<Float>,
+        strides: (row: Int, source: Int, output: Int),
+        onto base: UnsafePointer<Float>? = nil, to y: UnsafeMutablePointer<Float>
     ) {
         az_mix_rows(n, d, count, outputs, items, weights, strides.row, strides.source, strides.output, base, y)
     }
 
-    /// All of them as vectors of one row, or the first so many.
+    /// Mixes all of them as vectors of one row, or the first so many.
     func mix(
-        first part: Int, _ d: Int, outputs: Int, _ weights: UnsafePointer<Float>, _ strides: (source: Int, output: Int),
+        first part: Int, _ d: Int, outputs: Int, by weights: UnsafePointer<Float>, strides: (source: Int, output: Int),
         onto y: UnsafeMutablePointer<Float>
     ) {
         az_mix_rows(1, d, part, outputs, items, weights, 0, strides.source, strides.output, y, y)
     }
 
-    /// y[r, i, j] = ⟨x_i[r, :], other_j[r, :]⟩ for n rows (and the first so many others); squares: ⟨x_i[r, :], x_i[r, :]⟩.
+    /// Computes y[r, i, j] = ⟨x_i[r, :], other_j[r, :]⟩ for n rows (and the first so many others); squares: ⟨x_i[r, :], x_i[r, :]⟩.
     func dots(
-        _ n: Int, _ d: Int, _ other: borrowing RowVectors, first part: Int? = nil, _ y: UnsafeMutablePointer<Float>,
+        rows n: Int, _ d: Int, with other: borrowing RowVectors, first part: Int? = nil,
+        to y: UnsafeMutablePointer<Float>,
         squares: UnsafeMutablePointer<Float>? = nil
     ) {
         az_dot_rows(n, d, count, part ?? other.count, items, other.items, y, squares)

@@ -3,7 +3,7 @@ import Tensors
 
 // S streams, P sources, c = S + 2 weights of a stream in a connection (see FusedStreams.swift), d features
 
-/// A sub-layer reads the streams (2409.19606, equations 2 and 10–13, appendix J algorithm 2): one operation that
+/// The reading of the streams by a sub-layer (2409.19606, equations 2 and 10–13, appendix J algorithm 2): one operation that
 /// finishes the previous sub-layer's mixing and, a few rows at a time, computes the connection's weights and the
 /// sub-layer's input from it.
 ///
@@ -12,7 +12,7 @@ import Tensors
 ///
 /// Outputs for the graph: R (without values, see `StreamPlace`), w and the input. Backward computes R again.
 final class StreamReading: Sendable {
-    /// What leads here; nil at the start.
+    /// The step that leads here; nil at the start.
     let before: StreamStep?
     /// The streams as sums of sources.
     let place: StreamPlace
@@ -42,7 +42,7 @@ final class StreamReading: Sendable {
         weights = Tensor(uninitialized: [place.rows, place.streams, connection.width])
     }
 
-    /// The sub-layer's input, of a shape given, and what `StreamStep` needs.
+    /// Computes the sub-layer's input, of a shape given, and what `StreamStep` needs.
     func record(_ shape: [Int]) -> (input: Tensor, place: StreamPlace, weights: Tensor) {
         let (rows, s, d) = (place.rows, place.streams, place.d)
         let input = Tensor(uninitialized: shape)
@@ -81,11 +81,11 @@ final class StreamReading: Sendable {
             let common = RowVectors(common: directions, c, d)
             for row in stride(from: range.lowerBound, to: range.upperBound, by: panel) {
                 let n = min(panel, range.upperBound - row)
-                sources.mix(n, d, outputs: s, mixing[row], (mixing.row, s, 1), streams)
-                vectors.dots(n, d, common, arguments[row], squares: squares)
+                sources.mix(rows: n, d, outputs: s, by: mixing[row], strides: (mixing.row, s, 1), to: streams)
+                vectors.dots(rows: n, d, with: common, to: arguments[row], squares: squares)
                 az_cosine_weights_forward(
                     n, s, c, smallestLength, squares, gain, shift, arguments[row], inverse[row], weights[row])
-                vectors.mix(n, d, outputs: 1, weights[row], (s * c, c, 1), input + row * d)
+                vectors.mix(rows: n, d, outputs: 1, by: weights[row], strides: (s * c, c, 1), to: input + row * d)
                 sources.advance(n)
                 if stored != nil {
                     streams += n * s * d
@@ -151,8 +151,8 @@ struct StreamReadingBackward {
             let work = StreamPanel(reading, min(panel, range.count), from: range.lowerBound, input.pointer)
             for row in stride(from: range.lowerBound, to: range.upperBound, by: panel) {
                 let n = min(panel, range.upperBound - row)
-                work.throughConnection(arrays, row, n, share + index * width)
-                work.throughMixing(arrays, row, n)
+                work.throughConnection(arrays, row: row, count: n, share: share + index * width)
+                work.throughMixing(arrays, row: row, count: n)
                 work.advance(n)
             }
         }
@@ -236,7 +236,7 @@ extension HyperConnection {
         [staticAlpha, dynamicAlpha, dynamicAlphaScale, staticBeta, dynamicBeta, dynamicBetaScale, gamma].map(\.value)
     }
 
-    /// From the gradient of the tables to that of the parameters: `slots` are those of `inputs`.
+    /// Adds the gradient of the tables to that of the parameters: `slots` are those of `inputs`.
     func addGradients(_ tables: ConnectionTables, to slots: [InputGradient]) {
         withoutGradients {
             let s = streams
