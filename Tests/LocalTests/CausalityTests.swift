@@ -6,7 +6,7 @@ import Testing
 
 /// Which tokens a position sees.
 @Suite struct CausalityTests {
-    @Test(arguments: Variant.some)
+    @Test("later tokens do not change earlier logits", arguments: Variant.some)
     func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([2, 23])
@@ -19,7 +19,7 @@ import Testing
     }
 
     /// One layer sees W · look_backward tokens before oneself, or with whole windows up to W − 1 more.
-    @Test(arguments: [0, 1, 2, 3], [true, false])
+    @Test("one layer sees as far back as its windows", arguments: [0, 1, 2, 3], [true, false])
     func oneLayerSeesAsFarAsItsWindows(back: Int, exact: Bool) {
         let window = 3
         let model = makeModel(Variant(back: back, exact: exact), window: window, depth: 1)
@@ -36,7 +36,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [0, 1, 2], [true, false])
+    @Test("one layer looks as far forward as its windows", arguments: [0, 1, 2], [true, false])
     func oneLayerLooksAsFarForward(forward: Int, exact: Bool) {
         let window = 3
         let model = makeModel(Variant(exact: exact), causal: false, window: window, depth: 1) {

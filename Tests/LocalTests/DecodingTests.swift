@@ -71,7 +71,7 @@ import Testing
         (0...3).flatMap { back in Positions.allCases.map { (exact, back, $0) } }
     }
 
-    @Test(arguments: kinds, variants) func equalsTheForward(
+    @Test("decoding equals the forward pass", arguments: kinds, variants) func equalsTheForward(
         _ kind: (exact: Bool, back: Int, positions: Positions), _ options: Options
     ) {
         let model = model(kind.exact, kind.back, kind.positions, options)
@@ -81,13 +81,14 @@ import Testing
     }
 
     /// Windows of more tokens than a tile has rows, and more keys than are worked on together.
-    @Test(arguments: Positions.allCases) func equalsTheForwardInLargeWindows(_ positions: Positions) {
+    @Test("decoding equals the forward pass in large windows", arguments: Positions.allCases)
+    func equalsTheForwardInLargeWindows(_ positions: Positions) {
         let model = model(true, 2, positions, Options(window: 600), length: 2000)
         expectDecodesAsForward(model, tokens(2000), cuts: [3, 700, 701, 1300, 1999])
     }
 
     /// Sequences of unequal length in one call, each at its own place.
-    @Test func decodesRaggedBatches() {
+    @Test("ragged batches decode as each sequence alone") func decodesRaggedBatches() {
         let model = model(true, 1, .rotary, Options())
         let texts = [tokens(9, seed: 3), tokens(30, seed: 4), tokens(1, seed: 5)]
         let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
@@ -105,7 +106,7 @@ import Testing
     }
 
     /// A copy of a state is a branch: what one reads the other does not see.
-    @Test func copiesAreBranches() {
+    @Test("a copied state is a branch of the text") func copiesAreBranches() {
         let model = model(false, 1, .dynamic, Options())
         var states = [model.startDecoding()]
         _ = model.decode([tokens(10)], states: &states)
@@ -120,7 +121,8 @@ import Testing
 
     /// Past max_seq_len positions go through the second half again: the same as a model that has learned so many more
     /// positions, equal to those.
-    @Test(arguments: Positions.allCases) func goesOnPastTheLastPosition(_ positions: Positions) {
+    @Test("decoding continues past the last learned position", arguments: Positions.allCases)
+    func goesOnPastTheLastPosition(_ positions: Positions) {
         let short = model(true, 1, positions, Options(), length: 10)
         let long = model(true, 1, positions, Options(), length: 50)
         for (a, b) in zip(long.state, short.state) where a.key != "pos_emb.weight" {
@@ -141,7 +143,7 @@ import Testing
 
     /// The state, and so the cost of a token, does not grow with the position once the windows are full, and takes no more
     /// than twice the tokens read before.
-    @Test func theStateDoesNotGrow() {
+    @Test("the state does not grow") func theStateDoesNotGrow() {
         let model = model(true, 2, .dynamic, Options())
         var states = [model.startDecoding()]
         // Two layers of keys and values of 2 heads of 6 floats.
@@ -159,7 +161,7 @@ import Testing
     }
 
     /// The caller's layers keep their own state; one without it is named.
-    @Test func globalLayersDecode() async {
+    @Test("global layers decode") func globalLayersDecode() async {
         let c = { () -> LocalConfiguration in
             var c = LocalConfiguration(tokens: 11, maximumLength: 40, dimension: 12, depth: 3, windowSize: 4)
             (c.attention.heads, c.attention.headDimension, c.globalLayers) = (2, 6, [1, 3])

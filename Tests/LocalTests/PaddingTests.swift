@@ -7,7 +7,7 @@ import Testing
 
 /// Sequences that do not fill their windows or their batch.
 @Suite struct PaddingTests {
-    @Test(arguments: Variant.some, [true, false])
+    @Test("padding on the right equals truncation", arguments: Variant.some, [true, false])
     func paddingOnTheRightEqualsTruncation(_ variant: Variant, causal: Bool) {
         let model = makeModel(variant, causal: causal)
         let tokens = randomTokens([2, 14])
@@ -18,7 +18,7 @@ import Testing
         expectClose(padded, model(short), through: model, positions: 14, "logits")
     }
 
-    @Test(arguments: Variant.some, [true, false])
+    @Test("rows of unequal length are as alone", arguments: Variant.some, [true, false])
     func rowsOfUnequalLengthAreAsAlone(_ variant: Variant, causal: Bool) {
         let model = makeModel(variant, causal: causal)
         let (lengths, n) = ([13, 1, 8, 4], 13)
@@ -33,7 +33,7 @@ import Testing
     }
 
     /// What fills the last window has no weight: local-attention attends it where it is not causal and there is no mask.
-    @Test(arguments: [1, 2, 3, 4, 5, 7, 10], [true, false])
+    @Test("padding that fills the last window has no weight", arguments: [1, 2, 3, 4, 5, 7, 10], [true, false])
     func nobodySeesWhatFillsTheLastWindow(length: Int, exact: Bool) {
         let shape = [2, 3, length, 4]
         let (q, k, v) = (

@@ -10,7 +10,7 @@ import Trainer
 @Suite struct PropertyTests {
     /// The peer has the dynamic bias for windows that look back once and not forward; here it is the bias by place that
     /// the distances say, whatever the windows.
-    @Test(arguments: [0, 1, 2, 3], [0, 1, 2])
+    @Test("the dynamic bias depends on the distance alone", arguments: [0, 1, 2, 3], [0, 1, 2])
     func theDynamicBiasGoesByDistance(back: Int, forward: Int) {
         for exact in [true, false] {
             let window = 3
@@ -42,7 +42,7 @@ import Trainer
 
     /// Heads of two columns turn by one radian a token, so the scores can be written down: by default a query that looks
     /// forward stands in the last window it sees (as in the peer), with `true_positions` where it is.
-    @Test(arguments: [0, 1, 2], [true, false])
+    @Test("queries that look forward are rotated by the last window, or truly", arguments: [0, 1, 2], [true, false])
     func rotaryPositionsOfQueriesThatLookForward(forward: Int, truly: Bool) {
         let (window, n) = (3, 11)
         var options = LocalAttentionOptions(windowSize: window)
@@ -69,7 +69,7 @@ import Trainer
         expectClose(got, Tensor(expected, shape: [1, n, 2]), roundings: n + 2, "output")
     }
 
-    @Test(arguments: Variant.some)
+    @Test("a model can be saved and loaded", arguments: Variant.some)
     func aModelSurvivesItsFile(_ variant: Variant) throws {
         let model = makeModel(variant)
         let path = NSTemporaryDirectory() + "local-\(UUID().uuidString).safetensors"
@@ -82,7 +82,7 @@ import Trainer
         #expect(again(tokens).values == model(tokens).values)
     }
 
-    @Test(arguments: Variant.some)
+    @Test("the same seed gives the same bits", arguments: Variant.some)
     func theSameSeedGivesTheSameBits(_ variant: Variant) throws {
         let configuration = makeModel(variant) { $0.feedForwardDropout = 0.2 }.configuration
         let (tokens, targets) = (randomTokens([3, 21]), randomTokens([3, 21], seed: 4))
@@ -97,7 +97,7 @@ import Trainer
     }
 
     /// The peer's attn_dropout does nothing; here both do.
-    @Test(arguments: [true, false])
+    @Test("dropout repeats with its key and is off in inference", arguments: [true, false])
     func dropoutRepeatsWithItsKeyAndIsOffInInference(attention: Bool) {
         let model = makeModel(Variant(streams: 2)) {
             if attention { $0.attention.attention.dropout = 0.5 } else { $0.feedForwardDropout = 0.5 }
@@ -111,7 +111,7 @@ import Trainer
     }
 
     /// Dropped weights are 0 and the others grow as much: of values that are 1, the mean over many queries stays 1.
-    @Test func dropoutOfAttentionKeepsTheMean() {
+    @Test("dropout of attention keeps the mean") func dropoutOfAttentionKeepsTheMean() {
         var options = LocalAttentionOptions(windowSize: 8)
         (options.dropout, options.isCausal) = (0.5, true)
         let q = Tensor.normal([1, 4, 512, 2], key: RandomKey(seed: 1))
@@ -125,7 +125,7 @@ import Trainer
         #expect(stride(from: 0, to: values.count, by: 2).allSatisfy { abs(values[$0] - values[$0 + 1]) < 1e-5 })
     }
 
-    @Test(arguments: 0..<4)
+    @Test("gradients agree with central differences", arguments: 0..<4)
     func gradientsAgreeWithCentralDifferences(kind: Int) throws {
         // The fixtures hold no case with several threads on one sequence or with dropout; differences cover both.
         let variants = [
@@ -157,7 +157,7 @@ import Trainer
         }
     }
 
-    @Test func ignoredTargetsDoNotCount() {
+    @Test("ignored targets do not count") func ignoredTargetsDoNotCount() {
         let model = makeModel { $0.ignoreIndex = 4 }
         let tokens = randomTokens([1, 9])
         var targets = randomTokens([1, 9], seed: 4)
@@ -171,7 +171,7 @@ import Trainer
         #expect(model.loss(tokens, targets).item != model.loss(tokens, some).item)
     }
 
-    @Test func globalLayersStandWhereTheyAreWanted() {
+    @Test("global layers are inserted before the chosen layers") func globalLayersStandWhereTheyAreWanted() {
         for (layers, wanted) in [(nil, [0, 1, 2]), ([2], [1]), ([1, 3], [0, 2]), ([], [])] as [([Int]?, [Int])] {
             let configuration = makeModel(Variant(streams: 2), depth: 3) { $0.globalLayers = layers }.configuration
             let model = LocalTransformer(configuration, key: RandomKey(seed: 1)) { _, key in
@@ -183,7 +183,7 @@ import Trainer
         }
     }
 
-    @Test(arguments: [true, false])
+    @Test("several threads run one model", arguments: [true, false])
     func severalThreadsRunOneModel(causal: Bool) async {
         let model = makeModel(Variant(positions: .bias, streams: 4), causal: causal)
         let batches = (0..<8).map { randomTokens([2, 23], seed: UInt64($0)) }
@@ -199,7 +199,7 @@ import Trainer
         #expect(together == alone)
     }
 
-    @Test func windowsOfAnotherSizeKeepWeightsAndPositions() {
+    @Test("windows of another size keep weights and positions") func windowsOfAnotherSizeKeepWeightsAndPositions() {
         // With windows that reach over everything, attention is full whatever their size: the outputs are the same.
         var options = LocalAttentionOptions(windowSize: 8)
         (options.usesXpos, options.dimension, options.autopads, options.isCausal) = (true, 6, true, true)

@@ -23,27 +23,32 @@ import Testing
         expectGradients(pairs, lengths, sourceLocation: sourceLocation)
     }
 
-    @Test(arguments: [1, 2, 3, 4], [1, 2, 3, 4]) func formsAgree(_ length: Int, _ streams: Int) throws {
+    @Test("short chains agree in both forms", arguments: [1, 2, 3, 4], [1, 2, 3, 4]) func formsAgree(
+        _ length: Int, _ streams: Int
+    ) throws {
         let x = Tensor.normal([2, 3, 7], key: RandomKey(seed: 3))
         try compare(Chain(length, streams: streams, dimension: 7), x)
     }
 
     /// Long enough to be written to memory twice, with 1 … 8 streams; features fill vectors, leave rests, or both.
-    @Test(arguments: [1, 2, 3, 5, 8], [1, 16, 37, 67]) func longChains(_ streams: Int, _ dimension: Int) throws {
+    @Test("long chains agree in both forms", arguments: [1, 2, 3, 5, 8], [1, 16, 37, 67]) func longChains(
+        _ streams: Int, _ dimension: Int
+    ) throws {
         let x = Tensor.normal([5, dimension], key: RandomKey(seed: 4))
         try compare(Chain(2 * streams + 4, streams: streams, dimension: dimension), x)
     }
 
     /// Panels are of 64 rows here (of 5 in the last case), and ranges of 16 panels.
-    @Test(arguments: [[64, 3], [65, 3], [1024, 3], [1031, 3], [83, 400]]) func manyRows(_ shape: [Int]) throws {
+    @Test("many rows agree in both forms", arguments: [[64, 3], [65, 3], [1024, 3], [1031, 3], [83, 400]])
+    func manyRows(_ shape: [Int]) throws {
         try compare(Chain(6, streams: 4, dimension: shape[1]), .normal(shape, key: RandomKey(seed: 5)))
     }
 
-    @Test(arguments: [[7], [1, 1, 1, 7]]) func otherAxes(_ shape: [Int]) throws {
+    @Test("other axes agree in both forms", arguments: [[7], [1, 1, 1, 7]]) func otherAxes(_ shape: [Int]) throws {
         try compare(Chain(3, streams: 2, dimension: 7), .normal(shape, key: RandomKey(seed: 6)))
     }
 
-    @Test func noRows() throws {
+    @Test("no rows give no output and zero gradients") func noRows() throws {
         let x = Tensor.zeros([0, 3]).requiringGradient()
         let chain = Chain(7, streams: 2, dimension: 3)
         let y = chain(x)
@@ -56,7 +61,7 @@ import Testing
     }
 
     /// A row of zeros has no direction: its norm's denominator is the constant 1e-12.
-    @Test func rowsOfZeros() throws {
+    @Test("rows of zeros agree in both forms") func rowsOfZeros() throws {
         let x = Tensor.normal([4, 5], key: RandomKey(seed: 7)).values
         let zeroed = Tensor(x.enumerated().map { $0.offset / 5 == 2 ? 0 : $0.element }, shape: [4, 5])
         // The first connection alone meets zeros; its gradient is 1e12 times larger there, so directions are kept small.
@@ -68,7 +73,7 @@ import Testing
     }
 
     /// A place may be gone on from twice: its gradients are added.
-    @Test func twoWaysOn() throws {
+    @Test("streams read twice add their gradients") func twoWaysOn() throws {
         let chain = Chain(3, streams: 3, dimension: 5)
         func both(_ streams: ResidualStreams) -> Tensor {
             let (input, rest) = streams.read(chain.connections[0])
@@ -94,7 +99,9 @@ import Testing
 
     /// Central differences of Σ y · seed with h = 1/32, Richardson's: truncation h⁴ f⁽⁵⁾/30 = 3e-8 f⁽⁵⁾. The forward pass
     /// rounds to 2⁻²⁴, which is some 4e-6 of the sum's size over such a step. Hence 5e-4 of the largest gradient (or 1).
-    @Test(arguments: [1, 3]) func gradientsByDifferences(_ length: Int) throws {
+    @Test("gradients agree with central differences", arguments: [1, 3]) func gradientsByDifferences(_ length: Int)
+        throws
+    {
         let chain = Chain(length, streams: 2, dimension: 3)
         let seed = Tensor.uniform([2, 3], low: -1, high: 1, key: RandomKey(seed: 9))
         let x = Parameter(.normal([2, 3], key: RandomKey(seed: 10)))
@@ -121,7 +128,7 @@ import Testing
         }
     }
 
-    @Test func gradientsAccumulate() throws {
+    @Test("gradients accumulate") func gradientsAccumulate() throws {
         let chain = Chain(4, streams: 3, dimension: 5)
         let x = Tensor.normal([6, 5], key: RandomKey(seed: 8)).requiringGradient()
         let seed = Tensor.normal([6, 5], key: RandomKey(seed: 9))
@@ -135,7 +142,7 @@ import Testing
     }
 
     /// A row depends on nothing but itself: decoding one token at a time gives the same bits as all at once.
-    @Test func rowsAreIndependent() {
+    @Test("rows are independent to the bit") func rowsAreIndependent() {
         let chain = Chain(11, streams: 4, dimension: 21)
         let x = Tensor.normal([70, 21], key: RandomKey(seed: 8))
         withoutGradients {
@@ -156,7 +163,7 @@ import Testing
         }
     }
 
-    @Test func oneStreamIsThePlainResidual() {
+    @Test("one stream is the plain residual") func oneStreamIsThePlainResidual() {
         let x = Tensor.normal([2, 3], key: RandomKey(seed: 8))
         let streams = ResidualStreams(x, streams: 1)
         let (input, rest) = streams.read(nil)
@@ -169,14 +176,14 @@ import Testing
         #expect(ResidualStreams(x, streams: 2).residual == nil)
     }
 
-    @Test func withoutSubLayersStreamsAreCopies() {
+    @Test("streams without sub-layers are copies") func withoutSubLayersStreamsAreCopies() {
         let x = Tensor.normal([2, 3], key: RandomKey(seed: 8)).requiringGradient()
         let y = ResidualStreams(x, streams: 4).reduced()
         #expect(y.values == x.values.map { 4 * $0 })
         #expect(gradients(of: y, seed: .ones([2, 3]))[x]?.values == [4, 4, 4, 4, 4, 4])
     }
 
-    @Test func mistakesStop() async {
+    @Test("misuse stops with a message") func mistakesStop() async {
         func expectStop(
             _ result: ExitTest.Result?, _ message: String, sourceLocation: SourceLocation = #_sourceLocation
         ) {
