@@ -6,19 +6,26 @@ import Tensors
 //
 // S residual streams, d features
 
-/// How one sub-layer reads several residual streams and writes to them: weights that mix the streams, computed for each
-/// token from the streams themselves.
+/// The connection of one sub-layer to several residual streams: weights that mix them, computed for each token from the
+/// streams themselves.
 ///
 /// Keys: static_alpha [S, S + 1] (at first one stream is read, and each stays as it is), dynamic_alpha_fn [d, S + 1]
 /// (zeros), dynamic_alpha_scale [] (0.01), static_beta [S] (ones), dynamic_beta_fn [d] (zeros), dynamic_beta_scale []
 /// (0.01), norm.gamma [d] (zeros: the norm's weight is gamma + 1).
 public struct HyperConnection: Module {
+    /// [S, S + 1]
     public let staticAlpha: Parameter
+    /// [d, S + 1]
     public let dynamicAlpha: Parameter
+    /// A factor of the dynamic part of α.
     public let dynamicAlphaScale: Parameter
+    /// [S]
     public let staticBeta: Parameter
+    /// [d]
     public let dynamicBeta: Parameter
+    /// A factor of the dynamic part of β.
     public let dynamicBetaScale: Parameter
+    /// [d], the weight of the norm less 1.
     public let gamma: Parameter
 
     /// The number of streams.
@@ -74,7 +81,7 @@ public struct HyperConnection: Module {
 struct PlainStreams: Sendable {
     /// [..., S, d]
     let streams: Tensor
-    /// What each stream gets of the answer of the sub-layer that has read them, [..., S]; nil before it reads.
+    /// The share of each stream in the output of the sub-layer that has read them, [..., S]; nil before it reads.
     var β: Tensor?
 
     func read(_ connection: HyperConnection) -> (input: Tensor, rest: PlainStreams) {
@@ -90,8 +97,8 @@ struct PlainStreams: Sendable {
     func reduced() -> Tensor { streams.sum(axes: [-2]) }
 }
 
-/// What the sub-layers of a transformer read and add to: one residual stream, or S of them mixed by hyper-connections. They
-/// begin as copies of the embedding and end in their sum.
+/// The residual of a transformer, which its sub-layers read and add to: one stream, or S of them mixed by hyper-connections.
+/// They begin as copies of the embedding and end in their sum.
 ///
 ///     var streams = ResidualStreams(x, streams: 4)
 ///     for (layer, connection) in layers {
@@ -117,7 +124,7 @@ public struct ResidualStreams: Sendable {
     }
     private var form: Form
     private let streams: Int, shape: [Int], implementation: Implementation
-    /// Whether a sub-layer has read the streams and added nothing yet.
+    /// True if a sub-layer has read the streams and added nothing yet.
     private var isWaiting = false
 
     /// Makes copies of x, [..., d]. One stream is the plain residual, unless it is read through connections.

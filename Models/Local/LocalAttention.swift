@@ -12,8 +12,10 @@ import Tensors
 /// Key: rel_pos.inv_freq, where there are rotary positions.
 public struct LocalAttention: Module {
     public let options: LocalAttentionOptions
+    /// Nil without rotary positions.
     public let rotary: RotaryHalves?
 
+    /// Makes the layer, which has nothing to learn.
     public init(_ options: LocalAttentionOptions) {
         self.options = options
         rotary = options.rotaryDimension.map {

@@ -79,7 +79,7 @@ public struct LocalConfiguration: Sendable {
     /// Hidden features of a feed-forward layer.
     public var hiddenDimension: Int { Int(Double(dimension) * feedForwardMultiple * 2 / 3) }
 
-    /// What a query sees.
+    /// The keys that a query sees.
     var pattern: WindowPattern { attention.attention.pattern(window: attention.attention.windowSize) }
 
     /// The JSON form, every option written out.
@@ -178,13 +178,13 @@ public struct LocalAttentionOptions: Sendable {
     public var lookForward: Int?
     /// dropout: of the attention weights.
     public var dropout = 0.0
-    /// shared_qk: queries are keys (Reformer, 2001.04451): keys are l2-normalised, and a token attends itself only where
+    /// shared_qk: queries are keys (Reformer, 2001.04451): keys are l2-normalized, and a token attends itself only where
     /// it sees nothing else.
     public var sharesQueriesAndKeys = false
     /// dim: the columns of a head, for rotary positions; without it there are none. `rel_pos_emb_config` says the same in
     /// its first number.
     public var dimension: Int?
-    /// autopad: sequences need not fill their last window. Its empty places are seen by nobody.
+    /// autopad: sequences need not fill their last window. No query sees its empty places.
     public var autopads = false
     /// exact_windowsize: W · look_backward tokens before oneself (and W · look_forward after) instead of whole windows.
     public var isExact = false
@@ -249,7 +249,7 @@ public struct LocalAttentionOptions: Sendable {
     /// Tokens in which xpos decays once; of windows of one token the peer takes the half, 0.
     var scaleBase: Double { xposScaleBase ?? Double(max(windowSize / 2, 1)) }
 
-    /// What a query sees with windows of this size.
+    /// Returns the keys that a query sees with windows of this size.
     func pattern(window: Int) -> WindowPattern {
         WindowPattern(
             window: window, isCausal: isCausal, lookBackward: lookBackward, lookForward: lookForward, isExact: isExact)

@@ -33,6 +33,7 @@ extension LocalTransformer {
         predictions(tokens, mask: nil, mode: mode)
     }
 
+    /// Makes the state of an empty sequence.
     public func startDecoding() -> LocalState {
         require(isCausal, "LocalTransformer.decode: the model is not causal")
         let attention = configuration.attention

@@ -15,11 +15,14 @@ import Tensors
 /// rotary positions; to_v_gate.0.{weight, bias} with gates; to_out.weight.
 public struct LocalMHA: Module {
     public let options: LocalMHAOptions
+    /// Nil without prenorm.
     public let norm: LayerNorm?
     public let toQKV: Linear
+    /// [d], with qk_rmsnorm; so is `keyScale`.
     public let queryScale: Parameter?
     public let keyScale: Parameter?
     public let attention: LocalAttention
+    /// Nil without gates.
     public let toGates: Linear?
     public let toOut: Linear
 
@@ -118,6 +121,7 @@ public struct LocalMHA: Module {
 /// Keys: 0.{weight, bias} (the norm), 1.weight, 4.weight.
 public struct LocalFeedForward: Module {
     public let norm: LayerNorm
+    /// [2 f, m]: a, then g.
     public let up: Linear
     public let down: Linear
     public let dropout: Double
@@ -188,6 +192,7 @@ public struct LocalLayer: Module {
 /// Keys: dynamic_pos_bias.mlp.*; global_layers.i.*; layers.i.{0, 1}.*
 public struct LocalTransformerStack: Module {
     public let configuration: LocalConfiguration
+    /// Shared by all layers; nil without use_dynamic_pos_bias.
     public let dynamicBias: DynamicPositionBias?
     public let layers: [LocalLayer]
     /// The caller's layer before each layer that has one.

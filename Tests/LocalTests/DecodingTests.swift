@@ -9,7 +9,7 @@ import Testing
 @Suite struct DecodingTests {
     enum Positions: String, CaseIterable, Sendable { case rotary, xpos, dynamic, none }
 
-    /// What varies beside window and positions.
+    /// Options that vary beside window and positions.
     struct Options: CustomTestStringConvertible, Sendable {
         var rmsNorm = false
         var gates = false

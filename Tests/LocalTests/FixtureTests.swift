@@ -113,7 +113,7 @@ extension Fixture {
         }
     }
 
-    /// What makes the caller's layer, a linear one, where the peer was given one.
+    /// Makes the caller's layer, a linear one, where the peer was given one.
     fileprivate var globalLayer: ((_ layer: Int, _ key: RandomKey) -> any GlobalLayer)? {
         guard file.metadata["global_attn_layer"] != nil else { return nil }
         return { _, key in

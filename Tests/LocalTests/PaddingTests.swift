@@ -32,9 +32,9 @@ import Testing
         }
     }
 
-    /// What fills the last window has no weight: local-attention attends it where it is not causal and there is no mask.
+    /// Padding that fills the last window has no weight: local-attention attends it where it is not causal and there is no mask.
     @Test("padding that fills the last window has no weight", arguments: [1, 2, 3, 4, 5, 7, 10], [true, false])
-    func nobodySeesWhatFillsTheLastWindow(length: Int, exact: Bool) {
+    func paddingOfTheLastWindowHasNoWeight(length: Int, exact: Bool) {
         let shape = [2, 3, length, 4]
         let (q, k, v) = (
             Tensor.normal(shape, key: RandomKey(seed: 1)), Tensor.normal(shape, key: RandomKey(seed: 2)),

@@ -34,7 +34,7 @@ import Trainer
             let byPlace = layer(x, bias: .byPlace(Tensor(table, shape: [2, window, keys])))
             let byDistance = layer(x, bias: bias(options.attention.pattern(window: window), tokens: 14))
             expectClose(byDistance, byPlace, through: layer, positions: keys, "exact \(exact)")
-            // Who sees only oneself has nothing to choose.
+            // A query that sees only itself has nothing to choose.
             let choice = !(exact && back + forward == 0)
             #expect((layer(x).values != byPlace.values) == choice)
         }

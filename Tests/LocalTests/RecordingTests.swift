@@ -26,7 +26,7 @@ import Testing
                 #expect(weights[place] == 0, "query \(place / n % n), key \(place % n)")
             }
         }
-        // Where there is anything to choose.
+        // The weights of two layers differ, unless each query sees one key.
         let isAlone = pattern.windows == 1 && pattern.isExact
         #expect((recorder.layers[0].weights.values == recorder.layers[1].weights.values) == isAlone)
     }
@@ -39,7 +39,7 @@ import Testing
         let layer = model.stack.layers[0].attention.branch
         let x = Tensor.normal([2, n, 12], key: RandomKey(seed: 1))
         var mask: Tensor?
-        // Every query sees somebody: what it takes of places outside else is no weight.
+        // Every query sees a key: what it would take of places outside the sequence is the weight of no token.
         if masked { mask = Tensor((0..<2 * n).map { $0 % n % 3 == 1 ? 0 : 1 }, shape: [2, n]) }
         let bias = model.stack.dynamicBias.map { $0(model.configuration.pattern, tokens: n) }
         let recorder = AttentionRecorder()

@@ -72,7 +72,7 @@ import Testing
         try compare(chain, zeroed)
     }
 
-    /// A place may be gone on from twice: its gradients are added.
+    /// Two sub-layers may read the same streams: their gradients are added.
     @Test("streams read twice add their gradients") func twoWaysOn() throws {
         let chain = Chain(3, streams: 3, dimension: 5)
         func both(_ streams: ResidualStreams) -> Tensor {

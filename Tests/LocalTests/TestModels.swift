@@ -4,7 +4,7 @@ import Testing
 
 @testable import LocalTransformers
 
-/// What a test's model differs in.
+/// Options in which a test's model differs.
 struct Variant: CustomTestStringConvertible, Sendable {
     enum Positions: String { case rotary, xpos, bias, none }
 

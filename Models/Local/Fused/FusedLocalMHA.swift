@@ -11,7 +11,7 @@ extension LocalMHA {
         return (projected[0], projected.count > 1 ? projected[1] : nil)
     }
 
-    /// Whether queries and keys are used as they are projected.
+    /// True if queries and keys are used as they are projected.
     var readsProjection: Bool {
         !options.normalizesQueriesAndKeys && !options.attention.sharesQueriesAndKeys && attention.rotary == nil
     }

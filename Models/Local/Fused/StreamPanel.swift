@@ -157,19 +157,19 @@ struct RowVectors: ~Copyable {
         items = .allocate(capacity: capacity)
     }
 
-    /// Of dense arrays [rows, any, d], from a row on.
+    /// Lists the vectors of dense arrays [rows, any, d], from a row on.
     init(_ tensors: [Tensor], from row: Int) {
         self.init(capacity: tensors.reduce(0) { $0 + $1.shape[1] })
         for tensor in tensors { add(tensor.pointer, tensor.shape[1], tensor.shape[2], from: row) }
     }
 
-    /// Of an array [rows, count, d], from a row on.
+    /// Lists the vectors of an array [rows, count, d], from a row on.
     init(_ first: UnsafePointer<Float>, _ count: Int, _ d: Int, from row: Int = 0) {
         self.init(capacity: count)
         add(first, count, d, from: row)
     }
 
-    /// Vectors [count, d] that are the same in all rows.
+    /// Lists vectors [count, d] that are the same in all rows.
     init(common first: UnsafePointer<Float>, _ count: Int, _ d: Int) {
         self.init(capacity: count)
         addCommon(first, count, d)
