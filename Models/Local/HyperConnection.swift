@@ -69,11 +69,12 @@ public struct HyperConnection: Module {
 
     /// Computes the weights of a token: α mixes its streams (column 0: what the sub-layer reads), β is what each stream gets
     /// of the sub-layer's output. streams: [..., S, d].
-    func weights(_ streams: Tensor) -> (α: Tensor, β: Tensor) {
-        let r̄ = streams.l2Normalized() * Float(dimension).squareRoot() * (gamma.value + 1)  // [..., S, d]
-        let α = dynamicAlphaScale.value * tanh(matrixProduct(r̄, dynamicAlpha.value)) + staticAlpha.value  // [..., S, S + 1]
-        let dynamic = tanh(matrixProduct(r̄, dynamicBeta.value.unsqueezed(1)).squeezed(-1))
-        return (α, dynamicBetaScale.value * dynamic + staticBeta.value)  // [..., S]
+    func weights(_ streams: Tensor) -> (alpha: Tensor, beta: Tensor) {
+        let normalized = streams.l2Normalized() * Float(dimension).squareRoot() * (gamma.value + 1)  // [..., S, d]
+        let alpha = dynamicAlphaScale.value * tanh(matrixProduct(normalized, dynamicAlpha.value)) + staticAlpha.value
+        // alpha: [..., S, S + 1]
+        let dynamic = tanh(matrixProduct(normalized, dynamicBeta.value.unsqueezed(1)).squeezed(-1))
+        return (alpha, dynamicBetaScale.value * dynamic + staticBeta.value)  // [..., S]
     }
 }
 
@@ -82,16 +83,16 @@ struct PlainStreams: Sendable {
     /// [..., S, d]
     let streams: Tensor
     /// The share of each stream in the output of the sub-layer that has read them, [..., S]; nil before it reads.
-    var β: Tensor?
+    var beta: Tensor?
 
     func read(_ connection: HyperConnection) -> (input: Tensor, rest: PlainStreams) {
-        let (α, β) = connection.weights(streams)
-        let mixed = matrixProduct(α.transposed(), streams)  // [..., S + 1, d]
-        return (mixed.at(-2, 0), PlainStreams(streams: mixed.sliced(-2, from: 1), β: β))
+        let (alpha, beta) = connection.weights(streams)
+        let mixed = matrixProduct(alpha.transposed(), streams)  // [..., S + 1, d]
+        return (mixed.at(-2, 0), PlainStreams(streams: mixed.sliced(-2, from: 1), beta: beta))
     }
 
     func adding(_ y: Tensor) -> PlainStreams {
-        PlainStreams(streams: streams + β!.unsqueezed(-1) * y.unsqueezed(-2))
+        PlainStreams(streams: streams + beta!.unsqueezed(-1) * y.unsqueezed(-2))
     }
 
     func reduced() -> Tensor { streams.sum(axes: [-2]) }

@@ -66,8 +66,8 @@ public struct LocalMHA: Module {
     func projected(_ x: Tensor, _ implementation: Implementation = .fused) -> (qkv: Tensor, gates: Tensor?) {
         switch implementation {
         case .plain:
-            let x̂ = norm.map { $0(x) } ?? x
-            return (toQKV(x̂), toGates.map { $0(x̂) })
+            let normalized = norm.map { $0(x) } ?? x
+            return (toQKV(normalized), toGates.map { $0(normalized) })
         case .fused: return fusedProjections(x)
         }
     }
