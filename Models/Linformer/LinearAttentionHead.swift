@@ -87,9 +87,17 @@ struct HeadGroup: Sendable {
     func attend(_ q: Tensor, _ k: Tensor, _ v: Tensor, mask: Tensor? = nil, _ mode: ForwardMode) -> Tensor {
         /// The compatible mask hides slot j from the positions before j.
         func weigh(_ values: Tensor, _ key: RandomKey?) -> Tensor {
-            attention(
-                q, k, values, scale: options.scale, isCausal: options.causality != .bidirectional, mask: mask,
-                dropout: options.dropout, key: key)
+            let isCausal = options.causality != .bidirectional
+            switch mode.implementation {
+            case .plain:
+                return plainAttention(
+                    q, k, values, scale: options.scale, isCausal: isCausal, mask: mask, dropout: options.dropout,
+                    key: key)
+            case .fused:
+                return attention(
+                    q, k, values, scale: options.scale, isCausal: isCausal, mask: mask, dropout: options.dropout,
+                    key: key)
+            }
         }
         if let recorder = mode.recorder {
             // P̄ I = P̄
@@ -140,9 +148,17 @@ struct HeadGroup: Sendable {
         if let recorder = mode.recorder {
             recorder.record(boundedMemoryWeights(q, keys, e, initialKeys: initialKeys, scale: options.scale))
         }
-        return boundedMemoryAttention(
-            q, keys, values, e: e, f: f, initialKeys: initialKeys, initialValues: initialSlots(valueProjections),
-            scale: options.scale, dropout: options.dropout, key: mode.key)
+        let initialValues = initialSlots(valueProjections)
+        switch mode.implementation {
+        case .plain:
+            return plainBoundedMemoryAttention(
+                q, keys, values, e: e, f: f, initialKeys: initialKeys, initialValues: initialValues,
+                scale: options.scale, dropout: options.dropout, key: mode.key)
+        case .fused:
+            return boundedMemoryAttention(
+                q, keys, values, e: e, f: f, initialKeys: initialKeys, initialValues: initialValues,
+                scale: options.scale, dropout: options.dropout, key: mode.key)
+        }
     }
 
     /// Whether E is F.

@@ -110,7 +110,7 @@ public struct MHAttention: Module {
     private func attend(_ x: Tensor, _ context: Tensor, _ mask: Tensor?, _ mode: ForwardMode) -> Tensor {
         let q = split(linear(x, weight: toQueries.matrix))
         let y: Tensor
-        if compressesInput {
+        if compressesInput && mode.implementation == .fused {
             let (k, v) = compressed(context, mask)
             y = group.attend(q, k, v, mode)
         } else {
