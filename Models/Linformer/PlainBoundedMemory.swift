@@ -1,32 +1,9 @@
 import NN
 import Tensors
 
-// The plain forms of Linformer's two attentions, in ordinary operations: to read, and to compare the fused forms with.
+// The plain form of Linformer's causal attention; that of its projected attention is NN's `plainAttention`.
 //
 // b batch, n tokens, h heads, d columns of a head, k slots
-
-/// Attention to projected keys and values (2006.04768, equation 7): softmax(σ Q K̄ᵀ) V̄. The signature is `attention`'s.
-///
-/// - Parameters:
-///   - q: [b, n, h, d]; k, v: [b, k, h, d].
-///   - isCausal: hides key j from the queries before j.
-///   - mask: 1 for keys that take part, else 0: [b, k].
-/// - Returns: [b, n, h, d].
-func plainAttention(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, isCausal: Bool = false, mask: Tensor? = nil,
-    dropout: Double = 0, key: RandomKey? = nil
-) -> Tensor {
-    let (q, k, v) = (headsFirst(q), headsFirst(k), headsFirst(v))
-    let scores = matrixProduct(q, k, transposeB: true) * scale  // [b, h, n, k]
-    var seen = Tensor.ones([1, 1, q.shape[2], k.shape[2]])
-    if isCausal { seen = Tensor.lowerTriangle(q.shape[2], k.shape[2]).unsqueezed(0).unsqueezed(0) }
-    if let mask { seen = seen * mask.unsqueezed(1).unsqueezed(1) }
-    let p = softmax(select(seen.expanded(to: scores.shape), scores, -1e30)) * seen
-    // Dropout of the fused form numbers max(n, k) places for each query.
-    let padded = p.padded(axis: -1, after: max(0, q.shape[2] - k.shape[2]))
-    let dropped = Tensors.dropout(padded, probability: Float(dropout), key: key).sliced(-1, to: k.shape[2])
-    return headsFirst(matrixProduct(dropped, v))
-}
 
 /// Causal attention to slots written token by token (2110.02488, section 3): K̄ += e_t k_tᵀ, V̄ += f_t v_tᵀ,
 /// o_t = dropout(softmax(σ q_t K̄ᵀ)) V̄. The signature is `boundedMemoryAttention`'s.
@@ -35,6 +12,9 @@ func plainBoundedMemoryAttention(
     scale: Float, dropout: Double = 0, key: RandomKey? = nil
 ) -> Tensor {
     let f = f ?? e
+    require(
+        q.rank == 4 && k.shape == q.shape && v.shape == q.shape,
+        "boundedMemoryAttention: q \(q.shape), k \(k.shape), v \(v.shape), expected one shape [b, n, h, d]")
     let (b, n, h, d, slots) = (q.shape[0], q.shape[1], q.shape[2], q.shape[3], initialKeys.shape[initialKeys.rank - 2])
     if n == 0 { return .zeros([b, n, h, d]) }
     let (q, k, v) = (headsFirst(q), headsFirst(k), headsFirst(v))  // [b, h, n, d]
