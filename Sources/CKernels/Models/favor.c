@@ -1,6 +1,6 @@
-// Exponentials in pairs of opposite sign: positive random features.
+// FAVOR+'s exponentials in pairs of opposite sign: positive random features.
 #include "ckernels.h"
-#include "row_math.h"
+#include "../row_math.h"
 
 AZ_INLINE float az_row_half_square(long d, const float *x) {
 #pragma clang fp reassociate(on)

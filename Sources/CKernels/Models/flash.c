@@ -1,6 +1,6 @@
-// Loops over tiles and panels that stay in cache between two products.
+// FLASH's loops over tiles and panels that stay in cache between two products.
 #include "ckernels.h"
-#include "vector_math.h"
+#include "../vector_math.h"
 
 AZ_INLINE float silu_derivative(float x) {
     float s = az_sigmoid(x);

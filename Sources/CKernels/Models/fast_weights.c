@@ -1,6 +1,6 @@
-// Deterministic feature maps of keys and queries, and the substitution that an update rule with erasure comes to.
+// Fast weights' deterministic feature maps of keys and queries, and the substitution that an update rule with erasure comes to.
 #include "ckernels.h"
-#include "vector_math.h"
+#include "../vector_math.h"
 
 // r = [relu(x), relu(-x)] at padded + nu, with its last nu elements once more before it: r[i - j] for i < j as well.
 AZ_INLINE void az_rectify(long d, long nu, const float *x, float *padded) {

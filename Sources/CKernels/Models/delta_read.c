@@ -1,7 +1,7 @@
 // A query answered by a memory that was written by the delta rule, without the memory: what the query reads from each
 // write is found from the last write back to the first.
 #include "ckernels.h"
-#include "row_math.h"
+#include "../row_math.h"
 
 AZ_KERNEL void az_delta_read_forward(long n, long d, const float *k, const float *beta, float *p, float *a) {
 #pragma clang fp reassociate(on)

@@ -1,8 +1,8 @@
-// A few vectors for each row: weighted sums of them, dot products between them, and weights that depend on them. The
+// Hyper-connections' loops over a few vectors for each row: weighted sums of them, dot products between them, and weights that depend on them. The
 // first two are each other's gradients. Vectors are long and few, so the loops run along them with the results of up to
 // four outputs in registers; four at a time, then two, then one covers any number.
 #include "ckernels.h"
-#include "row_math.h"
+#include "../row_math.h"
 
 enum { LANES = 16 };
 
