@@ -18,17 +18,13 @@ public struct ScaledSinusoidalEmbedding: Module {
     public init(_ dimension: Int) {
         self.dimension = dimension
         scale = Parameter(.ones([1]))
-        let frequencies = stride(from: 0, to: dimension, by: 2).map {
-            1 / Float(Foundation.pow(10000, Double($0) / Double(dimension)))
-        }
-        inverseFrequencies = Parameter(Tensor(frequencies), .computed)
+        inverseFrequencies = Parameter(Tensor(NN.inverseFrequencies(dimension)), .computed)
     }
 
     /// Computes scale · [sin, cos] of the positions first ..< first + n, cut to d columns: [n, d].
     public func callAsFunction(_ n: Int, from first: Int = 0) -> Tensor {
-        let positions = (Tensor.range(n) + Float(first)).reshaped([n, 1])
-        let angles = positions * inverseFrequencies.value
-        return concatenate([sin(angles), cos(angles)], axis: 1).sliced(1, to: dimension) * scale.value
+        let positions = Tensor.range(n) + Float(first)
+        return sinusoids(positions, frequencies: inverseFrequencies.value, dimension: dimension) * scale.value
     }
 
     public func collect(into state: inout StateCollector) {
@@ -48,11 +44,7 @@ public struct RotaryEmbedding: Module {
     /// Computes the frequencies.
     /// - Parameter dimension: the number of rotated columns; odd numbers are rounded down.
     public init(_ dimension: Int) {
-        let even = dimension / 2 * 2
-        let values = stride(from: 0, to: even, by: 2).map {
-            1 / Float(Foundation.pow(10000, Double($0) / Double(even)))
-        }
-        frequencies = Parameter(Tensor(values), .computed)
+        frequencies = Parameter(Tensor(inverseFrequencies(dimension / 2 * 2)), .computed)
     }
 
     /// Computes the rotation of the positions first ..< first + n.

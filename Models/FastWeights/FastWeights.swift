@@ -418,7 +418,10 @@ public struct FastWeightsLM: Module {
     func embed(_ tokens: TokenTensor, positions: [Int]) -> Tensor {
         let x = embedding(tokens)
         guard configuration.usesPositions else { return x }
-        return x + sinusoids(positions, configuration.width).reshaped(x.shape)
+        let m = configuration.width
+        let table = sinusoids(
+            Tensor(positions.map(Float.init)), frequencies: Tensor(inverseFrequencies(m)), dimension: m, order: .pairs)
+        return x + table.reshaped(x.shape)
     }
 
     /// [..., m] → [..., vocabulary]
@@ -429,11 +432,4 @@ public struct FastWeightsLM: Module {
         state.add("transformer", transformer)
         state.add("generator", generator)
     }
-}
-
-/// Sines in even columns and cosines in odd ones (1706.03762, section 3.5): [positions, d].
-func sinusoids(_ positions: [Int], _ d: Int) -> Tensor {
-    let rates = (0..<(d + 1) / 2).map { 1 / Float(pow(10_000, Double(2 * $0) / Double(d))) }
-    let angles = Tensor(positions.map { Float($0) }).unsqueezed(-1) * Tensor(rates)
-    return stack([sin(angles), cos(angles)], axis: 2).reshaped([positions.count, 2 * rates.count]).sliced(1, to: d)
 }
