@@ -20,7 +20,8 @@ import Testing
 
     var output: String { folder.path + "/out.safetensors" }
 
-    @Test func logitsLossAndGradientsAreThoseOfTheModel() throws {
+    @Test("The file holds the model's own logits, loss, and gradients, without dropout")
+    func logitsLossAndGradientsAreThoseOfTheModel() throws {
         let model = Bigram(vocabulary: 7, dropout: 0.5)
         let batch = try writeBatch([("tokens", tokens), ("targets", targets)])
         try model.evaluateBatch(batch, output: output, gradients: true)
@@ -44,7 +45,8 @@ import Testing
         #expect(try SafetensorsFile(path: output).tensor("loss").item == loss.item)
     }
 
-    @Test func aParameterWithoutInfluenceHasAGradientOfZeros() throws {
+    @Test("A parameter that the loss does not depend on has a gradient of zeros")
+    func aParameterWithoutInfluenceHasAGradientOfZeros() throws {
         // The table of the token before has no say in a model of one token... but a spare parameter never has.
         struct Spare: LanguageModel {
             let inner = Bigram(vocabulary: 7)
@@ -109,7 +111,8 @@ import Testing
         #expect(try SafetensorsFile(path: output).tensor("loss").item == found)
     }
 
-    @Test func aBatchThatIsNoneIsRefusedAndNothingWritten() throws {
+    @Test("A malformed batch is refused and no file is written")
+    func aBatchThatIsNoneIsRefusedAndNothingWritten() throws {
         func expectRefusal(
             _ message: String, _ entries: [(String, TokenTensor)], _ model: Bigram = Bigram(vocabulary: 7),
             location: SourceLocation = #_sourceLocation

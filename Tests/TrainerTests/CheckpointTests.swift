@@ -47,7 +47,8 @@ import Testing
 
     // MARK: What is kept
 
-    @Test func theLatestTheBestAndTheNewestAreKept() throws {
+    @Test("The best checkpoint is kept beside the newest ones, and the run's weights are the best")
+    func theLatestTheBestAndTheNewestAreKept() throws {
         for keep in [1, 3, 100] {
             var options = options(steps: 12, keep: keep)
             // Far too fast: it does not improve with every step.
@@ -74,7 +75,8 @@ import Testing
         }
     }
 
-    @Test func aBestValidationIsSavedBeforeItsTime() throws {
+    @Test("A new best validation is saved at once, whatever the interval")
+    func aBestValidationIsSavedBeforeItsTime() throws {
         var options = options(steps: 5)
         (options.saveEvery, options.validateEvery) = (100, 2)
         var saved: [Int] = []
@@ -82,7 +84,8 @@ import Testing
         #expect(saved == [2, 4, 5])
     }
 
-    @Test func withoutAValidationTheLatestWeightsAreUsed() throws {
+    @Test("Without validation the run's weights are the latest")
+    func withoutAValidationTheLatestWeightsAreUsed() throws {
         let run = try TrainingRun(
             Bigram(), on: byteSplit(validationFraction: 0), tokenizer: ByteTokenizer(), options: options(steps: 3),
             folder: path("run"))
@@ -92,7 +95,8 @@ import Testing
         #expect(run.folder?.savedSteps == [3])
     }
 
-    @Test func aStateHasRoomForStreamsAndCarries() throws {
+    @Test("A saved state restores counters, stream position, and carries to the bit")
+    func aStateHasRoomForStreamsAndCarries() throws {
         let (model, folder) = (Bigram(), try RunFolder(creating: path("run")))
         let optimizer = Optimizer(model.trainable)
         let position = JSONValue.object(["epoch": .integer(2), "rows": .array([.integer(5), .string("é\n")])])
@@ -136,7 +140,8 @@ import Testing
         return (1...count.withLock { $0 }).map { "crash-of-\(name)-\($0)" }
     }
 
-    @Test func aCrashAnywhereInASaveLeavesTheOldCheckpointOrTheNew() throws {
+    @Test("A crash at any disk operation of a save leaves the old checkpoint or the new one")
+    func aCrashAnywhereInASaveLeavesTheOldCheckpointOrTheNew() throws {
         try begin("whole", options(keep: 100)).train()
         for keep in [1, 2] {
             let name = "keep-\(keep)"
@@ -166,7 +171,8 @@ import Testing
         }
     }
 
-    @Test func aCrashAnywhereInTheBeginningLeavesARunOrABeginning() throws {
+    @Test("After a crash at any disk operation of its creation a run can be resumed or begun again")
+    func aCrashAnywhereInTheBeginningLeavesARunOrABeginning() throws {
         try begin("whole", options(steps: 2)).train()
         let crashes = try crashes(of: "run") { _ = try begin("run", options(steps: 2)) }
         #expect(crashes.count > 10)
@@ -183,7 +189,8 @@ import Testing
         #expect(begun > 0 && begun < crashes.count)
     }
 
-    @Test func aFailureOfAnyOperationOfASaveIsOneErrorAndLosesNothing() throws {
+    @Test("A failing disk operation in a save is reported as one error and loses nothing")
+    func aFailureOfAnyOperationOfASaveIsOneErrorAndLosesNothing() throws {
         try begin("whole", options(keep: 100)).train()
         do { try begin("until-3", options()).train(until: 3) }
         var failures = 0
@@ -237,7 +244,8 @@ import Testing
 
     // MARK: Damage
 
-    @Test func aDamagedCheckpointIsPassedOver() throws {
+    @Test("Resume skips a damaged checkpoint")
+    func aDamagedCheckpointIsPassedOver() throws {
         try begin("whole", options(keep: 100)).train()
         let damages: [(String, (URL) throws -> Void, String)] = [
             ("weights.safetensors", { try Data(contentsOf: $0).dropLast(4).write(to: $0) }, "truncated"),
@@ -277,7 +285,8 @@ import Testing
         try data.write(to: url)
     }
 
-    @Test func whereAllAreDamagedTheNewestIsNamed() throws {
+    @Test("The error names the newest checkpoint if all are damaged")
+    func whereAllAreDamagedTheNewestIsNamed() throws {
         do { try begin("run", options(keep: 2)).train(until: 4) }
         for step in [3, 4] {
             try FileManager.default.removeItem(atPath: path("run/checkpoints/step-\(step)/state.safetensors"))
@@ -292,7 +301,8 @@ import Testing
         }
     }
 
-    @Test func aDamagedBestCountsNoMore() throws {
+    @Test("A damaged best checkpoint no longer counts as the best")
+    func aDamagedBestCountsNoMore() throws {
         var options = options()
         (options.optimizer, options.learningRate, options.validateEvery) = (.sgd(), 1, 1)
         do { try begin("run", options).train(until: 2) }
@@ -316,7 +326,8 @@ import Testing
 
     // MARK: A checkpoint of choice
 
-    @Test func anEarlierCheckpointCanBeGoneOnFrom() throws {
+    @Test("A run can be resumed from an earlier checkpoint, discarding later ones")
+    func anEarlierCheckpointCanBeGoneOnFrom() throws {
         try begin("whole", options(keep: 100)).train()
         do { try begin("run", options(keep: 100)).train(until: 5) }
         // Its weights can be used by themselves, too.
@@ -333,7 +344,8 @@ import Testing
         #expect(try MetricsLog.read(path: path("run/metrics.jsonl")).map(\.step) == Array(1...6))
     }
 
-    @Test func whereNoStepIsToBeMadeLaterCheckpointsStay() throws {
+    @Test("Later checkpoints stay if the new length leaves no step to make")
+    func whereNoStepIsToBeMadeLaterCheckpointsStay() throws {
         do { try begin("run", options(keep: 100)).train() }
         let chosen = path("run/checkpoints/step-2")
         expectError(
@@ -348,7 +360,8 @@ import Testing
         #expect(try MetricsLog.read(path: path("run/metrics.jsonl")).count == 6)
     }
 
-    @Test func aLengthThatIsReachedAlreadyIsNotKept() throws {
+    @Test("A new length that is already reached is not saved in the configuration")
+    func aLengthThatIsReachedAlreadyIsNotKept() throws {
         do { try begin("run", options()).train(until: 4) }
         func resume(_ steps: Int) throws -> TrainingRun<Bigram> {
             try TrainingRun(
@@ -361,13 +374,15 @@ import Testing
         #expect(try RunFolder(path: path("run")).configuration().training.length == .steps(5))
     }
 
-    @Test func anEmptyNameIsNotTheRootFolder() {
+    @Test("An empty folder name is refused")
+    func anEmptyNameIsNotTheRootFolder() {
         let message = "the name of a run's folder is empty; expected --out or --resume FOLDER"
         expectError(message) { try RunFolder(creating: "") }
         expectError(message) { try RunFolder(path: "") }
     }
 
-    @Test func aCheckpointThatIsNotThereIsNamed() throws {
+    @Test("A missing checkpoint or run folder is named")
+    func aCheckpointThatIsNotThereIsNamed() throws {
         do { try begin("run", options()).train(until: 2) }
         expectError("\(path("run/checkpoints/step-7/state.safetensors")): cannot be read: No such file or directory") {
             try resume("run/checkpoints/step-7")

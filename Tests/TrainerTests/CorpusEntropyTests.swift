@@ -9,7 +9,8 @@ import Trainer
     /// Sums of some 55,000 terms in another order.
     private static let rounding = 1e-9
 
-    @Test func aTextHasOneReading() throws {
+    @Test("The corpus and an independent parser agree on its questions and its entropy")
+    func aTextHasOneReading() throws {
         let (corpus, parsed) = (Self.corpus, try Self.parsed.get())
         #expect(parsed.questions == corpus.questions)
         let bits = parsed.sentences.reduce(0) { $0 + parsed.bits($1) }
@@ -18,7 +19,9 @@ import Trainer
         #expect(abs(floor - bits / Double(length)) < Self.rounding)
     }
 
-    @Test(arguments: [0..<1, 0..<60, 10..<200, 1000..<1100, 30_001..<1_999_999, 1_999_900..<2_000_000])
+    @Test(
+        "The bits per byte of a part are those of the whole sentences in it",
+        arguments: [0..<1, 0..<60, 10..<200, 1000..<1100, 30_001..<1_999_999, 1_999_900..<2_000_000])
     func partsOfAText(range: Range<Int>) throws {
         let parsed = try Self.parsed.get()
         let inside = parsed.sentences.filter { $0.range.clamped(to: range) == $0.range }
@@ -32,7 +35,8 @@ import Trainer
     /// parsed sample, r = Σ bits / Σ bytes over N sentences with the error √(Σ (bits − r · bytes)²) / Σ bytes, scaled to the
     /// longer one. It takes the sentences for independent: their bits are, their lengths nearly (a question repeats the
     /// words of a fact), and sums over blocks of 200 sentences vary by no more than this says.
-    @Test func theSampleAgreesWithTheEntropy() throws {
+    @Test("The information in a sample of 16 MB agrees with the entropy")
+    func theSampleAgreesWithTheEntropy() throws {
         let parsed = try Self.parsed.get()
         let stationary = parsed.sentences.filter { $0.facts >= 300 }
         let sample = stationary.map { (bits: parsed.bits($0), bytes: Double($0.range.count)) }
@@ -64,7 +68,8 @@ import Trainer
         #expect(statistic < freedom + 5 * (2 * freedom).squareRoot(), "\(name)")
     }
 
-    @Test func words() throws {
+    @Test("Each word of a list is equally frequent")
+    func words() throws {
         let words = try Self.parsed.get().words
         for (kind, lists) in ParsedCorpus.lists {
             for (gap, list) in lists.enumerated() {
@@ -74,7 +79,8 @@ import Trainer
         }
     }
 
-    @Test func kindsOfSentences() throws {
+    @Test("Facts, fillers, and questions have their frequencies")
+    func kindsOfSentences() throws {
         var counts = [0, 0, 0, 0]
         for sentence in try Self.parsed.get().sentences where sentence.facts > 0 {
             switch sentence.kind {
@@ -86,7 +92,8 @@ import Trainer
         expectFrequencies(counts, [3.0 / 8, 1.0 / 8, 1.0 / 8, 3.0 / 8], "kinds")
     }
 
-    @Test func factsAskedFor() throws {
+    @Test("Questions ask for the latest facts with their probabilities")
+    func factsAskedFor() throws {
         var counts = [Int](repeating: 0, count: 300)
         for sentence in try Self.parsed.get().sentences where sentence.facts >= 300 {
             if case .question(let m) = sentence.kind { counts[m - 1] += 1 }
@@ -94,7 +101,8 @@ import Trainer
         expectFrequencies(counts, (1...300).map(ParsedCorpus.probability), "facts back")
     }
 
-    @Test func keysOfFacts() throws {
+    @Test("All 1,024 keys are equally frequent")
+    func keysOfFacts() throws {
         let parsed = try Self.parsed.get()
         var counts: [String: Int] = [:]
         for index in parsed.facts {

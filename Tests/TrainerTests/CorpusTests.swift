@@ -4,7 +4,8 @@ import Testing
 @testable import Trainer
 
 @Suite struct CorpusTests {
-    @Test func aSeedIsAText() {
+    @Test("A seed determines the text, and a longer text begins with the shorter one")
+    func aSeedIsAText() {
         let text = bytes(Corpus(seed: 0, length: 100_000))
         #expect(text == bytes(Corpus(seed: 0, length: 100_000)))
         #expect(text != bytes(Corpus(seed: 1, length: 100_000)))
@@ -14,8 +15,9 @@ import Testing
         #expect(Array(longer.prefix(text.count)) == text)
     }
 
-    /// Another text is another measure: results of earlier runs could not be compared with later ones.
-    @Test func theTextDoesNotChange() {
+    /// Results for another text could not be compared with earlier ones.
+    @Test("The text of seed 0 never changes")
+    func theTextDoesNotChange() {
         let text = bytes(Corpus(seed: 0, length: 100_000))
         let lines = String(decoding: text.prefix(500), as: UTF8.self).split(separator: "\n").prefix(7)
         #expect(
@@ -34,7 +36,8 @@ import Testing
         #expect(checksum == 9_953_319_078_851_854_314)
     }
 
-    @Test func lengths() {
+    @Test("The shortest text is one line")
+    func lengths() {
         let shortest = Corpus(seed: 3, length: 1)
         #expect(bytes(shortest).filter { $0 == UInt8(ascii: "\n") }.count == 1)
         #expect(shortest.questions.isEmpty)
@@ -43,7 +46,8 @@ import Testing
 
     // MARK: Questions
 
-    @Test func answersAreWhatTheFactsSay() throws {
+    @Test("Every answer repeats the fact that it asks for")
+    func answersAreWhatTheFactsSay() throws {
         let corpus = Corpus(seed: 5, length: 500_000)
         try #require(corpus.questions.count > 4000)
         for question in corpus.questions {
@@ -55,8 +59,9 @@ import Testing
         }
     }
 
-    /// From tens of bytes to tens of thousands, each class of facts in a group of distances of its own.
-    @Test func distances() {
+    /// Each class of facts has a group of distances of its own.
+    @Test("Distances from fact to answer reach from tens of bytes to tens of thousands")
+    func distances() {
         let questions = Corpus(seed: 6, length: 1_000_000).questions
         var counts = [Int](repeating: 0, count: Question.distanceBounds.count)
         for question in questions { counts[Question.distanceBounds.firstIndex { question.distance <= $0 }!] += 1 }
@@ -67,7 +72,9 @@ import Testing
         #expect(distances.max()! > 25_000 && distances.max()! < 50_000)
     }
 
-    @Test(arguments: [0..<20_000, 5000..<5001, 5000..<5200, 5003..<12_345, 19_000..<20_000])
+    @Test(
+        "The questions of a part are those whose answers lie in it",
+        arguments: [0..<20_000, 5000..<5001, 5000..<5200, 5003..<12_345, 19_000..<20_000])
     func questionsInAPart(range: Range<Int>) {
         let corpus = Corpus(seed: 7, length: 20_000)
         let inside = corpus.questions.filter {

@@ -6,7 +6,9 @@ import Trainer
     /// Sums of some thousands of terms in another order.
     private static let rounding = 1e-9
 
-    @Test(arguments: [47, 97, 512, 5000, 40_000, 60_000], [0..<50_000, 1234..<45_678, 49_000..<49_600])
+    @Test(
+        "The entropy in windows is the sum over their sentences",
+        arguments: [47, 97, 512, 5000, 40_000, 60_000], [0..<50_000, 1234..<45_678, 49_000..<49_600])
     func againstEachSentence(windowLength: Int, range: Range<Int>) throws {
         let corpus = Corpus(seed: 11, length: 60_000)
         let parsed = try ParsedCorpus(bytes(corpus))
@@ -22,8 +24,8 @@ import Trainer
         #expect(abs(found - bits / Double(length)) < Self.rounding)
     }
 
-    /// By hand: the first two sentences of a text, read together and alone.
-    @Test func twoSentences() throws {
+    @Test("The entropy of two sentences, together and alone, is that computed by hand")
+    func twoSentences() throws {
         let corpus = Corpus(seed: 0, length: 80)
         let lines = String(decoding: bytes(corpus), as: UTF8.self).split(separator: "\n")
         #expect(
@@ -45,7 +47,8 @@ import Trainer
         try expect(corpus.bitsPerByte(in: 0..<107, windowLength: 106), bits: kind + keyAndPlace, bytes: 35)
     }
 
-    @Test func moreIsKnownInLongerWindows() throws {
+    @Test("The entropy falls with the length of the windows")
+    func moreIsKnownInLongerWindows() throws {
         let corpus = Corpus(seed: 12, length: 1_000_000)
         let range = 100_000..<1_000_000
         let floors = [64, 128, 512, 2048, 8192, 32_768, 131_072].compactMap {
@@ -60,9 +63,9 @@ import Trainer
         #expect(floors.last! < floor + 0.01)
     }
 
-    /// With all of the text in view only its beginning differs: this reader expects questions before there are facts, and
-    /// questions about facts before the text.
-    @Test func aWindowAsLongAsTheText() throws {
+    /// This reader expects questions before there are facts, and questions about facts before the text.
+    @Test("A window as long as the text adds only the cost of the beginning")
+    func aWindowAsLongAsTheText() throws {
         let corpus = Corpus(seed: 13, length: 200_000)
         let length = corpus.text.count
         let startUp = try ParsedCorpus(bytes(corpus)).sentences.reduce(0.0) { sum, sentence in
@@ -78,7 +81,8 @@ import Trainer
         #expect(startUp > 10 && startUp < 200)
     }
 
-    @Test func nothingToMeasure() {
+    @Test("Parts and windows without a whole sentence have no entropy")
+    func nothingToMeasure() {
         let corpus = Corpus(seed: 14, length: 1000)
         #expect(corpus.bitsPerByte(in: 0..<0) == nil)
         #expect(corpus.bitsPerByte(in: 0..<0, windowLength: 100) == nil)

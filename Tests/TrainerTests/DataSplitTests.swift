@@ -3,7 +3,8 @@ import Testing
 import Trainer
 
 @Suite struct DataSplitTests {
-    @Test func theEndIsHeldBack() throws {
+    @Test("The last tenth of the text is held out")
+    func theEndIsHeldBack() throws {
         let split = try DataSplit(countingTokens(100), sequenceLength: 9)
         #expect(try split.training[0..<split.training.count] == (0..<90).map { $0 })
         let validation = try #require(split.validation)
@@ -12,34 +13,39 @@ import Trainer
         #expect(validation.name == "numbers (the last 10 %)")
     }
 
-    @Test(arguments: [(0.25, 75), (0.005, 995 / 10), (0.5, 50), (0.333, 67)])
+    @Test(
+        "The held-out fraction is rounded to whole tokens",
+        arguments: [(0.25, 75), (0.005, 995 / 10), (0.5, 50), (0.333, 67)])
     func fractions(fraction: Double, training: Int) throws {
         let split = try DataSplit(countingTokens(100), validationFraction: fraction, sequenceLength: 0)
         #expect(split.training.count == training)
         #expect(try #require(split.validation).count == 100 - training)
     }
 
-    @Test func nothingHeldBack() throws {
+    @Test("A fraction of 0 holds nothing out")
+    func nothingHeldBack() throws {
         let split = try DataSplit(countingTokens(10), validationFraction: 0, sequenceLength: 9)
         #expect(split.training.count == 10)
         #expect(split.validation == nil)
     }
 
-    @Test func aTextOfItsOwn() throws {
+    @Test("The validation may be a text of its own")
+    func aTextOfItsOwn() throws {
         let split = try DataSplit(
             training: countingTokens(10), validation: countingTokens(5, name: "valid.txt"), sequenceLength: 4)
         #expect(split.training.count == 10)
         #expect(split.validation?.count == 5)
     }
 
-    @Test(arguments: [-0.1, 1, 1.5, .nan, .infinity])
+    @Test("Impossible fractions are refused", arguments: [-0.1, 1, 1.5, .nan, .infinity])
     func impossibleFractions(fraction: Double) {
         expectError("--validation-fraction: expected a number of at least 0 and below 1, found \(fraction)") {
             try DataSplit(countingTokens(100), validationFraction: fraction, sequenceLength: 4)
         }
     }
 
-    @Test func tooShort() {
+    @Test("A text that is too short for one sequence is named")
+    func tooShort() {
         expectError("numbers: has 4 tokens; a sequence length of 4 needs at least 5") {
             try DataSplit(countingTokens(4), sequenceLength: 4)
         }

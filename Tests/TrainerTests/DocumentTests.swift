@@ -20,17 +20,20 @@ import Testing
         return found
     }
 
-    @Test func textsAsOneDocument() throws {
+    @Test("A text without separators is one document")
+    func textsAsOneDocument() throws {
         #expect(try documents(byteTokens("ab\ncd")) == [0..<5])
         #expect(try documents(byteTokens("ab\ncd", .files)) == [0..<5])
         #expect(try documents(byteTokens("ab\ncd", .marker(0))) == [0..<5])
         #expect(try documents(countingTokens(9).separated(by: .files)) == [0..<9])
     }
 
-    @Test(arguments: [
-        ("ab\nc", [0..<3, 3..<4]), ("ab\nc\n", [0..<3, 3..<5]), ("\nab", [0..<1, 1..<3]),
-        ("ab\n\n\nc", [0..<3, 3..<4, 4..<5, 5..<6]), ("\n\n", [0..<1, 1..<2]), ("a", [0..<1]),
-    ])
+    @Test(
+        "A marker belongs to the document that it ends",
+        arguments: [
+            ("ab\nc", [0..<3, 3..<4]), ("ab\nc\n", [0..<3, 3..<5]), ("\nab", [0..<1, 1..<3]),
+            ("ab\n\n\nc", [0..<3, 3..<4, 4..<5, 5..<6]), ("\n\n", [0..<1, 1..<2]), ("a", [0..<1]),
+        ])
     func theMarkerEndsItsDocument(text: String, expected: [Range<Int>]) throws {
         #expect(try documents(byteTokens(text, .marker(10))) == expected)
         let source = try TextSource(text, name: "a text")
@@ -38,7 +41,8 @@ import Testing
         #expect(try documents(tokenizer.tokens(of: source).separated(by: .marker(10))) == expected)
     }
 
-    @Test func filesEndDocuments() throws {
+    @Test("Files end documents, also in slices and in tokens of several bytes")
+    func filesEndDocuments() throws {
         let parts = ["añb", "c", "€\n\nd", "efg"]
         let text = try TextSource(paths: parts.enumerated().map { try folder.write($1, "\($0).txt") })
         let bytes = ByteTokenizer().tokens(of: text).separated(by: .files)
@@ -54,7 +58,7 @@ import Testing
         #expect(try documents(bytes.slice(4..<11, name: "part").slice(1..<7, name: "part")) == [0..<6])
     }
 
-    @Test(arguments: 0..<60)
+    @Test("Documents of random texts are found from every position", arguments: 0..<60)
     func allDocumentsAreFound(seed: Int) throws {
         let example = DocumentExample(seed: seed, separator: .marker(DocumentExample.marker))
         let source = example.source
@@ -71,7 +75,8 @@ import Testing
         #expect(try source.targetCount() == source.count - example.documents.count)
     }
 
-    @Test func documentsLongerThanTheirPieces() throws {
+    @Test("Documents longer than a read buffer are found")
+    func documentsLongerThanTheirPieces() throws {
         // Bytes are read by the megabyte, other tokens by 4,096.
         var bytes = [UInt8](repeating: 97, count: 2_200_000)
         for end in [5_000, 1_048_576, 1_048_577, 2_150_000] { bytes[end - 1] = 10 }
@@ -84,7 +89,8 @@ import Testing
         #expect(try documents(tokenizer.tokens(of: text).separated(by: .marker(10))) == expected)
     }
 
-    @Test func bytesOfTheTargets() throws {
+    @Test("The first token of each document is no target")
+    func bytesOfTheTargets() throws {
         let text = try TextSource("ñ€.€a.", name: "a text")
         let tokenizer = try CharacterTokenizer(learningFrom: [text])
         let tokens = try tokenizer.tokens(of: text)
@@ -96,7 +102,7 @@ import Testing
 
     // MARK: Evaluation
 
-    @Test(arguments: [1, 3])
+    @Test("The loss of a text is that of its documents, each evaluated alone", arguments: [1, 3])
     func evaluationsForgetWhereADocumentEnds(batchSize: Int) throws {
         func expectSum(_ model: some LanguageModel) throws {
             let source = try byteTokens(someText(60), .marker(10))
@@ -118,25 +124,31 @@ import Testing
 
     // MARK: As text
 
-    @Test(arguments: [
-        ("none", DocumentSeparator.nothing), ("files", .files), ("lines", .marker(10)), ("byte:0", .marker(0)),
-        ("byte:255", .marker(255)), ("byte:0x1e", .marker(30)), ("byte:0xFF", .marker(255)), ("byte:\\n", .marker(10)),
-        ("byte:\\r", .marker(13)), ("byte:\\t", .marker(9)), ("byte:\\0", .marker(0)),
-    ])
+    @Test(
+        "Names of separators are read and written",
+        arguments: [
+            ("none", DocumentSeparator.nothing), ("files", .files), ("lines", .marker(10)), ("byte:0", .marker(0)),
+            ("byte:255", .marker(255)), ("byte:0x1e", .marker(30)), ("byte:0xFF", .marker(255)),
+            ("byte:\\n", .marker(10)),
+            ("byte:\\r", .marker(13)), ("byte:\\t", .marker(9)), ("byte:\\0", .marker(0)),
+        ])
     func names(text: String, separator: DocumentSeparator) {
         #expect(DocumentSeparator(text) == separator)
         #expect(DocumentSeparator(separator.description) == separator)
     }
 
-    @Test(arguments: [
-        "", "None", "file", "byte", "byte:", "byte:256", "byte:-1", "byte:+1", "byte:0x", "byte:0x+1", "byte:0x100",
-        "byte:n", "byte:\\", "byte:\\x", "byte: 1", "10",
-    ])
+    @Test(
+        "Other names are no separators",
+        arguments: [
+            "", "None", "file", "byte", "byte:", "byte:256", "byte:-1", "byte:+1", "byte:0x", "byte:0x+1", "byte:0x100",
+            "byte:n", "byte:\\", "byte:\\x", "byte: 1", "10",
+        ])
     func namesOfNothing(text: String) {
         #expect(DocumentSeparator(text) == nil)
     }
 
-    @Test func canonicalNames() {
+    @Test("Separators have canonical names")
+    func canonicalNames() {
         #expect(
             [.nothing, .files, .marker(10), .marker(0)].map(\DocumentSeparator.description) == [
                 "none", "files", "lines", "byte:0",
@@ -145,13 +157,15 @@ import Testing
 
     // MARK: Splits
 
-    @Test(arguments: [
-        ("aaaa\nbbb\ncc", 0.4, 9),  // 7 of 11 tokens would end within the second line
-        ("aaaa\nbbb\ncc", 0.2, 9), ("aaaa\nbbb\ncc", 0.55, 5),  // where a document begins already
-        ("aaaa\nbbb\ncc", 0.7, 5), ("aaaabbbbbcc", 0.5, 5), ("aaaa\nbbbbb", 0.4, 6),  // none begins any more
-        ("aaaabbbbb\nc", 0.5, 5),  // too little would be left
-        ("aaaabbbb\ncc", 0.5, 9),
-    ])
+    @Test(
+        "A split falls between documents where one ends near it",
+        arguments: [
+            ("aaaa\nbbb\ncc", 0.4, 9),  // 7 of 11 tokens would end within the second line
+            ("aaaa\nbbb\ncc", 0.2, 9), ("aaaa\nbbb\ncc", 0.55, 5),  // where a document begins already
+            ("aaaa\nbbb\ncc", 0.7, 5), ("aaaabbbbbcc", 0.5, 5), ("aaaa\nbbbbb", 0.4, 6),  // none begins any more
+            ("aaaabbbbb\nc", 0.5, 5),  // too little would be left
+            ("aaaabbbb\ncc", 0.5, 9),
+        ])
     func splitsBetweenDocuments(text: String, fraction: Double, boundary: Int) throws {
         let split = try DataSplit(byteTokens(text, .marker(10)), validationFraction: fraction, sequenceLength: 1)
         #expect(split.training.count == boundary)

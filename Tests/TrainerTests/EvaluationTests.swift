@@ -15,7 +15,8 @@ import Testing
         }
     }
 
-    @Test func everyTokenButTheFirstIsPredictedOnce() throws {
+    @Test("Every token but the first is predicted exactly once")
+    func everyTokenButTheFirstIsPredictedOnce() throws {
         let text = try TextSource(someText(50), name: "text")
         let source = ByteTokenizer().tokens(of: text)
         let model = Bigram()
@@ -32,7 +33,8 @@ import Testing
         #expect(abs(whole.bitsPerByte - whole.loss / log(2)) <= 1e-12 * whole.loss)
     }
 
-    @Test func whatIsCarriedIsSeenByTheNextWindow() throws {
+    @Test("A window sees what the one before it carries on")
+    func whatIsCarriedIsSeenByTheNextWindow() throws {
         let text = try TextSource(someText(40), name: "text")
         let source = ByteTokenizer().tokens(of: text)
         let model = Trigram()
@@ -45,8 +47,9 @@ import Testing
         }
     }
 
-    /// Nothing passes from window to window, but from segment to segment inside one; however many are read at once.
-    @Test func windowsBeginWithNothingWhereThatIsWanted() throws {
+    /// Segments inside a window still carry on to the next.
+    @Test("Without carries every window begins empty, at any batch size")
+    func windowsBeginWithNothingWhereThatIsWanted() throws {
         let text = try TextSource(someText(40), name: "text")
         let source = ByteTokenizer().tokens(of: text)
         let all = try source[0..<source.count]
@@ -62,7 +65,8 @@ import Testing
         #expect(abs(carried.loss - expected) > 1e-3 * expected)
     }
 
-    @Test func bitsAreCountedByByteWhateverTheTokens() throws {
+    @Test("Bits are counted per byte for tokens of several bytes")
+    func bitsAreCountedByByteWhateverTheTokens() throws {
         let text = try TextSource("añb€" + String(repeating: "ñ€", count: 30), name: "text")
         let tokenizer = try CharacterTokenizer(learningFrom: [text])
         let source = try tokenizer.tokens(of: text)
@@ -74,7 +78,8 @@ import Testing
         #expect(abs(result.bitsPerByte - bits) <= 1e-12 * bits)
     }
 
-    @Test func progressIsTold() throws {
+    @Test("Progress is reported up to the last target")
+    func progressIsTold() throws {
         let source = ByteTokenizer().tokens(of: try TextSource(someText(20), name: "text"))
         var seen: [Int] = []
         _ = try Bigram().evaluate(source, sequenceLength: 16, batchSize: 2) { seen.append($0) }
@@ -83,7 +88,8 @@ import Testing
         #expect(seen == seen.sorted())
     }
 
-    @Test func whatCannotBeEvaluatedIsRefused() throws {
+    @Test("Texts, lengths, and models that cannot be evaluated are refused")
+    func whatCannotBeEvaluatedIsRefused() throws {
         let source = ByteTokenizer().tokens(of: try TextSource("abcdefgh", name: "letters.txt"))
         expectError("letters.txt: token 97 is outside the model's vocabulary; expected 0 to 96") {
             try Bigram(vocabulary: 97).evaluate(source, sequenceLength: 4)

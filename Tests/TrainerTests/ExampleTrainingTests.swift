@@ -21,7 +21,8 @@ import Testing
             textCount: 24)
     }
 
-    @Test func itLearnsWhatTheFunctionShows() throws {
+    @Test("The model learns from the batches, which are asked for once each and in order")
+    func itLearnsWhatTheFunctionShows() throws {
         let model = Bigram(vocabulary: 5)
         var numbers: [Int] = []
         var losses: [Double] = []
@@ -36,8 +37,8 @@ import Testing
         #expect(losses[0] > 1 && losses.last! < 0.1, "\(losses)")
     }
 
-    /// The same steps as with the trainer's pieces by hand.
-    @Test func aStepIsTheTrainers() throws {
+    @Test("A step equals the trainer's gradients, clipping, and update by hand")
+    func aStepIsTheTrainers() throws {
         let (one, other) = (Bigram(vocabulary: 5), Bigram(vocabulary: 5))
         _ = try training(.steps(3), rate: 0.1, warmup: 2).train(one, batch: batch)
         let optimizer = Optimizer(other.trainable, .adam())
@@ -53,7 +54,8 @@ import Testing
         }
     }
 
-    @Test func itEnds() throws {
+    @Test("Training ends when the caller stops it or its time is over")
+    func itEnds() throws {
         let model = Bigram(vocabulary: 5)
         var asked = 0
         let stopped = try training(.steps(50)).train(
@@ -68,8 +70,8 @@ import Testing
         #expect(timed.steps == 1 && timed.seconds > 0 && !timed.isStopped)
     }
 
-    /// A step whose loss is no number changes nothing.
-    @Test func divergenceEnds() throws {
+    @Test("Training ends at a loss that is not finite, which changes nothing")
+    func divergenceEnds() throws {
         let model = Bigram(vocabulary: 5)
         var before: [[Float]] = []
         let end = try training(.steps(9)).train(

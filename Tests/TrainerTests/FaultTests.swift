@@ -40,7 +40,8 @@ import Testing
         return fault
     }
 
-    @Test func theFirstParameterThatWentBadIsNamed() throws {
+    @Test("The first parameter that is not finite is named")
+    func theFirstParameterThatWentBadIsNamed() throws {
         let run = try begin(options())
         let fault = try fault(run, setting: .infinity, of: "output.bias", after: 2)
         #expect(fault.message.hasPrefix("after step 2: the parameter output.bias holds inf; "))
@@ -51,7 +52,8 @@ import Testing
         )
     }
 
-    @Test func aGradientIsNamedWhereAllWeightsAreFinite() throws {
+    @Test("A gradient is named if all weights are finite")
+    func aGradientIsNamedWhereAllWeightsAreFinite() throws {
         // Scores so large that their differences overflow in the gradient of the table, while weights and loss do not.
         let run = try begin(options())
         try run.train(until: 2)
@@ -68,7 +70,8 @@ import Testing
             "\(fault.message)")
     }
 
-    @Test func theWayOnIsAnEarlierCheckpointWhereTheLatestGivesTheSameAgain() throws {
+    @Test("An earlier checkpoint is proposed if the latest one would reproduce the fault")
+    func theWayOnIsAnEarlierCheckpointWhereTheLatestGivesTheSameAgain() throws {
         var options = options(keep: 2)
         options.saveEvery = 1
         options.learningRate = 1e30
@@ -85,7 +88,8 @@ import Testing
         #expect(run.model.state.allSatisfy { $0.parameter.value.values.allSatisfy(\.isFinite) })
     }
 
-    @Test func theWayOnIsTheLatestCheckpointWhereStepsFollowedIt() throws {
+    @Test("The latest checkpoint is proposed if steps followed it")
+    func theWayOnIsTheLatestCheckpointWhereStepsFollowedIt() throws {
         let run = try begin(options())
         // Saved after step 2; goes wrong after 3. A stop would save it.
         let parameter = run.model.table.weight
@@ -100,7 +104,8 @@ import Testing
                 + " --resume \(path) --learning-rate 0.25, or with a lower --clip")
     }
 
-    @Test func weightsThatAreNotFiniteAreNotSaved() throws {
+    @Test("Weights that are not finite are not saved")
+    func weightsThatAreNotFiniteAreNotSaved() throws {
         let run = try begin(options())
         try run.train(until: 2)
         run.model.table.weight.value.mutablePointer[7] = -.infinity
@@ -109,7 +114,8 @@ import Testing
         #expect(fault.message.hasSuffix("or longer --warmup"))
     }
 
-    @Test func aValidationThatIsNotFiniteIsAFault() throws {
+    @Test("A validation loss that is not finite is a fault")
+    func aValidationThatIsNotFiniteIsAFault() throws {
         var options = options()
         options.validateEvery = 3
         // A token that only the validation has.
@@ -129,7 +135,8 @@ import Testing
 
     // MARK: Files
 
-    @Test func aFolderThatIsGoneIsNamed() throws {
+    @Test("A folder that cannot be written is named, and the run can be resumed once it is back")
+    func aFolderThatIsGoneIsNamed() throws {
         let run = try begin(options())
         try run.train(until: 2)
         try FileManager.default.moveItem(atPath: path + "/checkpoints", toPath: path + "/elsewhere")

@@ -22,14 +22,16 @@ import Trainer
         return String(format: "%08x", ~value)
     }
 
-    @Test func publishedChecksum() throws {
+    @Test("The fingerprint is CRC-32 with its published check value")
+    func publishedChecksum() throws {
         // The check value of CRC-32 in the catalogues, of nine digits.
         #expect(try bytes("123456789").fingerprint() == "cbf43926")
         #expect(reference("123456789".utf8) == "cbf43926")
         #expect(try bytes("123456789").slice(4..<4, name: "nothing").fingerprint() == "00000000")
     }
 
-    @Test func everyByteCounts() throws {
+    @Test("Every changed, added, or missing byte changes the fingerprint")
+    func everyByteCounts() throws {
         let text = someText(60)
         let original = try bytes(text).fingerprint()
         for position in [0, 1, 100, text.utf8.count - 1] {
@@ -41,7 +43,8 @@ import Trainer
         #expect(try bytes(String(text.dropLast())).fingerprint() != original)
     }
 
-    @Test func equalPartsAreEqual() throws {
+    @Test("Equal parts of different texts have equal fingerprints")
+    func equalPartsAreEqual() throws {
         let text = someText(60)
         let longer = try bytes("before" + text + "after")
         let part = longer.slice(6..<6 + text.utf8.count, name: "the middle")
@@ -49,7 +52,8 @@ import Trainer
         #expect(try part.fingerprint() != longer.fingerprint())
     }
 
-    @Test func filesAndPiecesDoNotMatter() throws {
+    @Test("The fingerprint does not depend on files or read buffers")
+    func filesAndPiecesDoNotMatter() throws {
         // Longer than the pieces in which bytes (262,144) and tokens (16,384) are read, and no multiple of them.
         let whole = (0..<1_100_001).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) & 0x7F }
         let one = try TextSource(path: try folder.write(whole, "whole"))

@@ -13,7 +13,8 @@ import Testing
         return Int32(logits.firstIndex(of: logits.max()!)! - logits.startIndex)
     }
 
-    @Test func greedyGenerationIsTheLikeliestTokenAtEachPosition() throws {
+    @Test("Greedy generation picks the likeliest token at each position")
+    func greedyGenerationIsTheLikeliestTokenAtEachPosition() throws {
         let prompts: [[Int32]] = [[3], [1, 2, 3, 4, 5], [8, 8]]
         let rows = try model.generate(prompts, length: 12, sampling: .greedy)
         for (prompt, row) in zip(prompts, rows) {
@@ -26,7 +27,8 @@ import Testing
         }
     }
 
-    @Test func aSeedGivesTheSameTokensAndAnotherSeedOthers() throws {
+    @Test("A seed determines the tokens of each row, whatever the other rows")
+    func aSeedGivesTheSameTokensAndAnotherSeedOthers() throws {
         func rows(_ seed: UInt64) throws -> [[Int32]] {
             try model.generate([[1], [1]], length: 30, sampling: SamplingOptions(temperature: 1.5, seed: seed))
         }
@@ -39,7 +41,8 @@ import Testing
         #expect(alone[0] == first[0])
     }
 
-    @Test func theEndTokenEndsItsRowOnly() throws {
+    @Test("The end token ends its own row only")
+    func theEndTokenEndsItsRowOnly() throws {
         let prompts: [[Int32]] = [[3], [1, 2], [8, 8, 8]]
         let sampling = SamplingOptions(temperature: 2, seed: 4)
         let free = try model.generate(prompts, length: 60, sampling: sampling)
@@ -54,7 +57,8 @@ import Testing
         #expect(Set(free.map { $0.firstIndex(of: 5)! }).count == 3)  // at different places
     }
 
-    @Test func tokensComeOneByOne() throws {
+    @Test("Tokens are reported one by one")
+    func tokensComeOneByOne() throws {
         var seen: [[Int32]] = []
         let rows = try model.generate([[1], [2]], length: 5, sampling: .greedy) { seen.append($0) }
         #expect(seen == (0..<5).map { [rows[0][$0], rows[1][$0]] })
@@ -62,7 +66,8 @@ import Testing
         #expect(try model.generate([], length: 5) == [])
     }
 
-    @Test func textComesInCompleteCharacters() async throws {
+    @Test("Text is streamed in complete characters")
+    func textComesInCompleteCharacters() async throws {
         // A model of bytes that answers each byte of "é€😀" with the next one.
         let bytes = Array("é€😀é".utf8)
         let model = Bigram(width: 256)
@@ -84,7 +89,8 @@ import Testing
         #expect(streamed == ["€", "😀", "\u{FFFD}"])  // the end came in the middle of a character
     }
 
-    @Test func whatCannotBeContinuedIsRefused() async throws {
+    @Test("Prompts and options that cannot be used are refused")
+    func whatCannotBeContinuedIsRefused() async throws {
         expectError("the prompt is empty; expected at least one token") { try model.generate([[]], length: 3) }
         expectError("prompt 1 is empty; expected at least one token") { try model.generate([[1], []], length: 3) }
         expectError("the prompt: token 9 is outside the model's vocabulary; expected 0 to 8") {

@@ -19,12 +19,14 @@ import Testing
         return try String(decoding: source[0..<source.count], as: UTF8.self)
     }
 
-    @Test func oneMember() throws {
+    @Test("A file of one member is decompressed")
+    func oneMember() throws {
         #expect(try text(first) == "to be, or not to be\n")
         #expect(try text(first, "A.GZ") == "to be, or not to be\n")
     }
 
-    @Test func severalMembersAndPadding() throws {
+    @Test("Several members and padding with zeros are one text")
+    func severalMembersAndPadding() throws {
         #expect(try text(first + second) == "to be, or not to be\nthat is the question\n")
         #expect(try text(first + ofNothing + second) == "to be, or not to be\nthat is the question\n")
         #expect(try text(first + [0, 0, 0]) == "to be, or not to be\n")
@@ -57,14 +59,16 @@ import Testing
         }
     #endif
 
-    @Test func besidePlainFiles() throws {
+    @Test("Compressed files are read beside plain ones")
+    func besidePlainFiles() throws {
         let plain = try folder.write("whether ", "b.txt")
         let source = try TextSource(paths: [plain, try folder.write(second, "c.gz"), plain])
         #expect(
             try String(decoding: source[0..<source.count], as: UTF8.self) == "whether that is the question\nwhether ")
     }
 
-    @Test func largerThanOneChunk() throws {
+    @Test("A file longer than a read buffer is decompressed")
+    func largerThanOneChunk() throws {
         // Stored blocks (RFC 1951, 3.2.4) need no compressor.
         let content = (0..<600_000).map { UInt8(truncatingIfNeeded: $0 &* 7 ^ $0 >> 9) }
         var file: [UInt8] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255]
@@ -88,12 +92,14 @@ import Testing
 
     // MARK: What cannot be read
 
-    @Test func plainTextOfThatName() throws {
+    @Test("A plain text named .gz is refused")
+    func plainTextOfThatName() throws {
         let path = try folder.write("just text", "a.gz")
         expectError("\(path): is not gzip data; expected that of a file named .gz") { try TextSource(path: path) }
     }
 
-    @Test func cutOffAnywhere() throws {
+    @Test("A file that is cut off anywhere is refused")
+    func cutOffAnywhere() throws {
         for length in 2..<first.count {
             let path = try folder.write(first.prefix(length), "a.gz")
             expectError("\(path): ends in the middle; expected a complete gzip file") { try TextSource(path: path) }
@@ -102,7 +108,8 @@ import Testing
         expectError("\(path): ends in the middle; expected a complete gzip file") { try TextSource(path: path) }
     }
 
-    @Test func damaged() throws {
+    @Test("Damaged files are refused with the reason")
+    func damaged() throws {
         for (index, reason) in [
             (2, "unknown compression method"), (10, "invalid block type"), (first.count - 8, "incorrect data check"),
             (first.count - 4, "incorrect length check"),
@@ -116,7 +123,8 @@ import Testing
         expectError("\(path): damaged gzip data: incorrect header check") { try TextSource(path: path) }
     }
 
-    @Test func nothingInIt() throws {
+    @Test("An empty compressed text is refused")
+    func nothingInIt() throws {
         let path = try folder.write(ofNothing, "a.gz")
         expectError("\(path): is empty; expected a text") { try TextSource(path: path) }
     }

@@ -23,9 +23,10 @@ import Testing
         return (path, zip([0] + ends, ends).filter { $0 < $1 }.map { $0..<$1 })
     }
 
-    /// What is read of a text is not kept, neither as a copy, which would add all of the text or more to the process's memory,
-    /// nor as pages of a mapping of it.
-    @Test(.enabled(if: residentMemory(ofPath: "") != nil, "needs /proc of Linux to see what is resident"))
+    /// Neither as a copy, which would add all of the text or more to the process's memory, nor as pages of a mapping.
+    @Test(
+        "Reading a large text keeps none of it in memory",
+        .enabled(if: residentMemory(ofPath: "") != nil, "needs /proc of Linux to see what is resident"))
     func readingAllOfALargeTextCostsNoMemory() throws {
         let folder = try TemporaryFolder()
         let (path, documents) = try largeText(in: folder)

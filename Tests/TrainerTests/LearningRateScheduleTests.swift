@@ -8,7 +8,7 @@ import Testing
     /// The formulas are computed in double precision on both sides; 1e-15 is a few roundings.
     private func close(_ first: Double, _ second: Double) -> Bool { abs(first - second) <= 1e-15 * abs(second) + 1e-18 }
 
-    @Test(arguments: LearningRateSchedule.Shape.allCases)
+    @Test("The warm-up is linear and ends at the peak", arguments: LearningRateSchedule.Shape.allCases)
     func warmUpIsLinearAndEndsAtThePeak(shape: LearningRateSchedule.Shape) throws {
         let schedule = try LearningRateSchedule(shape, peak: 2e-4, warmupSteps: 10, totalSteps: 50)
         for step in 1...10 { #expect(close(schedule.learningRate(at: step), 2e-4 * Double(step) / 10)) }
@@ -16,12 +16,14 @@ import Testing
         for step in 11...100 { #expect(schedule.learningRate(at: step) <= 2e-4) }
     }
 
-    @Test func constant() throws {
+    @Test("The constant schedule stays at the peak")
+    func constant() throws {
         let schedule = try LearningRateSchedule(.constant, peak: 0.5)
         #expect([1, 2, 1_000_000].map(schedule.learningRate) == [0.5, 0.5, 0.5])
     }
 
-    @Test func cosine() throws {
+    @Test("The cosine falls from the peak to the floor and stays there")
+    func cosine() throws {
         let schedule = try LearningRateSchedule(.cosine, peak: 1, warmupSteps: 20, totalSteps: 120, floor: 0.1)
         #expect(schedule.learningRate(at: 20) == 1)
         #expect(close(schedule.learningRate(at: 45), 0.1 + 0.9 * (1 + 0.5.squareRoot()) / 2))  // a quarter
@@ -32,13 +34,15 @@ import Testing
         #expect(zip(rates, rates.dropFirst()).allSatisfy { $0 > $1 })
     }
 
-    @Test func cosineWithoutWarmUpBeginsBelowThePeakAndEndsAtZero() throws {
+    @Test("Without a warm-up the cosine begins below the peak and ends at zero")
+    func cosineWithoutWarmUpBeginsBelowThePeakAndEndsAtZero() throws {
         let schedule = try LearningRateSchedule(.cosine, peak: 1, totalSteps: 4)
         #expect(close(schedule.learningRate(at: 1), (1 + 0.5.squareRoot()) / 2))
         #expect(schedule.learningRate(at: 4) == 0)
     }
 
-    @Test func noamIsThePaperFormula() throws {
+    @Test("The Noam schedule is the paper's formula")
+    func noamIsThePaperFormula() throws {
         let (dim, warmup, factor) = (512, 4000, 1.0)
         let peak = LearningRateSchedule.noamPeak(modelDimension: dim, warmupSteps: warmup, factor: factor)
         let schedule = try LearningRateSchedule(.noam, peak: peak, warmupSteps: warmup)
@@ -50,7 +54,8 @@ import Testing
         #expect(schedule.learningRate(at: 4000) == peak)
     }
 
-    @Test func impossibleOptions() {
+    @Test("Impossible options are named")
+    func impossibleOptions() {
         for peak in [0, -1, .nan, .infinity] {
             expectError("--learning-rate: expected a number above 0, found \(peak)") {
                 try LearningRateSchedule(.constant, peak: peak)

@@ -22,7 +22,8 @@ import Testing
         #expect(throws: TrainingFault(.inUse, message), performing: body)
     }
 
-    @Test func aSecondTrainingIsRefusedAsLongAsTheFirstLives() throws {
+    @Test("A second training in a folder is refused as long as the first lives")
+    func aSecondTrainingIsRefusedAsLongAsTheFirstLives() throws {
         let path = temporary.path + "/run"
         let this = "this process (\(getpid())) already"
         var run: TrainingRun<Bigram>? = try begin(path)
@@ -36,7 +37,8 @@ import Testing
         #expect(try resume(path).isFinished)
     }
 
-    @Test func aChildDoesNotKeepTheLock() throws {
+    @Test("A child process does not keep the lock")
+    func aChildDoesNotKeepTheLock() throws {
         let path = temporary.path + "/run"
         var run: TrainingRun<Bigram>? = try begin(path)
         #expect(run?.step == 0)
@@ -50,8 +52,9 @@ import Testing
         child.waitUntilExit()
     }
 
-    /// Between fork and exec a child has copies of all descriptors; here are two.
-    @Test func copiesOfTheDescriptorsDoNotKeepTheLock() throws {
+    /// A child has copies of all descriptors between fork and exec.
+    @Test("Copies of the descriptors do not keep the lock")
+    func copiesOfTheDescriptorsDoNotKeepTheLock() throws {
         let path = temporary.path + "/run"
         var run: TrainingRun<Bigram>? = try begin(path)
         #expect(run?.step == 0)
@@ -163,7 +166,8 @@ import Testing
         expectInUse(path, "this process (\(getpid())) already") { _ = try resume(path) }
     }
 
-    @Test func numbersAreTakenOnce() throws {
+    @Test("Each numbered folder is taken once")
+    func numbersAreTakenOnce() throws {
         let stem = temporary.path + "/runs/flash"
         let folders = try (0..<3).map { _ in try RunFolder(numbering: stem) }
         #expect(folders.map(\.path) == ["\(stem)-1", "\(stem)-2", "\(stem)-3"])

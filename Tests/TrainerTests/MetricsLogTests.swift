@@ -20,7 +20,8 @@ import Trainer
 
     private func content() throws -> String { try String(contentsOfFile: path, encoding: .utf8) }
 
-    @Test func aLineAStep() throws {
+    @Test("Each step is one line of JSON")
+    func aLineAStep() throws {
         let log = try MetricsLog(path: path)
         try log.append(metrics(1))
         try log.append(metrics(2, extra: ["validation_loss": 3.25, "a\"b": 1]))
@@ -36,13 +37,15 @@ import Trainer
             try MetricsLog.read(path: path) == [metrics(1), metrics(2, extra: ["validation_loss": 3.25, "a\"b": 1])])
     }
 
-    @Test func openedAgainItGoesOn() throws {
+    @Test("A log that is opened again is continued")
+    func openedAgainItGoesOn() throws {
         try MetricsLog(path: path).append(metrics(1))
         try MetricsLog(path: path).append(metrics(2))
         #expect(try MetricsLog.read(path: path) == [metrics(1), metrics(2)])
     }
 
-    @Test func infinityAndNaNAreNull() throws {
+    @Test("Infinity and NaN are written as null and read as NaN")
+    func infinityAndNaNAreNull() throws {
         var diverged = metrics(1)
         diverged.loss = .nan
         diverged.gradientNorm = .infinity
@@ -53,7 +56,7 @@ import Trainer
         #expect(read.seconds == 1.5)
     }
 
-    @Test(arguments: [(0, 0), (1, 1), (3, 3), (4, 3), (5, 5), (9, 5)])
+    @Test("Resume drops the lines of later steps", arguments: [(0, 0), (1, 1), (3, 3), (4, 3), (5, 5), (9, 5)])
     func resumingDropsLaterSteps(step: Int, kept: Int) throws {
         let before = try MetricsLog(path: path)
         for step in [1, 2, 3, 5] { try before.append(metrics(step)) }
@@ -63,7 +66,7 @@ import Trainer
         #expect(try MetricsLog.read(path: path).map(\.step) == steps)
     }
 
-    @Test(arguments: [nil, 2])
+    @Test("An incomplete last line is ignored", arguments: [nil, 2])
     func aLineThatWasCutOffIsIgnored(step: Int?) throws {
         try MetricsLog(path: path).append(metrics(1))
         let whole = try content()
@@ -73,14 +76,16 @@ import Trainer
         #expect(try MetricsLog.read(path: path) == [metrics(1), metrics(2)])
     }
 
-    @Test func emptyAndNewLogs() throws {
+    @Test("A new log and one cut off in its first line are empty")
+    func emptyAndNewLogs() throws {
         _ = try MetricsLog(path: path, resumingAfter: 7)
         #expect(try MetricsLog.read(path: path) == [])
         try folder.write(#"{"step":1"#, "metrics.jsonl")  // cut off in the first line
         #expect(try MetricsLog.read(path: path) == [])
     }
 
-    @Test func otherWritersColumnsAndOrder() throws {
+    @Test("Lines of other writers may have other columns, order, and spelling of numbers")
+    func otherWritersColumnsAndOrder() throws {
         let line =
             #"{"note": 7, "loss": 1, "step": 3.0, "tokens": 5, "bits_per_byte": null, "learning_rate": 1e-3, "#
             + #""gradient_norm": 0, "tokens_per_second": 9, "seconds": 2}"#
@@ -91,15 +96,17 @@ import Trainer
 
     // MARK: What is no log
 
-    @Test(arguments: [
-        (#"{"step":1}"#, #": "tokens" is missing; expected a whole number"#),
-        (#"{"step":1,"tokens":2}"#, #": "loss" is missing; expected a number or null"#),
-        (#"{"step":1.5,"tokens":2}"#, #": "step": expected a whole number, found 1.5"#),
-        (#"{"step":1,"tokens":2,"loss":"low"}"#, #": "loss": expected a number or null, found "low""#),
-        ("[]", #": "step" is missing; expected a whole number"#),
-        ("", ": is empty; expected JSON"),
-        (#"{"step" 1}"#, #", line 1, column 9: not valid JSON: expected ":" after the key "step", found "1""#),
-    ])
+    @Test(
+        "A broken line is named, and left out on resume",
+        arguments: [
+            (#"{"step":1}"#, #": "tokens" is missing; expected a whole number"#),
+            (#"{"step":1,"tokens":2}"#, #": "loss" is missing; expected a number or null"#),
+            (#"{"step":1.5,"tokens":2}"#, #": "step": expected a whole number, found 1.5"#),
+            (#"{"step":1,"tokens":2,"loss":"low"}"#, #": "loss": expected a number or null, found "low""#),
+            ("[]", #": "step" is missing; expected a whole number"#),
+            ("", ": is empty; expected JSON"),
+            (#"{"step" 1}"#, #", line 1, column 9: not valid JSON: expected ":" after the key "step", found "1""#),
+        ])
     func brokenLines(line: String, problem: String) throws {
         try MetricsLog(path: path).append(metrics(1))
         try folder.write(try content() + line + "\n", "metrics.jsonl")
@@ -164,7 +171,8 @@ import Trainer
         #expect(try MetricsLog.read(path: target) == [metrics(1)])
     }
 
-    @Test func placesThatCannotBeWritten() {
+    @Test("A path that cannot be written is named")
+    func placesThatCannotBeWritten() {
         expectError("\(folder.path)/none/metrics.jsonl: cannot be opened for writing: No such file or directory") {
             try MetricsLog(path: folder.path + "/none/metrics.jsonl")
         }
@@ -177,7 +185,8 @@ import Trainer
 
     // MARK: Bits
 
-    @Test func bitsPerByteOfBytesAndCharacters() throws {
+    @Test("Bits per byte count the bytes of characters")
+    func bitsPerByteOfBytesAndCharacters() throws {
         // Choosing evenly among 256 bytes takes 8 bits, among 2 characters of 3 bytes each a third of a bit a byte.
         #expect(abs(bitsPerByte(loss: log(256), tokens: 10, bytes: 10) - 8) < 1e-14)
         let text = try TextSource("€₤€", name: "text")

@@ -15,7 +15,8 @@ import Testing
         return try TokenBatch(tokens, starts: (0..<rows).map { $0 * length }, length: length)
     }
 
-    @Test func theSharesOfBERT() throws {
+    @Test("Tokens are masked, replaced, and kept in BERT's shares")
+    func theSharesOfBERT() throws {
         let original = try batch(50, 1000)
         let hidden = masked.hidden(in: original, key: RandomKey(seed: 3))
         #expect(hidden.shape == original.shape)
@@ -37,7 +38,8 @@ import Testing
         #expect(hidden.inputs.allSatisfy { (0...256).contains($0) })
     }
 
-    @Test func paddingIsNotHiddenAndSomethingAlwaysIs() throws {
+    @Test("Padding is never masked, and at least one token always is")
+    func paddingIsNotHiddenAndSomethingAlwaysIs() throws {
         var padded = try batch(1, 40)
         for place in 3..<40 { padded.targets[place] = ignoredTarget }
         for seed in 0..<50 {
@@ -76,7 +78,8 @@ import Testing
         func decode(_ tokens: [[Int32]], states: inout [Int]) -> Tensor { Tensor([]) }
     }
 
-    @Test func aModelThatSeesBothSidesLearnsToFillIn() throws {
+    @Test("A model that sees both neighbors learns to fill in")
+    func aModelThatSeesBothSidesLearnsToFillIn() throws {
         // Every letter follows from its neighbours.
         let text = String(repeating: "the quick brown fox jumps over a lazy dog; ", count: 60)
         var options = TrainingOptions(
@@ -102,7 +105,8 @@ import Testing
         ) { try TrainingRun(Bigram(), on: byteSplit(), tokenizer: ByteTokenizer(), options: options) }
     }
 
-    @Test func anEvaluationHidesTheSameEachTime() throws {
+    @Test("Every evaluation masks the same tokens")
+    func anEvaluationHidesTheSameEachTime() throws {
         let model = Neighbours()
         let text = try ByteTokenizer().tokens(of: TextSource(someText(), name: "a text"))
         let objective = ObjectiveKind.masked.objective(for: ByteTokenizer())
@@ -112,7 +116,8 @@ import Testing
         #expect(share > 0.1 && share < 0.2)
     }
 
-    @Test func whatIsHiddenDoesNotDependOnTheBatch() throws {
+    @Test("The masked tokens do not depend on the batch size")
+    func whatIsHiddenDoesNotDependOnTheBatch() throws {
         let text = try ByteTokenizer().tokens(of: TextSource(someText(), name: "a text"))
         let objective = ObjectiveKind.masked.objective(for: ByteTokenizer())
         let (one, many) = try (
@@ -123,7 +128,8 @@ import Testing
         #expect(abs(one.loss - many.loss) <= 1e-5)  // means of float32 losses of about 6, summed in another order
     }
 
-    @Test func aSegmentInWhichNothingIsHiddenIsReadAllTheSame() throws {
+    @Test("A segment without masked tokens still passes its carry on")
+    func aSegmentInWhichNothingIsHiddenIsReadAllTheSame() throws {
         var batch = try batch(2, 8)
         for place in batch.targets.indices where place % 8 != 6 { batch.targets[place] = ignoredTarget }
         func gradients(maximumLength: Int?) -> StepGradients {
@@ -160,7 +166,8 @@ import Testing
         }
     }
 
-    @Test func aModelsMetricsAreAveragedOverTheStep() throws {
+    @Test("A model's own metrics are averaged over the step")
+    func aModelsMetricsAreAveragedOverTheStep() throws {
         var options = TrainingOptions(sequenceLength: 4, batchSize: 1, accumulate: 3, length: .steps(1), seed: 5)
         options.sampleEvery = 0
         let split = try byteSplit()

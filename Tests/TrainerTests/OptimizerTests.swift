@@ -43,7 +43,8 @@ import Testing
         return Tensor(Array(tensor.values[step * count..<(step + 1) * count]), shape: shape)
     }
 
-    @Test(arguments: cases) func fiveStepsAgreeWithTorch(_ test: Case) throws {
+    @Test("Five steps agree with PyTorch", arguments: cases)
+    func fiveStepsAgreeWithTorch(_ test: Case) throws {
         let parameters = try parameters()
         let optimizer = Optimizer(parameters, test.options)
         for step in 0..<5 {
@@ -62,7 +63,8 @@ import Testing
         }
     }
 
-    @Test func aParameterWithoutGradientIsLeftAlone() throws {
+    @Test("A parameter without a gradient keeps its value and its step count")
+    func aParameterWithoutGradientIsLeftAlone() throws {
         let parameters = try parameters()
         let optimizer = Optimizer(parameters, .adamW(weightDecay: 0.5))
         var some = try gradients(parameters, step: 0)
@@ -76,7 +78,8 @@ import Testing
         #expect(optimizer.slots.map(\.steps) == [2, 1, 2])
     }
 
-    @Test func clippingIsTorchs() throws {
+    @Test("Gradients are clipped as in PyTorch")
+    func clippingIsTorchs() throws {
         let parameters = try parameters()
         let all = try gradients(parameters, step: 2)
         let optimizer = Optimizer(parameters)
@@ -89,7 +92,8 @@ import Testing
         #expect(Optimizer.clippingScale(norm: 9, limit: nil) == 1)
     }
 
-    @Test func largeParametersAreUpdatedWholeWhateverTheThreads() throws {
+    @Test("A large parameter is updated as its pieces are, at any thread count")
+    func largeParametersAreUpdatedWholeWhateverTheThreads() throws {
         // More than two chunks, with an odd rest, against an optimiser that sees one chunk a parameter.
         let count = (1 << 17) + 77
         let (start, gradient) = (
@@ -114,7 +118,8 @@ import Testing
 
     // MARK: State
 
-    @Test(arguments: cases) func aSavedStateContinuesWithTheSameBits(_ test: Case) throws {
+    @Test("A saved state continues with the same bits", arguments: cases)
+    func aSavedStateContinuesWithTheSameBits(_ test: Case) throws {
         let folder = try TemporaryFolder()
         let path = folder.path + "/state.safetensors"
         let (one, two) = (try parameters(), try parameters())
@@ -133,7 +138,8 @@ import Testing
         for (a, b) in zip(one, two) { #expect(a.parameter.value.values == b.parameter.value.values) }
     }
 
-    @Test func aStateThatDoesNotFitIsRefused() throws {
+    @Test("A state of another optimizer or other parameters is refused")
+    func aStateThatDoesNotFitIsRefused() throws {
         let folder = try TemporaryFolder()
         let path = folder.path + "/state.safetensors"
         let parameters = try parameters()

@@ -12,7 +12,8 @@ import Testing
         return line
     }
 
-    @Test func partsAreLeftOutInTheOrderOfTheirUse() {
+    @Test("The least useful parts are left out first on a narrow terminal")
+    func partsAreLeftOutInTheOrderOfTheirUse() {
         let line = line(Given.summary(), [Given.metrics(50, seconds: 50, validation: 2.5)])
         func text(_ width: Int) -> String { line.text(width: width).rendered(withColor: false) }
         let whole = "step 50/100  50 %  2.000 bits/byte  validation 2.500  1000 tokens/s  50 s left"
@@ -28,7 +29,8 @@ import Testing
         for width in 0...90 { #expect(line.text(width: width).width <= width) }
     }
 
-    @Test func timeLeftCountsWhatComesBetweenSteps() throws {
+    @Test("The time left includes validations between steps")
+    func timeLeftCountsWhatComesBetweenSteps() throws {
         // A step takes 1 s, and each tenth one is followed by a validation of 5 s: 1.5 s a step.
         var seconds = 0.0
         let steps = (1...60).map { step in
@@ -39,14 +41,16 @@ import Testing
         #expect(abs(left / 150 - 1) < 0.1)  // where a validation lies in the span that counts is worth some percent
     }
 
-    @Test func timeLeftFollowsAChangeOfSpeed() throws {
+    @Test("The time left follows a change of speed")
+    func timeLeftFollowsAChangeOfSpeed() throws {
         // The first step takes 10 s, the next 100 take 1 s each: hardly more than 1 s a step is expected.
         let steps = (1...101).map { Given.metrics($0, seconds: 9 + Double($0)) }
         let left = try #require(line(Given.summary(steps: 201), steps).secondsLeft)
         #expect(left >= 100 && left < 103)  // a plain mean says 109
     }
 
-    @Test func timeLeftIsThatOfTheStepsMadeHere() throws {
+    @Test("The time left counts only steps of this process")
+    func timeLeftIsThatOfTheStepsMadeHere() throws {
         // Resumed after step 50, at 500 s: one step does not say how long a step takes, two do.
         let resumed = Given.summary(made: 50)
         #expect(line(resumed).secondsLeft == nil)
@@ -56,7 +60,8 @@ import Testing
         #expect(line(resumed).text(width: 80).rendered(withColor: false) == "step 50/100  50 %")
     }
 
-    @Test func timeLeftOfATrainingByTheClockIsExact() {
+    @Test("The time left of a training by the clock is exact")
+    func timeLeftOfATrainingByTheClockIsExact() {
         let byClock = Given.summary(steps: nil, seconds: 120)
         #expect(line(byClock, [Given.metrics(7, seconds: 90)]).secondsLeft == 30)
         #expect(line(byClock, [Given.metrics(7, seconds: 130)]).secondsLeft == 0)
@@ -64,7 +69,8 @@ import Testing
         #expect(text == "step 7  75 %  2.000 bits/byte  1000 tokens/s  30 s left")
     }
 
-    @Test func numbersAreSmoothedALittle() {
+    @Test("Numbers are smoothed a little, and those that are not finite are left out")
+    func numbersAreSmoothedALittle() {
         let steady = (1...40).map { Given.metrics($0, seconds: Double($0)) }
         let one = line(Given.summary(), steady + [Given.metrics(41, seconds: 41, bits: 3)])
         // A tenth of the way from 2 to 3.
@@ -73,10 +79,12 @@ import Testing
         #expect(!odd.text(width: 80).rendered(withColor: false).contains("nan"))
     }
 
-    @Test(arguments: [
-        (0, "0 s"), (59, "59 s"), (59.2, "1:00"), (725, "12:05"), (11525, "3:12:05"), (187_200, "2 d 4 h"),
-        (.infinity, "?"), (.nan, "?"),
-    ])
+    @Test(
+        "Durations are written in a short form",
+        arguments: [
+            (0, "0 s"), (59, "59 s"), (59.2, "1:00"), (725, "12:05"), (11525, "3:12:05"), (187_200, "2 d 4 h"),
+            (.infinity, "?"), (.nan, "?"),
+        ])
     func durationsAreWrittenInWords(seconds: Double, text: String) {
         #expect(ProgressLine.duration(seconds) == text)
     }

@@ -24,7 +24,8 @@ import Testing
 
     // MARK: Plain lines
 
-    @Test func stepsAreWrittenMoreSeldomTheLongerItTakes() {
+    @Test("Steps are printed less often as the training goes on")
+    func stepsAreWrittenMoreSeldomTheLongerItTakes() {
         #expect([0, 5, 10, 100, 600, 1e6].map(ProgressPrinter.interval) == [1, 1, 1, 10, 60, 60])
         var printer = ProgressPrinter(.lines)
         // A step each 0.3 s, the clock having been at 50 when the run was resumed.
@@ -38,7 +39,8 @@ import Testing
         #expect(gaps == gaps.sorted() && gaps.last! > 30 && gaps.last! <= 40)
     }
 
-    @Test func validationsAndTheLastStepAreAlwaysWritten() {
+    @Test("Validations and the last step are always printed")
+    func validationsAndTheLastStepAreAlwaysWritten() {
         var printer = ProgressPrinter(.lines)
         func text(_ step: Int, validation: Double? = nil) -> String {
             printer.output(
@@ -52,7 +54,7 @@ import Testing
         #expect(printer.output(for: .finished(step: 9, seconds: 61)) == "finished after 9 steps, 0:01:01\n")
     }
 
-    @Test(arguments: [ProgressPrinter.Style.lines, .line(color: false)])
+    @Test("Answers are printed below their validation", arguments: [ProgressPrinter.Style.lines, .line(color: false)])
     func answersStandBelowTheirValidation(style: ProgressPrinter.Style) {
         var printer = ProgressPrinter(style)
         var metrics = Self.metrics(3, seconds: 1, validation: 2.5)
@@ -67,7 +69,8 @@ import Testing
                     + "  questions answered by bytes back: 66 % to 100, 0 % to 3000\n"))
     }
 
-    @Test func theLastStepBeforeAStopIsWritten() {
+    @Test("The last step before a stop is printed")
+    func theLastStepBeforeAStopIsWritten() {
         var printer = ProgressPrinter(.lines)
         _ = printer.output(for: .step(Self.metrics(1, seconds: 0), total: 9))
         #expect(printer.output(for: .step(Self.metrics(2, seconds: 0.1), total: 9)) == "")
@@ -76,7 +79,8 @@ import Testing
         #expect(printer.end() == "")
     }
 
-    @Test func nothingThatATerminalWouldActOnIsWritten() {
+    @Test("Control characters never reach the terminal")
+    func nothingThatATerminalWouldActOnIsWritten() {
         let hostile = TrainingEvent.sample(
             step: 1, prompt: "a\u{1B}[2J\r\u{7}", text: "b\u{7F}\u{9B}\u{202E}\nc\td\r\nü🦢")
         for style in [ProgressPrinter.Style.lines, .line(color: false)] {
@@ -92,7 +96,8 @@ import Testing
 
     // MARK: A terminal
 
-    @Test func aTerminalsLineIsWrittenOver() {
+    @Test("A terminal's progress line is overwritten")
+    func aTerminalsLineIsWrittenOver() {
         var printer = ProgressPrinter(.line(color: false))
         let start = printer.output(for: .started(Self.summary()))
         #expect(start.hasSuffix(", folder run\nstep 0/100"))
@@ -111,7 +116,8 @@ import Testing
         #expect(printer.end() == "")
     }
 
-    @Test func theEndTakesTheLineAway() {
+    @Test("The end removes the progress line")
+    func theEndTakesTheLineAway() {
         var printer = ProgressPrinter(.line(color: false))
         _ = printer.output(for: .started(Self.summary()))
         _ = printer.output(for: .step(Self.metrics(1, seconds: 1), total: 100))
@@ -120,7 +126,8 @@ import Testing
         #expect(printer.end() == "")
     }
 
-    @Test func coloursAreWhatIsAddedToPlainText() {
+    @Test("Colors only add to the plain text, and end where they began")
+    func coloursAreWhatIsAddedToPlainText() {
         var (plain, colored) = (ProgressPrinter(.line(color: false)), ProgressPrinter(.line(color: true)))
         for event in [
             .started(Self.summary()), .step(Self.metrics(1, seconds: 1, validation: 2), total: 2), .warning("w"),
@@ -135,7 +142,8 @@ import Testing
 
     // MARK: JSON and quiet
 
-    @Test func everyEventIsALineOfJSON() throws {
+    @Test("Every event is a line of JSON")
+    func everyEventIsALineOfJSON() throws {
         var printer = ProgressPrinter(.json)
         let events: [TrainingEvent] = [
             .started(Self.summary(steps: nil, seconds: 90, folder: nil)),
@@ -165,7 +173,8 @@ import Testing
         #expect(printer.end() == "")
     }
 
-    @Test func quietWritesNothing() {
+    @Test("The quiet style prints nothing")
+    func quietWritesNothing() {
         var printer = ProgressPrinter(.quiet)
         #expect(printer.output(for: .started(Self.summary())) + printer.output(for: .warning("w")) == "")
         #expect(printer.output(for: .step(Self.metrics(1, seconds: 1), total: 1)) + printer.end() == "")

@@ -19,7 +19,9 @@ import Testing
 
     let text = TokenSource(name: "digits", tokens: [1, 2, 3, 4, 5, 6, 1, 2, 9, 4, 5, 6, 1, 2, 3])
 
-    @Test(arguments: [1, 2, 4, 64], [1, 3]) func everyTokenOfAnAnswerCounts(length: Int, batchSize: Int) throws {
+    @Test(
+        "A question counts as answered only if every token of its answer is right", arguments: [1, 2, 4, 64], [1, 3])
+    func everyTokenOfAnAnswerCounts(length: Int, batchSize: Int) throws {
         let questions = [
             Question(answer: 1..<3, distance: 50),  // 2 3 after 1: yes
             Question(answer: 7..<9, distance: 80),  // 2 9 after 1: 9 is not foreseen
@@ -59,7 +61,8 @@ import Testing
         func decode(_ tokens: [[Int32]], states: inout [Int]) -> Tensor { Tensor([]) }
     }
 
-    @Test(arguments: [1, 2, 64]) func anEarlyQuestionTakesNoContextFromOthers(batchSize: Int) throws {
+    @Test("An early question takes no context from other rows", arguments: [1, 2, 64])
+    func anEarlyQuestionTakesNoContextFromOthers(batchSize: Int) throws {
         let model = First()
         model.table.weight.assign(Tensor((0..<100).map { $0 % 11 == 0 ? 1 : 0 }, shape: [10, 10]))
         let questions = [2, 10].map { Question(answer: $0..<$0 + 1, distance: $0) }
@@ -69,7 +72,8 @@ import Testing
         #expect(result.answers == [AnsweredQuestions(distance: 100, asked: 2, answered: 1)])
     }
 
-    @Test func aMaskedModelIsNotAsked() throws {
+    @Test("A masked model is asked no questions")
+    func aMaskedModelIsNotAsked() throws {
         let objective = Objective.masked(MaskedTokens(maskToken: 9))
         let questions = [Question(answer: 3..<4, distance: 10)]
         let results = try [
@@ -82,7 +86,8 @@ import Testing
         }
     }
 
-    @Test(arguments: [1, 2, 3, 5, 64]) func aModelThatCarriesAnswersAsItReads(length: Int) throws {
+    @Test("A model with a carry answers as it reads, at any segment length", arguments: [1, 2, 3, 5, 64])
+    func aModelThatCarriesAnswersAsItReads(length: Int) throws {
         // Foresees 8 after 7 5, and not after 6 5: it has to remember across the segment's end.
         let model = Trigram(vocabulary: 10, maximumLength: length)
         var (current, previous) = ([Float](repeating: 0, count: 100), [Float](repeating: 0, count: 100))

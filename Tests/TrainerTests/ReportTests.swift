@@ -46,7 +46,8 @@ import Testing
 
     // MARK: In a training
 
-    @Test func writtenAtEveryValidationAndAtTheEnd() throws {
+    @Test("The page is written at every validation and at the end")
+    func writtenAtEveryValidationAndAtTheEnd() throws {
         let run = try begin("run")
         let path = try #require(run.folder).reportPath
         var seen: [Int: String] = [:]
@@ -76,7 +77,8 @@ import Testing
         #expect(page.row("validation, last") == [String(format: "%.4f", validation), "6"])
     }
 
-    @Test func aResumedRunHasTheSameSamples() throws {
+    @Test("A resumed run has the samples of the uninterrupted one")
+    func aResumedRunHasTheSameSamples() throws {
         try begin("whole").train()
         try begin("cut").train(until: 5)
         let cut = try RunFolder(path: folder.path + "/cut")
@@ -91,7 +93,8 @@ import Testing
         #expect(page.elements.filter { $0.name == "pre" }.count == 4)  // and the commands
     }
 
-    @Test func aReportThatCannotBeWrittenIsAWarning() throws {
+    @Test("A page that cannot be written is a warning")
+    func aReportThatCannotBeWrittenIsAWarning() throws {
         let run = try begin("run", options(steps: 2))
         let path = try #require(run.folder).reportPath
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -103,7 +106,8 @@ import Testing
 
     // MARK: What it says
 
-    @Test func numbersAreThoseGiven() throws {
+    @Test("The page shows the numbers of the log")
+    func numbersAreThoseGiven() throws {
         let all = (1...60).map { step in
             metrics(
                 step, bits: 8 - Double(step) / 10,
@@ -137,7 +141,8 @@ import Testing
         #expect(page.text.contains("Validation masked accuracy"))
     }
 
-    @Test func questionsByDistance() throws {
+    @Test("Answers are plotted by distance, with chance")
+    func questionsByDistance() throws {
         let all = (1...4).map { step in
             metrics(
                 step, bits: 2,
@@ -170,7 +175,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [0, 1, 2, 500])
+    @Test("Metrics that are not finite, zero, negative, or absent make a whole page", arguments: [0, 1, 2, 500])
     func strangeMetrics(count: Int) throws {
         for bits in [2, .nan, .infinity, 0, -1] as [Double] {
             let all = (0..<count).map {
@@ -189,7 +194,8 @@ import Testing
         }
     }
 
-    @Test func samplesFromTheLastToTheFirst() throws {
+    @Test("The latest samples and the first are shown, escaped")
+    func samplesFromTheLastToTheFirst() throws {
         let hostile = "</pre><script>alert(1)</script>&amp;\0 http://a"
         let samples = (1...30).map { Sample(step: $0 * 10, prompt: "p\($0)", text: $0 == 30 ? hostile : "t\($0)") }
         let page = PageText(RunReport(try record([metrics(300, bits: 2)], samples: samples)).html)
@@ -203,7 +209,8 @@ import Testing
         #expect(page.text.contains("After step 300"))
     }
 
-    @Test func commandsCanBePasted() throws {
+    @Test("The page's commands can be pasted into a shell")
+    func commandsCanBePasted() throws {
         let page = PageText(RunReport(try record([metrics(6, bits: 2)])).html)
         let commands = try #require(page.elements.last { $0.name == "pre" }).text.split(separator: "\n")
         #expect(
@@ -233,7 +240,8 @@ import Testing
 
     // MARK: Parts
 
-    @Test func theFirstStepsDoNotSquashTheRest() throws {
+    @Test("The plot cuts off the first steps if they would squash the rest")
+    func theFirstStepsDoNotSquashTheRest() throws {
         let learning = (1...200).map { metrics($0, bits: 2 + 6 * exp(-Double($0) / 4)) }
         let range = BitsRange([try record(learning)])
         let shown = try #require(range.shown)
@@ -247,9 +255,12 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        (0.84, "0.8 s"), (45, "45 s"), (59.7, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (273_600, "3 d 4 h"),
-        (.nan, "–"),
-    ])
+    @Test(
+        "Durations are written in words",
+        arguments: [
+            (0.84, "0.8 s"), (45, "45 s"), (59.7, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min"),
+            (273_600, "3 d 4 h"),
+            (.nan, "–"),
+        ])
     func durations(seconds: Double, text: String) { #expect(ReportText.duration(seconds) == text) }
 }

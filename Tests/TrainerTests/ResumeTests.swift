@@ -63,7 +63,9 @@ import Testing
         #expect(logs[0].map(timeless) == logs[1].map(timeless), sourceLocation: location)
     }
 
-    @Test(arguments: [OptimizerOptions.adamW(), .adam(), .sgd(momentum: 0.9), .sgd()])
+    @Test(
+        "A resumed run equals the uninterrupted one to the bit",
+        arguments: [OptimizerOptions.adamW(), .adam(), .sgd(momentum: 0.9), .sgd()])
     func aResumedRunEqualsTheUninterruptedOne(_ optimizer: OptimizerOptions) throws {
         let options = options(optimizer)
         func train(_ run: TrainingRun<Bigram>, until last: Int) throws -> [String] {
@@ -86,7 +88,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [ObjectiveKind.masked, .reverse], DataOrder.allCases)
+    @Test(
+        "A resumed masked or reversal run equals the uninterrupted one to the bit",
+        arguments: [ObjectiveKind.masked, .reverse], DataOrder.allCases)
     func aResumedRunOfAnotherObjectiveEqualsTheUninterruptedOne(_ objective: ObjectiveKind, _ order: DataOrder) throws {
         var options = options()
         (options.objective, options.order) = (objective, order)
@@ -104,8 +108,8 @@ import Testing
         #expect(samples == whole)
     }
 
-    /// A stop gives up validation and sample, at whatever moment: they are made up for first.
-    @Test func whatAStopHasGivenUpIsMadeUpFor() throws {
+    @Test("The validation and sample that a stop skipped are made up for first")
+    func whatAStopHasGivenUpIsMadeUpFor() throws {
         func train(_ run: TrainingRun<Bigram>, stop: () -> Bool = { false }) throws -> [String] {
             var samples: [String] = []
             try run.train(report: { if case .sample = $0 { samples.append($0.description) } }, stop: stop)
@@ -146,7 +150,8 @@ import Testing
         try expectSameEnd("whole", "paused", step: 6)
     }
 
-    @Test func stepsAfterTheLastSaveAreMadeAgain() throws {
+    @Test("Steps after the last save are repeated")
+    func stepsAfterTheLastSaveAreMadeAgain() throws {
         try begin("whole", options()).train()
         // A crash in step 6, after a save at step 4 and the metrics of step 5.
         #expect(throws: CancellationError.self) {
@@ -162,7 +167,8 @@ import Testing
         try expectSameEnd("whole", "crashed", step: 6)
     }
 
-    @Test func aFinishedRunCanBeMadeLonger() throws {
+    @Test("A finished run can be made longer")
+    func aFinishedRunCanBeMadeLonger() throws {
         var options = options()
         options.schedule = .constant
         options.length = .steps(3)
@@ -175,7 +181,8 @@ import Testing
         #expect(try bytes("whole/" + weights) == bytes("longer/" + weights))
     }
 
-    @Test func theConfigurationSaysEverything() throws {
+    @Test("The folder restores options, model, tokenizer, and version")
+    func theConfigurationSaysEverything() throws {
         var options = options()
         options.length = .epochs(1.5)
         options.schedule = .noam
@@ -199,7 +206,8 @@ import Testing
             ])
     }
 
-    @Test func charactersKeepTheirVocabulary() throws {
+    @Test("A character tokenizer keeps its vocabulary")
+    func charactersKeepTheirVocabulary() throws {
         let text = try TextSource(someText(), name: "a text")
         let tokenizer = try CharacterTokenizer(learningFrom: [text])
         let split = try DataSplit(tokenizer.tokens(of: text), sequenceLength: 16)
@@ -213,7 +221,8 @@ import Testing
 
     // MARK: Bad input
 
-    @Test func aFolderWithARunIsNotOverwritten() throws {
+    @Test("A folder that holds a run is not overwritten")
+    func aFolderWithARunIsNotOverwritten() throws {
         try begin("run", options()).train(until: 2)
         let before = try bytes("run/weights.safetensors")
         let path = temporary.path + "/run"
@@ -223,14 +232,16 @@ import Testing
         #expect(try bytes("run/weights.safetensors") == before)
     }
 
-    @Test func aFolderThatCannotBeMadeIsNamed() throws {
+    @Test("A folder that cannot be made is named")
+    func aFolderThatCannotBeMadeIsNamed() throws {
         try temporary.write("x", "file")
         expectError("\(temporary.path)/file/run: the folder cannot be made: Not a directory") {
             try begin("file/run", options())
         }
     }
 
-    @Test func whatIsNoRunIsNotResumed() throws {
+    @Test("Resume refuses a folder without a run, and another text, model, or version")
+    func whatIsNoRunIsNotResumed() throws {
         expectError("\(temporary.path)/none: is no run folder: expected it to hold config.json") { try resume("none") }
         try begin("run", options()).train(until: 2)
         let path = temporary.path + "/run"
@@ -269,7 +280,8 @@ import Testing
         try resume("run").train()  // nothing of this did any harm
     }
 
-    @Test func aBrokenConfigurationNamesFileAndKey() throws {
+    @Test("A broken configuration names file and key")
+    func aBrokenConfigurationNamesFileAndKey() throws {
         _ = try begin("run", options())
         let path = temporary.path + "/run/config.json"
         let text = try String(decoding: bytes("run/config.json"), as: UTF8.self)

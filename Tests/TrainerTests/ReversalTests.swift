@@ -23,7 +23,8 @@ import Testing
 
     // MARK: Examples
 
-    @Test func aRowIsTheWindowTheStartTokenAndTheWindowBackwards() {
+    @Test("A row is the window, the start token, and the window reversed")
+    func aRowIsTheWindowTheStartTokenAndTheWindowBackwards() {
         let found = ReversedTokens(startToken: start).reversed(windows([0, 5], 3))
         #expect(found.shape == [2, 6])
         #expect(found.inputs == [10, 11, 12, 256, 12, 11] + [15, 16, 17, 256, 17, 16])
@@ -34,7 +35,8 @@ import Testing
         #expect(one.inputs == [17, 256] && one.targets == [no, 17])
     }
 
-    @Test func ofAWindowThatEndsEarlyOnlyWhatIsThereIsReversed() {
+    @Test("A window that ends early is reversed without its padding")
+    func ofAWindowThatEndsEarlyOnlyWhatIsThereIsReversed() {
         var batch = windows([0, 5, 8, 20], 3)
         for (row, count) in [3, 2, 1, 0].enumerated() {
             for place in row * 3 + count..<row * 3 + 3 { (batch.inputs[place], batch.targets[place]) = (0, no) }
@@ -49,7 +51,8 @@ import Testing
         #expect(found.textCount == 6)
     }
 
-    @Test func aBatchIsAsLongAsItsLongestRow() {
+    @Test("A batch is as long as its longest row")
+    func aBatchIsAsLongAsItsLongestRow() {
         var batch = windows([0, 5], 3)
         (batch.targets[2], batch.targets[4], batch.targets[5]) = (no, no, no)
         let found = ReversedTokens(startToken: start).reversed(batch)
@@ -58,7 +61,8 @@ import Testing
         #expect(found.targets == [no, no, 11, 10] + [no, 15, no, no])
     }
 
-    @Test func someTrainingBatchesAreShortened() throws {
+    @Test("Half of the training batches are shortened to a random length")
+    func someTrainingBatchesAreShortened() throws {
         let (tokens, length, batches) = (ReversedTokens(startToken: 256), 8, 2000)
         var counts = [Int](repeating: 0, count: length + 1)
         for number in 0..<batches {
@@ -80,7 +84,8 @@ import Testing
         }
     }
 
-    @Test func itNeedsOneMoreTokenAndTwiceTheLength() throws {
+    @Test("The objective needs one more token and twice the length")
+    func itNeedsOneMoreTokenAndTwiceTheLength() throws {
         #expect(ObjectiveKind.reverse.vocabularySize(of: ByteTokenizer()) == 257)
         #expect(objective == .reverse(ReversedTokens(startToken: 256)))
         let options = TrainingOptions(objective: .reverse, sequenceLength: 16)
@@ -106,7 +111,8 @@ import Testing
 
     // MARK: Training and evaluation
 
-    @Test func aModelLearnsItAndIsMeasuredAsByHand() throws {
+    @Test("A model learns reversal, and its accuracy is that computed by hand")
+    func aModelLearnsItAndIsMeasuredAsByHand() throws {
         // Backwards every letter but a window's last follows from the one before: a bigram can learn it.
         let letters = String(repeating: "abcdefghijklmnopqrstuvwxyz", count: 30)
         var options = TrainingOptions(
@@ -185,7 +191,8 @@ import Testing
         }
     }
 
-    @Test func whoReversesFindsEverything() throws {
+    @Test("A model that reverses perfectly has accuracy 1")
+    func whoReversesFindsEverything() throws {
         let model = Reverser()
         for (separator, length, batch) in [(.nothing, 7, 3), (.marker(10), 9, 4), (.nothing, 500, 1)]
             as [(DocumentSeparator, Int, Int)]
@@ -206,7 +213,8 @@ import Testing
         #expect(result.bytes == 12)
     }
 
-    @Test func aModelThatCarriesSomethingBeginsEachWindowAnew() throws {
+    @Test("A model with a carry begins each window anew")
+    func aModelThatCarriesSomethingBeginsEachWindowAnew() throws {
         let source = try text(someText(60))
         let whole = try Trigram(vocabulary: 257).evaluate(source, sequenceLength: 12, objective: objective)
         let cut = try Trigram(vocabulary: 257, maximumLength: 5).evaluate(
@@ -223,7 +231,8 @@ import Testing
 
     // MARK: Generation
 
-    @Test func thePromptComesBackReversed() async throws {
+    @Test("Generation returns the prompt reversed")
+    func thePromptComesBackReversed() async throws {
         let model = Reverser()
         #expect(try model.generate("abcdef", tokenizer: ByteTokenizer(), objective: objective) == "fedcba")
         #expect(try model.generate("abcdef", length: 2, tokenizer: ByteTokenizer(), objective: objective) == "fe")
@@ -248,7 +257,8 @@ import Testing
         return model
     }
 
-    @Test func whatTheTokenizerDoesNotHaveIsNeverChosen() throws {
+    @Test("Tokens outside the tokenizer's vocabulary are never sampled")
+    func whatTheTokenizerDoesNotHaveIsNeverChosen() throws {
         let letters = try CharacterTokenizer(learningFrom: [try TextSource("abc", name: "letters")])
         func fit(_ objective: Objective) -> Objective { objective.kind.objective(for: letters) }
         let model = eager(for: 256)
@@ -268,7 +278,8 @@ import Testing
         #expect(!rows[0].contains(7))
     }
 
-    @Test func samplesAreReversals() throws {
+    @Test("A training's samples are reversals of their prompts")
+    func samplesAreReversals() throws {
         var options = TrainingOptions(
             objective: .reverse, sequenceLength: 12, batchSize: 2, length: .steps(2), validateEvery: 0, sampleEvery: 1,
             saveEvery: 0)
@@ -296,7 +307,8 @@ import Testing
 
     // MARK: Models that need a start token
 
-    @Test func aModelThatAnswersAfterItsStartTokenIsTrainedForThatOnly() throws {
+    @Test("A model that needs a start token accepts no other objective")
+    func aModelThatAnswersAfterItsStartTokenIsTrainedForThatOnly() throws {
         func begin(_ model: Reverser, _ kind: ObjectiveKind) throws {
             _ = try TrainingRun(
                 model, on: byteSplit(), tokenizer: ByteTokenizer(),
@@ -339,7 +351,8 @@ import Testing
         }
     }
 
-    @Test func aModelSaysWhyItIsNotCausal() throws {
+    @Test("The error repeats the model's reason for not being causal")
+    func aModelSaysWhyItIsNotCausal() throws {
         let message =
             "the model's configuration is not causal: \"causal\": \"leaky\" lets the future through; expected \"causal\": true"
         for kind in [ObjectiveKind.nextToken, .reverse] {

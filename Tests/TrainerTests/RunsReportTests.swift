@@ -34,7 +34,8 @@ import Testing
             parameters: nil, metrics: metrics, samples: [])
     }
 
-    @Test func resultsCurvesAndDifferences() throws {
+    @Test("The page compares results, curves, and configurations of runs")
+    func resultsCurvesAndDifferences() throws {
         let page = PageText(
             RunsReport([
                 try record("first", seed: 1, bits: 2.5), try record("<second>", seed: 2, bits: 3),
@@ -59,7 +60,8 @@ import Testing
         #expect(!page.labels.contains("floor 1.125"))
     }
 
-    @Test func runsOfOneConfigurationAndFloor() throws {
+    @Test("Runs of one configuration have no differences, and share their floor")
+    func runsOfOneConfigurationAndFloor() throws {
         var (a, b) = (try record("a", seed: 1, bits: 2), try record("b", seed: 1, bits: 3))
         let page = PageText(RunsReport([a, b]).html)
         #expect(page.text.contains("There are none."))

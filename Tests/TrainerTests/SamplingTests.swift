@@ -26,13 +26,15 @@ import Testing
 
     let logits: [Float] = [0.1, 0.4, 0.2, 0.3].map { log($0) }
 
-    @Test func temperatureZeroIsTheLikeliestToken() throws {
+    @Test("Temperature 0 picks the likeliest token, the first of equals")
+    func temperatureZeroIsTheLikeliestToken() throws {
         for position in 0..<50 { #expect(try choose(logits, .greedy, position: position) == 1) }
         #expect(try choose([1, 3, 3, 2], .greedy) == 1)  // the first of equals
         #expect(try choose([-.infinity, -5, -.infinity], .greedy) == 1)
     }
 
-    @Test func tokensComeAsOftenAsTheirProbabilitySays() throws {
+    @Test("Tokens are drawn with the probabilities of the softmax")
+    func tokensComeAsOftenAsTheirProbabilitySays() throws {
         expectClose(try shares(logits, SamplingOptions()), [0.1, 0.4, 0.2, 0.3])
         // Temperature ½ squares the probabilities.
         let squares = [0.01, 0.16, 0.04, 0.09].map { $0 / 0.3 }
@@ -40,13 +42,15 @@ import Testing
         expectClose(try shares([800, 801, -.infinity], SamplingOptions()), [0.269, 0.731, 0])
     }
 
-    @Test func topKKeepsTheLikeliest() throws {
+    @Test("Top-k keeps the k likeliest tokens")
+    func topKKeepsTheLikeliest() throws {
         expectClose(try shares(logits, SamplingOptions(topK: 2)), [0, 4.0 / 7, 0, 3.0 / 7])
         expectClose(try shares(logits, SamplingOptions(topK: 100)), [0.1, 0.4, 0.2, 0.3])
         #expect(try shares([1, 1, 1], SamplingOptions(topK: 1)) == [1, 0, 0])  // the first of equals
     }
 
-    @Test func thePeersThresholdKeepsItsShareOfTheVocabularyAndAtLeastOne() throws {
+    @Test("The filter threshold keeps its share of the vocabulary, and at least one token")
+    func thePeersThresholdKeepsItsShareOfTheVocabularyAndAtLeastOne() throws {
         // (1 − 0.5) · 4 = 2; (1 − 0.9) · 4 = 0.4, of which the peers keep none and fail.
         expectClose(try shares(logits, SamplingOptions(filterThreshold: 0.5)), [0, 4.0 / 7, 0, 3.0 / 7])
         #expect(try shares(logits, SamplingOptions(filterThreshold: 0.9)) == [0, 1, 0, 0])
@@ -58,7 +62,8 @@ import Testing
         #expect(chosen.indices.filter { chosen[$0] > 0 } == Array(231..<256))
     }
 
-    @Test func topPKeepsTheLikeliestThatReachIt() throws {
+    @Test("Top-p keeps the likeliest tokens that reach it")
+    func topPKeepsTheLikeliestThatReachIt() throws {
         expectClose(try shares(logits, SamplingOptions(topP: 0.65)), [0, 4.0 / 7, 0, 3.0 / 7])
         expectClose(try shares(logits, SamplingOptions(topP: 0.75)), [0, 4.0 / 9, 2.0 / 9, 3.0 / 9])
         #expect(try shares(logits, SamplingOptions(topP: 1e-9)) == [0, 1, 0, 0])
@@ -67,7 +72,8 @@ import Testing
         #expect(try shares(logits, SamplingOptions(topK: 2, topP: 0.55)) == [0, 1, 0, 0])
     }
 
-    @Test func drawsAreAFunctionOfSeedRowAndPosition() throws {
+    @Test("A draw depends on seed, row, and position only")
+    func drawsAreAFunctionOfSeedRowAndPosition() throws {
         let flat = [Float](repeating: 0, count: 1000)
         let draws = (0..<20).map { try! choose(flat, SamplingOptions(seed: 3), row: 1, position: $0) }
         #expect(draws == (0..<20).map { try! choose(flat, SamplingOptions(seed: 3), row: 1, position: $0) })
@@ -76,7 +82,8 @@ import Testing
         #expect(Set(draws).count > 15)
     }
 
-    @Test func optionsOutOfRangeAreNamed() {
+    @Test("Options out of range are named")
+    func optionsOutOfRangeAreNamed() {
         for (options, message) in [
             (SamplingOptions(temperature: -1), "--temperature: expected a number of at least 0, found -1.0"),
             (SamplingOptions(temperature: .nan), "--temperature: expected a number of at least 0, found nan"),
@@ -86,7 +93,8 @@ import Testing
         ] { expectError(message) { try options.validate() } }
     }
 
-    @Test func logitsThatAreNoNumbersAreAnError() {
+    @Test("Logits that are not finite are an error")
+    func logitsThatAreNoNumbersAreAnError() {
         for broken in [[1, Float.nan, 2], [.infinity, 1], [-.infinity, -.infinity]] {
             expectError("the model's logits are not finite; expected weights of a trained model") {
                 try choose(broken, SamplingOptions())

@@ -44,7 +44,8 @@ import Testing
         }
     }
 
-    @Test(arguments: [[Int](), [3, 14, 20]]) func aBatchHasTheMeanOverSegments(ignored: [Int]) throws {
+    @Test("The loss of an evaluated batch is the mean over its segments", arguments: [[Int](), [3, 14, 20]])
+    func aBatchHasTheMeanOverSegments(ignored: [Int]) throws {
         var targets = TokenTensor((1...22).map { Int32($0 * $0 % 7) }, shape: [2, 11])
         for place in ignored { targets.values[place] = ignoredTarget }
         let (input, output) = (folder.path + "/batch.safetensors", folder.path + "/out.safetensors")
@@ -70,7 +71,8 @@ import Testing
         #expect(try SafetensorsFile(path: output).tensor("loss").item == file.tensor("loss").item)
     }
 
-    @Test func aSegmentWithoutTargetsDoesNotCount() throws {
+    @Test("A segment without targets does not count in the mean")
+    func aSegmentWithoutTargetsDoesNotCount() throws {
         var targets = TokenTensor((1...22).map { Int32($0 * $0 % 7) }, shape: [2, 11])
         for place in [4, 5, 6, 7, 15, 16, 17, 18] { targets.values[place] = ignoredTarget }
         let (input, output) = (folder.path + "/batch.safetensors", folder.path + "/out.safetensors")
@@ -95,8 +97,8 @@ import Testing
         #expect(try none.tensor("gradients/tables.0.weight").values.allSatisfy { $0 == 0 })
     }
 
-    /// Of a step of training every target weighs the same, whatever segment it is in.
-    @Test(arguments: [false, true]) func aStepHasTheMeanOverTargets(continues: Bool) throws {
+    @Test("The loss of a training step is the mean over all targets, whatever their segment", arguments: [false, true])
+    func aStepHasTheMeanOverTargets(continues: Bool) throws {
         var targets = TokenTensor((1...22).map { Int32($0 * $0 % 7) }, shape: [2, 11])
         for place in [3, 14, 20] { targets.values[place] = ignoredTarget }
         let batch = TokenBatch(
@@ -137,7 +139,8 @@ import Testing
         return try model.evaluate(text, sequenceLength: length, carries: carries, forgetting: parts).loss
     }
 
-    @Test func partsAreForgottenBeforeEachSegment() throws {
+    @Test("The named parts of a carry are forgotten before each segment")
+    func partsAreForgottenBeforeEachSegment() throws {
         typealias Carry = Rememberer.Carry
         let all = tokens.values
         let changes: [(Set<String>, (Carry?) -> Carry?)] = [
@@ -154,7 +157,8 @@ import Testing
         #expect(try loss(["first", "last"], length: 4) == loss([], length: 4, carries: false))
     }
 
-    @Test func whatCannotBeForgottenIsRefused() throws {
+    @Test("Unknown parts, and models without parts, are refused")
+    func whatCannotBeForgottenIsRefused() throws {
         let text = TokenSource(name: "digits", tokens: tokens.values)
         expectError("--forget: expected some of first,last, found \"frst\"; did you mean \"first\"?") {
             try model.evaluate(text, sequenceLength: 8, forgetting: ["frst", "last"])

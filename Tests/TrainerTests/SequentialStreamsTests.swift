@@ -11,7 +11,8 @@ import Testing
         try SequentialStreams(byteTokens(text, separator), sequenceLength: length, batchSize: rows)
     }
 
-    @Test func rowsContinueWhereTheyStopped() throws {
+    @Test("Rows continue where they stopped")
+    func rowsContinueWhereTheyStopped() throws {
         var streams = try streams("abcdefghijk", length: 2, rows: 2)
         #expect(streams.batchesPerEpoch == 3)
         for epoch in 1...2 {
@@ -23,7 +24,8 @@ import Testing
         }
     }
 
-    @Test func documentsBeginInRowsOfTheirOwn() throws {
+    @Test("Every document begins a row")
+    func documentsBeginInRowsOfTheirOwn() throws {
         var streams = try streams("ab.c..def", .marker(UInt8(ascii: ".")), length: 2, rows: 1)
         #expect(streams.batchesPerEpoch == 3)
         for _ in 0..<2 {
@@ -33,7 +35,8 @@ import Testing
         }
     }
 
-    @Test func aRowThatHasEndedWaits() throws {
+    @Test("A row that has ended is padded until the epoch ends")
+    func aRowThatHasEndedWaits() throws {
         // Parts of four targets; in the second all documents but one are markers alone.
         var streams = try streams("abcde...f", .marker(UInt8(ascii: ".")), length: 3, rows: 2)
         #expect(streams.batchesPerEpoch == 2)
@@ -42,7 +45,8 @@ import Testing
         #expect(try picture(streams.next()) == ["^abc>bcd", "^e__>.__"])
     }
 
-    @Test func moreRowsThanTokens() throws {
+    @Test("There may be more rows than tokens")
+    func moreRowsThanTokens() throws {
         var streams = try streams("abc", length: 4, rows: 5)
         #expect(streams.batchesPerEpoch == 1)
         #expect(
@@ -50,9 +54,8 @@ import Testing
         #expect(streams.epoch == 1)
     }
 
-    /// Every batch of two epochs, made by hand: which also shows that every target is there once an epoch, in order,
-    /// that documents are never crossed, and that no batch is all padding.
-    @Test(arguments: 0..<400)
+    /// So every target comes once an epoch, in order; no window crosses documents; no batch is all padding.
+    @Test("Batches of random texts are those of a loop over all targets", arguments: 0..<400)
     func batchesAreThoseOfALoopOverAllTargets(seed: Int) throws {
         let example = DocumentExample(
             seed: seed, separator: seed % 4 < 2 ? .marker(DocumentExample.marker) : .nothing)
@@ -85,7 +88,7 @@ import Testing
         #expect(counted == 2 * (example.tokens.count - example.documents.count))
     }
 
-    @Test(arguments: 0..<60)
+    @Test("Streams resumed from a saved position give the same batches", arguments: 0..<60)
     func resumedStreamsGoOnWithTheSameBatches(seed: Int) throws {
         let example = DocumentExample(
             seed: seed, separator: seed % 4 < 2 ? .marker(DocumentExample.marker) : .nothing)
@@ -110,7 +113,8 @@ import Testing
         }
     }
 
-    @Test func filesAndCharacters() throws {
+    @Test("Streams follow files and tokens of several bytes")
+    func filesAndCharacters() throws {
         let folder = try TemporaryFolder()
         let text = try TextSource(paths: ["añb", "c", "€d"].enumerated().map { try folder.write($1, "\($0)") })
         let tokenizer = try CharacterTokenizer(learningFrom: [text])
@@ -125,7 +129,8 @@ import Testing
 
     // MARK: What cannot be
 
-    @Test func nothingToPredict() throws {
+    @Test("A text without a target is refused")
+    func nothingToPredict() throws {
         expectError("a text: has 1 token; a sequence length of 1 needs at least 2") {
             try streams("a", length: 4, rows: 2)
         }
@@ -138,7 +143,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [[0], [0, 5, 9], [7, 5], [0, 4], [0, 12], [6, 11]])
+    @Test("A position of other streams is refused", arguments: [[0], [0, 5, 9], [7, 5], [0, 4], [0, 12], [6, 11]])
     func positionsOfOtherStreamsAreRefused(offsets: [Int]) throws {
         var streams = try streams("abcdefghijk", length: 2, rows: 2)
         expectError(
@@ -147,7 +152,8 @@ import Testing
         #expect(try picture(streams.next()) == ["^ab>bc", "^fg>gh"])
     }
 
-    @Test func positionsThatAreNone() {
+    @Test("A malformed position is refused")
+    func positionsThatAreNone() {
         expectError("state: \"offsets\": is missing; expected a list of whole numbers, each of at least 0") {
             try SequentialStreams.Position(.object(["epoch": .integer(1)]), file: "state")
         }

@@ -20,8 +20,8 @@ import Testing
         return losses
     }
 
-    /// Also where a window is cut in segments.
-    @Test(arguments: [nil, 2, 3] as [Int?]) func rowsContinueWithWhatTheyCarry(maximumLength: Int?) throws {
+    @Test("Rows continue with their carries, also in windows cut into segments", arguments: [nil, 2, 3] as [Int?])
+    func rowsContinueWithWhatTheyCarry(maximumLength: Int?) throws {
         // With a learning rate of next to nothing, the first epoch's losses are those of the whole text at once, but for
         // what stands before each row's part.
         var options = options
@@ -51,7 +51,9 @@ import Testing
         #expect(random != found)
     }
 
-    @Test(arguments: 1..<9, [nil, 2] as [Int?])
+    @Test(
+        "A run resumed after any step continues exactly, with carries and position",
+        arguments: 1..<9, [nil, 2] as [Int?])
     func goesOnExactlyWithCarriesAndPosition(after step: Int, maximumLength: Int?) throws {
         let folder = try TemporaryFolder()
         let whole = Trigram(maximumLength: maximumLength)
@@ -72,7 +74,8 @@ import Testing
         #expect(other.state.map(\.parameter.value.values) == whole.state.map(\.parameter.value.values))
     }
 
-    @Test func whatARowCarriesEndsWithItsDocument() throws {
+    @Test("A row's carry ends with its document")
+    func whatARowCarriesEndsWithItsDocument() throws {
         // Every document begins with a token that only token 0 before it foretells; what the row read before would not.
         let text = (0..<60).map { "\($0 % 10)ab\n" }.joined()
         let tokens = try ByteTokenizer().tokens(of: TextSource(text, name: "a text")).separated(by: .marker(10))
@@ -100,7 +103,8 @@ import Testing
         #expect(abs(mean - lines.reduce(0, +) / 60) <= 1e-5)  // as above
     }
 
-    @Test func carriesOfACheckpointThatDoNotFitAreNamed() throws {
+    @Test("Carries of a checkpoint that do not fit are named")
+    func carriesOfACheckpointThatDoNotFitAreNamed() throws {
         expectError("file: carry \"7/token\": expected a row from 0 to 2 and a name") {
             try SavedCarries.carries(from: ["7/token": Tensor([1])], rows: 3, file: "file") as [Trigram.Carry?]
         }

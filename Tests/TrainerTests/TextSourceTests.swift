@@ -9,7 +9,8 @@ import Testing
 
     init() throws { folder = try TemporaryFolder() }
 
-    @Test func oneFile() throws {
+    @Test("A file is read by index and range")
+    func oneFile() throws {
         let path = try folder.write("hello", "a.txt")
         let text = try TextSource(path: path)
         #expect(text.name == path)
@@ -19,7 +20,8 @@ import Testing
         #expect(try text[2..<2] == [])
     }
 
-    @Test func rangesRunAcrossFiles() throws {
+    @Test("Ranges run across files")
+    func rangesRunAcrossFiles() throws {
         let parts = ["one ", "two", " three\n", "é"]
         let paths = try parts.enumerated().map { try folder.write($1, "\($0).txt") }
         let text = try TextSource(paths: paths)
@@ -34,21 +36,24 @@ import Testing
         }
     }
 
-    @Test func copyFillsTheBeginningOfALargerBuffer() throws {
+    @Test("A copy fills the beginning of a larger buffer")
+    func copyFillsTheBeginningOfALargerBuffer() throws {
         let text = try TextSource(paths: [try folder.write("abc", "1"), try folder.write("def", "2")])
         var buffer = [UInt8](repeating: 9, count: 5)
         try buffer.withUnsafeMutableBufferPointer { try text.copy(2..<5, into: $0) }
         #expect(buffer == Array("cde".utf8) + [9, 9])
     }
 
-    @Test func largePiecesAreAssembledInOrder() throws {
+    @Test("Files longer than a read buffer are read in order")
+    func largePiecesAreAssembledInOrder() throws {
         // Longer than the pieces that are read at once, and not a multiple of them.
         let bytes = (0..<2_500_001).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) }
         let text = try TextSource(paths: [try folder.write(bytes, "1"), try folder.write(bytes, "2")])
         #expect(try text[0..<text.count] == bytes + bytes)
     }
 
-    @Test func folderIsReadInTheOrderOfPathsWithoutHiddenAndEmptyFiles() throws {
+    @Test("A folder is read in the order of its paths, without hidden and empty files")
+    func folderIsReadInTheOrderOfPathsWithoutHiddenAndEmptyFiles() throws {
         try folder.write("2", "b.txt")
         try folder.write("1", "a/z/deep.txt")
         try folder.write("0", "a/1.txt")
@@ -71,13 +76,15 @@ import Testing
         }
     }
 
-    @Test func textInMemory() throws {
+    @Test("A text may be a string in memory")
+    func textInMemory() throws {
         let text = try TextSource("héllo", name: "the prompt")
         #expect(try text[0..<text.count] == Array("héllo".utf8))
         expectError("the prompt: is empty; expected a text") { try TextSource("", name: "the prompt") }
     }
 
-    @Test func aHugeTextCostsNoMemory() throws {
+    @Test("A text of 1 GiB is read without copying it into memory")
+    func aHugeTextCostsNoMemory() throws {
         // 1 GiB without blocks on the disk, read all over. The bound is a fourth of what a copy would take.
         let path = try folder.write("begin", "huge.txt")
         let size = 1 << 30
@@ -105,18 +112,21 @@ import Testing
 
     // MARK: What cannot be read
 
-    @Test func missingPath() {
+    @Test("A missing path is named")
+    func missingPath() {
         expectError("\(folder.path)/none.txt: cannot be read: No such file or directory") {
             try TextSource(path: folder.path + "/none.txt")
         }
     }
 
-    @Test func aFileInsteadOfAFolderOnTheWay() throws {
+    @Test("A path through a file is named")
+    func aFileInsteadOfAFolderOnTheWay() throws {
         let path = try folder.write("x", "a.txt") + "/b.txt"
         expectError("\(path): cannot be read: Not a directory") { try TextSource(path: path) }
     }
 
-    @Test func emptyFile() throws {
+    @Test("An empty file is refused")
+    func emptyFile() throws {
         let path = try folder.write("", "a.txt")
         expectError("\(path): is empty; expected a text") { try TextSource(path: path) }
         let full = try folder.write("x", "b.txt")
@@ -125,7 +135,8 @@ import Testing
         expectError("\(compressed): is empty; expected a text") { try TextSource(path: compressed) }
     }
 
-    @Test func emptyFolder() throws {
+    @Test("A folder without text is refused")
+    func emptyFolder() throws {
         let message = "\(folder.path): holds no text; expected at least one file that is neither empty nor hidden"
         expectError(message) { try TextSource(path: folder.path) }
         try folder.write("x", ".hidden")
@@ -133,23 +144,28 @@ import Testing
         expectError(message) { try TextSource(path: folder.path) }
     }
 
-    @Test func noPathAtAll() {
+    @Test("An empty list of paths is refused")
+    func noPathAtAll() {
         expectError("no text is given; expected a file or a folder") { try TextSource(paths: []) }
     }
 
-    @Test func aLinkToItself() throws {
+    @Test("A link to itself is refused")
+    func aLinkToItself() throws {
         let path = folder.path + "/loop"
         try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: path)
         expectError("\(path): cannot be read: \(String(cString: strerror(ELOOP)))") { try TextSource(path: path) }
     }
 
-    @Test func aNamedPipe() throws {
+    @Test("A named pipe is refused")
+    func aNamedPipe() throws {
         let path = folder.path + "/pipe"
         #expect(mkfifo(path, 0o600) == 0)
         expectError("\(path): is not a regular file") { try TextSource(path: path) }
     }
 
-    @Test(.enabled(if: geteuid() != 0, "root may read everything"))
+    @Test(
+        "A file or folder without permission to read is named",
+        .enabled(if: geteuid() != 0, "root may read everything"))
     func unreadableFileAndFolder() throws {
         let path = try folder.write("x", "sub/secret.txt")
         #expect(chmod(path, 0) == 0)

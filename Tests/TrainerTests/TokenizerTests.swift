@@ -16,7 +16,8 @@ import Testing
 
     // MARK: Bytes
 
-    @Test func bytesEncodeAnyText() throws {
+    @Test("Byte tokens encode any text")
+    func bytesEncodeAnyText() throws {
         let tokenizer = ByteTokenizer()
         #expect(tokenizer.vocabularySize == 256)
         #expect(tokenizer.encode("aé😀") == [97, 0xC3, 0xA9, 0xF0, 0x9F, 0x98, 0x80])
@@ -24,7 +25,8 @@ import Testing
         #expect(tokenizer.decode([97, 0xC3, 98, 256, -1]) == "a\u{FFFD}b\u{FFFD}\u{FFFD}")
     }
 
-    @Test func byteTokensComeFromTheFiles() throws {
+    @Test("Byte tokens are read from the files, slices included")
+    func byteTokensComeFromTheFiles() throws {
         let paths = [try folder.write([0, 255, 128], "1"), try folder.write("ab", "2")]
         let source = ByteTokenizer().tokens(of: try TextSource(paths: paths))
         #expect(source.count == 5)
@@ -36,7 +38,8 @@ import Testing
 
     // MARK: Characters
 
-    @Test func vocabularyIsSortedAndUnique() throws {
+    @Test("A character vocabulary is sorted and without duplicates")
+    func vocabularyIsSortedAndUnique() throws {
         let tokenizer = try characters("banana\né😀")
         #expect(tokenizer.vocabulary == ["\n", "a", "b", "n", "é", "😀"])
         #expect(tokenizer.vocabularySize == 6)
@@ -45,7 +48,8 @@ import Testing
         #expect(tokenizer.decode([1, 6, -1]) == "a\u{FFFD}\u{FFFD}")
     }
 
-    @Test func characterIsAUnicodeScalar() throws {
+    @Test("A character token is a Unicode scalar")
+    func characterIsAUnicodeScalar() throws {
         // Both look like é, and Swift's String calls them equal.
         let tokenizer = try characters("e\u{301}\u{E9}\r\n")
         #expect(tokenizer.vocabulary == ["\n", "\r", "e", "\u{E9}", "\u{301}"])
@@ -54,13 +58,16 @@ import Testing
         #expect(try tokenizer.encode("\r\n") == [1, 0])
     }
 
-    @Test func vocabularyOfSeveralTexts() throws {
+    @Test("Several texts share a vocabulary")
+    func vocabularyOfSeveralTexts() throws {
         let texts = [try TextSource("ca", name: "1"), try TextSource("ab", name: "2")]
         #expect(try CharacterTokenizer(learningFrom: texts).vocabulary == ["a", "b", "c"])
     }
 
-    /// One vocabulary for each width of the compact array: up to 256, up to 65,536, and more.
-    @Test(arguments: [5, 256, 257, 60_000, 70_000])
+    /// Up to 256 tokens, up to 65,536, and more.
+    @Test(
+        "Whole texts survive encoding and decoding at every width of the token array",
+        arguments: [5, 256, 257, 60_000, 70_000])
     func wholeTextsRoundTrip(size: Int) throws {
         let scalars = (0..<UInt32(0x110000)).lazy.compactMap(Unicode.Scalar.init).prefix(size)
         var content = ""
@@ -78,7 +85,8 @@ import Testing
         #expect(try tokens.slice(size - 1..<size + 2, name: "end").byteCount() == UTF8.width(scalars.last!) + 2)
     }
 
-    @Test func textsAcrossFilesAndReleasedMemory() throws {
+    @Test("Texts of several files are encoded while memory is released")
+    func textsAcrossFilesAndReleasedMemory() throws {
         // 5 MB and an odd number of bytes a line, so that memory is given back while a file is being read.
         let line = "wörld \u{1F600}\n"
         let content = String(repeating: line, count: 400_000)
@@ -92,7 +100,8 @@ import Testing
         #expect(try tokenizer.decode(tokens[0..<9]) == line + "w")
     }
 
-    @Test func unknownCharacters() throws {
+    @Test("An unknown character is named with its position")
+    func unknownCharacters() throws {
         let tokenizer = try characters("abc\n")
         expectError(
             #"position 3 of the text: the character "d" (U+0064) is not among the tokenizer's 4"#
@@ -107,6 +116,7 @@ import Testing
     }
 
     @Test(
+        "Invalid UTF-8 is named with its position",
         arguments: [
             [0x80], [0xC3], [0xC0, 0x80], [0xC1, 0xBF], [0xE0, 0x9F, 0xBF], [0xED, 0xA0, 0x80], [0xE2, 0x82],
             [0xF0, 0x8F, 0xBF, 0xBF], [0xF4, 0x90, 0x80, 0x80], [0xF5, 0x80, 0x80, 0x80], [0xFF], [0xE2, 0x41, 0x82],
@@ -119,7 +129,8 @@ import Testing
         ) { try CharacterTokenizer(learningFrom: [try TextSource(path: path)]) }
     }
 
-    @Test func charactersDoNotSpanFiles() throws {
+    @Test("A character does not span files")
+    func charactersDoNotSpanFiles() throws {
         let paths = [try folder.write([0xC3], "1"), try folder.write([0xA9], "2")]
         expectError(
             "\(paths[0]), line 1, column 1 (byte 0): the byte 195 is not valid UTF-8; use byte tokens for such a text"
@@ -130,7 +141,8 @@ import Testing
 
     // MARK: Saved and loaded
 
-    @Test func savedAndLoaded() throws {
+    @Test("Tokenizers are saved and loaded")
+    func savedAndLoaded() throws {
         try ByteTokenizer().save(toFolder: folder.path)
         #expect(try TokenizerKind.load(fromFolder: folder.path) is ByteTokenizer)
         let tokenizer = try characters("\0\u{1}\n\r\t \"\\/aeé\u{301}\u{7F}\u{2028}\u{FEFF}\u{FFFD}😀")
@@ -140,36 +152,40 @@ import Testing
         #expect(try loaded.encode("é😀") == tokenizer.encode("é😀"))
     }
 
-    @Test func kindsMakeTheirTokenizers() throws {
+    @Test("Each kind makes its tokenizer")
+    func kindsMakeTheirTokenizers() throws {
         let text = try TextSource("hello", name: "text")
         #expect(try TokenizerKind.bytes.makeTokenizer(learningFrom: [text]).vocabularySize == 256)
         #expect(try TokenizerKind.characters.makeTokenizer(learningFrom: [text]).vocabularySize == 4)
     }
 
-    @Test(arguments: [
-        (#"{"type": "words"}"#, #""type": expected one of "bytes", "characters", found "words""#),
-        (#"{"vocabulary": "ab"}"#, #""type": is missing; expected one of "bytes", "characters""#),
-        (#"{"type": "characters"}"#, #""vocabulary": is missing; expected a string"#),
-        (
-            #"{"type": "characters", "vocabulary": "ba"}"#,
-            #""vocabulary": expected different characters in the order of Unicode"#
-        ),
-        (
-            #"{"type": "characters", "vocabulary": "aa"}"#,
-            #""vocabulary": expected different characters in the order of Unicode"#
-        ),
-        (
-            #"{"type": "characters", "vocabulary": ""}"#,
-            #""vocabulary": expected different characters in the order of Unicode"#
-        ),
-        (#"{"type": "bytes", "vocabulary": "ab"}"#, #"unknown key "vocabulary"; known keys: type"#),
-    ])
+    @Test(
+        "A malformed tokenizer file names the key",
+        arguments: [
+            (#"{"type": "words"}"#, #""type": expected one of "bytes", "characters", found "words""#),
+            (#"{"vocabulary": "ab"}"#, #""type": is missing; expected one of "bytes", "characters""#),
+            (#"{"type": "characters"}"#, #""vocabulary": is missing; expected a string"#),
+            (
+                #"{"type": "characters", "vocabulary": "ba"}"#,
+                #""vocabulary": expected different characters in the order of Unicode"#
+            ),
+            (
+                #"{"type": "characters", "vocabulary": "aa"}"#,
+                #""vocabulary": expected different characters in the order of Unicode"#
+            ),
+            (
+                #"{"type": "characters", "vocabulary": ""}"#,
+                #""vocabulary": expected different characters in the order of Unicode"#
+            ),
+            (#"{"type": "bytes", "vocabulary": "ab"}"#, #"unknown key "vocabulary"; known keys: type"#),
+        ])
     func filesThatAreNoTokenizer(json: String, problem: String) throws {
         let path = try folder.write(json, "tokenizer.json")
         expectError("\(path): \(problem)") { try TokenizerKind.load(fromFolder: folder.path) }
     }
 
-    @Test func missingFile() {
+    @Test("A missing tokenizer file is named")
+    func missingFile() {
         expectError("\(folder.path)/tokenizer.json: cannot be read: No such file or directory") {
             try TokenizerKind.load(fromFolder: folder.path)
         }
@@ -177,14 +193,16 @@ import Testing
 
     // MARK: Streaming
 
-    @Test func partsOfCharactersAreHeldBack() {
+    @Test("Incomplete characters are held back")
+    func partsOfCharactersAreHeldBack() {
         var decoder = ByteTokenizer().makeDecoder()
         let pieces = ByteTokenizer().encode("aé€😀").map { decoder.append($0) }
         #expect(pieces == ["a", "", "é", "", "", "€", "", "", "", "😀"])
         #expect(decoder.finish() == "")
     }
 
-    @Test func whatCannotBecomeACharacterIsReplacedAtOnce() {
+    @Test("Bytes that cannot become a character are replaced at once")
+    func whatCannotBecomeACharacterIsReplacedAtOnce() {
         func pieces(_ bytes: [Int32]) -> [String] {
             var decoder = ByteTokenizer().makeDecoder()
             return bytes.map { decoder.append($0) } + [decoder.finish()]
@@ -197,7 +215,8 @@ import Testing
         #expect(pieces([300]) == ["\u{FFFD}", ""])
     }
 
-    @Test func streamingGivesWhatDecodingGives() {
+    @Test("Streaming random bytes gives the text of decoding them at once")
+    func streamingGivesWhatDecodingGives() {
         // Bytes at which UTF-8's rules change, so that nearly valid characters are common.
         let alphabet: [Int32] = [
             0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xED, 0xEF, 0xF0, 0xF1, 0xF4,
@@ -220,7 +239,8 @@ import Testing
         }
     }
 
-    @Test func charactersStreamOneByOne() throws {
+    @Test("Character tokens stream one by one")
+    func charactersStreamOneByOne() throws {
         let tokenizer = try characters("aé😀")
         var decoder = tokenizer.makeDecoder()
         #expect(try tokenizer.encode("😀aé").map { decoder.append($0) } == ["😀", "a", "é"])

@@ -22,7 +22,8 @@ import Testing
 
     // MARK: The steps
 
-    @Test func aStepIsTheGradientOfTheMeanLossOfAllItsBatches() throws {
+    @Test("A step over several batches equals one over all their windows at once")
+    func aStepIsTheGradientOfTheMeanLossOfAllItsBatches() throws {
         // One step of SGD over 2 batches of 2 windows against one over their 4 windows at once.
         var options = options(steps: 1)
         (options.optimizer, options.schedule, options.warmupSteps, options.clip) = (.sgd(), .constant, 0, nil)
@@ -37,7 +38,8 @@ import Testing
         #expect(weights(model) != weights(Bigram()))
     }
 
-    @Test func theUpdateFollowsTheScheduleAndTheClipping() throws {
+    @Test("The update follows the schedule and the clipping")
+    func theUpdateFollowsTheScheduleAndTheClipping() throws {
         let model = Bigram()
         var options = options(steps: 1)
         (options.optimizer, options.warmupSteps, options.schedule) = (.sgd(), 4, .constant)
@@ -56,7 +58,8 @@ import Testing
         #expect(abs(moved.squareRoot() - 0.2e-3) <= 0.02 * 0.2e-3)  // weights of order 1 round to 6e-8 each
     }
 
-    @Test func trainingLearns() throws {
+    @Test("Training lowers the loss to what a bigram can reach")
+    func trainingLearns() throws {
         let model = Bigram()
         var losses: [Double] = []
         let options = TrainingOptions(
@@ -69,7 +72,8 @@ import Testing
         #expect(losses.last! < 1.5)
     }
 
-    @Test func theSameSeedGivesTheSameBitsAndAnotherSeedOthers() throws {
+    @Test("The same seed gives the same bits and another seed others")
+    func theSameSeedGivesTheSameBitsAndAnotherSeedOthers() throws {
         func train(seed: UInt64) throws -> [[Float]] {
             let model = Bigram(dropout: 0.2)
             var options = options(steps: 3)
@@ -81,7 +85,8 @@ import Testing
         #expect(try train(seed: 7) != train(seed: 8))
     }
 
-    @Test func aCarryPassesThroughTheSegmentsOfAWindow() throws {
+    @Test("A window cut into segments trains as the whole window does")
+    func aCarryPassesThroughTheSegmentsOfAWindow() throws {
         // Segments of at most 5 of 16 tokens, with what they carry, are the whole window.
         var options = options(steps: 3)
         options.optimizer = .sgd()
@@ -95,7 +100,8 @@ import Testing
 
     // MARK: Ends and intervals
 
-    @Test func whatHappensHappensAtItsIntervals() throws {
+    @Test("Validations, samples, and saves come at their intervals")
+    func whatHappensHappensAtItsIntervals() throws {
         let folder = try TemporaryFolder()
         var (validated, sampled, saved, steps): ([Int], [Int], [Int], [Int]) = ([], [], [], [])
         var options = options(steps: 7)
@@ -127,7 +133,8 @@ import Testing
         #expect(log[2].extra.keys.sorted() == ["validation_bits_per_byte", "validation_loss"])
     }
 
-    @Test(arguments: [1, 16, 32]) func aSampleFitsAModelOfShortSequences(most: Int) throws {
+    @Test("A sample fits a model of short sequences", arguments: [1, 16, 32])
+    func aSampleFitsAModelOfShortSequences(most: Int) throws {
         var options = options(steps: 2)
         (options.sequenceLength, options.sampleEvery, options.warmupSteps) = (most, 2, 1)
         var prompts: [String] = []
@@ -136,7 +143,8 @@ import Testing
         #expect(prompts.map(\.utf8.count) == [max(1, most / 2)])
     }
 
-    @Test func epochsAreTurnedIntoSteps() throws {
+    @Test("Epochs are converted to steps, rounded up")
+    func epochsAreTurnedIntoSteps() throws {
         let options = options()
         // A step has two batches of 32 tokens: 2 epochs of 640 tokens are 20 steps.
         let perBatch = 32.0
@@ -150,7 +158,8 @@ import Testing
         #expect(epochs.totalSteps(batchesPerEpoch: 640 / perBatch) == nil)
     }
 
-    @Test func minutesEndATraining() throws {
+    @Test("A training of some minutes ends by the clock")
+    func minutesEndATraining() throws {
         var options = options()
         (options.length, options.schedule) = (.minutes(1e-9), .constant)
         let run = try TrainingRun(Bigram(), on: byteSplit(), tokenizer: tokenizer, options: options)
@@ -159,7 +168,8 @@ import Testing
         #expect(run.isFinished)
     }
 
-    @Test func aTrainingStopsWhenAsked() throws {
+    @Test("A training that is stopped saves the step it has reached")
+    func aTrainingStopsWhenAsked() throws {
         let folder = try TemporaryFolder()
         let run = try TrainingRun(
             Bigram(), on: byteSplit(), tokenizer: tokenizer, options: options(), folder: folder.path + "/run")
@@ -171,8 +181,8 @@ import Testing
         #expect(try SafetensorsFile(path: folder.path + "/run/weights.safetensors").metadata["step"] == "2")
     }
 
-    /// The first wish to stop is not kept waiting by a validation or a sample, and costs no step.
-    @Test(arguments: [true, false]) func aWishToStopEndsValidationsAndSamples(duringValidation: Bool) throws {
+    @Test("A stop ends a validation or sample at once and loses no step", arguments: [true, false])
+    func aWishToStopEndsValidationsAndSamples(duringValidation: Bool) throws {
         let folder = try TemporaryFolder()
         var options = options(steps: 9)
         (options.validateEvery, options.sampleEvery) = (duringValidation ? 2 : 0, 2)
@@ -194,7 +204,8 @@ import Testing
         #expect(log[1].extra.isEmpty)
     }
 
-    @Test func validationReadsTheShareThatIsAskedFor() throws {
+    @Test("Validation reads the requested share of the text")
+    func validationReadsTheShareThatIsAskedFor() throws {
         var options = options()
         let split = try byteSplit()
         options.validationShare = 0.5
@@ -208,7 +219,8 @@ import Testing
 
     // MARK: Bad input
 
-    @Test func whatCannotBeTrainedIsRefused() throws {
+    @Test("Options and models that cannot be trained are refused before a folder is made")
+    func whatCannotBeTrainedIsRefused() throws {
         let split = try byteSplit()
         func expectRefusal(
             _ message: String, _ model: Bigram = Bigram(), location: SourceLocation = #_sourceLocation,

@@ -14,7 +14,8 @@ import Testing
 
     func weights(_ model: some Module) -> [[Float]] { model.state.map(\.parameter.value.values) }
 
-    @Test func fitIsTheTrainingRun() async throws {
+    @Test("Fit trains as a training run does")
+    func fitIsTheTrainingRun() async throws {
         let model = Bigram()
         var losses: [Double] = []
         for try await metrics in try model.fit(text(), options: options).metrics { losses.append(metrics.loss) }
@@ -29,7 +30,8 @@ import Testing
         #expect(weights(model) == weights(other))
     }
 
-    @Test func allEventsComeInOrder() async throws {
+    @Test("Fit reports all events in order")
+    func allEventsComeInOrder() async throws {
         let folder = try TemporaryFolder()
         var names: [String] = []
         for try await event in try Bigram().fit(text(), options: options, folder: folder.path + "/run") {
@@ -46,7 +48,8 @@ import Testing
         #expect(names.last { $0.hasPrefix("saved") } == "saved 6")
     }
 
-    @Test func runReturnsTheLastStepAndThrowsWhatGoesWrong() async throws {
+    @Test("Run returns the last step and throws errors")
+    func runReturnsTheLastStepAndThrowsWhatGoesWrong() async throws {
         let last = try await Bigram().fit(text(), options: options).run()
         #expect(last?.step == 6)
         var wrong = options
@@ -60,7 +63,8 @@ import Testing
     }
 
     /// The limit is for a training that would not end.
-    @Test(.timeLimit(.minutes(5))) func cancellationFinishesTheStepAndSaves() async throws {
+    @Test("Cancellation finishes the step and saves", .timeLimit(.minutes(5)))
+    func cancellationFinishesTheStepAndSaves() async throws {
         let folder = try TemporaryFolder()
         let path = folder.path + "/run"
         var endless = options
@@ -101,7 +105,8 @@ import Testing
     }
 
     /// The limit is for a training that would not end.
-    @Test(.timeLimit(.minutes(5))) func leavingTheLoopEndsTheTraining() async throws {
+    @Test("Leaving the loop ends the training", .timeLimit(.minutes(5)))
+    func leavingTheLoopEndsTheTraining() async throws {
         let folder = try TemporaryFolder()
         let path = folder.path + "/run"
         var endless = options
@@ -124,7 +129,8 @@ import Testing
         #expect(try MetricsLog.read(path: path + "/metrics.jsonl").count == step)
     }
 
-    @Test func tokensComeAsGenerated() async throws {
+    @Test("A token stream gives the tokens of generation, up to the end token")
+    func tokensComeAsGenerated() async throws {
         let model = Bigram()
         let sampling = SamplingOptions(temperature: 1, seed: 4)
         let expected = try model.generate([[1, 2]], length: 20, sampling: sampling)[0]

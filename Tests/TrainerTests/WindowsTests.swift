@@ -10,7 +10,8 @@ import Testing
         try WindowSampler(countingTokens(count), sequenceLength: length, batchSize: batch, seed: seed)
     }
 
-    @Test func targetsAreTheNextTokens() throws {
+    @Test("Targets are the next tokens")
+    func targetsAreTheNextTokens() throws {
         let batch = try sampler().batch(at: 4)
         #expect(batch.shape == [3, 7])
         #expect(batch.inputs.count == 21)
@@ -21,7 +22,8 @@ import Testing
         }
     }
 
-    @Test func batchesDependOnSeedAndNumberOnly() throws {
+    @Test("A batch depends on seed and number only")
+    func batchesDependOnSeedAndNumberOnly() throws {
         let first = try sampler()
         let forwards = try (0..<50).map(first.batch)
         let second = try sampler()
@@ -31,7 +33,8 @@ import Testing
         #expect(try (0..<50).filter { try other.batch(at: $0) == forwards[$0] }.isEmpty)
     }
 
-    @Test func smallBatchesAreTheWindowsOfLargeOnes() throws {
+    @Test("Small batches hold the windows of large ones")
+    func smallBatchesAreTheWindowsOfLargeOnes() throws {
         let large = try sampler(batch: 6)
         let small = try sampler(batch: 3)
         for step in 0..<10 {
@@ -41,13 +44,15 @@ import Testing
         }
     }
 
-    @Test func theSameWindowsForEver() throws {
+    @Test("The windows of a seed never change")
+    func theSameWindowsForEver() throws {
         // A change of these numbers would silently change what every seed trains on.
         let batch = try sampler(1_000_000, length: 1, batch: 4, seed: 42).batch(at: 10)
         #expect(batch.inputs == [228_533, 53_064, 241_097, 466_766])
     }
 
-    @Test func allPlacesAreEquallyLikely() throws {
+    @Test("All places of the text are equally likely")
+    func allPlacesAreEquallyLikely() throws {
         // 10 places (17 − 7 tokens), 30,000 draws: a χ² with 9 degrees of freedom, above 33.7 in 1 of 10,000 seeds.
         let sampler = try sampler(17)
         var counts = [Int](repeating: 0, count: 10)
@@ -58,12 +63,14 @@ import Testing
         #expect(counts.reduce(0.0) { $0 + (Double($1) - 3000) * (Double($1) - 3000) / 3000 } < 33.7)
     }
 
-    @Test func aTextOfExactlyOneWindow() throws {
+    @Test("A text of exactly one window suffices, a shorter one is refused")
+    func aTextOfExactlyOneWindow() throws {
         #expect(try sampler(8, batch: 1).batch(at: 3).targets == [1, 2, 3, 4, 5, 6, 7])
         expectError("numbers: has 7 tokens; a sequence length of 7 needs at least 8") { try sampler(7) }
     }
 
-    @Test func windowsEndWithTheirDocument() throws {
+    @Test("Windows end with their document, and begin where something follows")
+    func windowsEndWithTheirDocument() throws {
         // Of the 13 places where a window of five fits, the markers, with nothing to predict after them, are left out.
         let text = "abcd.ef..g.hijklmn"
         let sampler = try WindowSampler(
@@ -82,7 +89,8 @@ import Testing
         #expect(counts.values.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) / mean } < 31.8)
     }
 
-    @Test func epochsAreRoundedUp() throws {
+    @Test("The batches of an epoch are rounded up")
+    func epochsAreRoundedUp() throws {
         #expect(try sampler(211, length: 7, batch: 3).batchesPerEpoch == 10)  // 210 targets, 21 a batch
         #expect(try sampler(212, length: 7, batch: 3).batchesPerEpoch == 11)
         #expect(try sampler(8, length: 7, batch: 3).batchesPerEpoch == 1)
@@ -90,7 +98,8 @@ import Testing
 }
 
 @Suite struct SequentialWindowsTests {
-    @Test(arguments: [2, 3, 7, 8, 9, 15, 16, 17, 50, 57], [1, 2, 3, 100])
+    @Test(
+        "Every token but the first is a target once", arguments: [2, 3, 7, 8, 9, 15, 16, 17, 50, 57], [1, 2, 3, 100])
     func everyTokenButTheFirstIsATargetOnce(count: Int, batchSize: Int) throws {
         for length in [1, 2, 7, 8, 100] {
             let windows = try SequentialWindows(countingTokens(count), sequenceLength: length, batchSize: batchSize)
@@ -106,7 +115,8 @@ import Testing
         }
     }
 
-    @Test func theRestIsABatchOfItsOwn() throws {
+    @Test("A last, shorter window is a batch of its own")
+    func theRestIsABatchOfItsOwn() throws {
         let windows = try SequentialWindows(countingTokens(24), sequenceLength: 4, batchSize: 2).all()
         #expect(windows.map(\.shape) == [[2, 4], [2, 4], [1, 4], [1, 3]])
         #expect(windows.last?.inputs == [20, 21, 22])
@@ -114,7 +124,8 @@ import Testing
         #expect(whole.map(\.shape) == [[2, 4], [2, 4]])
     }
 
-    @Test func documentsAreReadInOrder() throws {
+    @Test("Documents are read in order, without their single tokens")
+    func documentsAreReadInOrder() throws {
         let text = try byteTokens("abcdef.g..hi.k", .marker(UInt8(ascii: ".")))
         let single = try SequentialWindows(text, sequenceLength: 4)
         #expect(try single.all().map(picture) == [["^abcd>bcde"], ["ef>f."], ["^g>."], ["^hi>i."]])
@@ -123,7 +134,7 @@ import Testing
         #expect(try pairs.targetCount == 9)
     }
 
-    @Test(arguments: 0..<200)
+    @Test("Windows of random texts are those of a loop over all targets", arguments: 0..<200)
     func windowsAreThoseOfALoopOverAllTargets(seed: Int) throws {
         let example = DocumentExample(seed: seed, separator: .marker(DocumentExample.marker))
         let (length, size) = (1 + seed % 9, 1 + seed % 4)
@@ -141,7 +152,8 @@ import Testing
         #expect(runs.isEmpty)
     }
 
-    @Test func aPartOfAText() throws {
+    @Test("Windows of a slice stay within it")
+    func aPartOfAText() throws {
         let part = countingTokens(100).slice(90..<100, name: "end")
         #expect(
             try SequentialWindows(part, sequenceLength: 4).all().map(\.targets) == [
@@ -149,7 +161,8 @@ import Testing
             ])
     }
 
-    @Test func nothingToPredict() {
+    @Test("A text without a target is refused")
+    func nothingToPredict() {
         expectError("numbers: has 1 token; a sequence length of 1 needs at least 2") {
             try SequentialWindows(countingTokens(1), sequenceLength: 8)
         }
@@ -157,7 +170,8 @@ import Testing
 }
 
 @Suite struct SplitMix64Tests {
-    @Test func publishedSequence() {
+    @Test("The generator gives the published sequence")
+    func publishedSequence() {
         // The reference implementation's first numbers for the seed 1234567.
         var generator = SplitMix64(seed: 1_234_567)
         #expect(
@@ -167,7 +181,8 @@ import Testing
             ])
     }
 
-    @Test func boundedNumbers() {
+    @Test("Bounded numbers are uniform")
+    func boundedNumbers() {
         var generator = SplitMix64(seed: 3)
         #expect((0..<100).allSatisfy { _ in generator.next(below: 1) == 0 })
         // 2⁶⁴ random numbers do not go evenly into 3 · 2⁶¹ results: taking the remainder, or the product's high half
@@ -179,7 +194,8 @@ import Testing
         #expect(results.allSatisfy { (0..<bound).contains($0) })
     }
 
-    @Test func streamsDiffer() {
+    @Test("Streams of one seed differ")
+    func streamsDiffer() {
         let firsts = (0..<10_000).map { stream in
             var generator = SplitMix64(seed: 0, stream: UInt64(stream))
             return generator.next()
