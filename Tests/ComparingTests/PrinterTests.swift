@@ -6,7 +6,8 @@ import Testing
 @Suite struct PrinterTests {
     private let cell = ComparisonCell.scale(model: "flash", length: 1024)
 
-    @Test func aTerminalHasOneLineThatIsWrittenOver() {
+    @Test("A terminal's progress line is overwritten")
+    func aTerminalHasOneLineThatIsWrittenOver() {
         var printer = ComparisonPrinter(isTerminal: true)
         #expect(printer.output(for: .started(finished: 2, of: 7)) == "2 of 7 cells finished already\n")
         let progress = ComparisonRun.Event.Progress(number: 3, total: 7, secondsLeft: 125)
@@ -18,7 +19,8 @@ import Testing
         #expect(printer.end().isEmpty)
     }
 
-    @Test func aFileGetsWhatIsFinishedAlone() {
+    @Test("A file receives only finished cells")
+    func aFileGetsWhatIsFinishedAlone() {
         var printer = ComparisonPrinter(isTerminal: false)
         #expect(printer.output(for: .started(finished: 0, of: 1)) == "1 cell\n")
         let progress = ComparisonRun.Event.Progress(number: 1, total: 1, secondsLeft: nil)
@@ -28,8 +30,9 @@ import Testing
 
     // MARK: Recall
 
-    /// Answers by distance are a part of the others, and what ended a training is said.
-    @Test func recallIsSummedUpAsInTheReport() {
+    /// Answers by distance are part of the others and not counted again.
+    @Test("A recall cell is summarized by its share at the training length, with its fault")
+    func recallIsSummedUpAsInTheReport() {
         var outcome = RecallOutcome(
             task: .copying, model: "local", parameters: 1, steps: 17, seconds: 65, trainingLength: 256, chance: 0.1,
             reach: nil,
@@ -47,7 +50,8 @@ import Testing
 
     // MARK: Time left
 
-    @Test func timeLeftIsWhatTheOptionsAllowUntilCellsAreFinished() {
+    @Test("The time left is what the options allow, corrected by finished cells")
+    func timeLeftIsWhatTheOptionsAllowUntilCellsAreFinished() {
         var options = ComparisonOptions()
         options.text.minutes = 2
         let cells = ["a", "b", "c"].map { ComparisonCell.text("t", model: $0) }
@@ -59,8 +63,8 @@ import Testing
         #expect(estimate.secondsLeft(in: cells[1], share: 0, since: 30) == 270)
     }
 
-    /// Short passes take their repeats; what they take says what the longest may.
-    @Test func shortSequencesDoNotFrighten() throws {
+    @Test("Repeats of short sequences do not inflate the time left")
+    func shortSequencesDoNotFrighten() throws {
         let cells = [512, 262_144].map { ComparisonCell.scale(model: "flash", length: $0) }
         var estimate = ComparisonEstimate(cells, ComparisonOptions())
         estimate.finish(cells[0], seconds: 6)
@@ -68,7 +72,8 @@ import Testing
         #expect(left > 50 && left < 80)
     }
 
-    @Test func stepsSayNothingOfTimeUntilACellIsFinished() {
+    @Test("Without a time limit the time left is unknown until a cell is finished")
+    func stepsSayNothingOfTimeUntilACellIsFinished() {
         var options = ComparisonOptions()
         (options.recall.minutes, options.recall.steps) = (nil, 100)
         let cells = ["a", "b"].map { ComparisonCell.recall(.mqar, model: $0) }

@@ -20,8 +20,9 @@ import Testing
         return model
     }
 
-    /// Asking is what the forward pass's likeliest tokens say, for every architecture, whatever stands in a row.
-    @Test(arguments: ModelZoo.identifiers, RecallTaskTests.tasks.indices)
+    @Test(
+        "Answers are the likeliest tokens of the forward pass, for every architecture and task",
+        arguments: ModelZoo.identifiers, RecallTaskTests.tasks.indices)
     func askingIsTheForwardsArgmax(_ id: String, _ index: Int) throws {
         let task = RecallTaskTests.tasks[index]
         let model = try model(id, task, length: 64)
@@ -49,8 +50,9 @@ import Testing
         }
     }
 
-    /// Long sequences are read in pieces: more rows than fit into one are asked like each alone.
-    @Test(arguments: ["local", "fast-weights", "transformer"])
+    @Test(
+        "Long sequences read in pieces are answered as each is alone",
+        arguments: ["local", "fast-weights", "transformer"])
     func piecesDoNotMatter(_ id: String) throws {
         let task = InductionHeads()
         let model = try model(id, task, length: 64)
@@ -59,7 +61,8 @@ import Testing
         #expect(model.answers(to: sequences) == alone)
     }
 
-    @Test func stoppedInBetween() throws {
+    @Test("Stopping between pieces gives no answers")
+    func stoppedInBetween() throws {
         let task = InductionHeads()
         let model = try model("local", task, length: 64)
         let sequences = (0..<12).map { task.testSequence(of: 1024, depth: nil, key: key.child($0)) }
@@ -77,9 +80,8 @@ import Testing
 @Suite struct RecallReachTests {
     private let key = RandomKey(seed: 3)
 
-    /// The negative control: nothing farther back than the reach changes what a local model says, and something within it
-    /// does, up to the very last token.
-    @Test(arguments: [1, 2, 3], [true, false])
+    /// This is the negative control: a change farther back does not reach the very last token, one within the reach does.
+    @Test("A local model sees exactly as far as its reach", arguments: [1, 2, 3], [true, false])
     func localModelsSeeAsFarAsTheirReach(_ depth: Int, _ isExact: Bool) throws {
         var configuration = LocalConfiguration(
             tokens: 16, maximumLength: 96, dimension: 16, depth: depth, windowSize: 8)
@@ -110,15 +112,16 @@ import Testing
         }
     }
 
-    @Test(arguments: ModelZoo.identifiers)
+    @Test("Only local attention has a limited reach", arguments: ModelZoo.identifiers)
     func othersSeeEverything(_ id: String) throws {
         let size = ModelSize.recall(vocabulary: 16, length: 256)
         let model = try ModelZoo.architecture(id).recallModel(size, key: key)
         #expect(model.reach == (id == "local" ? 64 : nil))
     }
 
-    /// As many parameters as the baseline, within 5 %, whatever the vocabulary.
-    @Test(arguments: ModelZoo.identifiers, RecallTaskName.allCases)
+    @Test(
+        "Every model has the baseline's parameters within 5 %, at every task's vocabulary",
+        arguments: ModelZoo.identifiers, RecallTaskName.allCases)
     func parametersAreMatched(_ id: String, _ name: RecallTaskName) throws {
         let size = ModelSize.recall(
             vocabulary: name.task?.vocabulary ?? 256, length: name.task?.trainingLength ?? CorpusQuestions.length)

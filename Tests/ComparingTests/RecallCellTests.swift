@@ -73,8 +73,8 @@ import Testing
         func guess(in sequence: RecallSequence) -> Double { task.guess(in: sequence) }
     }
 
-    /// Cells of different models train on the same and are asked the same; with another seed on something else.
-    @Test func modelsTrainOnTheSame() throws {
+    @Test("Models of a task share training and test sequences, which the seed decides")
+    func modelsTrainOnTheSame() throws {
         func run(_ id: String, seed: UInt64 = 3) throws -> (training: [RecallSequence], tests: [RecallSequence]) {
             let task = Recorded()
             _ = try RecallCell(task: .mqar, model: id)
@@ -98,8 +98,8 @@ import Testing
         return (RecallExam(task: OnePair(), id: id, options: options, key: key), model)
     }
 
-    /// A model that sees everything learns where the value stands; one whose tokens see four back does not see it.
-    @Test func trainingTeachesWhatCanBeSeen() throws {
+    @Test("A model that sees the value learns it, one that does not see it fails")
+    func trainingTeachesWhatCanBeSeen() throws {
         let (exam, model) = exam("transformer", steps: 150)
         var shares: [Double] = []
         let outcome = try #require(try exam.run(model, progress: { share, _ in shares.append(share) }, stop: { false }))
@@ -120,22 +120,23 @@ import Testing
         #expect(abs(blind.accuracies[1].share! - 0.25) < 0.11, "\(blind.accuracies)")
     }
 
-    /// Linformer reads no more than it is made for.
-    @Test func whatIsTooLongIsNotAsked() throws {
+    @Test("Sequences longer than Linformer's maximum are not asked")
+    func whatIsTooLongIsNotAsked() throws {
         let (exam, model) = exam("linformer", steps: 2)
         let outcome = try #require(try exam.run(model, progress: { _, _ in }, stop: { false }))
         #expect(outcome.accuracies.map { $0.asked == nil } == [false, false, false, true])
         #expect(outcome.accuracies.last?.length == 16 && outcome.accuracies.last?.share == nil)
     }
 
-    @Test func divergenceIsAResult() throws {
+    @Test("Divergence is a result with its step")
+    func divergenceIsAResult() throws {
         let (exam, model) = exam("transformer", steps: 100, rate: 1e30)
         let outcome = try #require(try exam.run(model, progress: { _, _ in }, stop: { false }))
         #expect(outcome.steps < 100 && outcome.fault == "diverged after step \(outcome.steps)")
         #expect(outcome.accuracies.count == 4)
     }
 
-    @Test(arguments: [1, 20, 32])
+    @Test("A stopped cell has no outcome", arguments: [1, 20, 32])
     func stoppedCellsHaveNoOutcome(_ last: Int) throws {
         let (exam, model) = exam("transformer", steps: 30)
         var asked = 0
@@ -148,7 +149,8 @@ import Testing
         #expect(outcome == nil && asked == last)
     }
 
-    @Test func theSeedDecides() throws {
+    @Test("The seed decides the outcome")
+    func theSeedDecides() throws {
         func run(_ seed: UInt64) throws -> RecallOutcome {
             let (exam, model) = exam("fast-weights", steps: 20, seed: seed)
             return try untimed(try exam.run(model, progress: { _, _ in }, stop: { false }))
@@ -158,7 +160,8 @@ import Testing
         #expect(try run(8) != first)
     }
 
-    @Test func optionsAreChecked() {
+    @Test("Wrong options are named")
+    func optionsAreChecked() {
         func message(_ change: (inout RecallOptions) -> Void) -> String {
             var options = RecallOptions()
             change(&options)
@@ -173,8 +176,8 @@ import Testing
         #expect(message { $0.learningRate = 0 } == "--learning-rate: expected a number above 0, found 0.0")
     }
 
-    /// Only answers count, all of those that the window tells, and none that it does not.
-    @Test func windowsOfTheCorpusAskForWhatTheyTell() throws {
+    @Test("The targets of a window are the answers to all facts in it, and nothing else")
+    func windowsOfTheCorpusAskForWhatTheyTell() throws {
         let corpus = Corpus(seed: 5, length: 40_000)
         let text = corpus.bytes.map(Int32.init)
         let windows = QuestionWindows(corpus, length: 512, count: 3)
@@ -199,8 +202,9 @@ import Testing
         }
     }
 
-    /// No answer stands nearer than the question says: none of a fact that a question before has repeated.
-    @Test func theCorpusIsAskedForTheFirstTime() {
+    /// An earlier question would repeat the fact nearer than the distance says.
+    @Test("Only the first question about each fact is asked")
+    func theCorpusIsAskedForTheFirstTime() {
         let corpus = Corpus(seed: 5, length: 100_000)
         let first = CorpusQuestions.firstQuestions(corpus)
         let all = Dictionary(grouping: corpus.questions, by: \.fact)
@@ -212,8 +216,8 @@ import Testing
         }
     }
 
-    /// From the corpus to the answers, by distance, as far as a window holds.
-    @Test func theCorpusAsks() throws {
+    @Test("The corpus is asked by distance, as far as a window reaches")
+    func theCorpusAsks() throws {
         let cell = RecallCell(task: .questions, model: "fast-weights")
         let outcome = try untimed(try cell.run(options(steps: 1), seed: 3))
         #expect(outcome.accuracies.map(\.distance) == [100, 300, 1000])

@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test(arguments: tasks.indices)
+    @Test("Every sequence has its length, and answers where its questions say", arguments: tasks.indices)
     func sequencesAreWhatTheySay(_ index: Int) {
         let task = Self.tasks[index]
         for length in task.testLengths {
@@ -43,8 +43,7 @@ import Testing
         }
     }
 
-    /// Somebody who knows the task and reads only what stands before a place, answers everything.
-    @Test(arguments: tasks.indices)
+    @Test("A solver that knows the rules answers every question from the text before it", arguments: tasks.indices)
     func theTextBeforeAnswers(_ index: Int) {
         let task = Self.tasks[index]
         for sequence in sequences(task) {
@@ -56,7 +55,8 @@ import Testing
         }
     }
 
-    @Test func batchesAreSequencesOfOneLength() {
+    @Test("A batch holds sequences of one length")
+    func batchesAreSequencesOfOneLength() {
         for task in Self.tasks {
             var lengths: Set<Int> = []
             for step in 0..<30 {
@@ -80,7 +80,8 @@ import Testing
 
     // MARK: Each task's own
 
-    @Test func pairsHaveDifferentKeysAndValues() {
+    @Test("Pairs have distinct keys and values, each asked for once")
+    func pairsHaveDifferentKeysAndValues() {
         let task = AssociativeRecall()
         let half = Int32(task.vocabulary / 2)
         for length in task.testLengths {
@@ -100,7 +101,8 @@ import Testing
 
     /// The first draw of a slot has probabilities in proportion to g^(a−1): of 24 slots the first has
     /// 1 / Σ g^−0.99 = 0.262, the last 0.0113.
-    @Test func gapsFollowThePowerLaw() {
+    @Test("The gaps of associative recall follow the power law")
+    func gapsFollowThePowerLaw() {
         let task = AssociativeRecall()
         let count = 4000
         var slots = [Int](repeating: 0, count: 24)
@@ -117,7 +119,8 @@ import Testing
         }
     }
 
-    @Test func theSpecialTokenIsAskedAtTheEnd() {
+    @Test("The follower of the special token is asked for at the end")
+    func theSpecialTokenIsAskedAtTheEnd() {
         let task = InductionHeads()
         var (counts, places): (Set<Int>, [Int]) = ([], [])
         for index in 0..<400 {
@@ -135,7 +138,8 @@ import Testing
         #expect(Set(places).count > 55 && places.allSatisfy { $0 < 62 })
     }
 
-    @Test func dataStandAnywhereBeforeTheMarkers() {
+    @Test("The tokens to copy come anywhere before the markers")
+    func dataStandAnywhereBeforeTheMarkers() {
         let task = SelectiveCopying()
         for index in 0..<50 {
             let sequence = task.trainingSequence(of: 128, key: key.child(index))
@@ -146,7 +150,8 @@ import Testing
         }
     }
 
-    @Test func keysStandWhereTheDepthSays() {
+    @Test("A passkey is at its depth")
+    func keysStandWhereTheDepthSays() {
         let task = Passkey()
         for (depth, first) in [(0.0, 0), (0.25, 61), (0.5, 122), (0.75, 183), (1, 244)] {
             let sequence = task.testSequence(of: 256, depth: depth, key: key)
@@ -157,7 +162,8 @@ import Testing
         #expect(Set(counts) == Set(1...4))
     }
 
-    @Test func chances() {
+    @Test("The chances of a guess are those of the tasks")
+    func chances() {
         let chances: [Double] = [1.0 / 64, 1.0 / 15, 1.0 / 14, 1e-5]
         #expect(Self.tasks.map(\.chance) == chances)
         #expect(Self.tasks.map(\.trainingLength) == [256, 256, 256, 256])
@@ -172,7 +178,8 @@ import Testing
         } / Double(count)
     }
 
-    @Test func guessesAmongTheTextsValues() {
+    @Test("A guess in associative recall picks among the values of the text")
+    func guessesAmongTheTextsValues() {
         // D is n / 8, and no two values are the same; keys are left for the random tokens to avoid.
         let task = AssociativeRecall()
         let expected: [Double] = [1.0 / 4, 1.0 / 8, 1.0 / 32, 1.0 / 48]
@@ -181,8 +188,9 @@ import Testing
         #expect(task.testLengths.allSatisfy { task.pairs(in: $0) < task.vocabulary / 2 })
     }
 
-    /// Whoever names the same token at all markers finds as many as there are of it.
-    @Test func guessesOfTheMostFrequent() {
+    /// One token named at all markers finds as many as there are of it.
+    @Test("A guess in copying and induction picks the most frequent token")
+    func guessesOfTheMostFrequent() {
         let (copying, induction) = (SelectiveCopying(), InductionHeads())
         for index in 0..<20 {
             let sequence = copying.testSequence(of: 64, depth: nil, key: key.child(index))
@@ -203,13 +211,14 @@ import Testing
     }
 
     /// Of 100,000 keys there are as many as 2002 different sets of digits with repetition, C(14, 5): each is found once.
-    @Test func guessesOfTheDigitsInAnyOrder() {
+    @Test("A guess of the passkey's digits in any order has the expected chance")
+    func guessesOfTheDigitsInAnyOrder() {
         // The standard deviation is that of 5! / (orders of equal digits), mostly 1 / 120 or 2 / 120: 0.03 at most.
         #expect(abs(guess(Passkey(), 64, 4000) - 0.02002) < 4 * 0.03 / 4000.squareRoot())
     }
 
-    /// A blind model leaves out the values that it sees, and finds one of the others.
-    @Test func blindGuesses() {
+    @Test("A blind guess excludes the values within the model's reach")
+    func blindGuesses() {
         let task = AssociativeRecall()
         let sequence = task.testSequence(of: 128, depth: nil, key: key)
         for question in sequence.questions {

@@ -17,7 +17,8 @@ import Testing
 
     private static let full = "Transformer (full attention)"
 
-    @Test func wholeResultsGiveAllSentences() {
+    @Test("Complete results give a sentence on every topic")
+    func wholeResultsGiveAllSentences() {
         let topics = ComparisonReport(ReportSample.whole).choices.map { $0.prefix { $0 != ":" } }
         #expect(
             topics == [
@@ -43,7 +44,8 @@ import Testing
             })
     }
 
-    @Test func bestForATime() {
+    @Test("The best for a fixed time is chosen at a time that all have reached")
+    func bestForATime() {
         let topic = "Best for a fixed time:"
         #expect(
             choice(topic) { $0.text = [text("flash", 3, 2), text("local", 3, 2.5), text("linformer", 3, 2.4)] }
@@ -91,8 +93,8 @@ import Testing
                 + "within 1%) on t, after 1 min 40 s of training each.")
     }
 
-    /// Within 1% of the best.
-    @Test func tiesOfBits() {
+    @Test("Models within 1 % of the best bits per byte are tied")
+    func tiesOfBits() {
         let topic = "Best for a fixed time:"
         let tie = choice(topic) {
             $0.text = [text("flash", 3, 2.019), text("local", 3, 2), text("linformer", 3, 2.021)]
@@ -120,8 +122,9 @@ import Testing
                 + "(not validated there), after 3 min 20 s of training each.")
     }
 
-    /// At 1000 tokens, which the slow one has at its end and the fast one in the middle.
-    @Test func bestForTokens() {
+    /// At 1000 tokens: the slow model's end, the fast one's middle.
+    @Test("The best for a number of tokens is chosen at a number that all have reached")
+    func bestForTokens() {
         let topic = "Best for a fixed number of tokens:"
         let found = choice(topic) { $0.text = [text("flash", 3, 1.5, speed: 10), text("local", 3, 2.5, speed: 5)] }
         #expect(
@@ -133,7 +136,8 @@ import Testing
                 + " FLASH with 2.000 bits per byte, ahead of Local attention with 2.500, after 1,200 tokens each.")
     }
 
-    @Test func fastestTraining() {
+    @Test("The fastest training is named, with ties within 5 %")
+    func fastestTraining() {
         let topic = "Fastest training:"
         #expect(
             choice(topic) { $0.text = [text("flash", 3, 2, speed: 1000), text("local", 3, 2, speed: 1500)] }
@@ -152,7 +156,8 @@ import Testing
                 == topic + " Local attention with 500 tokens/s, ahead of FLASH with 250, in sequences of 1,024 tokens.")
     }
 
-    @Test func leastMemory() {
+    @Test("The least memory is named for batches and for one sequence")
+    func leastMemory() {
         let topic = "Least memory in training:"
         #expect(
             choice(topic) {
@@ -187,7 +192,8 @@ import Testing
         } + (stop.map { [ScaleOutcome(model: model, length: $0, parameters: 1, skipped: "too slow")] } ?? [])
     }
 
-    @Test func longGeneration() {
+    @Test("The time of a generated token is compared, and its growth with the text")
+    func longGeneration() {
         let topic = "Long generation:"
         let lengths = [512: 1.0, 1024: 1, 2048: 1]
         let found = choice(topic) {
@@ -217,7 +223,8 @@ import Testing
         #expect(choice(topic) { $0.scale = scale("flash", lengths) { _ in 0.002 } } == nil)
     }
 
-    @Test func longerThanFull() {
+    @Test("Models that read longer than full attention are named, and the fastest of them")
+    func longerThanFull() {
         let topic = "Longer than full attention can take:"
         let found = choice(topic) {
             $0.scale = scale("transformer", [512: 1e-3, 1024: 1e-3], stop: 2048)
@@ -245,7 +252,8 @@ import Testing
         #expect(open == nil)
     }
 
-    @Test func fullAttention() {
+    @Test("The length up to which full attention trains as fast as any is named")
+    func fullAttention() {
         let topic = "When full attention is still the best:"
         let others = scale("flash", [512: 1e-3, 1024: 1e-3, 2048: 1e-3]) + scale("naive", [512: 1e-6])
         let near = choice(topic) { $0.scale = others + scale("transformer", [512: 0.9e-3, 1024: 1.05e-3, 2048: 2e-3]) }
@@ -263,12 +271,14 @@ import Testing
         #expect(choice(topic) { $0.scale = others } == nil)
     }
 
-    @Test(arguments: [
-        (1.9, "from the same tokens it learns most"),
-        (1.99, "from the same tokens no other learns better"),
-        (2.01, "from the same tokens it learns as well as the best, within 1% (0.010 bits per byte behind FLASH)"),
-        (2.5, "from the same tokens it learns less (0.500 bits per byte behind FLASH)"),
-    ])
+    @Test(
+        "The quality of full attention is compared with the best",
+        arguments: [
+            (1.9, "from the same tokens it learns most"),
+            (1.99, "from the same tokens no other learns better"),
+            (2.01, "from the same tokens it learns as well as the best, within 1% (0.010 bits per byte behind FLASH)"),
+            (2.5, "from the same tokens it learns less (0.500 bits per byte behind FLASH)"),
+        ])
     func fullAttentionsQuality(_ bits: Double, _ expected: String) {
         let found = choice("When full") {
             $0.scale = scale("flash", [512: 1]) + scale("transformer", [512: 1])
@@ -294,7 +304,8 @@ import Testing
             ])
     }
 
-    @Test func farRecall() {
+    @Test("Recall from beyond the reach is compared, with ties by the standard error")
+    func farRecall() {
         let topic = "Finding again what stands far back:"
         let found = choice(topic) {
             $0.recall = [recall("flash", 90), recall("fast-weights", 50), recall("local", 1, reach: 60)]

@@ -22,7 +22,9 @@ import Testing
     }
 
     /// Of 400 guesses with a chance of 1%, 11 and more are right with a probability of 0.0027, 12 and more of 0.0008.
-    @Test(arguments: [(4, "1.0%", true), (11, "2.8%", true), (12, "3.0%", false), (0, "0%", true)])
+    @Test(
+        "The control holds unless guessing would hardly find as many",
+        arguments: [(4, "1.0%", true), (11, "2.8%", true), (12, "3.0%", false), (0, "0%", true)])
     func controlIsSpelledOut(found: Int, share: String, holds: Bool) {
         let text =
             "Local attention sees no farther back than 60 tokens. Of what stands farther back it found \(share) "
@@ -32,7 +34,8 @@ import Testing
     }
 
     /// Depths are distances from the end; the sample's `local` sees 64 tokens.
-    @Test func depthsBeyondReachAreControlled() {
+    @Test("Depths beyond the reach count for the control")
+    func depthsBeyondReachAreControlled() {
         let task = RecallNumbers(.passkey, ReportSample.recall)
         let local = ComparedModel.ordered(["local"])[0]
         // Of 1024 and 4096 tokens all depths but the end, of 256 the first half.
@@ -41,7 +44,8 @@ import Testing
     }
 
     /// With a chance of 0.00001, one lucky number of five digits in 500 has a probability of 0.005, two of 0.00001.
-    @Test func smallChancesAreControlled() throws {
+    @Test("The binomial tail is exact for small chances")
+    func smallChancesAreControlled() throws {
         #expect(abs(binomialTail(atLeast: 1, of: 500, probability: 1e-5) - 0.004988) < 1e-6)
         #expect(abs(binomialTail(atLeast: 2, of: 500, probability: 1e-5) - 1.243e-5) < 1e-8)
         // Of ten tosses 8, 9 or 10: (45 + 10 + 1) / 1024.
@@ -56,8 +60,9 @@ import Testing
         #expect(holds(0) == true && holds(1) == true && holds(2) == false)
     }
 
-    /// What a model may leave out by what it sees counts, cell by cell, instead of a guess among everything.
-    @Test func blindGuessesAreOfTheirCells() throws {
+    /// The model may exclude what it sees.
+    @Test("The control uses the chance of a blind guess cell by cell")
+    func blindGuessesAreOfTheirCells() throws {
         var outcome = ReportSample.outcomes(.mqar).first { $0.model == "local" }!
         outcome.accuracies = [
             .init(length: 256, distance: 64, asked: 50, found: 50),

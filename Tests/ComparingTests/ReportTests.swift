@@ -23,7 +23,8 @@ import Testing
 
     // MARK: Page
 
-    @Test func pageHasAllParts() {
+    @Test("The page has all its parts")
+    func pageHasAllParts() {
         let page = PageText(whole.html)
         #expect(page.title == "Attention compared")
         #expect(
@@ -41,7 +42,8 @@ import Testing
         #expect(!whole.html.contains("src=") && !whole.html.contains("href=") && !whole.html.contains("nan"))
     }
 
-    @Test func modelsHaveOneOrderAndOneLook() throws {
+    @Test("Models have one order, and one color, dash, and marker each")
+    func modelsHaveOneOrderAndOneLook() throws {
         let page = PageText(whole.html)
         for head in ["longest sequence", "recall: MQAR", "generated tokens/s", "256k", "µs per token", "width"] {
             let found = try rows(page, head: head).map { $0[0] }
@@ -60,7 +62,8 @@ import Testing
         #expect(Set(looks.values.flatMap { $0.map { [$0[1], $0[2]] } }).count == 7)
     }
 
-    @Test func plotsAreInThePageAndInFiles() {
+    @Test("All plots are in the page and named for files")
+    func plotsAreInThePageAndInFiles() {
         let names = whole.plots.map(\.name)
         let courses = ["a-story-txt", "corpus"].flatMap { ["text-\($0)-by-time", "text-\($0)-by-tokens"] }
         let recall = [
@@ -78,7 +81,8 @@ import Testing
 
     // MARK: Tables
 
-    @Test func summaryHoldsTheNumbers() throws {
+    @Test("The summary holds the measured numbers")
+    func summaryHoldsTheNumbers() throws {
         let page = PageText(whole.html)
         let heads = try #require(page.rows.first { $0.contains("longest sequence") })
         #expect(
@@ -98,7 +102,8 @@ import Testing
         #expect(recall.count == 6)
     }
 
-    @Test func bestOfAColumnIsBold() {
+    @Test("The best of a column is bold")
+    func bestOfAColumnIsBold() {
         let table = ModelTable(
             ComparedModel.ordered(["flash", "local", "linformer", "other"]),
             [
@@ -125,7 +130,7 @@ import Testing
     }
 
     /// Of 1000 answers a guess finds 31; 40 and more are found by one guess of 16, 60 by one of millions.
-    @Test(arguments: [(40, false), (60, true)])
+    @Test("The best of a column is not bold if a guess may find as much", arguments: [(40, false), (60, true)])
     func guessesAreNotBold(found: Int, isBold: Bool) {
         var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
         results.recall = ["flash", "linformer"].map { model in
@@ -143,15 +148,16 @@ import Testing
         #expect(report.markdown.components(separatedBy: share).count - 1 == (isBold ? 2 : 0))
     }
 
-    /// Whether a longer sequence was tried is told by the cells, not by what the last command asked for.
-    @Test func theLongestSequenceIsOpenWhereNothingStoppedIt() throws {
+    @Test("The longest sequence is open unless a cell stopped it, whatever the last command asked for")
+    func theLongestSequenceIsOpenWhereNothingStoppedIt() throws {
         var results = ReportSample.whole
         results.options.scale.longest = 1024
         let table = try rows(PageText(ComparisonReport(results).html), head: "longest sequence")
         #expect(table[0][6] == "32k" && table[2][6] == "≥ 256k")
     }
 
-    @Test func textTableHasWhatAllHaveReached() throws {
+    @Test("The text table compares at a time and a number of tokens that all have reached")
+    func textTableHasWhatAllHaveReached() throws {
         var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
         func outcome(_ model: String, _ points: [(Double, Int, Double)], fault: String? = nil) -> TextOutcome {
             TextOutcome(
@@ -179,7 +185,8 @@ import Testing
         #expect(page.text.contains("Linformer did not come to the end: numbers are not finite."))
     }
 
-    @Test func recallTablesHaveDashesWhereAModelCannotRead() throws {
+    @Test("Recall tables have dashes for sequences that a model cannot read")
+    func recallTablesHaveDashesWhereAModelCannotRead() throws {
         let page = PageText(whole.html)
         #expect(page.rows.contains(["Linformer", "60%", "60%", "–", "–", "–"]))
         let plot = try #require(whole.plots.first { $0.name == "recall-induction" }).plot
@@ -189,7 +196,8 @@ import Testing
             page.labels.contains("longest trained on") && page.labels.contains("as far as Local attention sees"))
     }
 
-    @Test func scaleTablesAreOfOneUnit() throws {
+    @Test("The numbers of a scale table share one unit")
+    func scaleTablesAreOfOneUnit() throws {
         let page = PageText(whole.html)
         let table = try rows(page, head: "µs per token")
         #expect(table[0] == [Self.full, "33.6", "37.2", "44.3", "58.7", "87.3", "145", "259", "–", "–", "–"])
@@ -201,8 +209,8 @@ import Testing
         for label in ["512", "1k", "256k", "1 GB", "100 ms"] { #expect(page.labels.contains(label), "\(label)") }
     }
 
-    /// What was measured and found to be beyond the budget is in the tables, and not within the budget.
-    @Test func passedBudgetsAreNotReached() {
+    @Test("A length measured beyond the budget is in the tables but not within the budget")
+    func passedBudgetsAreNotReached() {
         var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
         results.scale = ReportSample.scale.filter { $0.model == "flash" && $0.length <= 2048 }
         results.scale[2].skipped = "took 61 s a pass, more than the 60 s allowed"
@@ -213,8 +221,9 @@ import Testing
         #expect(PageText(ComparisonReport(results).html).row("FLASH")?.first == "1k")
     }
 
-    /// Answers at one distance are a part of those at all distances, and are not counted twice.
-    @Test func answersAreCountedOnce() {
+    /// They are part of those at all distances.
+    @Test("Answers by distance are not counted twice")
+    func answersAreCountedOnce() {
         var outcome = ReportSample.outcomes(.copying)[0]
         outcome.accuracies = [
             .init(length: 256, asked: 10, found: 5), .init(length: 256, distance: 128, asked: 4, found: 4),
@@ -229,7 +238,8 @@ import Testing
         #expect(task.answers(model)?.share == 0.5)
     }
 
-    @Test func recallSaysHowFarTrainingsCame() {
+    @Test("The page states the steps of each training and its fault")
+    func recallSaysHowFarTrainingsCame() {
         var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
         results.recall = Array(ReportSample.outcomes(.mqar).prefix(2))
         results.recall[1].steps = 17
@@ -239,9 +249,9 @@ import Testing
         #expect(text.contains("come to the end: diverged after step 17."))
     }
 
-    /// What a guess finds depends on the length where the task's answers do; where it is not known, all possible answers
-    /// count.
-    @Test func guessesAreOfTheirLength() throws {
+    /// All possible answers count if the chance of a length is unknown.
+    @Test("A guess is shown for each length")
+    func guessesAreOfTheirLength() throws {
         let page = PageText(whole.html)
         #expect(page.rows.contains(["a guess", "25%", "12%", "6.2%", "3.1%", "2.1%"]))
         #expect(page.text.contains("A guess among all possible answers finds 1.6%. A guess that knows what the text"))
@@ -264,16 +274,22 @@ import Testing
         #expect(!ComparisonReport(old).html.contains("but not where"))
     }
 
-    @Test(arguments: [
-        (1, "100%"), (0.9996, "99.9%"), (0.98, "98%"), (0.995, "99.5%"), (0.004, "0.4%"), (1e-5, "0.001%"), (0, "0%"),
-    ])
+    @Test(
+        "Shares near 0 % and 100 % have more digits",
+        arguments: [
+            (1, "100%"), (0.9996, "99.9%"), (0.98, "98%"), (0.995, "99.5%"), (0.004, "0.4%"), (1e-5, "0.001%"),
+            (0, "0%"),
+        ])
     func sharesNearTheEndsHaveMoreDigits(_ share: Double, _ text: String) {
         #expect(ComparisonText.share(share) == text)
     }
 
     // MARK: Missing parts
 
-    @Test(arguments: ["text", "recall", "scale", "nothing"]) func partsStandAlone(_ part: String) throws {
+    @Test(
+        "The report of each task is whole by itself, as is an empty one",
+        arguments: ["text", "recall", "scale", "nothing"])
+    func partsStandAlone(_ part: String) throws {
         var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
         if part == "text" { results.text = ReportSample.text }
         if part == "recall" { results.recall = ReportSample.recall }
@@ -290,8 +306,8 @@ import Testing
         if part == "nothing" { #expect(page.text.contains("No cell is finished yet.") && page.headings.isEmpty) }
     }
 
-    /// One cell of each, with as little in it as there can be.
-    @Test func singleCells() {
+    @Test("Cells with as little in them as possible make a whole report")
+    func singleCells() {
         var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
         results.text = [ReportSample.text[0]]
         results.text[0].validations = []
@@ -306,7 +322,8 @@ import Testing
 
     // MARK: Documents
 
-    @Test func markdownIsWhole() throws {
+    @Test("The Markdown document is well-formed and complete")
+    func markdownIsWhole() throws {
         let lines = whole.markdown.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         // Every row of a table has as many cells as its head.
         var cells: Int?
@@ -329,8 +346,9 @@ import Testing
         #expect(!whole.markdown.contains("<"))
     }
 
-    /// Files on every file system: names that are told apart by what slugs leave out are numbered.
-    @Test func filesHaveNamesOfTheirOwn() {
+    /// Names that differ only by what slugs leave out are numbered.
+    @Test("Plots of similarly named texts have different file names on every file system")
+    func filesHaveNamesOfTheirOwn() {
         var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
         let names = ["a b.txt", "a-b.txt", "A.txt", "a.txt", "é.txt", "ü.txt", "a-b-txt-2"]
         results.text = names.flatMap { ReportSample.outcomes($0) }
@@ -339,8 +357,8 @@ import Testing
         #expect(plots == expected.flatMap { ["text-\($0)-by-time", "text-\($0)-by-tokens"] })
     }
 
-    /// What is measured up to the last length that was tried, and what stops before.
-    @Test func longestSequencesThatCouldBeLongerAreMarked() {
+    @Test("The longest sequence is marked if nothing stopped it")
+    func longestSequencesThatCouldBeLongerAreMarked() {
         var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)
         // No power of 2 times 512: the last length is 2048.
         results.options.scale.longest = 3000
@@ -352,8 +370,8 @@ import Testing
         #expect(report.text.contains("≥ 2k"))
     }
 
-    /// In what the models and tasks are unlike each other and the papers'.
-    @Test func trainingIsSpelledOut() {
+    @Test("The page describes the training and departures from the papers")
+    func trainingIsSpelledOut() {
         let text = PageText(whole.html).text
         for part in [
             "all models with one constant learning rate, 0.003", "8,192", "up to 8 times before the end",
@@ -361,8 +379,9 @@ import Testing
         ] { #expect(text.contains(part), "\(part)") }
     }
 
-    /// The report says so: a segment, within which gradients pass, is a whole sequence.
-    @Test(arguments: [512, 1000, 1 << 18]) func gradientsPassThroughWholeSequences(_ length: Int) throws {
+    /// A segment, within which gradients pass, is a whole sequence.
+    @Test("The page is right that gradients pass through whole sequences", arguments: [512, 1000, 1 << 18])
+    func gradientsPassThroughWholeSequences(_ length: Int) throws {
         #expect(PageText(whole.html).text.contains("all are differentiated through the whole sequence"))
         let architecture = try ModelZoo.architecture("block-recurrent")
         let configuration = architecture.configuration(ModelSize(width: 64, sequenceLength: length))
@@ -373,7 +392,8 @@ import Testing
         #expect(segment >= length)
     }
 
-    @Test func namesCannotBecomeMarkup() {
+    @Test("Names are escaped in HTML and Markdown")
+    func namesCannotBecomeMarkup() {
         var results = ReportSample.whole
         let name = "</td><script>&|_*"
         for index in results.text.indices { results.text[index].text = name }
@@ -386,7 +406,8 @@ import Testing
         #expect(report.plots.allSatisfy { $0.name.allSatisfy { $0.isLetter || $0.isNumber || $0 == "-" } })
     }
 
-    @Test func terminalHasShortTables() {
+    @Test("The terminal shows short tables and all choices")
+    func terminalHasShortTables() {
         let text = whole.text
         let lines = text.split(separator: "\n").map(String.init)
         #expect(lines.filter { $0.hasPrefix("FLASH ") }.count == 3)

@@ -42,7 +42,8 @@ import Testing
         ({ $0.parameters = 20_000 }, "--parameters: no width of"),
     ]
 
-    @Test(arguments: wrong.indices) func wrongOptionsAreNamed(_ index: Int) {
+    @Test("Wrong options are named before anything is made", arguments: wrong.indices)
+    func wrongOptionsAreNamed(_ index: Int) {
         let (change, message) = Self.wrong[index]
         let error = #expect(throws: InputError.self) { try workspace.command(change).run() }
         #expect(error?.message.hasPrefix(message) == true, "\(error?.message ?? "")")
@@ -50,7 +51,8 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: workspace.out))
     }
 
-    @Test func cellsGoByTextTaskAndLength() throws {
+    @Test("Cells are ordered by text, task, and length")
+    func cellsGoByTextTaskAndLength() throws {
         var command = workspace.command {
             ($0.task, $0.models, $0.recall, $0.longest) = ("all", "transformer, flash", "passkey", 1500)
         }
@@ -79,7 +81,8 @@ import Testing
         ("recall", { $0.parameters = 500_000 }, "--parameters: expected only with --task scale or --task text"),
     ]
 
-    @Test(arguments: foreign.indices) func optionsThatNoTaskTakesAreRefused(_ index: Int) {
+    @Test("Options that no chosen task takes are refused", arguments: foreign.indices)
+    func optionsThatNoTaskTakesAreRefused(_ index: Int) {
         let (task, change, message) = Self.foreign[index]
         #expect(throws: InputError(message)) { try workspace.command(task: task, models: "local", change).run() }
         #expect(!FileManager.default.fileExists(atPath: workspace.out))
@@ -101,8 +104,8 @@ import Testing
         (.scale, { $0.text.batchSize = 9 }, nil),
     ]
 
-    /// What a task was measured with has to stay, and nothing else.
-    @Test(arguments: options.indices) func everyOptionOfATaskHasToStay(_ index: Int) {
+    @Test("Every option that affects a measured task must stay the same, and no other", arguments: options.indices)
+    func everyOptionOfATaskHasToStay(_ index: Int) {
         let (task, change, name) = Self.options[index]
         var other = ComparisonOptions()
         change(&other)
@@ -115,7 +118,8 @@ import Testing
 
     // MARK: Going on
 
-    @Test func whatIsFinishedIsNotMeasuredAgain() throws {
+    @Test("Finished cells are not measured again")
+    func whatIsFinishedIsNotMeasuredAgain() throws {
         let first = try workspace.command { $0.models = "local" }.run()
         #expect(first.isComplete && first.results.text.map(\.model) == ["local"])
         let diary = Diary()
@@ -128,7 +132,8 @@ import Testing
         }
     }
 
-    @Test func aStoppedRunKeepsWhatIsFinished() throws {
+    @Test("A stopped run keeps its finished cells")
+    func aStoppedRunKeepsWhatIsFinished() throws {
         let diary = Diary()
         let stopped = try workspace.command().run(report: diary.add, stop: { diary.finished == 1 })
         #expect(!stopped.isComplete && stopped.results.text.map(\.model) == ["local"])
@@ -148,7 +153,8 @@ import Testing
         ({ $0.order = "sequential" }, "--order random, found --order sequential"),
     ]
 
-    @Test func otherOptionsNeedAnotherFolder() throws {
+    @Test("Other options need another folder")
+    func otherOptionsNeedAnotherFolder() throws {
         let before = try workspace.command { $0.models = "local" }.run().results
         let path = workspace.out + "/results.json"
         for (change, text) in Self.others {
@@ -158,8 +164,8 @@ import Testing
         #expect(try ComparisonResults(path: path) == before)
     }
 
-    /// What has no results yet may still be asked for with other options.
-    @Test func anotherTaskMayHaveItsOwnOptions() throws {
+    @Test("A task without results may have other options")
+    func anotherTaskMayHaveItsOwnOptions() throws {
         _ = try workspace.command { ($0.models, $0.parameters) = ("local", 300_000) }.run()
         let (results, isComplete) = try workspace.command(task: "scale", models: "local") {
             ($0.longest, $0.parameters) = (512, 300_000)
@@ -168,15 +174,16 @@ import Testing
         #expect(results.options.scale.longest == 512 && results.options.text.steps == 4)
     }
 
-    @Test func anotherTextOfTheSameNameIsRefused() throws {
+    @Test("Another text of the same name is refused")
+    func anotherTextOfTheSameNameIsRefused() throws {
         let checksum = try workspace.command { $0.models = "local" }.run().results.text[0].checksum
         try workspace.folder.write(String(repeating: "something else altogether ", count: 400), "story.txt")
         let error = #expect(throws: InputError.self) { try workspace.command().run() }
         #expect(error?.message.contains("another text named story.txt (checksum \(checksum), found ") == true)
     }
 
-    /// What is validated with has to be the same too.
-    @Test func anotherEndOfTheTextIsRefused() throws {
+    @Test("Another validation text is refused")
+    func anotherEndOfTheTextIsRefused() throws {
         let text = try workspace.folder.read("story.txt")
         _ = try workspace.command { $0.models = "local" }.run()
         try workspace.folder.write(String(text.dropLast(9)) + "another.\n", "story.txt")
@@ -184,8 +191,8 @@ import Testing
         #expect(error?.message.contains("another text named story.txt") == true)
     }
 
-    /// A folder in which nothing is finished is of the version that measures the first cell.
-    @Test func aNewVersionMayGoOnWhereNothingIsFinished() throws {
+    @Test("A new version may resume a folder without finished cells")
+    func aNewVersionMayGoOnWhereNothingIsFinished() throws {
         let path = workspace.out + "/results.json"
         _ = try workspace.command { $0.models = "local" }.run(stop: { true })
         var results = try ComparisonResults(path: path)
@@ -195,7 +202,8 @@ import Testing
         #expect(try workspace.command { $0.models = "local" }.run().isComplete)
     }
 
-    @Test func anotherMachineNeedsAnotherFolder() throws {
+    @Test("Another machine needs another folder, another day or system does not")
+    func anotherMachineNeedsAnotherFolder() throws {
         var results = try workspace.command { $0.models = "local" }.run().results
         let path = workspace.out + "/results.json"
         results.machine.processor = "Another Processor"
@@ -209,7 +217,8 @@ import Testing
         #expect(try workspace.command().run().isComplete)
     }
 
-    @Test func aFileThatIsNoResultNamesThePlace() throws {
+    @Test("A malformed results file names the key")
+    func aFileThatIsNoResultNamesThePlace() throws {
         _ = try workspace.command { $0.models = "local" }.run()
         let (path, good) = (workspace.out + "/results.json", try workspace.folder.read("out/results.json"))
         for (from, to, message) in [
@@ -227,7 +236,8 @@ import Testing
         }
     }
 
-    @Test func onlyOneRunAtATime() throws {
+    @Test("A folder has only one run at a time")
+    func onlyOneRunAtATime() throws {
         let lock = try { () throws -> RunLock in
             try FileManager.default.createDirectory(atPath: workspace.out, withIntermediateDirectories: true)
             return try RunLock(folder: workspace.out)

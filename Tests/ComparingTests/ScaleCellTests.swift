@@ -40,7 +40,8 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
             stop: asking.stop)
     }
 
-    @Test(arguments: models) func measuresEverything(_ model: String) throws {
+    @Test("A cell measures all passes and reports progress", arguments: models)
+    func measuresEverything(_ model: String) throws {
         var shares: [Double] = []
         let outcome = try #require(try run(model, 40, progress: { share, _ in shares.append(share) }))
         #expect(outcome.model == model && outcome.length == 40 && outcome.skipped == nil)
@@ -52,8 +53,8 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         #expect(shares == shares.sorted() && shares.first == 0 && shares.last == 1)
     }
 
-    /// Models are as large as at 512 tokens, but for what they learn of each position.
-    @Test func onlyPositionsMakeModelsLarger() throws {
+    @Test("Only learned positions make a model larger for longer sequences")
+    func onlyPositionsMakeModelsLarger() throws {
         for name in Self.models {
             let lengths = [512, 1024, 1536]
             let counts = try lengths.map { try model(name, $0).parameterCount }
@@ -65,7 +66,8 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         }
     }
 
-    @Test func theNaiveFormIsTheBaselines() throws {
+    @Test("The naive form is the baseline with the same weights")
+    func theNaiveFormIsTheBaselines() throws {
         let naive = try #require(try model(ScaleCell.naive, 64) as? Transformer)
         let fused = try #require(try model("transformer", 64) as? Transformer)
         #expect(naive.configuration.attention == .naive && fused.configuration.attention == .fused)
@@ -75,7 +77,8 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
 
     // MARK: Not run
 
-    @Test func whatWouldTakeTooLongIsNotRun() throws {
+    @Test("A length that would take too long is not run")
+    func whatWouldTakeTooLongIsNotRun() throws {
         var before = ScaleOutcome(model: "flash", length: 32, parameters: 1)
         (before.trainingSeconds, before.peakMegabytes) = (20, 1)
         let asking = Asking()
@@ -88,14 +91,16 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         #expect(try run("flash", 64, before: [before])?.skipped == nil)
     }
 
-    @Test func theNaiveFormsMemoryIsKnownBefore() throws {
+    @Test("The memory of the naive form is known without running it")
+    func theNaiveFormsMemoryIsKnownBefore() throws {
         let outcome = try #require(try run(ScaleCell.naive, 8192))
         // 8192² numbers of 4 heads, 7 times, and 4 masks: exactly 8 GB, and parameters and gradients.
         #expect(outcome.skipped == "would take about 8.00 GB, more than the 8 GB allowed")
         #expect(outcome.forwardSeconds == nil)
     }
 
-    @Test func aPassThatTookTooLongIsNotRunWithGradients() throws {
+    @Test("A pass that took too long is not run with gradients")
+    func aPassThatTookTooLongIsNotRunWithGradients() throws {
         var options = ScaleOptions()
         options.budgetSeconds = 1e-9
         let outcome = try #require(try run("transformer", 32, options))
@@ -104,8 +109,8 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         #expect(outcome.forwardSeconds != nil && outcome.trainingSeconds == nil && outcome.generationSeconds == nil)
     }
 
-    /// Whenever it is asked, it can be stopped.
-    @Test(arguments: ["fast-weights", ScaleCell.naive]) func stopsWhereItIsAsked(_ model: String) throws {
+    @Test("A cell stops at every question whether to stop", arguments: ["fast-weights", ScaleCell.naive])
+    func stopsWhereItIsAsked(_ model: String) throws {
         let all = Asking()
         #expect(try run(model, 20, asking: all) != nil)
         // Before it begins, before each of three passes, the last of which is the prompt where there is a state; then before
@@ -118,7 +123,8 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         }
     }
 
-    @Test func mistakesAreNamed() {
+    @Test("Unknown models and impossible sizes are named")
+    func mistakesAreNamed() {
         let unknown = #expect(throws: InputError.self) { try run("flsh", 64) }
         #expect(unknown?.message.hasPrefix("unknown model \"flsh\", did you mean \"flash\"?") == true)
         let small = #expect(throws: InputError.self) { try model(ScaleCell.naive, 64, parameters: 100) }
@@ -148,13 +154,16 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         return found.map { ($0.value, $0.seconds, runs) }
     }
 
-    @Test func theFastestCountsWithWhatItReturned() throws {
+    @Test("The fastest run counts, with its result")
+    func theFastestCountsWithWhatItReturned() throws {
         let found = try #require(fastest(for: 2, [0.75, 0.25, 0.5, 0.5, 0.125]))
         #expect(found == (2, 0.25, 4))
     }
 
-    /// The first run is slow, as its memory is new; what lasts a minute is not run twice.
-    @Test(arguments: [(0.5, 4), (3.0, 2), (59.5, 2), (60.0, 1)])
+    /// The first run is slow, as its memory is new.
+    @Test(
+        "Long passes are repeated once, those of a minute never",
+        arguments: [(0.5, 4), (3.0, 2), (59.5, 2), (60.0, 1)])
     func longPassesAreRepeatedOnce(first: Double, runs: Int) throws {
         let found = try #require(fastest(for: 2, [first, 0.5, 0.5, 0.5, 0.5, 0.5]))
         #expect(found.runs == runs)
@@ -162,11 +171,13 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         #expect(found.run == (runs == 2 ? 2 : 1))
     }
 
-    @Test func onceWhereThereIsNoTime() throws {
+    @Test("A pass runs once if there is no time to repeat it")
+    func onceWhereThereIsNoTime() throws {
         #expect(try #require(fastest(for: 0, [1, 1])) == (1, 1, 1))
     }
 
-    @Test(arguments: [1, 2, 3]) func stops(question: Int) {
+    @Test("Repeats stop when asked", arguments: [1, 2, 3])
+    func stops(question: Int) {
         #expect(fastest(for: 2, [0.5, 0.5, 0.5, 0.5], stop: question) == nil)
     }
 }
@@ -184,7 +195,8 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         }
     }
 
-    @Test func theNaiveFormTakesWhatIsExpected() async {
+    @Test("The naive form takes the expected memory")
+    func theNaiveFormTakesWhatIsExpected() async {
         await #expect(processExitsWith: .success) {
             for outcome in ScaleMemoryTests.outcomes(ScaleCell.naive, [1024, 2048]) {
                 let made = try model(ScaleCell.naive, outcome.length)
@@ -197,9 +209,10 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         }
     }
 
-    /// Linformer's projections for 16 million tokens are 8 GB and more: what is refused is not made, nor are models that
-    /// are much larger than asked for to find the width.
-    @Test func whatIsRefusedIsNotMade() async {
+    /// Linformer's projections for 16 million tokens are 8 GB and more. Nor does the search for the width make models that
+    /// are much larger than asked for.
+    @Test("A refused model is never allocated")
+    func whatIsRefusedIsNotMade() async {
         await #expect(processExitsWith: .success) {
             for name in ModelZoo.identifiers + [ScaleCell.naive] {
                 var before = ScaleOutcome(model: name, length: 1 << 23, parameters: 1)
@@ -217,8 +230,8 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         }
     }
 
-    /// What was found to be beyond the budget by measuring it keeps its numbers, and nothing longer is run.
-    @Test func aPassThatTookTooMuchMemoryIsBeyondTheBudget() async {
+    @Test("A pass measured beyond the memory budget keeps its numbers, and nothing longer is run")
+    func aPassThatTookTooMuchMemoryIsBeyondTheBudget() async {
         await #expect(processExitsWith: .success) {
             var options = ScaleOptions()
             // More than 300,000 parameters and their gradients, 2.3 MB; less than what 512 tokens take with them.
@@ -245,7 +258,8 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
     }
 
     /// Twice the length takes about twice the memory with gradients.
-    @Test func memoryGrowsWithTheLength() async {
+    @Test("Training memory grows with the length")
+    func memoryGrowsWithTheLength() async {
         await #expect(processExitsWith: .success) {
             for model in ModelZoo.identifiers {
                 let outcomes = ScaleMemoryTests.outcomes(model, [1024, 2048])
@@ -255,8 +269,9 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
         }
     }
 
-    /// Keys and values of all tokens in the transformer; in the others something that does not grow.
-    @Test func statesGrowOnlyInTheTransformer() async {
+    /// It holds keys and values of all tokens.
+    @Test("Only the transformer's decoding state grows with the text")
+    func statesGrowOnlyInTheTransformer() async {
         await #expect(processExitsWith: .success) {
             for name in ModelZoo.identifiers {
                 let outcomes = ScaleMemoryTests.outcomes(name, [512, 1024])

@@ -14,6 +14,7 @@ import Testing
     }
 
     @Test(
+        "Predictions extrapolate from the last two lengths",
         arguments: [
             // Nothing to go by.
             ([], 1024, nil),
@@ -32,7 +33,8 @@ import Testing
         if let expected { #expect(abs(try #require(got) - expected) < 1e-9) } else { #expect(got == nil) }
     }
 
-    @Test func onlyShorterLengthsThatWereMeasuredCount() throws {
+    @Test("Only shorter, measured lengths count")
+    func onlyShorterLengthsThatWereMeasuredCount() throws {
         let before = [
             outcome(2048, seconds: 4, megabytes: 30), outcome(512, seconds: 1, megabytes: 10),
             outcome(1024, seconds: 2, megabytes: 15), outcome(4096, seconds: 1000), outcome(8192, seconds: nil),
@@ -47,6 +49,7 @@ import Testing
     }
 
     @Test(
+        "A prediction beyond the budget is refused with the reason",
         arguments: [
             (nil, nil, nil), (60, 8192, nil),
             (61, nil, "would take about 61.0 s a pass, more than the 60 s allowed"),
@@ -59,7 +62,8 @@ import Testing
         #expect(ScalePrediction(seconds: seconds, megabytes: megabytes).refusal(ScaleOptions()) == expected)
     }
 
-    @Test func smallBudgetsAreNamedAsTheyAre() {
+    @Test("Small budgets are written in their own units")
+    func smallBudgetsAreNamedAsTheyAre() {
         var options = ScaleOptions()
         (options.budgetSeconds, options.budgetMegabytes) = (0.25, 1000)
         #expect(
@@ -70,8 +74,8 @@ import Testing
                 == "would take about 1,001 MB, more than the 1,000 MB allowed")
     }
 
-    /// What was measured is held against the budgets like what is expected.
-    @Test func whatWasMeasuredMayBeTooMuch() {
+    @Test("Measured values are compared with the budgets too")
+    func whatWasMeasuredMayBeTooMuch() {
         let options = ScaleOptions()
         #expect(options.excess("took", seconds: 60, megabytes: 8192) == nil)
         #expect(
@@ -83,7 +87,8 @@ import Testing
                 == "took 72.0 s a pass without gradients, more than the 60 s allowed")
     }
 
-    @Test func raisingNeverLowers() {
+    @Test("Raising a prediction never lowers it")
+    func raisingNeverLowers() {
         var prediction = ScalePrediction(seconds: 1)
         prediction.raise(megabytes: 5)
         #expect(prediction == ScalePrediction(seconds: 1, megabytes: 5))

@@ -35,8 +35,9 @@ import Testing
 
     private func names(_ outcomes: [ScaleOutcome]) -> [String] { outcomes.map { "\($0.model) \($0.length)" } }
 
-    /// Lengths ascend, as a longer one is judged by those before; a stopped run keeps what is finished and goes on there.
-    @Test func stoppedBetweenLengths() throws {
+    /// A longer length is judged by those before.
+    @Test("Lengths ascend, and a stopped run resumes after its finished cells")
+    func stoppedBetweenLengths() throws {
         let (first, second) = (Diary(), Diary())
         let stopped = try command().run(report: first.add, stop: { first.finished == 3 })
         #expect(!stopped.isComplete)
@@ -48,8 +49,8 @@ import Testing
         #expect(rest.results.scale.allSatisfy { $0.skipped == nil && $0.trainingSeconds != nil })
     }
 
-    /// A length that is stopped halfway leaves nothing, and those before it stay.
-    @Test func stoppedInTheMiddleOfALength() throws {
+    @Test("A cell stopped halfway leaves nothing")
+    func stoppedInTheMiddleOfALength() throws {
         let diary = Diary()
         var isInside = false
         let stopped = try command().run(
@@ -62,8 +63,8 @@ import Testing
         #expect(try ComparisonResults(path: workspace.out + "/results.json") == stopped.results)
     }
 
-    /// What one model took says nothing of another.
-    @Test func aModelIsJudgedByItsOwnLengths() throws {
+    @Test("A model is judged by its own lengths")
+    func aModelIsJudgedByItsOwnLengths() throws {
         try finish([outcome("local", 512, seconds: 50), outcome("fast-weights", 512, seconds: 0.1)], before: command())
         let results = try command().run().results
         #expect(names(results.scale.suffix(2)) == ["fast-weights 1024", "local 1024"])
@@ -72,8 +73,8 @@ import Testing
         #expect(results.scale[3].forwardSeconds == nil)
     }
 
-    /// Nor does a longer sequence, or a shorter one that was within the budget, refuse one in between.
-    @Test func longerSequencesAreNotAskedBefore() throws {
+    @Test("A longer sequence over budget does not refuse a shorter one")
+    func longerSequencesAreNotAskedBefore() throws {
         let command = command { ($0.models, $0.longest) = ("local", 2048) }
         try finish([outcome("local", 512, seconds: 0.1), outcome("local", 2048, seconds: 1e4)], before: command)
         let results = try command.run().results
@@ -81,8 +82,8 @@ import Testing
         #expect(results.scale[2].skipped == nil && results.scale[2].trainingSeconds != nil)
     }
 
-    /// A longer plan adds its lengths to those that are finished, and goes on from what these took.
-    @Test func aLongerPlanGoesOn() throws {
+    @Test("A longer plan adds lengths, judged by the finished ones")
+    func aLongerPlanGoesOn() throws {
         let before = command { ($0.models, $0.longest) = ("local", 512) }
         try finish([outcome("local", 512, seconds: 50)], before: before)
         let results = try command { ($0.models, $0.longest) = ("local", 2048) }.run().results
@@ -91,9 +92,9 @@ import Testing
         #expect(results.scale[2].skipped == "would take about 800 s a pass, more than the 60 s allowed")
     }
 
-    /// Once beyond the budget, a model is not run at any longer sequence; the rest of the plan goes on. In a process of its
-    /// own, as memory is everybody's.
-    @Test func whatIsBeyondTheBudgetStaysBeyond() async {
+    /// In a process of its own, as tensors share their memory.
+    @Test("A model beyond the budget is run at no longer sequence")
+    func whatIsBeyondTheBudgetStaysBeyond() async {
         await #expect(processExitsWith: .success) {
             // More than parameters and gradients of 2.3 MB, less than a pass over 512 tokens.
             let results = try ScaleRunTests().command {

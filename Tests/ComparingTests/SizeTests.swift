@@ -3,7 +3,9 @@ import Synchronization
 import Testing
 
 @Suite struct SizeTests {
-    @Test(arguments: ModelZoo.identifiers, [300_000, 1_000_000, 3_000_000])
+    @Test(
+        "Every architecture fits a number of parameters within 5 %",
+        arguments: ModelZoo.identifiers, [300_000, 1_000_000, 3_000_000])
     func parametersAreMatchedWithinFivePercent(_ id: String, _ parameters: Int) throws {
         let architecture = try ModelZoo.architecture(id)
         let base = ModelSize(width: 64, sequenceLength: 512)
@@ -48,8 +50,8 @@ import Testing
         }
     }
 
-    /// The search makes no model that is much larger than asked for, and none twice.
-    @Test(arguments: ModelZoo.identifiers) func nothingLargeIsMadeToFindTheWidth(_ id: String) throws {
+    @Test("The search for a width makes no large model, and none twice", arguments: ModelZoo.identifiers)
+    func nothingLargeIsMadeToFindTheWidth(_ id: String) throws {
         let architecture = try Watched(id)
         let base = ModelSize(width: 64, sequenceLength: 512)
         let first = try architecture.fitting(base, parameters: 2_000_000)
@@ -61,7 +63,8 @@ import Testing
         #expect(again == first && architecture.diary.counts.withLock { $0.count } == made.count)
     }
 
-    @Test(arguments: ModelZoo.identifiers) func tooManyParametersAreRefused(_ id: String) throws {
+    @Test("Too many parameters are refused without making a model", arguments: ModelZoo.identifiers)
+    func tooManyParametersAreRefused(_ id: String) throws {
         let architecture = try Watched(id)
         for parameters in [1_000_000_001, 1_000_000_000_000, .max] {
             let message = "--parameters: expected at most 1000000000, found \(parameters)"

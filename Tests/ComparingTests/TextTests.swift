@@ -21,7 +21,8 @@ import Testing
         }
     }
 
-    @Test func everyModelReadsTheSameTokensWithTheSameOptions() throws {
+    @Test("Every model reads the same tokens with the same options")
+    func everyModelReadsTheSameTokensWithTheSameOptions() throws {
         let models = ModelZoo.identifiers
         let (results, isComplete) = try workspace.command { $0.models = "all" }.run()
         #expect(isComplete && results.text.map(\.model) == models)
@@ -42,7 +43,8 @@ import Testing
         #expect(Set(runs.map { "\($0.trainingChecksum)-\($0.validationChecksum ?? "")" }) == [results.text[0].checksum])
     }
 
-    @Test func theSameSeedGivesTheSameNumbersAndAnotherOthers() throws {
+    @Test("The same seed gives the same numbers and another seed others")
+    func theSameSeedGivesTheSameNumbersAndAnotherOthers() throws {
         let first = try workspace.command().run().results
         let second = try workspace.command { $0.out += "-2" }.run().results
         #expect(withoutTimes(first.text) == withoutTimes(second.text))
@@ -50,8 +52,8 @@ import Testing
         #expect(zip(first.text, other.text).allSatisfy { $0.best != $1.best })
     }
 
-    /// Stopped in the middle of a training: it goes on from the step it had come to, and ends with the same bits.
-    @Test func aStoppedTrainingGoesOn() throws {
+    @Test("A stopped training resumes from its step and ends with the same numbers")
+    func aStoppedTrainingGoesOn() throws {
         let whole = try workspace.command { $0.out += "-whole" }.run().results
         let diary = Diary()
         let stopped = try workspace.command().run(report: diary.add, stop: { diary.steps >= 3 })
@@ -62,8 +64,8 @@ import Testing
         #expect(isComplete && withoutTimes(results.text) == withoutTimes(whole.text))
     }
 
-    /// The model of a comparison is a run like any other.
-    @Test func otherCommandsOpenWhatWasTrained() throws {
+    @Test("Other commands open a comparison's model as a run")
+    func otherCommandsOpenWhatWasTrained() throws {
         _ = try workspace.command { $0.models = "linformer" }.run()
         var lines: [String] = []
         try EvaluateCommand(
@@ -76,9 +78,9 @@ import Testing
         ({ $0.steps = 5 }, "other options"), ({ $0.parameters = 260_000 }, "another size of the model"),
     ]
 
-    /// Nothing is finished, so that the folder has no results, but a training that was begun: it is found out before the
-    /// first cell, even where it is the last.
-    @Test(arguments: others.indices) func aTrainingThatWasBegunOtherwiseIsNotGoneOnWith(_ index: Int) throws {
+    /// Nothing is finished, so that the folder has no results; the training may be that of the last cell.
+    @Test("A training begun with other options is refused before the first cell", arguments: others.indices)
+    func aTrainingThatWasBegunOtherwiseIsNotGoneOnWith(_ index: Int) throws {
         let diary = Diary()
         _ = try workspace.command { $0.models = "local" }.run(report: diary.add, stop: { diary.steps >= 1 })
         let folder = workspace.out + "/text/story.txt/local"
@@ -92,8 +94,8 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: workspace.out + "/text/story.txt/fast-weights"))
     }
 
-    /// A text that was changed after a training was begun on it is found out as early.
-    @Test func aTrainingOnATextThatHasChangedIsNotGoneOnWith() throws {
+    @Test("A training begun on a text that has changed is refused before the first cell")
+    func aTrainingOnATextThatHasChangedIsNotGoneOnWith() throws {
         let diary = Diary()
         _ = try workspace.command { $0.models = "local" }.run(report: diary.add, stop: { diary.steps >= 1 })
         try workspace.folder.write(try workspace.folder.read("story.txt") + "One line more.\n", "story.txt")
@@ -104,15 +106,16 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: workspace.out + "/text/story.txt/fast-weights"))
     }
 
-    @Test func aFileNamedAsTheBuiltInCorpusIsRefused() throws {
+    @Test("A file named as the built-in corpus is refused")
+    func aFileNamedAsTheBuiltInCorpusIsRefused() throws {
         try workspace.folder.write(String(repeating: "words ", count: 400), "corpus")
         let path = workspace.folder.path + "/corpus"
         let message = "--data \(path): expected another name, as corpus is the built-in corpus"
         #expect(throws: InputError(message)) { try workspace.command { $0.data = [path] }.run() }
     }
 
-    /// Numbers that are no longer finite are a result of a model, and no reason to give up the others.
-    @Test func aTrainingThatDivergesIsKeptWithItsReason() throws {
+    @Test("A training that diverges is kept with its reason, and the others go on")
+    func aTrainingThatDivergesIsKeptWithItsReason() throws {
         let (results, isComplete) = try workspace.command {
             ($0.learningRate, $0.steps) = (1e30, 200)
         }.run()
@@ -123,8 +126,9 @@ import Testing
         #expect(try ComparisonResults(path: workspace.out + "/results.json") == results)
     }
 
-    /// Only steps count: with 256 tokens a step and these speeds they take 1, 2 and 4 seconds.
-    @Test func validationsAreNoTimeOfTraining() throws {
+    /// With 256 tokens a step and these speeds the steps take 1, 2, and 4 seconds.
+    @Test("Validations do not count as time of training")
+    func validationsAreNoTimeOfTraining() throws {
         let lines = [256.0, 128, 64].enumerated().map { index, speed in
             StepMetrics(
                 step: index + 1, tokens: 256 * (index + 1), loss: 1, bitsPerByte: 2, learningRate: 1e-3,
@@ -140,7 +144,8 @@ import Testing
             ])
     }
 
-    @Test func mediansOfEvenAndOddCounts() {
+    @Test("The median of an even count is the mean of the middle two, of none NaN")
+    func mediansOfEvenAndOddCounts() {
         #expect(median([3, 1, 2]) == 2)
         #expect(median([4, 1, 2, 3]) == 2.5)
         #expect(median([]).isNaN)
