@@ -38,7 +38,8 @@ let broadcastPairs: [([Int], [Int])] = [
     }
 
     /// One rounding (two for the power): a few units of 2⁻²⁴ = 6e-8.
-    @Test(arguments: Binary.all) func values(_ f: Binary) {
+    @Test("Values of all broadcast shapes agree with float64", arguments: Binary.all)
+    func values(_ f: Binary) {
         for (left, right) in broadcastPairs {
             let a = sample(left, low: f.low, seed: 3)
             let b = sample(right, low: f.secondLow, seed: 4)
@@ -50,7 +51,8 @@ let broadcastPairs: [([Int], [Int])] = [
     }
 
     /// Rows and columns that need several ranges and odd ends.
-    @Test(arguments: Binary.all) func largeValues(_ f: Binary) {
+    @Test("Values of large tensors agree with float64", arguments: Binary.all)
+    func largeValues(_ f: Binary) {
         for (left, right) in [
             ([70_001], [70_001]), ([260, 300], [300]), ([260, 300], [260, 1]), ([2, 70_001], [2, 1]),
         ] {
@@ -65,7 +67,8 @@ let broadcastPairs: [([Int], [Int])] = [
         }
     }
 
-    @Test(arguments: Binary.all) func gradients(_ f: Binary) {
+    @Test("Gradients agree with central differences", arguments: Binary.all)
+    func gradients(_ f: Binary) {
         for (left, right) in broadcastPairs where !left.contains(0) && !right.contains(0) {
             // Distinct elements, so that neither is on the kink of maximum.
             let a = distinct(left, gap: 0.125, seed: 5).clamped(f.low < 0 ? -4 : f.low, f.high)
@@ -75,8 +78,9 @@ let broadcastPairs: [([Int], [Int])] = [
         }
     }
 
-    /// A column of a wider tensor, whose step the kernels do not take, on either side.
-    @Test(arguments: Binary.all) func columnsOfWiderTensors(_ f: Binary) {
+    /// The kernels do not take this step, on either side.
+    @Test("Columns of wider tensors are read with their step", arguments: Binary.all)
+    func columnsOfWiderTensors(_ f: Binary) {
         let wide = sample([4, 3], low: f.low, seed: 7)
         let narrow = sample([4, 5], low: f.secondLow, seed: 8)
         let (a, b) = (wide.sliced(1, from: 1, to: 2), narrow.sliced(1, from: 3, to: 4))
@@ -92,7 +96,8 @@ let broadcastPairs: [([Int], [Int])] = [
             tolerance: 5e-7)
     }
 
-    @Test func infinitiesAndNotANumber() {
+    @Test("Infinities and NaN follow IEEE 754")
+    func infinitiesAndNotANumber() {
         let a = Tensor([.infinity, 0, 0, 1, -1, .nan, .infinity])
         let b = Tensor([.infinity, 0, .infinity, 0, 0, 1, 0])
         expectEqual(a + b, [.infinity, 0, .infinity, 1, -1, .nan, .infinity])
@@ -105,7 +110,8 @@ let broadcastPairs: [([Int], [Int])] = [
         expectEqual(Tensor([0, 0, -8, -8, .nan]).power(Tensor([0, -1, 3, 0.5, 0])), [1, .infinity, -512, .nan, 1])
     }
 
-    @Test func scalars() {
+    @Test("A number may be on either side")
+    func scalars() {
         let x = Tensor([1, 2, 4])
         expectEqual(x + 1, [2, 3, 5])
         expectEqual(1 - x, [0, -1, -3])
@@ -115,7 +121,8 @@ let broadcastPairs: [([Int], [Int])] = [
         expectEqual(-x, [-1, -2, -4])
     }
 
-    @Test func theSameTensorOnBothSides() {
+    @Test("A tensor on both sides gets both gradients")
+    func theSameTensorOnBothSides() {
         let x = Tensor([1, 2, 3]).requiringGradient()
         #expect(Tensors.gradients(of: (x * x).sum())[x]!.values == [2, 4, 6])
         #expect(Tensors.gradients(of: (x + x).sum())[x]!.values == [2, 2, 2])
@@ -123,7 +130,8 @@ let broadcastPairs: [([Int], [Int])] = [
         #expect(Tensors.gradients(of: (x / x).sum())[x]!.values == [0, 0, 0])
     }
 
-    @Test func powerAtZero() {
+    @Test("The gradients of a power at zero are those of PyTorch")
+    func powerAtZero() {
         func gradient(_ base: Float, _ exponent: Float) -> [Float] {
             let (a, b) = (Tensor(base).requiringGradient(), Tensor(exponent).requiringGradient())
             let result = Tensors.gradients(of: a.power(b))
@@ -136,7 +144,8 @@ let broadcastPairs: [([Int], [Int])] = [
         #expect(gradient(0, 0.5) == [.infinity, 0])
     }
 
-    @Test func equalsShareTheGradient() {
+    @Test("Equal elements share the gradient of maximum and minimum")
+    func equalsShareTheGradient() {
         let (a, b) = (Tensor([1, 2, 3]).requiringGradient(), Tensor([3, 2, 1]).requiringGradient())
         let upper = Tensors.gradients(of: (maximum(a, b) * Tensor([1, 10, 100])).sum())
         #expect(upper[a]!.values == [0, 5, 100] && upper[b]!.values == [1, 5, 0])

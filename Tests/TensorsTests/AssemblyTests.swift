@@ -2,7 +2,8 @@ import Tensors
 import Testing
 
 @Suite struct AssemblyTests {
-    @Test(arguments: [0, 1, 2, -1]) func concatenates(_ axis: Int) {
+    @Test("Concatenation joins parts of any length along any axis", arguments: [0, 1, 2, -1])
+    func concatenates(_ axis: Int) {
         let position = axis < 0 ? axis + 3 : axis
         let parts = [2, 0, 3, 1].enumerated().map { i, length in
             var shape = [2, 3, 4]
@@ -26,7 +27,8 @@ import Testing
         checkGradients([parts[0]]) { concatenate([$0[0], $0[0]], axis: axis) }
     }
 
-    @Test(arguments: [0, 1, 2, -1]) func stacks(_ axis: Int) {
+    @Test("Stacking inserts an axis", arguments: [0, 1, 2, -1])
+    func stacks(_ axis: Int) {
         let parts = (0..<3).map { sample([2, 4], seed: UInt64($0)) }
         let position = axis < 0 ? axis + 3 : axis
         var shape = [2, 4]
@@ -39,7 +41,8 @@ import Testing
         checkGradients(parts) { stack($0, axis: axis) }
     }
 
-    @Test func splits() {
+    @Test("Splits are views that concatenate to the whole")
+    func splits() {
         let x = sample([3, 6])
         let parts = x.split(sizes: [1, 0, 3, 2])
         #expect(parts.map(\.shape) == [[3, 1], [3, 0], [3, 3], [3, 2]])
@@ -59,7 +62,8 @@ import Testing
         (1, 2), (0, 3), (2, 0), (0, 0), (-1, 0), (0, -2), (-1, -1), (2, -1), (-2, 3), (-3, 1), (1, -3),
     ]
 
-    @Test(arguments: paddings, [0, 1, -1]) func pads(_ padding: (Int, Int), _ axis: Int) {
+    @Test("Padding adds elements of a value before and after", arguments: paddings, [0, 1, -1])
+    func pads(_ padding: (Int, Int), _ axis: Int) {
         let (before, after) = padding
         let x = sample([3, 3, 3])
         let position = axis < 0 ? axis + 3 : axis
@@ -75,11 +79,13 @@ import Testing
         checkGradients([x]) { $0[0].padded(axis: axis, before: before, after: after) * 2 }
     }
 
-    @Test func padsWithInfinity() {
+    @Test("Padding with infinity is exact")
+    func padsWithInfinity() {
         expectEqual(Tensor([1]).padded(axis: 0, before: 1, after: 1, value: -.infinity), [-.infinity, 1, -.infinity])
     }
 
-    @Test(arguments: [0, 1, 2, -1], [0, 1, -1, 3, 7, -9]) func rolls(_ axis: Int, _ shift: Int) {
+    @Test("Rolling moves elements around an axis", arguments: [0, 1, 2, -1], [0, 1, -1, 3, 7, -9])
+    func rolls(_ axis: Int, _ shift: Int) {
         let x = sample([2, 3, 4])
         let position = axis < 0 ? axis + 3 : axis
         let length = x.shape[position]
@@ -92,7 +98,8 @@ import Testing
         checkGradients([x]) { $0[0].rolled(by: shift, axis: axis) * $0[0] }
     }
 
-    @Test(arguments: [-7, -2, -1, 0, 1, 3, 9]) func triangles(_ diagonal: Int) {
+    @Test("Triangles keep elements up to a diagonal", arguments: [-7, -2, -1, 0, 1, 3, 9])
+    func triangles(_ diagonal: Int) {
         for shape in [[4, 4], [3, 5], [2, 5, 3], [1, 1]] {
             let x = sample(shape)
             let (row, column) = (shape.count - 2, shape.count - 1)
@@ -113,7 +120,8 @@ import Testing
             shape: [3, 4], tolerance: 0)
     }
 
-    @Test func trianglesDropNotANumber() {
+    @Test("Triangles drop NaN")
+    func trianglesDropNotANumber() {
         expectEqual(Tensor([1, .nan, 3, 4], shape: [2, 2]).lowerTriangle(), [1, 0, 3, 4])
         #expect(Tensor.zeros([2, 0]).lowerTriangle().shape == [2, 0])
     }

@@ -5,14 +5,17 @@ import Testing
 @Suite struct AtomicFileTests {
     private struct Interruption: Error {}
 
-    @Test(arguments: [
-        ("x", ""), ("", ""), ("name", ""), ("name/", ""), ("/", "/"), ("/x", "/"), ("//x", "/"), ("a/x", "a"),
-        ("a//x/", "a"),
-        ("/a/b/x.json", "/a/b"), ("./x", "."), ("é/x", "é"),
-    ])
+    @Test(
+        "A path's folder is found",
+        arguments: [
+            ("x", ""), ("", ""), ("name", ""), ("name/", ""), ("/", "/"), ("/x", "/"), ("//x", "/"), ("a/x", "a"),
+            ("a//x/", "a"),
+            ("/a/b/x.json", "/a/b"), ("./x", "."), ("é/x", "é"),
+        ])
     func theFolderOfAPath(_ path: String, folder: String) { #expect(AtomicFile.folder(of: path) == folder) }
 
-    @Test func replacesTheFileAndLeavesNothingElse() throws {
+    @Test("A write replaces the file and leaves nothing else")
+    func replacesTheFileAndLeavesNothingElse() throws {
         try withTemporaryFolder { folder in
             let path = folder + "/state.json"
             try AtomicFile.write(Data("old".utf8), to: path)
@@ -73,7 +76,8 @@ import Testing
         }
     }
 
-    @Test func failureOfTheClosureLeavesTheOldFile() throws {
+    @Test("A failed write leaves the old file")
+    func failureOfTheClosureLeavesTheOldFile() throws {
         try withTemporaryFolder { folder in
             let path = folder + "/state.json"
             try AtomicFile.write(Data("old".utf8), to: path)
@@ -89,7 +93,8 @@ import Testing
         }
     }
 
-    @Test func errorsNamePathAndReason() throws {
+    @Test("Errors name path and reason")
+    func errorsNamePathAndReason() throws {
         try withTemporaryFolder { folder in
             let missing = folder + "/none/state.json"
             #expect(
@@ -109,8 +114,9 @@ import Testing
         }
     }
 
-    /// The superuser writes everywhere, so there is nothing to see when tests run as root.
-    @Test(.enabled(if: geteuid() != 0)) func unwritableFolder() throws {
+    /// Skipped for the superuser, who may write everywhere.
+    @Test("A folder without permission to write is named", .enabled(if: geteuid() != 0))
+    func unwritableFolder() throws {
         try withTemporaryFolder { folder in
             try FileManager.default.setAttributes([.posixPermissions: 0o500], ofItemAtPath: folder)
             let path = folder + "/state.json"
@@ -120,7 +126,8 @@ import Testing
         }
     }
 
-    @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/full"))) func fullDisk() throws {
+    @Test("A full disk is named", .enabled(if: FileManager.default.fileExists(atPath: "/dev/full")))
+    func fullDisk() throws {
         let descriptor = open("/dev/full", O_WRONLY)
         defer { close(descriptor) }
         let output = AtomicFile.Output(descriptor: descriptor, path: "runs/weights")
@@ -161,7 +168,8 @@ import Testing
         }
     }
 
-    @Test func relativePath() throws {
+    @Test("A relative path is written in the current folder")
+    func relativePath() throws {
         let name = "attention-zoo-" + UUID().uuidString
         defer { unlink(name) }
         try AtomicFile.write(Data("here".utf8), to: name)
@@ -170,7 +178,8 @@ import Testing
 }
 
 @Suite struct MappedFileTests {
-    @Test func mapsBytes() throws {
+    @Test("A mapped file has its bytes, even after its name is gone")
+    func mapsBytes() throws {
         try withTemporaryFolder { folder in
             let path = folder + "/data"
             let content = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
@@ -183,7 +192,8 @@ import Testing
         }
     }
 
-    @Test func emptyFile() throws {
+    @Test("An empty file has no bytes")
+    func emptyFile() throws {
         try withTemporaryFolder { folder in
             try AtomicFile.write(Data(), to: folder + "/empty")
             let file = try MappedFile(path: folder + "/empty")
@@ -192,7 +202,8 @@ import Testing
         }
     }
 
-    @Test func errors() throws {
+    @Test("A path that cannot be mapped is named")
+    func errors() throws {
         try withTemporaryFolder { folder in
             #expect(
                 inputErrorMessage { _ = try MappedFile(path: folder + "/none") }

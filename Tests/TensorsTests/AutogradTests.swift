@@ -2,7 +2,8 @@ import Tensors
 import Testing
 
 @Suite struct AutogradTests {
-    @Test func leavesAndHistory() {
+    @Test("Operations on leaves require gradients, detached tensors do not")
+    func leavesAndHistory() {
         let x = Tensor([1, 2])
         #expect(!x.requiresGradient && !(x * 2).requiresGradient)
         let leaf = x.requiringGradient()
@@ -11,7 +12,8 @@ import Testing
         #expect(leaf.contiguous().requiresGradient && leaf.transposed(0, 0).contiguous().requiresGradient)
     }
 
-    @Test func onlyWhatTheLossDependsOn() {
+    @Test("Only leaves that the loss depends on have gradients")
+    func onlyWhatTheLossDependsOn() {
         let (a, b) = (Tensor([1, 2]).requiringGradient(), Tensor([3, 4]).requiringGradient())
         let parameter = Parameter(Tensor([5, 6]))
         let result = gradients(of: (a * parameter.value).sum())
@@ -21,21 +23,24 @@ import Testing
         #expect(gradients(of: (a.detached() * b).sum())[a] == nil)
     }
 
-    @Test func theLossItselfMayBeALeaf() {
+    @Test("The loss itself may be a leaf")
+    func theLossItselfMayBeALeaf() {
         let x = Tensor(3).requiringGradient()
         expectEqual(gradients(of: x)[x]!, [1], shape: [])
         expectEqual(gradients(of: x, seed: Tensor(5))[x]!, [5])
     }
 
-    /// A value used along several paths collects all of their gradients: d/dx (x² + x³ + 2x) with x² reused.
-    @Test func severalPaths() {
+    /// d/dx (x² + x³ + 2x) with x² reused.
+    @Test("A value used along several paths collects all of their gradients")
+    func severalPaths() {
         let x = Tensor([2, -1]).requiringGradient()
         let square = x * x
         let loss = (square + square * x + x * 2).sum()
         expectEqual(gradients(of: loss)[x]!, [2 * 2 + 3 * 4 + 2, -2 + 3 + 2])
     }
 
-    @Test func withoutGradientsRecordsNothing() {
+    @Test("Nothing is recorded without gradients, also nested and after an error")
+    func withoutGradientsRecordsNothing() {
         struct Failure: Error {}
         let x = Tensor([1, 2]).requiringGradient()
         #expect(!withoutGradients { (x * x).sum() }.requiresGradient)
@@ -46,7 +51,8 @@ import Testing
 
     // MARK: Accumulation
 
-    @Test func accumulates() {
+    @Test("Gradients accumulate over several losses")
+    func accumulates() {
         let (w, b) = (Parameter(sample([3, 2])), Parameter(sample([3], seed: 2)))
         func loss(_ seed: UInt64) -> Tensor {
             linear(sample([4, 2], seed: seed), weight: w.value, bias: b.value, activation: .tanh).sum()
@@ -61,8 +67,8 @@ import Testing
         }
     }
 
-    /// A gradient that somebody holds is not changed by a later pass that adds to it.
-    @Test func heldGradientsKeepTheirValues() {
+    @Test("A gradient that is held is not changed by a later pass")
+    func heldGradientsKeepTheirValues() {
         let x = Tensor([1, 2]).requiringGradient()
         let first = gradients(of: (x * 3).sum())
         let held = first[x]!
@@ -72,8 +78,9 @@ import Testing
         expectEqual(second[x]!, [7, 7])
     }
 
-    /// The first gradient of a place is kept without a copy: what it shares memory with must not change.
-    @Test func sharedGradientsAreNotOverwritten() {
+    /// The first gradient of a place is kept without a copy.
+    @Test("Gradients that share memory are not overwritten")
+    func sharedGradientsAreNotOverwritten() {
         let (a, b) = (Tensor([1, 2]).requiringGradient(), Tensor([3, 4]).requiringGradient())
         let seed = Tensor([10, 20])
         let result = gradients(of: (a + b) + a.reshaped([2, 1]).reshaped([2]), seed: seed)
@@ -84,7 +91,8 @@ import Testing
         expectEqual(wide[a]!, [6, 7])
     }
 
-    @Test func gradientsCanBeSet() {
+    @Test("Gradients can be set and removed")
+    func gradientsCanBeSet() {
         let x = Tensor([1, 2]).requiringGradient()
         let parameter = Parameter(Tensor([3]))
         var result = gradients(of: (x * x).sum())
@@ -96,8 +104,8 @@ import Testing
         #expect(result[x] == nil)
     }
 
-    /// A new leaf has no gradient, whatever lived at its address before.
-    @Test func gradientsAreNotFoundByAddress() {
+    @Test("A new leaf has no gradient, whatever lived at its address before")
+    func gradientsAreNotFoundByAddress() {
         let result = gradients(of: Tensor([1]).requiringGradient())
         for _ in 0..<1000 { #expect(result[Tensor([1]).requiringGradient()] == nil) }
     }
@@ -115,7 +123,8 @@ import Testing
         }
     }
 
-    @Test func severalOutputs() {
+    @Test("An operation may have several outputs")
+    func severalOutputs() {
         let inputs = [sample([2, 3]), sample([2, 3], seed: 2)]
         checkGradients(inputs) { concatenate(self.sumAndProduct($0[0], $0[1])) }
         checkGradients(inputs) { self.sumAndProduct($0[0], $0[1])[0] }
@@ -123,7 +132,8 @@ import Testing
         #expect(sumAndProduct(inputs[0], inputs[1]).allSatisfy { !$0.requiresGradient })
     }
 
-    @Test func pullbacksOfWhatIsNotNeededDoNotRun() {
+    @Test("Pullbacks outside the loss do not run")
+    func pullbacksOfWhatIsNotNeededDoNotRun() {
         let x = Tensor([1, 2]).requiringGradient()
         let unused = Tensor.record("unused", Tensor([1]), inputs: [x]) { _, _ in Issue.record("not part of the loss") }
         expectEqual(gradients(of: (x * 2).sum())[x]!, [2, 2])
@@ -132,8 +142,9 @@ import Testing
 
     // MARK: Large graphs
 
-    /// In processes of their own: an overflowing stack takes everything with it.
-    @Test func longChainsAreDroppedOneByOne() async {
+    /// In processes of their own, which an overflowing stack would end.
+    @Test("A long chain is released without overflowing the stack")
+    func longChainsAreDroppedOneByOne() async {
         await #expect(processExitsWith: .success) {
             var x = Tensor([1]).requiringGradient()
             for _ in 0..<100_000 { x = x + 1 }
@@ -145,7 +156,8 @@ import Testing
         }
     }
 
-    @Test func longChainsGoBack() async {
+    @Test("Gradients pass through a long chain")
+    func longChainsGoBack() async {
         await #expect(processExitsWith: .success) {
             let leaf = Tensor([1]).requiringGradient()
             var x = leaf

@@ -74,7 +74,8 @@ private struct Product {
     ]
     static let transposes = [(false, false), (false, true), (true, false), (true, true)]
 
-    @Test(arguments: sizes, transposes) func products(_ size: (Int, Int, Int), _ transposes: (Bool, Bool)) {
+    @Test("Products of all sizes and transposes agree with float64", arguments: sizes, transposes)
+    func products(_ size: (Int, Int, Int), _ transposes: (Bool, Bool)) {
         let product = Product(size.0, size.1, size.2, transposes.0, transposes.1)
         for alpha: Float in [1, -0.5] {
             for beta: Float in [0, 1, 0.75] {
@@ -86,8 +87,9 @@ private struct Product {
         }
     }
 
-    /// In a process of its own: the number of threads is everybody's.
-    @Test func productsOnAnyNumberOfThreads() async {
+    /// In a process of its own, as the number of threads is shared.
+    @Test("Products agree with float64 on any number of threads")
+    func productsOnAnyNumberOfThreads() async {
         await #expect(processExitsWith: .success) {
             // Split by rows, by columns, and too small to be split.
             for (m, n, k) in [(130, 70, 33), (9, 700, 65), (8, 700, 64), (1, 2000, 70), (7, 9, 11)] {
@@ -105,7 +107,8 @@ private struct Product {
         }
     }
 
-    @Test func countsOperations() async {
+    @Test("Operations are counted, forward and backward")
+    func countsOperations() async {
         await #expect(processExitsWith: .success) {
             func operations(_ body: () -> Void) -> Int {
                 let before = BLAS.operationCount

@@ -21,8 +21,9 @@ import Testing
         return (loss, gradients(of: loss))
     }
 
-    /// The same operations on the same numbers: the same bits.
-    @Test func givesTheSameGradients() {
+    /// The same operations on the same numbers.
+    @Test("Checkpointing gives the same gradients to the bit")
+    func givesTheSameGradients() {
         let x = sample([4, 5]).requiringGradient()
         let (layers, key) = (layers, key)
         let (loss, direct) = run(x) { layers[$0]($1, key.child($0)) }
@@ -40,8 +41,8 @@ import Testing
         }
     }
 
-    /// The input needs no gradient, the parameters inside do.
-    @Test func parametersAlone() {
+    @Test("Parameters inside get gradients even if the input needs none")
+    func parametersAlone() {
         let x = sample([4, 5])
         let layers = layers
         let (_, direct) = run(x) { layers[$0]($1, nil) }
@@ -50,7 +51,8 @@ import Testing
         #expect(result[layers[1].gain]!.values == direct[layers[1].gain]!.values)
     }
 
-    @Test func severalInputs() {
+    @Test("A body may have several inputs, some repeated or unused")
+    func severalInputs() {
         checkGradients([sample([2, 3]), sample([3], seed: 2), sample([2, 3], seed: 3)]) { inputs in
             checkpointed(inputs) { tanh($0[0] * $0[1]) + $0[0] * $0[2] }
         }
@@ -62,15 +64,16 @@ import Testing
         expectEqual(gradients(of: checkpointed([x]) { $0[0] })[x]!, [1])
     }
 
-    /// Leaves may be used from outside, as parameters are.
-    @Test func leavesFromOutside() {
+    @Test("A body may use leaves from outside, as parameters are")
+    func leavesFromOutside() {
         let (x, leaf) = (Tensor([2]).requiringGradient(), Tensor([5]).requiringGradient())
         let result = gradients(of: checkpointed([x]) { $0[0] * leaf } + leaf)
         expectEqual(result[leaf]!, [3])
         expectEqual(result[x]!, [5])
     }
 
-    @Test func otherTensorsFromOutsideAreAnError() async {
+    @Test("A body that uses other tensors from outside is an error")
+    func otherTensorsFromOutsideAreAnError() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let x = Tensor([2]).requiringGradient()
             let outside = exp(x)
@@ -79,15 +82,16 @@ import Testing
         #expect(result?.message.contains("checkpointed: the body uses an output of exp from outside") == true)
     }
 
-    @Test func recordingIsOnInTheSecondForward() {
+    @Test("The second forward pass records even without gradients around it")
+    func recordingIsOnInTheSecondForward() {
         let x = Tensor([2]).requiringGradient()
         let loss = checkpointed([x]) { $0[0] * $0[0] }
         expectEqual(withoutGradients { gradients(of: loss) }[x]!, [4])
         #expect(!withoutGradients { checkpointed([x]) { $0[0] * 2 } }.requiresGradient)
     }
 
-    /// What the operations inside save is not kept between forward and backward.
-    @Test func keepsLessMemory() async {
+    @Test("Nothing that the body saves is kept between forward and backward")
+    func keepsLessMemory() async {
         await #expect(processExitsWith: .success) {
             func held(_ layer: (Tensor) -> Tensor) -> Int {
                 let x = Tensor.ones([100_000]).requiringGradient()

@@ -5,7 +5,8 @@ import Testing
     private let a = Tensor([1, 2, 3, .nan, .infinity, -0.0])
     private let b = Tensor([2, 2, 2, .nan, .infinity, 0])
 
-    @Test func comparisons() {
+    @Test("Comparisons give 1 or 0")
+    func comparisons() {
         expectEqual(a .== b, [0, 1, 0, 0, 1, 1])
         expectEqual(a .!= b, [1, 0, 1, 1, 0, 0])
         expectEqual(a .< b, [1, 0, 0, 0, 0, 0])
@@ -14,7 +15,8 @@ import Testing
         expectEqual(a .>= b, [0, 1, 1, 0, 1, 1])
     }
 
-    @Test func comparisonsWithANumber() {
+    @Test("A tensor is compared with a number")
+    func comparisonsWithANumber() {
         expectEqual(a .== 2, [0, 1, 0, 0, 0, 0])
         expectEqual(a .!= 2, [1, 0, 1, 1, 1, 1])
         expectEqual(a .< 2, [1, 0, 0, 0, 0, 1])
@@ -23,7 +25,8 @@ import Testing
         expectEqual(a .>= 2, [0, 1, 1, 0, 1, 0])
     }
 
-    @Test func comparisonsBroadcastAndCarryNoGradient() {
+    @Test("Comparisons broadcast and carry no gradient")
+    func comparisonsBroadcastAndCarryNoGradient() {
         let x = sample([3, 1], seed: 2).requiringGradient()
         let y = sample([1, 4], seed: 3)
         let less = x .< y
@@ -35,7 +38,8 @@ import Testing
             shape: [4, 3], tolerance: 0)
     }
 
-    @Test func selects() {
+    @Test("Select takes elements by a mask")
+    func selects() {
         expectEqual(select(Tensor([1, 0, 2, -1]), Tensor([1, 2, 3, 4]), Tensor([5, 6, 7, 8])), [1, 6, 3, 4])
         expectEqual(select(Tensor([1, 0]), 9, Tensor([.nan, 6])), [9, 6])
         expectEqual(select(Tensor([1, 0]), Tensor([5, .nan]), -.infinity), [5, -.infinity])
@@ -46,15 +50,16 @@ import Testing
             shape: [4, 3], tolerance: 0)
     }
 
-    @Test func selectGradients() {
+    @Test("The gradients of select agree with central differences")
+    func selectGradients() {
         let mask = (sample([2, 3, 4], seed: 7) .> 0)
         checkGradients([sample([2, 3, 4], seed: 8), sample([3, 1], seed: 9)]) { select(mask, $0[0], $0[1]) }
         checkGradients([sample([4], seed: 8), sample([2, 1, 1], seed: 9)]) { select(mask, $0[0], $0[1]) }
         checkGradients([sample([2, 3, 4], seed: 8)]) { select(mask.sliced(0, to: 1), $0[0], 2) }
     }
 
-    /// A gradient that is NaN where a side was not taken does not reach that side.
-    @Test func whatIsNotTakenGetsNoGradient() {
+    @Test("NaN in the gradient of one side does not reach the other")
+    func whatIsNotTakenGetsNoGradient() {
         let (a, b) = (Tensor([1, 2]).requiringGradient(), Tensor([3, 4]).requiringGradient())
         let first = gradients(of: select(Tensor([1, 0]), a, b), seed: Tensor([.nan, 5]))
         expectEqual(first[a]!, [.nan, 0])

@@ -61,18 +61,20 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
         expectClose(got.values, values, within: magnitudes.map { Rounding.bound(terms, of: $0) })
     }
 
-    @Test(arguments: ConvolutionCase.all) func values(_ c: ConvolutionCase) {
+    @Test("Values agree with float64, with and without bias", arguments: ConvolutionCase.all)
+    func values(_ c: ConvolutionCase) {
         expectValues(c, c.bias)
         expectValues(c, nil)
     }
 
-    @Test(arguments: ConvolutionCase.all) func gradients(_ c: ConvolutionCase) {
+    @Test("Gradients agree with central differences", arguments: ConvolutionCase.all)
+    func gradients(_ c: ConvolutionCase) {
         checkGradients([c.input, c.weight, c.bias]) { c.apply($0[0], $0[1], $0[2]) }
         checkGradients([c.input, c.weight], layouts: [.dense]) { c.apply($0[0], $0[1], nil) }
     }
 
-    /// Long enough for products to be split over threads.
-    @Test func large() {
+    @Test("A convolution long enough to be split over threads agrees with float64")
+    func large() {
         let c = ConvolutionCase(batch: 1, channels: 8, length: 1000, outputs: 16, kernel: 5, stride: 2, padding: 2)
         expectValues(c, c.bias)
     }

@@ -49,7 +49,8 @@ struct Elementwise: Sendable, CustomTestStringConvertible {
 
 @Suite struct ElementwiseTests {
     /// 70,001 elements are two ranges for the threads. Kernels are good to a few units of 2⁻²⁴ = 6e-8.
-    @Test(arguments: Elementwise.all) func values(_ f: Elementwise) {
+    @Test("Values agree with float64", arguments: Elementwise.all)
+    func values(_ f: Elementwise) {
         for count in [0, 1, 3, 17, 70_001] {
             let x = Tensor.uniform([count], low: f.low, high: f.high, key: RandomKey(seed: UInt64(count)))
             expectClose(f.function(x), x.values.map { f.reference(Double($0)) }, shape: [count], tolerance: 1e-6)
@@ -57,16 +58,19 @@ struct Elementwise: Sendable, CustomTestStringConvertible {
         expectClose(f.function(Tensor(0.75)), [f.reference(0.75)], shape: [], tolerance: 1e-6)
     }
 
-    @Test(arguments: Elementwise.all) func gradients(_ f: Elementwise) {
+    @Test("Gradients agree with central differences", arguments: Elementwise.all)
+    func gradients(_ f: Elementwise) {
         checkGradients([sample([2, 3, 5], low: f.low, high: f.high, margin: f.margin)]) { f.function($0[0]) }
     }
 
-    @Test(arguments: Elementwise.all) func notANumberStays(_ f: Elementwise) {
+    @Test("NaN stays in its element", arguments: Elementwise.all)
+    func notANumberStays(_ f: Elementwise) {
         #expect(f.function(Tensor([.nan, 1])).values[0].isNaN)
         #expect(f.function(Tensor([.nan, 1])).values[1].isFinite)
     }
 
-    @Test func infinitiesAndZeros() {
+    @Test("Infinities and zeros have their limits")
+    func infinitiesAndZeros() {
         let x = Tensor([-.infinity, -0.0, 0, .infinity])
         expectEqual(exp(x), [0, 1, 1, .infinity])
         expectEqual(log(x), [.nan, -.infinity, -.infinity, .infinity])
@@ -86,8 +90,9 @@ struct Elementwise: Sendable, CustomTestStringConvertible {
         #expect(silu(Tensor(.infinity)).item == .infinity && gelu(Tensor(.infinity)).item == .infinity)
     }
 
-    /// At the kinks: relu and abs have gradient 0 at 0, a clamp passes the gradient at its limits, as in PyTorch.
-    @Test func gradientsAtKinks() {
+    /// Those of relu and abs are 0 at 0; a clamp passes the gradient at its limits.
+    @Test("Gradients at kinks are those of PyTorch")
+    func gradientsAtKinks() {
         func gradient(_ values: [Float], _ f: (Tensor) -> Tensor) -> [Float] {
             let x = Tensor(values).requiringGradient()
             return Tensors.gradients(of: f(x).sum())[x]!.values

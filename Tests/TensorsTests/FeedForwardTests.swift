@@ -122,7 +122,8 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
         }
     }
 
-    @Test(arguments: kinds, forms) func sameAsComposition(_ kind: FeedForwardCase.Kind, _ form: FeedForwardCase) {
+    @Test("The fused block equals its composition, forward and backward", arguments: kinds, forms)
+    func sameAsComposition(_ kind: FeedForwardCase.Kind, _ form: FeedForwardCase) {
         var form = form
         form.kind = kind
         #expect(form.error([2, 3, 5], inner: 7, out: 4) <= 1)
@@ -131,18 +132,23 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
         expectEqual(form.fused(vector), form.fused(row).values, shape: [5])
     }
 
-    @Test(arguments: kinds, [false, true]) func centralDifferences(_ kind: FeedForwardCase.Kind, _ gated: Bool) {
+    @Test("Gradients agree with central differences", arguments: kinds, [false, true])
+    func centralDifferences(_ kind: FeedForwardCase.Kind, _ gated: Bool) {
         let form = FeedForwardCase(kind: kind, isGated: gated)
         checkGradients(form.inputs([2, 3, 5], inner: 4, out: 3), layouts: [.dense]) { form.fused($0) }
     }
 
-    /// x, weights and residual that are views. (Norm parameters and biases are dense in `Parameter`.)
-    @Test func views() {
+    /// Norm parameters and biases are dense in `Parameter`.
+    @Test("Inputs, weights, and residual may be views")
+    func views() {
         let form = FeedForwardCase(kind: .none, activation: .silu, hasBiases: false)
         checkGradients(form.inputs([3, 5], inner: 2, out: 4)) { form.fused($0) }
     }
 
-    @Test(arguments: Activation.allCases, [false, true]) func activations(_ activation: Activation, _ gated: Bool) {
+    @Test(
+        "Every activation agrees with its composition, for few rows and many",
+        arguments: Activation.allCases, [false, true])
+    func activations(_ activation: Activation, _ gated: Bool) {
         let form = FeedForwardCase(activation: activation, isGated: gated)
         #expect(form.error([3, 5], inner: 7, out: 4) <= 1)
         // More rows than threads share columns of.
@@ -151,7 +157,8 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
 
     /// Around the sizes at which rows are shared instead of columns, panels of 512 rows and blocks of panels; columns
     /// enough to be split, and an odd number of them.
-    @Test func anySizeOnAnyNumberOfThreads() async {
+    @Test("Any number of rows on any number of threads agrees with the composition")
+    func anySizeOnAnyNumberOfThreads() async {
         await #expect(processExitsWith: .success) {
             let dropped = FeedForwardCase(hasBiases: true, dropout: 0.3, key: RandomKey(seed: 3))
             let plain = FeedForwardCase(kind: .rootMeanSquare, isGated: false, dropout: 0.3, key: RandomKey(seed: 3))
@@ -174,14 +181,15 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
         }
     }
 
-    /// Post-norm: the rows that up multiplies are the residual.
-    @Test(arguments: kinds, [false, true]) func inputAsResidual(_ kind: FeedForwardCase.Kind, _ gated: Bool) {
+    @Test("The normalized input may be the residual, as in post-norm", arguments: kinds, [false, true])
+    func inputAsResidual(_ kind: FeedForwardCase.Kind, _ gated: Bool) {
         let form = FeedForwardCase(
             kind: kind, isGated: gated, hasResidual: false, addsInput: true, dropout: 0.3, key: RandomKey(seed: 3))
         for rows in [1, 3, 1100] { #expect(form.error([rows, 5], inner: 7, out: 5) <= 1) }
     }
 
-    @Test func noRowsGiveZeroGradients() {
+    @Test("No rows give zero gradients")
+    func noRowsGiveZeroGradients() {
         let form = FeedForwardCase(hasResidual: false)
         let leaves = form.inputs([0, 5], inner: 3, out: 4).map { $0.requiringGradient() }
         let y = form.fused(leaves)
@@ -192,7 +200,8 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
 
     // MARK: Dropout
 
-    @Test(arguments: [3, 700]) func dropoutIsThatOfTheElement(_ rows: Int) {
+    @Test("Dropout depends on the element and the key", arguments: [3, 700])
+    func dropoutIsThatOfTheElement(_ rows: Int) {
         // down is the identity: the output is the hidden rows.
         let up = Projection(weight: sample([6, 5], seed: 2))
         let x = sample([rows, 5])
@@ -208,14 +217,16 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
         expectEqual(run(1, key), Array(repeating: 0, count: rows * 6))
     }
 
-    @Test(arguments: [false, true]) func gradientsWithDropout(_ gated: Bool) {
+    @Test("Gradients with dropout agree with central differences", arguments: [false, true])
+    func gradientsWithDropout(_ gated: Bool) {
         let form = FeedForwardCase(isGated: gated, dropout: 0.4, key: RandomKey(seed: 5))
         checkGradients(form.inputs([4, 5], inner: 6, out: 3), layouts: [.dense]) { form.fused($0) }
     }
 
     // MARK: Determinism and memory
 
-    @Test(arguments: [1, 7, 1500]) func theSameBitsAgain(_ rows: Int) {
+    @Test("Every run gives the same bits, with and without gradients", arguments: [1, 7, 1500])
+    func theSameBitsAgain(_ rows: Int) {
         let form = FeedForwardCase(dropout: 0.2, key: RandomKey(seed: 1))
         let inputs = form.inputs([rows, 40], inner: 301, out: 20)
         func run() -> [[Float]] {
@@ -230,8 +241,9 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
         #expect(withoutGradients { form.fused(inputs).values } == first[0])
     }
 
-    /// In a process of its own: the pool is everybody's.
-    @Test func keepsOneProductForBackwardAndPanelsForInference() async {
+    /// In a process of its own, as the pool is shared.
+    @Test("Training keeps one product, inference only panels")
+    func keepsOneProductForBackwardAndPanelsForInference() async {
         await #expect(processExitsWith: .success) {
             Threads.count = 2
             let form = FeedForwardCase(hasResidual: false)

@@ -4,7 +4,8 @@ import Testing
 @Suite struct IndexingTests {
     private let tokens = TokenTensor([3, 0, 3, 1, 2, 3], shape: [2, 3])
 
-    @Test func embeds() {
+    @Test("An embedding takes rows of its table")
+    func embeds() {
         let table = sample([5, 7])
         expectClose(
             embedding(table, tokens),
@@ -15,7 +16,8 @@ import Testing
         checkGradients([sample([4, 3])]) { embedding($0[0], tokens) }
     }
 
-    @Test(arguments: [0, 1, 2, -1]) func takes(_ axis: Int) {
+    @Test("Taking picks elements along any axis", arguments: [0, 1, 2, -1])
+    func takes(_ axis: Int) {
         let x = sample([4, 5, 6])
         let position = axis < 0 ? axis + 3 : axis
         var shape = x.shape
@@ -29,7 +31,8 @@ import Testing
         #expect(x.taking(TokenTensor([1], shape: []), axis: axis).shape == x.at(axis, 1).shape)
     }
 
-    @Test func manyRows() {
+    @Test("Many rows are taken, and their gradients are summed")
+    func manyRows() {
         let table = sample([50, 33])
         let numbers = TokenTensor((0..<5000).map { Int32($0 * 37 % 50) })
         let (taken, values) = (table.taking(numbers).values, table.values)
@@ -42,7 +45,8 @@ import Testing
         expectEqual(gradients(of: leaf.taking(numbers).sum())[leaf]!, Array(repeating: 100, count: 50 * 33))
     }
 
-    @Test func scatters() {
+    @Test("Scattering adds rows at their places")
+    func scatters() {
         let (x, rows) = (sample([4, 3]), sample([6, 3], seed: 2))
         let places = tokens.reshaped([6])
         let reference = expected([4, 3]) { index in
@@ -58,7 +62,8 @@ import Testing
             zeros.scatterAdded(TokenTensor([1]), Tensor([5])).values == [0, 5, 0, 0] && zeros.values == [0, 0, 0, 0])
     }
 
-    @Test func gathers() {
+    @Test("Gathering picks elements of each row")
+    func gathers() {
         let x = sample([3, 2, 5])
         let places = TokenTensor((0..<24).map { Int32($0 * 3 % 5) }, shape: [3, 2, 4])
         expectClose(
@@ -69,7 +74,8 @@ import Testing
         expectEqual(Tensor([5, 6]).gathered(TokenTensor([1, 1, 0])), [6, 6, 5])
     }
 
-    @Test(arguments: [0, 1, 3, 20, 40]) func largest(_ k: Int) {
+    @Test("Top-k finds the largest elements, the first of equals first", arguments: [0, 1, 3, 20, 40])
+    func largest(_ k: Int) {
         // Rounded so that there are equals, whose first comes first.
         let x = Tensor(sample([5, 40], low: -3, high: 3).values.map { ($0 * 4).rounded() / 4 }, shape: [5, 40])
         let (values, places) = x.topK(k)
@@ -82,7 +88,8 @@ import Testing
         }
     }
 
-    @Test func largestWithNotANumber() {
+    @Test("Top-k puts NaN first")
+    func largestWithNotANumber() {
         let (values, places) = Tensor([1, .nan, .infinity, 2, .nan]).topK(4)
         expectEqual(values, [.nan, .nan, .infinity, 2])
         #expect(places.values == [1, 4, 2, 3])
@@ -90,12 +97,14 @@ import Testing
         #expect(many.topK(20).indices.values.prefix(3) == [30, 39, 38])
     }
 
-    @Test func largestGradients() {
+    @Test("The gradients of top-k agree with central differences")
+    func largestGradients() {
         checkGradients([distinct([3, 6])], layouts: [.dense, .transposed, .sliced]) { $0[0].topK(2).values }
         checkGradients([distinct([2, 2, 6])], layouts: [.dense, .transposed, .sliced]) { $0[0].topK(6).values }
     }
 
-    @Test func argmax() {
+    @Test("Argmax finds the largest element along any axis")
+    func argmax() {
         let x = distinct([3, 4, 5])
         for axis in [0, 1, 2, -1] {
             let position = axis < 0 ? axis + 3 : axis

@@ -5,14 +5,16 @@ import Testing
 @Suite struct InitializerTests {
     private let key = RandomKey(seed: 8)
 
-    @Test func fansOfShapes() {
+    @Test("The fans of a shape are those of PyTorch")
+    func fansOfShapes() {
         #expect(fans(of: [3, 5]) == (5, 3))
         #expect(fans(of: [6, 2, 7]) == (14, 42))
         #expect(fans(of: [4, 3, 2, 5]) == (30, 40))
     }
 
-    /// PyTorch's bounds and deviations for [200, 100, 3]: fan in 300, fan out 600.
-    @Test func scales() {
+    /// For [200, 100, 3]: fan in 300, fan out 600.
+    @Test("Bounds and deviations are those of PyTorch")
+    func scales() {
         let shape = [200, 100, 3]
         func expectUniform(_ x: Tensor, _ bound: Double, sourceLocation: SourceLocation = #_sourceLocation) {
             let values = x.values.map { abs(Double($0)) }
@@ -46,14 +48,17 @@ import Testing
         expectNormal(.kaimingNormal(shape, mode: .output, key: key), (2 / 600.0).squareRoot())
     }
 
-    @Test func sameKeySameBits() {
+    @Test("The same key gives the same bits")
+    func sameKeySameBits() {
         #expect(Tensor.orthogonal([9, 5], key: key).values == Tensor.orthogonal([9, 5], key: key).values)
         #expect(
             Tensor.kaimingNormal([9, 5], key: key).values != Tensor.kaimingNormal([9, 5], key: key.child(0)).values)
     }
 
-    /// The shorter side is orthonormal: errors of a QR factorisation in float32.
-    @Test(arguments: [[4, 4], [3, 7], [7, 3], [1, 5], [5, 1], [64, 130], [130, 64], [6, 2, 5], [40, 3, 4]])
+    /// Errors of a QR factorization in float32.
+    @Test(
+        "The shorter side of an orthogonal matrix is orthonormal",
+        arguments: [[4, 4], [3, 7], [7, 3], [1, 5], [5, 1], [64, 130], [130, 64], [6, 2, 5], [40, 3, 4]])
     func orthogonality(_ shape: [Int]) {
         let q = Tensor.orthogonal(shape, gain: 1.5, key: key)
         #expect(q.shape == shape && q.isContiguous)
@@ -64,16 +69,18 @@ import Testing
         expectClose(gram, expected([n, n]) { $0[0] == $0[1] ? 2.25 : 0 }, shape: [n, n], tolerance: 3e-6)
     }
 
-    /// Uniformly distributed: without the correction of signs the first element would always be negative. Its standard
-    /// deviation is 1/√3; five standard errors of 400 matrices.
-    @Test func orthogonalSignsAreFair() {
+    /// Without the correction of signs the first element would always be negative. Its standard deviation is 1/√3; five
+    /// standard errors of 400 matrices.
+    @Test("Orthogonal matrices are uniformly distributed")
+    func orthogonalSignsAreFair() {
         for shape in [[3, 3], [3, 5], [5, 3]] {
             let sum = (0..<400).reduce(0.0) { $0 + Double(Tensor.orthogonal(shape, key: key.child($1)).values[0]) }
             #expect(abs(sum / 400) < 5 * (1 / Double(shape.max()!)).squareRoot() / 20)
         }
     }
 
-    @Test func emptyShapes() {
+    @Test("Empty shapes are initialized")
+    func emptyShapes() {
         #expect(Tensor.orthogonal([0, 3], key: key).shape == [0, 3])
         #expect(Tensor.xavierNormal([0, 3], key: key).shape == [0, 3])
     }

@@ -36,7 +36,8 @@ import Testing
     }
 
     /// Away from the kinks of relu: none of these 24 sums is within 1/16 · 1.5 of 0, or its gradient would be off.
-    @Test(arguments: Activation.allCases) func activations(_ activation: Activation) {
+    @Test("A linear layer with any activation equals its composition", arguments: Activation.allCases)
+    func activations(_ activation: Activation) {
         expectSame(linear(x, weight: weight, bias: bias, activation: activation), activation(composed(x, weight, bias)))
         expectSame(linear(x, weight: weight, activation: activation), activation(composed(x, weight, nil)))
         if activation == .relu || activation == .reluSquared {
@@ -63,7 +64,8 @@ import Testing
         expectSameGradients(leaves, a, leaves, b, rows: 6)
     }
 
-    @Test(arguments: Activation.allCases) func gates(_ activation: Activation) {
+    @Test("A gated linear layer equals its composition", arguments: Activation.allCases)
+    func gates(_ activation: Activation) {
         func reference(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
             let parts = composed(x, weight, bias).split(count: 2)
             return parts[0] * activation(parts[1])
@@ -78,7 +80,8 @@ import Testing
         }
     }
 
-    @Test func residuals() {
+    @Test("A linear layer adds its residual")
+    func residuals() {
         let residual = sample([2, 3, 4], seed: 4)
         expectSame(
             linear(x, weight: weight, bias: bias, residual: residual), composed(x, weight, bias) + residual)
@@ -86,14 +89,15 @@ import Testing
         checkGradients([sample([4]), sample([4, 4], seed: 2)]) { linear($0[0], weight: $0[1], residual: $0[0]) }
     }
 
-    @Test func oneRow() {
+    @Test("One row equals a batch of one")
+    func oneRow() {
         expectSame(
             linear(sample([5]), weight: weight, bias: bias), composed(sample([1, 5]), weight, bias).reshaped([4]))
         expectSame(linear(sample([1, 5]), weight: weight), composed(sample([1, 5]), weight, nil))
     }
 
-    /// Several panels for each thread.
-    @Test(arguments: [Activation.identity, .silu, .gelu]) func manyRows(_ activation: Activation) {
+    @Test("Several panels a thread equal the composition", arguments: [Activation.identity, .silu, .gelu])
+    func manyRows(_ activation: Activation) {
         let inputs = [sample([1100, 37]), sample([20, 37], seed: 2), sample([20], seed: 3)]
         let (a, b) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
         let fused = linear(a[0], weight: a[1], bias: a[2], activation: activation)
@@ -142,7 +146,8 @@ import Testing
         return concatenate([parts[0].padded(axis: -2, before: 1, after: -1), parts[1]], axis: -1)
     }
 
-    @Test(arguments: Kind.allCases, [false, true]) func normLinears(_ kind: Kind, _ shift: Bool) {
+    @Test("A norm with projections equals its composition", arguments: Kind.allCases, [false, true])
+    func normLinears(_ kind: Kind, _ shift: Bool) {
         let n = kind.parameters.count
         func fused(_ p: [Tensor]) -> [Tensor] {
             normLinear(
@@ -162,7 +167,8 @@ import Testing
     }
 
     /// Panels whose first row needs the row before, sequences of 70 rows.
-    @Test(arguments: Kind.allCases, [false, true]) func normLinearOfManyRows(_ kind: Kind, _ shift: Bool) {
+    @Test("A norm with projections over many rows equals its composition", arguments: Kind.allCases, [false, true])
+    func normLinearOfManyRows(_ kind: Kind, _ shift: Bool) {
         let n = kind.parameters.count
         let inputs = [sample([14, 70, 5])] + kind.parameters + [weight, bias]
         let (a, b) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })

@@ -41,7 +41,8 @@ import Testing
         ([1], [4], [4]), ([2, 3], [], [2, 3]), ([2, 3], [1, 3], [2, 3]), ([0], [], [0]), ([5], [5], [5]),
     ]
 
-    @Test(arguments: transposes, batches) func values(_ transposes: (Bool, Bool), _ batches: ([Int], [Int], [Int])) {
+    @Test("Products of all transposes and batches agree with float64", arguments: transposes, batches)
+    func values(_ transposes: (Bool, Bool), _ batches: ([Int], [Int], [Int])) {
         let (ta, tb) = transposes
         for (m, n, k) in [(3, 4, 5), (1, 5, 7), (6, 1, 3), (2, 3, 1), (1, 1, 1), (1, 20, 3)] {
             let (sa, sb) = (stored(batches.0, m, k, ta), stored(batches.1, k, n, tb))
@@ -64,7 +65,8 @@ import Testing
         }
     }
 
-    @Test(arguments: transposes, batches) func gradients(_ transposes: (Bool, Bool), _ batches: ([Int], [Int], [Int])) {
+    @Test("Gradients agree with central differences", arguments: transposes, batches)
+    func gradients(_ transposes: (Bool, Bool), _ batches: ([Int], [Int], [Int])) {
         let (ta, tb) = transposes
         if batches.2.contains(0) { return }
         for (m, n, k) in [(2, 3, 4), (1, 2, 3), (3, 1, 1)] {
@@ -73,8 +75,9 @@ import Testing
         }
     }
 
-    /// Big enough for splits over threads, by rows, by columns and by batch; sums of 130 products.
-    @Test(arguments: transposes) func large(_ transposes: (Bool, Bool)) {
+    /// Split by rows, by columns, and by batch; sums of 130 products.
+    @Test("Products large enough to be split over threads agree with float64", arguments: transposes)
+    func large(_ transposes: (Bool, Bool)) {
         let (ta, tb) = transposes
         for (batch, m, n, k) in [([], 150, 70, 130), ([], 5, 600, 130), ([4], 33, 29, 130), ([1], 65, 66, 130)] {
             let a = sample(stored(batch, m, k, ta), seed: 1)
@@ -93,7 +96,8 @@ import Testing
         }
     }
 
-    @Test func intoADestination() {
+    @Test("A product is scaled and added into a destination")
+    func intoADestination() {
         let (a, b) = (sample([2, 3, 4], seed: 1), sample([4, 5], seed: 2))
         let product = matrixProduct(a, b).values.map(Double.init)
         // Sums of 4 products on both sides.
@@ -105,7 +109,8 @@ import Testing
         expectProduct(c, product.map { 2.5 * $0 }, magnitudes.map { 2.5 * $0 }, 2 * 4)
     }
 
-    @Test func emptyFactors() {
+    @Test("Empty factors give zeros")
+    func emptyFactors() {
         expectEqual(matrixProduct(.zeros([2, 0]), .zeros([0, 3])), Array(repeating: 0, count: 6), shape: [2, 3])
         expectEqual(
             matrixProduct(.zeros([2, 3, 0]), .zeros([0, 4])), Array(repeating: 0, count: 24), shape: [2, 3, 4])
@@ -118,8 +123,9 @@ import Testing
         #expect(result[x]!.shape == [2, 0] && result[w]!.shape == [0, 3])
     }
 
-    /// A weight shared by a batch of transposed views takes the long way round.
-    @Test func sharedWeights() {
+    /// Transposed views are copied first.
+    @Test("A weight is shared by a batch of views")
+    func sharedWeights() {
         let x = sample([2, 3, 4])
         checkGradients([x, sample([4, 5], seed: 2)]) { matrixProduct($0[0].transposed(0, 1), $0[1]) }
         checkGradients([x, sample([5, 4], seed: 2)]) { matrixProduct($0[0].transposed(0, 1), $0[1], transposeB: true) }
@@ -129,7 +135,8 @@ import Testing
         }
     }
 
-    @Test func notANumberSpreadsAlongItsRow() {
+    @Test("NaN spreads along its row")
+    func notANumberSpreadsAlongItsRow() {
         let a = Tensor([1, .nan, 1, 1], shape: [2, 2])
         expectEqual(matrixProduct(a, .ones([2, 3])), [.nan, .nan, .nan, 2, 2, 2])
         expectEqual(matrixProduct(Tensor([0, 1], shape: [1, 2]), Tensor([.infinity, 1], shape: [2, 1])), [.nan])

@@ -4,7 +4,8 @@ import Testing
 
 /// The pool is everybody's: each test that reads its statistics has a process of its own.
 @Suite struct MemoryPoolTests {
-    @Test func countsLiveTensors() async {
+    @Test("The pool counts live tensors, views once")
+    func countsLiveTensors() async {
         await #expect(processExitsWith: .success) {
             let pool = MemoryPool.shared
             let start = pool.statistics.current
@@ -24,7 +25,8 @@ import Testing
         }
     }
 
-    @Test func peakAndCache() async {
+    @Test("The pool knows its peak and its cache")
+    func peakAndCache() async {
         await #expect(processExitsWith: .success) {
             let pool = MemoryPool.shared
             pool.releaseCached()
@@ -51,8 +53,8 @@ import Testing
         }
     }
 
-    /// Buffers of sizes that are not asked for again do not pile up.
-    @Test func surplusGoesBack() async {
+    @Test("Buffers of sizes no longer used are returned to the system")
+    func surplusGoesBack() async {
         await #expect(processExitsWith: .success) {
             let megabyte = 1 << 20
             // 25 size classes from 8 to 64 MB, some 750 MB in all, one at a time.
@@ -67,8 +69,8 @@ import Testing
         }
     }
 
-    /// A training step after the first takes no new memory, and leaves none behind.
-    @Test func stepsDoNotGrow() async {
+    @Test("Training steps after the first take no new memory")
+    func stepsDoNotGrow() async {
         await #expect(processExitsWith: .success) {
             // How many scratch buffers live at once would depend on the timing of threads.
             Threads.count = 1
@@ -93,8 +95,8 @@ import Testing
         }
     }
 
-    /// Backward lets what each operation saved go as it passes.
-    @Test func backwardReturnsMemoryAsItGoes() async {
+    @Test("The backward pass frees saved tensors as it goes")
+    func backwardReturnsMemoryAsItGoes() async {
         await #expect(processExitsWith: .success) {
             let pool = MemoryPool.shared
             let n = 1 << 18
@@ -114,13 +116,15 @@ import Testing
         }
     }
 
-    @Test func buffersAreAligned() {
+    @Test("Buffers are aligned to 64 bytes")
+    func buffersAreAligned() {
         for count in [1, 3, 16, 17, 1000, 1_000_000] {
             for _ in 0..<3 { #expect(Int(bitPattern: Tensor.zeros([count]).pointer) % 64 == 0) }
         }
     }
 
-    @Test func threadsShareThePool() async {
+    @Test("Threads share the pool without overlap")
+    func threadsShareThePool() async {
         await #expect(processExitsWith: .success) {
             let start = MemoryPool.shared.statistics.current
             DispatchQueue.concurrentPerform(iterations: 8) { thread in

@@ -254,42 +254,48 @@ private var coreMistakes: [Mistake] {
 
 /// Each in a process of its own, which must fail with the message.
 @Suite struct MistakeTests {
-    @Test(arguments: elementwiseMistakes.indices) func elementwise(_ i: Int) async {
+    @Test("A wrong elementwise operation stops with a message", arguments: elementwiseMistakes.indices)
+    func elementwise(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
             elementwiseMistakes[i].make()
         }
         expect(result, elementwiseMistakes[i])
     }
 
-    @Test(arguments: productMistakes.indices) func products(_ i: Int) async {
+    @Test("A wrong product stops with a message", arguments: productMistakes.indices)
+    func products(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
             productMistakes[i].make()
         }
         expect(result, productMistakes[i])
     }
 
-    @Test(arguments: feedForwardMistakes.indices) func feedForwards(_ i: Int) async {
+    @Test("A wrong feed-forward block stops with a message", arguments: feedForwardMistakes.indices)
+    func feedForwards(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
             feedForwardMistakes[i].make()
         }
         expect(result, feedForwardMistakes[i])
     }
 
-    @Test(arguments: roundedMistakes.indices) func roundedWeights(_ i: Int) async {
+    @Test("A wrong use of rounded weights stops with a message", arguments: roundedMistakes.indices)
+    func roundedWeights(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
             roundedMistakes[i].make()
         }
         expect(result, roundedMistakes[i])
     }
 
-    @Test(arguments: shapeMistakes.indices) func shapes(_ i: Int) async {
+    @Test("A wrong shape stops with a message", arguments: shapeMistakes.indices)
+    func shapes(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
             shapeMistakes[i].make()
         }
         expect(result, shapeMistakes[i])
     }
 
-    @Test(arguments: coreMistakes.indices) func core(_ i: Int) async {
+    @Test("A wrong use of the core stops with a message", arguments: coreMistakes.indices)
+    func core(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
             coreMistakes[i].make()
         }

@@ -30,7 +30,8 @@ import Testing
     /// Statistics of a row in float32: a few units of 2⁻²⁴. 150 rows of 701 need several ranges.
     static let shapes = [[1], [17], [3, 5], [2, 3, 4], [150, 701], [0, 4]]
 
-    @Test(arguments: shapes) func layerNorms(_ shape: [Int]) {
+    @Test("Layer norm agrees with float64", arguments: shapes)
+    func layerNorms(_ shape: [Int]) {
         let x = sample(shape, low: -3, high: 4)
         let (w, b) = (sample([shape.last!], seed: 2), sample([shape.last!], seed: 3))
         expectClose(layerNorm(x, weight: w, bias: b), layerNormReference(x, w, b, 1e-5), shape: shape, tolerance: 2e-6)
@@ -39,7 +40,8 @@ import Testing
         expectClose(layerNorm(x), layerNormReference(x, nil, nil, 1e-5), tolerance: 2e-6)
     }
 
-    @Test(arguments: shapes) func rmsNorms(_ shape: [Int]) {
+    @Test("RMS norm agrees with float64", arguments: shapes)
+    func rmsNorms(_ shape: [Int]) {
         let x = sample(shape, low: -3, high: 4)
         let w = sample([shape.last!], seed: 2)
         func reference(_ weight: Tensor?, _ eps: Double) -> [Double] {
@@ -52,7 +54,8 @@ import Testing
         expectClose(rmsNorm(x, eps: 0.1), reference(nil, 0.1), tolerance: 1e-6)
     }
 
-    @Test(arguments: shapes) func lengthNorms(_ shape: [Int]) {
+    @Test("Scale norm and L2 norm agree with float64", arguments: shapes)
+    func lengthNorms(_ shape: [Int]) {
         let x = sample(shape, low: -3, high: 4)
         let scale = 1 / Double(shape.last!).squareRoot()
         expectClose(
@@ -61,7 +64,8 @@ import Testing
         expectClose(x.l2Normalized(), lengthNormReference(x, 1, 1e-12), shape: shape, tolerance: 1e-6)
     }
 
-    @Test func l2NormalizedOverOtherAxes() {
+    @Test("L2 norm works along any axis")
+    func l2NormalizedOverOtherAxes() {
         let x = sample([2, 3, 4])
         for axis in [0, 1, -2] {
             let position = axis < 0 ? axis + 3 : axis
@@ -78,7 +82,8 @@ import Testing
         }
     }
 
-    @Test(arguments: [[5], [3, 5], [2, 3, 4]]) func gradients(_ shape: [Int]) {
+    @Test("Gradients agree with central differences", arguments: [[5], [3, 5], [2, 3, 4]])
+    func gradients(_ shape: [Int]) {
         let (x, w, b) = (sample(shape), sample([shape.last!], seed: 2), sample([shape.last!], seed: 3))
         checkGradients([x, w, b]) { layerNorm($0[0], weight: $0[1], bias: $0[2], eps: 0.01) }
         checkGradients([x, b]) { layerNorm($0[0], bias: $0[1], eps: 0.01) }
@@ -88,8 +93,8 @@ import Testing
         checkGradients([x]) { $0[0].l2Normalized() }
     }
 
-    /// Below eps the denominator is constant.
-    @Test func clampedRows() {
+    @Test("Rows shorter than epsilon have a constant denominator")
+    func clampedRows() {
         checkGradients([sample([3, 4]), Tensor([0.75])]) { scaleNorm($0[0], gain: $0[1], eps: 10) }
         checkGradients([sample([3, 4])]) { $0[0].l2Normalized(eps: 10) }
         let zero = Tensor.zeros([2, 3]).requiringGradient()
@@ -99,8 +104,9 @@ import Testing
         expectClose(result[zero]!, Array(repeating: 2e5, count: 6), tolerance: 1e-6)
     }
 
-    /// Rows in several ranges: each parameter's gradient against a plain sum in float64.
-    @Test func parameterGradientsOfManyRows() {
+    /// Rows in several ranges.
+    @Test("Parameter gradients over many rows agree with float64")
+    func parameterGradientsOfManyRows() {
         let (rows, d) = (900, 301)
         let (x, dy) = (sample([rows, d], seed: 4), sample([rows, d], seed: 5))
         let w = Tensor.ones([d]).requiringGradient()
@@ -126,7 +132,8 @@ import Testing
             within: Rounding.bound(rows * d + 4, of: zip(scaled, upstream).reduce(0) { $0 + abs($1.0 * $1.1) }), "gain")
     }
 
-    @Test func notANumberStaysInItsRow() {
+    @Test("NaN stays in its row")
+    func notANumberStaysInItsRow() {
         let x = Tensor([1, .nan, 3, 1, 2, 4], shape: [2, 3])
         for y in [layerNorm(x), rmsNorm(x), x.l2Normalized(), scaleNorm(x, gain: Tensor([1]))] {
             #expect(y.values.prefix(3).allSatisfy(\.isNaN) && y.values.suffix(3).allSatisfy(\.isFinite))

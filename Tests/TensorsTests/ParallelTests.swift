@@ -6,9 +6,9 @@ import Testing
 
 /// Each in a process of its own: the number of threads is everybody's.
 @Suite struct ParallelTests {
-    /// Every piece waits for all others, so each needs a thread: this ends only if all come. A while later they sleep
-    /// and have to be woken.
-    @Test func asManyThreadsAsPieces() async {
+    /// Every piece waits for all others, so this ends only if all come.
+    @Test("Every piece of a loop has a thread, awake or asleep")
+    func asManyThreadsAsPieces() async {
         await #expect(processExitsWith: .success) {
             for threads in [2, 4, 3] {
                 Threads.count = threads
@@ -30,7 +30,8 @@ import Testing
         return total.load(ordering: .relaxed)
     }
 
-    @Test func manySmallLoops() async {
+    @Test("Many small loops are complete")
+    func manySmallLoops() async {
         await #expect(processExitsWith: .success) {
             for threads in [1, 2, 5, 3] {
                 Threads.count = threads
@@ -45,7 +46,8 @@ import Testing
     }
 
     /// One of them has the waiting threads, the others those of the system.
-    @Test func severalCallersAtOnce() async {
+    @Test("Several callers run loops at once")
+    func severalCallersAtOnce() async {
         await #expect(processExitsWith: .success) {
             Threads.count = 3
             DispatchQueue.concurrentPerform(iterations: 8) { caller in
@@ -57,8 +59,8 @@ import Testing
         }
     }
 
-    /// Not recommended, but it must not stop.
-    @Test func aLoopInsideALoop() async {
+    @Test("A loop inside a loop ends")
+    func aLoopInsideALoop() async {
         await #expect(processExitsWith: .success) {
             Threads.count = 3
             for _ in 0..<200 {
@@ -69,8 +71,8 @@ import Testing
         }
     }
 
-    /// What several threads changed in how they calculate does not stay with the caller or its helpers.
-    @Test func denormalsOutsideOfLoops() async {
+    @Test("Loops flush denormals, their caller does not afterwards")
+    func denormalsOutsideOfLoops() async {
         await #expect(processExitsWith: .success) {
             Threads.count = 2
             let half = Atomic<UInt32>(Float(0.5).bitPattern)

@@ -5,8 +5,9 @@ import Testing
 @Suite struct RandomTests {
     private let key = RandomKey(seed: 42)
 
-    /// Computed by a separate program in Python: seeds must mean the same in every version and on every machine.
-    @Test func keysAreFixed() {
+    /// Seeds must mean the same in every version and on every machine.
+    @Test("Keys agree with a separate program in Python")
+    func keysAreFixed() {
         #expect(RandomKey(seed: 0).value == 0xf2ee_2134_306f_f565)
         #expect(RandomKey(seed: 7).value == 0xf23c_2419_f251_fb29)
         #expect(RandomKey(seed: 7).child(0).value == 0xe4a8_82d4_5ef0_f9be)
@@ -14,7 +15,8 @@ import Testing
         #expect(RandomKey(seed: 7).child(1).child(2).value == 0x1742_18e1_dded_8743)
     }
 
-    @Test func keysAreDifferent() {
+    @Test("Keys of different seeds and paths differ")
+    func keysAreDifferent() {
         var seen = Set<RandomKey>()
         var count = 0
         for seed in 0..<20 as Range<UInt64> {
@@ -34,7 +36,8 @@ import Testing
     }
 
     /// Bounds are five standard errors of 200,000 draws: wrong once in two million tests, and the key is fixed.
-    @Test func uniformMoments() {
+    @Test("Uniform numbers have their range, mean, and variance")
+    func uniformMoments() {
         let n = 200_000
         let values = Tensor.uniform([n], low: -2, high: 6, key: key).values.map(Double.init)
         #expect(values.min()! >= -2 && values.max()! <= 6 && values.min()! < -1.99 && values.max()! > 5.99)
@@ -45,7 +48,8 @@ import Testing
         #expect(abs(variance - 64.0 / 12) < 5 * (4096 / 180 / Double(n)).squareRoot())
     }
 
-    @Test func normalMoments() {
+    @Test("Normal numbers have their moments and tails")
+    func normalMoments() {
         let n = 200_000
         let values = Tensor.normal([n], mean: 3, standardDeviation: 2, key: key).values.map { (Double($0) - 3) / 2 }
         func moment(_ power: Double) -> Double { values.reduce(0) { $0 + pow($1, power) } / Double(n) }
@@ -59,7 +63,8 @@ import Testing
     }
 
     /// Correlations of independent streams of n are 0 ± 1/√n.
-    @Test func streamsAreIndependent() {
+    @Test("Streams of different keys are uncorrelated")
+    func streamsAreIndependent() {
         let n = 100_000
         func correlation(_ a: [Float], _ b: [Float]) -> Double {
             zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) } / Double(n)
@@ -75,8 +80,9 @@ import Testing
         }
     }
 
-    /// An element depends on the key and its number alone: not on the shape, so not on where threads cut.
-    @Test func elementsDependOnTheirNumberAlone() {
+    /// Not on the shape, so not on where threads cut.
+    @Test("An element depends on the key and its number alone")
+    func elementsDependOnTheirNumberAlone() {
         for draw in [{ Tensor.uniform($0, key: $1) }, { Tensor.normal($0, key: $1) }] as [([Int], RandomKey) -> Tensor]
         {
             let long = draw([200_001], key).values
@@ -89,7 +95,8 @@ import Testing
 
     // MARK: Dropout
 
-    @Test func dropsAndScales() {
+    @Test("Dropout keeps its share and scales it")
+    func dropsAndScales() {
         let x = Tensor.ones([100, 1000])
         for p: Float in [0.1, 0.5, 0.9] {
             let values = dropout(x, probability: p, key: key).values
@@ -102,13 +109,15 @@ import Testing
         expectEqual(dropout(Tensor([1, .infinity]), probability: 1, key: key), [0, 0])
     }
 
-    @Test func inferenceIsTheIdentity() {
+    @Test("Dropout without a key or probability is the identity")
+    func inferenceIsTheIdentity() {
         let x = sample([3, 4])
         #expect(dropout(x, probability: 0.5, key: nil).pointer == x.pointer)
         #expect(dropout(x, probability: 0, key: key).pointer == x.pointer)
     }
 
-    @Test func dropoutGradients() {
+    @Test("The gradients of dropout are its mask")
+    func dropoutGradients() {
         checkGradients([sample([5, 7])]) { dropout($0[0], probability: 0.4, key: RandomKey(seed: 9)) * 2 }
         let x = Tensor.ones([140_001]).requiringGradient()
         let y = dropout(x, probability: 0.25, key: key)

@@ -18,7 +18,8 @@ import Testing
         return (shape, elements)
     }
 
-    @Test(arguments: axes, [false, true]) func values(_ axes: [Int]?, _ keepAxes: Bool) {
+    @Test("Sums, means, and maxima of any axes agree with float64", arguments: axes, [false, true])
+    func values(_ axes: [Int]?, _ keepAxes: Bool) {
         let x = sample([3, 5, 7])
         for view in [x, x.contiguous().permuted([2, 0, 1]), x.sliced(1, from: 1, by: 2), x.sliced(2, to: 1)] {
             let (shape, elements) = groups(view, axes, keepAxes: keepAxes)
@@ -34,7 +35,8 @@ import Testing
         }
     }
 
-    @Test(arguments: axes, [false, true]) func gradients(_ axes: [Int]?, _ keepAxes: Bool) {
+    @Test("Gradients agree with central differences", arguments: axes, [false, true])
+    func gradients(_ axes: [Int]?, _ keepAxes: Bool) {
         checkGradients([sample([2, 3, 4])]) { $0[0].sum(axes: axes, keepAxes: keepAxes) }
         checkGradients([sample([2, 3, 4])]) { $0[0].mean(axes: axes, keepAxes: keepAxes) }
         // Expanded inputs have equals, where the largest is not differentiable.
@@ -43,7 +45,8 @@ import Testing
         }
     }
 
-    @Test func emptyAxes() {
+    @Test("Empty axes sum to 0 and have no mean")
+    func emptyAxes() {
         expectEqual(Tensor.zeros([3, 0]).sum(axes: [1]), [0, 0, 0], shape: [3])
         expectEqual(Tensor.zeros([3, 0]).mean(axes: [1]), [.nan, .nan, .nan], shape: [3])
         expectEqual(Tensor.zeros([3, 0]).sum(), [0], shape: [])
@@ -53,7 +56,8 @@ import Testing
     }
 
     /// A plain float32 sum of 0.1 over two million elements would be off by 1e-3.
-    @Test func longSumsAreAccurate() {
+    @Test("Long sums are accurate")
+    func longSumsAreAccurate() {
         for shape in [[2_000_003], [3, 700_001], [300_001, 3], [2, 70_001, 5], [2, 3, 140_001]] {
             let x = Tensor(repeating: 0.1, shape: shape)
             for axis in shape.indices {
@@ -73,7 +77,8 @@ import Testing
         expectClose(x.sum(axes: [0]) * 1e-5, columns.map { $0 * 1e-5 }, tolerance: 1e-7)
     }
 
-    @Test func notANumberAndInfinity() {
+    @Test("NaN and infinity pass through reductions")
+    func notANumberAndInfinity() {
         let x = Tensor([1, .nan, 3, -.infinity, 2, .infinity, .infinity, -.infinity, 0], shape: [3, 3])
         expectEqual(x.sum(axes: [1]), [.nan, .nan, .nan])
         expectEqual(x.maximum(axes: [1]), [.nan, .infinity, .infinity])
@@ -84,7 +89,8 @@ import Testing
         expectEqual(Tensor(repeating: -.infinity, shape: [4]).maximum(), [-.infinity])
     }
 
-    @Test func theFirstOfEqualsIsTheLargest() {
+    @Test("The first of equals is the maximum")
+    func theFirstOfEqualsIsTheLargest() {
         let x = Tensor([1, 3, 3, 2, 5, 5], shape: [2, 3]).requiringGradient()
         #expect(Tensors.gradients(of: x.maximum(axes: [1]).sum())[x]!.values == [0, 1, 0, 0, 1, 0])
         #expect(Tensors.gradients(of: x.maximum())[x]!.values == [0, 0, 0, 0, 1, 0])
@@ -92,7 +98,8 @@ import Testing
         #expect(Tensor.zeros([2, 3, 2]).argmax(axis: 1) == TokenTensor([0, 0, 0, 0], shape: [2, 2]))
     }
 
-    @Test(arguments: [0, 1, 2, -2], [false, true]) func cumulativeSums(_ axis: Int, _ reverse: Bool) {
+    @Test("Cumulative sums run along any axis, either way", arguments: [0, 1, 2, -2], [false, true])
+    func cumulativeSums(_ axis: Int, _ reverse: Bool) {
         let x = sample([3, 5, 4])
         let position = axis < 0 ? axis + 3 : axis
         let reference = expected(x.shape) { index in

@@ -21,7 +21,8 @@ import Testing
             tolerance: 2 * Double(k) * Double(k).squareRoot() * 0x1p-24 * 3, sourceLocation: sourceLocation)
     }
 
-    @Test(arguments: formats) func expandedIsNearTheMatrix(_ format: RoundedMatrix.Format) {
+    @Test("A rounded matrix is within half a unit of the matrix", arguments: formats)
+    func expandedIsNearTheMatrix(_ format: RoundedMatrix.Format) {
         for shape in [[1, 1], [3, 5], [5, 64], [2, 130], [0, 4], [4, 0]] {
             let x = sample(shape, low: -1, high: 1)
             let y = RoundedMatrix(x, format).expanded()
@@ -34,14 +35,16 @@ import Testing
         }
     }
 
-    @Test func aViewIsRoundedByItsElements() {
+    @Test("A view is rounded by its elements")
+    func aViewIsRoundedByItsElements() {
         let x = sample([70, 3])
         #expect(
             RoundedMatrix(x.transposed(), .int8).expanded().values
                 == RoundedMatrix(x.transposed().contiguous(), .int8).expanded().values)
     }
 
-    @Test(arguments: formats, rows) func linearProducts(_ format: RoundedMatrix.Format, _ rows: Int) {
+    @Test("A linear layer with rounded weights equals that with their floats", arguments: formats, rows)
+    func linearProducts(_ format: RoundedMatrix.Format, _ rows: Int) {
         for (inputs, outputs) in [(1, 3), (65, 33), (130, 300)] {
             let (weight, floats) = pair([outputs, inputs], format, seed: 2)
             let (x, bias) = (sample([rows, inputs], seed: 3), sample([outputs], seed: 4))
@@ -58,7 +61,8 @@ import Testing
         }
     }
 
-    @Test(arguments: formats, rows) func normedProjections(_ format: RoundedMatrix.Format, _ rows: Int) {
+    @Test("A norm with rounded projections equals that with their floats", arguments: formats, rows)
+    func normedProjections(_ format: RoundedMatrix.Format, _ rows: Int) {
         let d = 70
         let x = sample([rows, d], seed: 1)
         let norm = Norm.layer(weight: sample([d], seed: 6), bias: sample([d], seed: 7))
@@ -71,7 +75,8 @@ import Testing
         }
     }
 
-    @Test(arguments: formats, rows) func feedForwardBlocks(_ format: RoundedMatrix.Format, _ rows: Int) {
+    @Test("A feed-forward block with rounded weights equals that with their floats", arguments: formats, rows)
+    func feedForwardBlocks(_ format: RoundedMatrix.Format, _ rows: Int) {
         let (d, inner) = (66, 100)
         let x = sample([rows, d], seed: 1)
         let norm = Norm.rootMeanSquare(weight: sample([d], seed: 6))
@@ -94,7 +99,8 @@ import Testing
         }
     }
 
-    @Test(arguments: formats) func rowsByNumber(_ format: RoundedMatrix.Format) {
+    @Test("An embedding reads rows of a rounded table", arguments: formats)
+    func rowsByNumber(_ format: RoundedMatrix.Format) {
         let (table, floats) = pair([7, 67], format, seed: 2)
         let tokens = TokenTensor([0, 6, 6, 3], shape: [2, 2])
         withoutGradients {
@@ -105,7 +111,8 @@ import Testing
     }
 
     /// Threads share the outputs, not the sums.
-    @Test(arguments: formats) func threadsDoNotChangeTheBits(_ format: RoundedMatrix.Format) async {
+    @Test("The number of threads does not change the bits", arguments: formats)
+    func threadsDoNotChangeTheBits(_ format: RoundedMatrix.Format) async {
         await #expect(processExitsWith: .success) { [format] in
             let weight = WeightMatrix.rounded(RoundedMatrix(sample([700, 200], seed: 2), format))
             for rows in [1, 8, 40] {
@@ -121,7 +128,8 @@ import Testing
 
     // MARK: Parameters
 
-    @Test func aParameterKeepsRoundedWeightsAlone() async {
+    @Test("A rounded parameter frees its floats")
+    func aParameterKeepsRoundedWeightsAlone() async {
         await #expect(processExitsWith: .success) {
             for (format, share) in [(RoundedMatrix.Format.bfloat16, 0.5), (.int8, 0.25 + 1.0 / 64)] {
                 let start = MemoryPool.shared.statistics.current
@@ -139,7 +147,8 @@ import Testing
         }
     }
 
-    @Test(arguments: formats) func packedPartsAreRowsOfOneMatrix(_ format: RoundedMatrix.Format) {
+    @Test("Packed parts are rounded as rows of one matrix", arguments: formats)
+    func packedPartsAreRowsOfOneMatrix(_ format: RoundedMatrix.Format) {
         let values = [sample([3, 70], seed: 1), sample([5, 70], seed: 2), sample([1, 70], seed: 3)]
         let packed = PackedParameters(values, isMatrix: true)
         packed.parts[1].round(to: format)  // the others follow
@@ -155,7 +164,8 @@ import Testing
         #expect(whole.expanded().values == packed.parts.flatMap { $0.floats().values })
     }
 
-    @Test func onlyMatricesOfLayersAreRounded() {
+    @Test("Only matrices of layers are rounded, and weights out of range are named")
+    func onlyMatricesOfLayersAreRounded() {
         for (parameter, isRounded) in [
             (Parameter(sample([4, 4])), false), (Parameter(sample([4]), isMatrix: true), false),
             (Parameter(sample([4, 1]), isMatrix: true), false), (Parameter(sample([1, 4]), isMatrix: true), true),

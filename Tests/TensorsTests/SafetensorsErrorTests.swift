@@ -13,7 +13,8 @@ import Testing
         }
     }
 
-    @Test func filesThatCannotBeRead() throws {
+    @Test("A path that cannot be read is named")
+    func filesThatCannotBeRead() throws {
         try withTemporaryFolder { folder in
             #expect(
                 inputErrorMessage { _ = try SafetensorsFile(path: folder + "/none") }
@@ -24,7 +25,8 @@ import Testing
         }
     }
 
-    @Test func headerLength() throws {
+    @Test("A wrong length of the header is named")
+    func headerLength() throws {
         #expect(
             try message(Array(pythonFile.prefix(7))) == "FILE: has 7 bytes; expected a safetensors file, of 8 or more")
         #expect(
@@ -46,7 +48,8 @@ import Testing
                 == "FILE: truncated: header of 496 bytes in a file of 503; expected 504 or more")
     }
 
-    @Test func truncatedAndTrailingData() throws {
+    @Test("Truncated and trailing data are named")
+    func truncatedAndTrailingData() throws {
         #expect(
             try message(Array(pythonFile.dropLast()))
                 == #"FILE: tensor "mask": ends at byte 77 of the data, of which the file has 76; truncated?"#)
@@ -58,7 +61,8 @@ import Testing
                 == "FILE: 2 bytes after the last tensor; expected the file to end with its data")
     }
 
-    @Test func headerThatIsNotUTF8() throws {
+    @Test("A header that is not UTF-8 is refused")
+    func headerThatIsNotUTF8() throws {
         #expect(
             try message(safetensorsBytes(header: Array("{\"".utf8) + [0xC3, 0x28], data: []))
                 == "FILE: header is not UTF-8; expected a JSON object")

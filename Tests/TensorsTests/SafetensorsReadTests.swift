@@ -63,7 +63,8 @@ import Testing
         #expect(try file.floats("x") == halves.map { Float($0) })
     }
 
-    @Test func integersOutOfRangeAndFloats() throws {
+    @Test("Integers out of range and other types are named")
+    func integersOutOfRangeAndFloats() throws {
         func message(_ bytes: [UInt8]) throws -> String? {
             let file = try safetensorsFile(bytes)
             return inputErrorMessage { _ = try file.int32s("x") }?.replacingOccurrences(of: file.path, with: "FILE")
@@ -116,7 +117,8 @@ import Testing
         #expect(file.metadata.isEmpty && file.names == ["x"])
     }
 
-    @Test func absentTensor() throws {
+    @Test("An absent tensor is named")
+    func absentTensor() throws {
         let file = try safetensorsFile(bytes("U8", 1, "07"))
         let expected = #"\#(file.path): tensor "y\n": is not in the file"#
         #expect(inputErrorMessage { _ = try file.entry("y\n") } == expected)
@@ -125,7 +127,8 @@ import Testing
         #expect(inputErrorMessage { try file.withUnsafeBytes(of: "y\n") { _ in } } == expected)
     }
 
-    @Test func fileMadeByPython() throws {
+    @Test("A file of the reference library is read to the bit")
+    func fileMadeByPython() throws {
         let file = try safetensorsFile(pythonFile)
         #expect(file.metadata == ["format": "pt", "note": "line\nbreak \"é\""])
         #expect(file.names == ["tokens", "scalar", "empty", "layers.0.weight", "brain", "half", "mask"])

@@ -55,7 +55,8 @@ import Testing
         }
     }
 
-    @Test func withoutTensors() throws {
+    @Test("A file without tensors has an empty header")
+    func withoutTensors() throws {
         try withTemporaryFolder { folder in
             try SafetensorsWriter().write(to: folder + "/x")
             #expect(try bytes(ofFile: folder + "/x") == safetensorsBytes(header: Array("{}      ".utf8), data: []))
@@ -74,7 +75,8 @@ import Testing
         }
     }
 
-    @Test func tensorsThatCannotBeAdded() throws {
+    @Test("Tensors that cannot be added are named")
+    func tensorsThatCannotBeAdded() throws {
         var writer = SafetensorsWriter()
         try writer.add("x", shape: [2], floats: [1, 2])
         func message(_ name: String, _ shape: [Int], _ floats: [Float]) -> String? {

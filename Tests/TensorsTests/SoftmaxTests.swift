@@ -16,7 +16,8 @@ import Testing
     }
 
     /// Sums of at most 9 terms of exponentials good to 2 units: 1e-6 is generous to the logarithm of sums near 10.
-    @Test(arguments: [0, 1, 2, -1, -3]) func values(_ axis: Int) {
+    @Test("Softmax and its logarithm agree with float64, as do their gradients", arguments: [0, 1, 2, -1, -3])
+    func values(_ axis: Int) {
         let x = sample([3, 9, 5], low: -6, high: 6)
         expectClose(softmax(x, axis: axis), reference(x, axis, logarithm: false), shape: x.shape, tolerance: 1e-6)
         expectClose(logSoftmax(x, axis: axis), reference(x, axis, logarithm: true), shape: x.shape, tolerance: 1e-6)
@@ -24,7 +25,8 @@ import Testing
         checkGradients([sample([2, 3, 4])]) { logSoftmax($0[0], axis: axis) }
     }
 
-    @Test func longRowsAndManyRows() {
+    @Test("Long rows and many rows sum to 1")
+    func longRowsAndManyRows() {
         for shape in [[1, 70_001], [700, 301], [140_001, 1]] {
             let x = Tensor.normal(shape, standardDeviation: 3, key: RandomKey(seed: 4))
             // Sums of up to 70,001 terms in float32; each element against 1.
@@ -35,7 +37,8 @@ import Testing
         }
     }
 
-    @Test func extremes() {
+    @Test("Infinities, huge numbers, and NaN have their limits")
+    func extremes() {
         expectEqual(softmax(Tensor([1e30, 1e30, -1e30])), [0.5, 0.5, 0])
         expectEqual(softmax(Tensor([-.infinity, 0, 0])), [0, 0.5, 0.5])
         expectEqual(logSoftmax(Tensor([-.infinity, 0])), [-.infinity, 0])
@@ -56,7 +59,8 @@ import Testing
         } / Double(counted.count)
     }
 
-    @Test func crossEntropyValues() {
+    @Test("Cross-entropy agrees with float64, with and without ignored targets")
+    func crossEntropyValues() {
         let x = sample([2, 3, 7], low: -5, high: 5)
         let targets = TokenTensor([0, 6, 3, -1, 2, 2], shape: [2, 3])
         let valid = TokenTensor([0, 6, 3, 1, 2, 2], shape: [2, 3])
@@ -73,21 +77,24 @@ import Testing
             [crossEntropyReference(x.sliced(0, to: 1).sliced(1, from: 1, to: 2), [4], ignored: nil)], tolerance: 1e-6)
     }
 
-    @Test func crossEntropyGradients() {
+    @Test("The gradients of cross-entropy agree with central differences")
+    func crossEntropyGradients() {
         let targets = TokenTensor([0, 4, 3, -100, 2, 2], shape: [2, 3])
         checkGradients([sample([2, 3, 5])]) { crossEntropy($0[0], targets, ignoreIndex: -100) }
         checkGradients([sample([2, 3, 5])]) { crossEntropy($0[0] * 3, targets, ignoreIndex: -100) * 2 }
     }
 
-    /// As PyTorch: the mean over nothing is NaN, its gradient 0.
-    @Test func everyTargetIgnored() {
+    /// As in PyTorch.
+    @Test("If every target is ignored, the loss is NaN and the gradient 0")
+    func everyTargetIgnored() {
         let x = sample([2, 5]).requiringGradient()
         let loss = crossEntropy(x, TokenTensor([-1, -1]), ignoreIndex: -1)
         #expect(loss.item.isNaN)
         expectEqual(gradients(of: loss)[x]!, Array(repeating: 0, count: 10))
     }
 
-    @Test func crossEntropyOfManyRows() {
+    @Test("Cross-entropy of many rows agrees with float64")
+    func crossEntropyOfManyRows() {
         let x = Tensor.normal([3000, 65], key: RandomKey(seed: 5))
         let targets = TokenTensor((0..<3000).map { Int32($0 * 7 % 65) })
         expectClose(crossEntropy(x, targets), [crossEntropyReference(x, targets.values, ignored: nil)], tolerance: 1e-6)

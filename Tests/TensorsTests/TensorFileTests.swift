@@ -3,7 +3,8 @@ import Testing
 
 /// Tensors to and from safetensors files.
 @Suite struct TensorFileTests {
-    @Test func roundTrip() throws {
+    @Test("Tensors and tokens are saved and loaded to the bit")
+    func roundTrip() throws {
         try withTemporaryFolder { folder in
             let path = folder + "/tensors.safetensors"
             let x = Tensor([1, -0.0, .infinity, .nan, Float.leastNonzeroMagnitude, 3], shape: [2, 3])

@@ -47,14 +47,16 @@ extension TokenTensor {
 }
 
 @Suite struct ThreadTests {
-    @Test func theSameBitsAgain() {
+    @Test("Every run gives the same bits")
+    func theSameBitsAgain() {
         let first = everything()
         for _ in 0..<3 { #expect(everything() == first) }
         #expect(first[0][0].isFinite && first[1].contains { $0 != 0 })
     }
 
-    /// Several threads that each run it split it further; nothing is shared but the pool.
-    @Test func severalThreadsAtOnce() async {
+    /// They split it further; nothing is shared but the pool.
+    @Test("Several callers at once get the same bits")
+    func severalThreadsAtOnce() async {
         let alone = everything()
         await withTaskGroup(of: [[Float]].self) { group in
             for _ in 0..<6 { group.addTask { everything() } }
@@ -62,7 +64,8 @@ extension TokenTensor {
         }
     }
 
-    @Test func anyNumberOfThreadsGivesTheSameBits() async {
+    @Test("Operations without products give the same bits on any number of threads")
+    func anyNumberOfThreadsGivesTheSameBits() async {
         await #expect(processExitsWith: .success) {
             Threads.count = 1
             let one = withoutProducts()
@@ -75,7 +78,8 @@ extension TokenTensor {
         }
     }
 
-    @Test func theSameNumberOfThreadsGivesTheSameBits() async {
+    @Test("The same number of threads gives the same bits")
+    func theSameNumberOfThreadsGivesTheSameBits() async {
         await #expect(processExitsWith: .success) {
             Threads.count = 1
             let one = everything()
@@ -92,7 +96,8 @@ extension TokenTensor {
         }
     }
 
-    @Test func rangesCoverEverythingOnce() {
+    @Test("Parallel ranges cover everything once")
+    func rangesCoverEverythingOnce() {
         for (count, grain) in [(0, 5), (1, 5), (5, 5), (6, 5), (1000, 7), (3, 1)] {
             let hits = Tensor.zeros([max(count, 1)])
             parallelRanges(count, grain: grain) { range in

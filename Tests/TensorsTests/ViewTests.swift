@@ -6,7 +6,8 @@ import Testing
 
     // MARK: Values
 
-    @Test func reshapes() {
+    @Test("Reshaping keeps the order of elements")
+    func reshapes() {
         expectEqual(x.reshaped([5, 12]), x.values, shape: [5, 12])
         expectEqual(x.reshaped([-1]), x.values, shape: [60])
         expectEqual(x.reshaped([2, -1, 3]), x.values, shape: [2, 10, 3])
@@ -16,7 +17,8 @@ import Testing
         expectEqual(Tensor.zeros([0, 3]).reshaped([3, 0]), [], shape: [3, 0])
     }
 
-    @Test func permutes() {
+    @Test("Permuting and transposing reorder axes")
+    func permutes() {
         for axes in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1], [-1, 0, 1]] {
             let order = axes.map { $0 < 0 ? $0 + 3 : $0 }
             let reference = expected(order.map { x.shape[$0] }) { index in
@@ -35,7 +37,8 @@ import Testing
         (5, nil, 1, []), (0, 1, 7, [0]),
     ]
 
-    @Test(arguments: sliceCases) func slices(_ start: Int, _ end: Int?, _ step: Int, _ positions: [Int]) {
+    @Test("Slices take positions with any step", arguments: sliceCases)
+    func slices(_ start: Int, _ end: Int?, _ step: Int, _ positions: [Int]) {
         let view = x.sliced(-1, from: start, to: end, by: step)
         expectClose(
             view, expected([3, 4, positions.count]) { x.element([$0[0], $0[1], positions[$0[2]]]) },
@@ -45,7 +48,8 @@ import Testing
             first, expected([positions.count, 4, 3]) { x.element([$0[2], $0[1], positions[$0[0]]]) }, tolerance: 0)
     }
 
-    @Test func dropsAndAddsAxes() {
+    @Test("Axes are dropped, added, and expanded")
+    func dropsAndAddsAxes() {
         expectClose(x.at(1, 2), expected([3, 5]) { x.element([$0[0], 2, $0[1]]) }, shape: [3, 5], tolerance: 0)
         expectEqual(x.at(0, 1).at(0, 2).at(0, 3), [Float(x.element([1, 2, 3]))], shape: [])
         expectEqual(x.unsqueezed(1), x.values, shape: [3, 1, 4, 5])
@@ -56,7 +60,8 @@ import Testing
         expectEqual(Tensor(3).expanded(to: [2, 2]), [3, 3, 3, 3])
     }
 
-    @Test func gradients() {
+    @Test("Gradients agree with central differences")
+    func gradients() {
         let x = sample([2, 3, 4])
         checkGradients([x]) { $0[0].reshaped([4, -1]) }
         checkGradients([x]) { $0[0].permuted([1, 2, 0]) }
@@ -76,7 +81,8 @@ import Testing
 
     // MARK: Memory
 
-    @Test func viewsShareMemory() {
+    @Test("Views share the tensor's memory")
+    func viewsShareMemory() {
         #expect(x.reshaped([60]).pointer == x.pointer)
         #expect(x.sliced(0, from: 1).pointer == x.pointer + 20)
         #expect(x.at(0, 2).pointer == x.pointer + 40)
@@ -92,7 +98,8 @@ import Testing
         expectEqual(wide, [0, 5, 0, 0, 0, 5, 0, 0, 0, 5, 0, 0])
     }
 
-    @Test func viewsOutliveTheTensor() {
+    @Test("Views outlive the tensor")
+    func viewsOutliveTheTensor() {
         func view() -> Tensor { Tensor([1, 2, 3, 4, 5, 6], shape: [2, 3]).transposed().sliced(0, from: 1) }
         let kept = view()
         let others = (0..<10).map { Tensor(repeating: Float($0), shape: [6]) }
@@ -100,15 +107,16 @@ import Testing
         #expect(others.count == 10)
     }
 
-    @Test func contiguity() {
+    @Test("Contiguity is known")
+    func contiguity() {
         #expect(x.isContiguous && x.sliced(0, from: 1).isContiguous && Tensor(1).isContiguous)
         #expect(!x.transposed().isContiguous && !x.sliced(2, to: 2).isContiguous)
         #expect(x.sliced(0, to: 1).transposed(0, 1).isContiguous)
         #expect(!Tensor([1]).expanded(to: [2]).isContiguous)
     }
 
-    /// A tensor made unique has memory of its own; the others keep theirs.
-    @Test func ensureUnique() {
+    @Test("A tensor made unique has memory of its own")
+    func ensureUnique() {
         let original = Tensor([1, 2, 3])
         var copy = original
         copy.ensureUnique()
@@ -124,7 +132,8 @@ import Testing
         expectEqual(view, [1, 2, 3, 1, 2, 3])
     }
 
-    @Test func parametersOwnTheirMemory() {
+    @Test("A parameter owns its memory")
+    func parametersOwnTheirMemory() {
         let initial = Tensor([1, 2, 3, 4], shape: [2, 2])
         let parameter = Parameter(initial.transposed())
         initial.mutablePointer[0] = 100
@@ -137,7 +146,8 @@ import Testing
         #expect(parameter.shape == [2, 2] && parameter.count == 4)
     }
 
-    @Test func making() {
+    @Test("Tensors are made and described")
+    func making() {
         expectEqual(Tensor.zeros([2, 1]), [0, 0], shape: [2, 1])
         expectEqual(Tensor.ones([3]), [1, 1, 1])
         expectEqual(Tensor(repeating: 2.5, shape: []), [2.5], shape: [])
@@ -149,7 +159,8 @@ import Testing
         #expect("\(Tensor.zeros([9]))".hasSuffix("0.0, …]"))
     }
 
-    @Test func tokenTensors() {
+    @Test("Token tensors are reshaped and checked")
+    func tokenTensors() {
         let tokens = TokenTensor([3, 1, 2, 0, 5, 4], shape: [2, 3])
         #expect(tokens.count == 6 && tokens.reshaped([3, 2]).shape == [3, 2])
         #expect(tokens.reshaped([6]) == TokenTensor([3, 1, 2, 0, 5, 4]))
