@@ -30,7 +30,8 @@ import Testing
 
     // MARK: Values
 
-    @Test func readsEveryKind() throws {
+    @Test("Every kind of value is read")
+    func readsEveryKind() throws {
         var reader = try reader(
             #"""
             {"dim": 512, "depth": 8.0, "dropout": 0.25, "scale": 2, "causal": true, "norm_type": "scalenorm",
@@ -49,7 +50,8 @@ import Testing
         try reader.finish()
     }
 
-    @Test func leftOutAndNullKeysHaveTheirDefaults() throws {
+    @Test("Absent and null keys have their defaults")
+    func leftOutAndNullKeysHaveTheirDefaults() throws {
         for json in ["{}", #"{"a":null,"b":null,"c":null,"d":null,"e":null,"f":null}"#] {
             var reader = try reader(json)
             #expect(try reader.int("a", default: 3, in: 5...) == 3)  // a default need not lie in the range
@@ -68,7 +70,8 @@ import Testing
         }
     }
 
-    @Test func wholeNumbersUpToTheLastBit() throws {
+    @Test("Whole numbers are exact to the last bit")
+    func wholeNumbersUpToTheLastBit() throws {
         var reader = try reader("{\"a\": 9223372036854775807, \"b\": -9223372036854775808, \"c\": 1e3}")
         #expect(try reader.int("a") == Int.max)
         #expect(try reader.int("b") == Int.min)
@@ -77,7 +80,8 @@ import Testing
 
     // MARK: Values that do not belong
 
-    @Test func wrongTypesSayWhatWasExpectedAndFound() {
+    @Test("A wrong type is named with what was expected and found")
+    func wrongTypesSayWhatWasExpectedAndFound() {
         #expect(
             message(#"{"dim": "512"}"#) { _ = try $0.int("dim", default: 1, in: 1...) }
                 == #"config.json: "dim": expected a whole number of at least 1, found the string "512""#)
@@ -108,7 +112,8 @@ import Testing
                 + "found the list [1, 0]")
     }
 
-    @Test func valuesOutsideTheRange() {
+    @Test("A value out of range is named with the range")
+    func valuesOutsideTheRange() {
         #expect(
             message(#"{"dim": 0}"#) { _ = try $0.int("dim", in: 1...) }
                 == #"config.json: "dim": expected a whole number of at least 1, found 0"#)
@@ -133,7 +138,8 @@ import Testing
                 == #"config.json: "act": expected one of "relu", "laplace", found "swish""#)
     }
 
-    @Test func requiredKeys() {
+    @Test("A missing required key is named, with a similar one that is there")
+    func requiredKeys() {
         #expect(
             message("{}") { _ = try $0.int("dim", in: 1...) }
                 == #"config.json: "dim": is missing; expected a whole number of at least 1"#)
@@ -150,7 +156,8 @@ import Testing
                 == #"config.json: "norm_type": is missing; expected one of "layernorm", "scalenorm""#)
     }
 
-    @Test func unknownKeysNameTheNearestKnownOne() {
+    @Test("An unknown key is named with the nearest known one")
+    func unknownKeysNameTheNearestKnownOne() {
         func read(_ reader: inout ConfigurationReader) throws {
             _ = try reader.int("dim", default: 1)
             _ = try reader.int("group_size", default: 1)
@@ -171,16 +178,19 @@ import Testing
         #expect(message(#"{"colour": null}"#, read).contains(#"unknown key "colour""#))
     }
 
-    @Test func ownProblemsSpeakTheSameWay() throws {
+    @Test("A caller's own error names file and key")
+    func ownProblemsSpeakTheSameWay() throws {
         let error = try reader("{}").error("heads", "must divide dim, 512; found 7")
         #expect(error == InputError(#"config.json: "heads": must divide dim, 512; found 7"#))
     }
 
-    @Test func aDocumentThatIsNoObject() {
+    @Test("A document that is no object is refused")
+    func aDocumentThatIsNoObject() {
         #expect(message("[1]") == #"config.json: expected a JSON object such as {"dim": 512}, found the list [1]"#)
     }
 
-    @Test func filesAreNamedInErrors() throws {
+    @Test("Errors name the file")
+    func filesAreNamedInErrors() throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "reader-\(UUID()).json").path
         defer { try? FileManager.default.removeItem(atPath: path) }
         #expect(throws: InputError("\(path): cannot be read: No such file or directory")) {

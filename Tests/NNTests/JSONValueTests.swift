@@ -4,28 +4,30 @@ import Tensors
 import Testing
 
 @Suite struct JSONValueTests {
-    @Test(arguments: [
-        ("{\n \"a\": 1,\n \"b\" 2}", 3, 6, #"expected ":" after the key "b", found "2""#),
-        (#"{"a": 1,}"#, 1, 9, #"expected a key in double quotes, found "}""#),
-        (#"{"a": [1,]}"#, 1, 10, #"expected a value, found "]""#),
-        (#"{"a": 1"#, 1, 8, #"expected "," or "}", found the end"#),
-        ("{\"a\":\n", 2, 1, "expected a value, found the end"),
-        ("[1\n\u{1}]", 2, 1, #"expected "," or "]", found the end of the line"#),
-        ("{\"a\": 1}\n x", 2, 2, #"expected the end of the document, found "x""#),
-        ("{\"é\": 1,\n\"é\": 2}", 2, 1, #"the key "é" is given twice"#),
-        ("{\"é\": 'x'}", 1, 7, #"expected a value, found "'""#),
-        (#"{"a": NaN}"#, 1, 7, #"expected a value, found "N""#),
-        (#"{"a": 01}"#, 1, 8, #"expected "," or "}", found "1""#),
-        (#"{"a": 1.}"#, 1, 9, #"expected a digit, found "}""#),
-        (#"{"a": -}"#, 1, 8, #"expected a digit, found "}""#),
-        (#"{"a": 1e400}"#, 1, 7, "1e400 is larger than a number can be"),
-        (#"{"a": "x"#, 1, 7, "a string that does not end"),
-        ("{\"a\": \"x\ny\"}", 1, 9, "a control character in a string; expected it escaped"),
-        (#"{"a": "\x"}"#, 1, 8, "an unknown escape in a string"),
-        (#"{"a": "\ud800"}"#, 1, 8, #"an invalid \u escape"#),
-        (#"{"a": "\u12g4"}"#, 1, 8, #"an invalid \u escape"#),
-        ("// no\n{}", 1, 1, #"expected a value, found "/""#),
-    ])
+    @Test(
+        "Malformed documents are named with line, column, and problem",
+        arguments: [
+            ("{\n \"a\": 1,\n \"b\" 2}", 3, 6, #"expected ":" after the key "b", found "2""#),
+            (#"{"a": 1,}"#, 1, 9, #"expected a key in double quotes, found "}""#),
+            (#"{"a": [1,]}"#, 1, 10, #"expected a value, found "]""#),
+            (#"{"a": 1"#, 1, 8, #"expected "," or "}", found the end"#),
+            ("{\"a\":\n", 2, 1, "expected a value, found the end"),
+            ("[1\n\u{1}]", 2, 1, #"expected "," or "]", found the end of the line"#),
+            ("{\"a\": 1}\n x", 2, 2, #"expected the end of the document, found "x""#),
+            ("{\"é\": 1,\n\"é\": 2}", 2, 1, #"the key "é" is given twice"#),
+            ("{\"é\": 'x'}", 1, 7, #"expected a value, found "'""#),
+            (#"{"a": NaN}"#, 1, 7, #"expected a value, found "N""#),
+            (#"{"a": 01}"#, 1, 8, #"expected "," or "}", found "1""#),
+            (#"{"a": 1.}"#, 1, 9, #"expected a digit, found "}""#),
+            (#"{"a": -}"#, 1, 8, #"expected a digit, found "}""#),
+            (#"{"a": 1e400}"#, 1, 7, "1e400 is larger than a number can be"),
+            (#"{"a": "x"#, 1, 7, "a string that does not end"),
+            ("{\"a\": \"x\ny\"}", 1, 9, "a control character in a string; expected it escaped"),
+            (#"{"a": "\x"}"#, 1, 8, "an unknown escape in a string"),
+            (#"{"a": "\ud800"}"#, 1, 8, #"an invalid \u escape"#),
+            (#"{"a": "\u12g4"}"#, 1, 8, #"an invalid \u escape"#),
+            ("// no\n{}", 1, 1, #"expected a value, found "/""#),
+        ])
     func malformedDocuments(json: String, line: Int, column: Int, problem: String) {
         #expect(throws: InputError("config.json, line \(line), column \(column): not valid JSON: \(problem)")) {
             try JSONValue(parsing: json.utf8, file: "config.json")
@@ -71,7 +73,8 @@ import Testing
         }
     }
 
-    @Test func emptyDocuments() {
+    @Test("Empty documents are refused")
+    func emptyDocuments() {
         for json in ["", " \n", "\u{FEFF}"] {
             #expect(throws: InputError("config.json: is empty; expected JSON")) {
                 try JSONValue(parsing: json.utf8, file: "config.json")
@@ -79,7 +82,8 @@ import Testing
         }
     }
 
-    @Test func invalidUTF8AndDeepNesting() {
+    @Test("Invalid UTF-8 and deep nesting are refused")
+    func invalidUTF8AndDeepNesting() {
         #expect(throws: InputError("f, line 1, column 2: not valid JSON: a string that is not valid UTF-8")) {
             try JSONValue(parsing: [0x7B, 0x22, 0xFF, 0x22, 0x3A, 0x31, 0x7D], file: "f")
         }
@@ -88,11 +92,13 @@ import Testing
         }
     }
 
-    @Test func byteOrderMarkIsSkipped() throws {
+    @Test("A byte order mark is skipped")
+    func byteOrderMarkIsSkipped() throws {
         #expect(try JSONValue(parsing: "\u{FEFF}[1]".utf8, file: "f") == .array([.integer(1)]))
     }
 
-    @Test func descriptionParsesBackToTheSameValue() throws {
+    @Test("A value's description is read back as the same value")
+    func descriptionParsesBackToTheSameValue() throws {
         let value = JSONValue.object([
             "a\"\\\n\t\u{1}\u{7F}é😀": .array([
                 .null, .bool(false), .integer(-3), .number(1.5e-7), .number(.greatestFiniteMagnitude),
@@ -102,7 +108,8 @@ import Testing
         #expect(try JSONValue(parsing: "\(value)".utf8, file: "f") == value)
     }
 
-    @Test func randomBytesNeverCrash() {
+    @Test("Random bytes never crash the parser")
+    func randomBytesNeverCrash() {
         // The bytes JSON is made of, in any order: mostly errors, now and then a document.
         let alphabet = Array("{}[]\",:\\u0123eE+-.truefalsn \n\u{1}é".utf8)
         var generator = LinearCongruential()
@@ -128,7 +135,8 @@ private struct LinearCongruential: RandomNumberGenerator {
 }
 
 @Suite struct JSONPrintingTests {
-    @Test func objectsGoOverSeveralLinesAndListsOfSimpleValuesDoNot() throws {
+    @Test("Objects are printed over several lines, lists of simple values in one")
+    func objectsGoOverSeveralLinesAndListsOfSimpleValuesDoNot() throws {
         let text = """
             {
               "a": {
@@ -149,7 +157,8 @@ private struct LinearCongruential: RandomNumberGenerator {
         #expect(JSONValue.string("a\nb").indented == "\"a\\nb\"")
     }
 
-    @Test func longListsTakeALineAValue() throws {
+    @Test("A long list is printed one value a line")
+    func longListsTakeALineAValue() throws {
         let long = JSONValue.array((0..<3).map { .string(String(repeating: "\($0)", count: 40)) })
         #expect(long.indented.split(separator: "\n").count == 5)
         #expect(try JSONValue(parsing: Array(long.indented.utf8), file: "text") == long)

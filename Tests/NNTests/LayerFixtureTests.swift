@@ -18,9 +18,11 @@ import Testing
         return (json.objectValue ?? [:]).keys.sorted()
     }
 
-    @Test func thereAreFixtures() { #expect(Self.cases.count >= 27) }
+    @Test("The fixtures of all layers are there")
+    func thereAreFixtures() { #expect(Self.cases.count >= 27) }
 
-    @Test(arguments: cases) func agreesWithTorch(_ name: String) throws {
+    @Test("Every layer agrees with PyTorch, outputs and gradients", arguments: cases)
+    func agreesWithTorch(_ name: String) throws {
         let file = try #require(Self.file)
         let json = try JSONValue(parsing: file.metadata["config"]!.utf8, file: "layers")
         let description = try #require(json.objectValue?[name]?.objectValue)

@@ -2,15 +2,18 @@ import NN
 import Testing
 
 @Suite struct NearestWordTests {
-    @Test(arguments: [
-        ("flsh", "flash"), ("FLASH", "flash"), ("block_recurent", "block-recurrent"), ("linfromer", "linformer"),
-        ("fastweights", "fast-weights"), ("fast", "fast-weights"), ("lcoal", "local"),
-    ])
+    @Test(
+        "A misspelled word is corrected to the nearest one",
+        arguments: [
+            ("flsh", "flash"), ("FLASH", "flash"), ("block_recurent", "block-recurrent"), ("linfromer", "linformer"),
+            ("fastweights", "fast-weights"), ("fast", "fast-weights"), ("lcoal", "local"),
+        ])
     func nearestWord(typed: String, meant: String) {
         #expect(nearest(typed, in: ["flash", "local", "linformer", "fast-weights", "block-recurrent"]) == meant)
     }
 
-    @Test func nothingComesNear() {
+    @Test("Words that are not near have no correction")
+    func nothingComesNear() {
         #expect(nearest("transformer", in: ["flash", "local"]) == nil)
         #expect(nearest("xy", in: ["flash", "local"]) == nil)
         #expect(nearest("", in: ["flash"]) == nil)

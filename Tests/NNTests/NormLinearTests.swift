@@ -19,7 +19,8 @@ import Testing
         return concatenate([before, x.sliced(-1, from: half)], axis: -1)
     }
 
-    @Test(arguments: norms, [true, false]) func equalsItsParts(_ kind: String, shifts: Bool) throws {
+    @Test("The fused operation equals its parts, outputs and gradients", arguments: norms, [true, false])
+    func equalsItsParts(_ kind: String, shifts: Bool) throws {
         // 70 rows cross the boundaries of panels and threads; an odd width splits unevenly in the shift.
         for shape in [[2, 35, 7], [1, 1, 7], [3, 70, 6]] {
             let d = shape[2]
@@ -69,7 +70,8 @@ import Testing
         }
     }
 
-    @Test func oneUnusedProjectionGetsNoGradient() throws {
+    @Test("An unused projection gets no gradient")
+    func oneUnusedProjectionGetsNoGradient() throws {
         let x = random([1, 4, 6], 1)
         let gain = random([1], 2)
         let used = random([3, 6], 3)

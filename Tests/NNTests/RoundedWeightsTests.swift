@@ -35,7 +35,7 @@ private struct Small: Module {
 @Suite struct RoundedWeightsTests {
     let path = NSTemporaryDirectory() + "rounded-" + UUID().uuidString + ".safetensors"
 
-    @Test(arguments: RoundedMatrix.Format.allCases)
+    @Test("A rounded model saves what it computes with", arguments: RoundedMatrix.Format.allCases)
     func aRoundedModelIsWhatItSaves(_ format: RoundedMatrix.Format) throws {
         defer { try? FileManager.default.removeItem(atPath: path) }
         let (model, floats) = (Small(), Small(seed: 2))
@@ -63,7 +63,8 @@ private struct Small: Module {
         #expect(model.state.map { $0.parameter.floats().values } == saved && model.roundedFormat == format)
     }
 
-    @Test func weightsWithoutAFiniteNumberAreNamed() throws {
+    @Test("Weights that cannot be rounded are named")
+    func weightsWithoutAFiniteNumberAreNamed() throws {
         for (value, format) in [
             (Float.nan, RoundedMatrix.Format.int8), (.infinity, .bfloat16), (0x1.ffp127, .bfloat16),
         ] {
@@ -80,7 +81,8 @@ private struct Small: Module {
         #expect(model.roundedFormat == .int8)
     }
 
-    @Test func aRoundedModelLoadsNothing() async {
+    @Test("A rounded model loads no weights")
+    func aRoundedModelLoadsNothing() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let model = Small()
             try model.save(to: NSTemporaryDirectory() + "rounded-load.safetensors")

@@ -4,7 +4,8 @@ import Tensors
 import Testing
 
 @Suite struct StateDictTests {
-    @Test func savesUnderEveryKeyAndLoadsTheSameBits() throws {
+    @Test("Weights are saved under every key and loaded to the bit")
+    func savesUnderEveryKeyAndLoadsTheSameBits() throws {
         let files = try Files()
         let model = Tied(seed: 1)
         try model.save(to: files.path, metadata: ["model": "tied"])
@@ -20,7 +21,8 @@ import Testing
         #expect(other.values == model.values)
     }
 
-    @Test func loadsFromAFileThatHoldsMore() throws {
+    @Test("Weights are loaded from a file that holds more, by prefix")
+    func loadsFromAFileThatHoldsMore() throws {
         let files = try Files()
         let model = Tied(seed: 1)
         try files.write(model, prefix: "weights/") { $0["output"] = .zeros([5]) }
@@ -29,7 +31,8 @@ import Testing
         #expect(other.values == model.values)
     }
 
-    @Test func listsEverythingThatDoesNotFitAtOnce() throws {
+    @Test("Everything that does not fit is listed at once")
+    func listsEverythingThatDoesNotFitAtOnce() throws {
         let files = try Files()
         try files.write(Tied(seed: 1)) {
             $0["layers.0.weight"] = nil
@@ -45,7 +48,8 @@ import Testing
                 + " 1 shared parameter with unequal values (input.table and output.table)")
     }
 
-    @Test func aLongListIsCut() throws {
+    @Test("A long list is cut off")
+    func aLongListIsCut() throws {
         let files = try Files()
         try files.write(Tied(seed: 1)) { tensors in for i in 10..<30 { tensors["extra.\(i)"] = .zeros([1]) } }
         #expect(
@@ -54,7 +58,8 @@ import Testing
                 + " extra.14, extra.15, extra.16, extra.17 and 12 more)")
     }
 
-    @Test func aConfigurationWithOtherSizesIsToldByTheShapes() throws {
+    @Test("Another configuration is recognized by its shapes")
+    func aConfigurationWithOtherSizesIsToldByTheShapes() throws {
         let files = try Files()
         try Tied(width: 5).save(to: files.path)
         #expect(
@@ -62,7 +67,8 @@ import Testing
                 + " (layers.0.weight is F32 [2, 5], expected F32 [2, 3])")
     }
 
-    @Test func buffersMayDifferByRoundingOnly() throws {
+    @Test("Buffers may differ by rounding only")
+    func buffersMayDifferByRoundingOnly() throws {
         let files = try Files()
         // 1e-5 is what other orders of the same float32 computation may differ by; 2e-5 is not.
         try files.write(Tied(seed: 1)) { $0["inv_freq"] = $0["inv_freq"]! * Float(1.000008) }
@@ -73,7 +79,8 @@ import Testing
         #expect(files.failure().contains("inv_freq has nan at 1, expected 0.1"))
     }
 
-    @Test func narrowAndWideFloatsAreConverted() throws {
+    @Test("Narrow and wide floats are converted")
+    func narrowAndWideFloatsAreConverted() throws {
         let files = try Files()
         let model = Tied(seed: 1)
         for dtype in [SafetensorsType.float16, .bfloat16, .float64] {
@@ -110,7 +117,8 @@ import Testing
             files.failure().hasSuffix("1 of another shape or type (layers.0.bias is F8_E4M3 [2], expected F32 [2])"))
     }
 
-    @Test func integersAreNoWeights() throws {
+    @Test("Integers are refused as weights")
+    func integersAreNoWeights() throws {
         let files = try Files()
         var writer = SafetensorsWriter()
         for (key, parameter) in Tied().state where key != "layers.0.bias" { try writer.add(key, parameter.value) }

@@ -7,7 +7,8 @@ import Testing
     /// Every query averages the 2200 places of its windows. Windows of so many tokens are cut among threads, so a query
     /// averages values that belong to others: a value of the first window counts in all 2200 queries, of the second in
     /// the 1100 of its own. One thread comes to the others' values later; several may in any order.
-    @Test(arguments: [1, 2]) func averagesReachOverTheCutsOfAWindow(threads: Int) async {
+    @Test("Averages of large windows are whole, however threads cut them", arguments: [1, 2])
+    func averagesReachOverTheCutsOfAWindow(threads: Int) async {
         await #expect(processExitsWith: .success) { [threads] in
             Threads.count = threads
             let (w, n) = (1100, 2200)
@@ -28,9 +29,10 @@ import Testing
         }
     }
 
-    /// With a unit vector as each key's value the output is the weights. Every query of every head draws its own: among
-    /// 64 weights, of which half are dropped, no two patterns are the same.
-    @Test func everyQueryDropsOtherWeights() {
+    /// With a unit vector as each key's value the output is the weights: among 64, of which half are dropped, no two patterns
+    /// are the same.
+    @Test("Every query of every head drops other weights")
+    func everyQueryDropsOtherWeights() {
         let w = 64
         let pattern = WindowPattern(window: w, isCausal: false, lookBackward: 0, lookForward: 0)
         var options = WindowAttentionOptions(pattern, scale: 0)
@@ -43,7 +45,8 @@ import Testing
         #expect(Set(rows).count == 2 * 3 * 2 * w)
     }
 
-    @Test(arguments: [[0, 5], [2, 0]], Implementation.allCases)
+    @Test(
+        "Empty batches and empty sequences give empty outputs", arguments: [[0, 5], [2, 0]], Implementation.allCases)
     func nothingGivesNothing(_ shape: [Int], _ implementation: Implementation) throws {
         var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
         options.mask = .ones(shape)
@@ -54,9 +57,9 @@ import Testing
         #expect(try #require(gradients(of: output.sum())[x]).shape == x.shape)
     }
 
-    /// Scores go by the distance of tokens, wherever they are: angles of a million radians are known to less than 1e-6
-    /// of a turn only in float64.
-    @Test func rotationsGoByDistanceFarOut() {
+    /// Angles of a million radians are known to less than 1e-6 of a turn only in float64.
+    @Test("Scores depend on the distance of tokens, even at positions of millions")
+    func rotationsGoByDistanceFarOut() {
         let rotary = RotaryHalves(2)
         let (q, k) = (Tensor([0.6, 0.8], shape: [1, 1, 1, 2]), Tensor([1, 0], shape: [1, 1, 1, 2]))
         func score(_ query: Int, _ key: Int) -> Float {

@@ -102,7 +102,8 @@ import Testing
             weights.values, expected.values, terms: test.n + test.d, magnitude: max(1, largest(scores)), "weights")
     }
 
-    @Test(arguments: Implementation.allCases) func weightsOfAQueryThatSeesNothing(_ implementation: Implementation) {
+    @Test("The weights of a query that sees nothing are uniform over its windows", arguments: Implementation.allCases)
+    func weightsOfAQueryThatSeesNothing(_ implementation: Implementation) {
         var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
         options.mask = Tensor([0, 1, 0, 0, 0], shape: [1, 5])
         let q = Tensor.ones([1, 5, 1, 1])
@@ -113,7 +114,8 @@ import Testing
         #expect(weights.values == [half, half, 0, 0, 0] + sees + sees + sees + [0, 0, half, half, half])
     }
 
-    @Test(arguments: Implementation.allCases) func packedEqualsSeparate(_ implementation: Implementation) throws {
+    @Test("Packed queries, keys, and values give the bits of separate ones", arguments: Implementation.allCases)
+    func packedEqualsSeparate(_ implementation: Implementation) throws {
         let (b, n, h, d) = (2, 37, 3, 4)
         let options = WindowAttentionOptions(WindowPattern(window: 5, isCausal: true, isExact: true), scale: 0.5)
         let qkv = Tensor.normal([b, n, 3 * h * d], key: RandomKey(seed: 1)).requiringGradient()
@@ -128,9 +130,9 @@ import Testing
         #expect(try #require(x).values == #require(y).values)
     }
 
-    /// A query whose keys are all masked gets the mean of its windows' values, places before and after the sequence
-    /// counting as −1 (those that only fill the last window as 0), whatever causality says.
-    @Test(arguments: Implementation.allCases) func aQueryThatSeesNothingAverages(_ implementation: Implementation)
+    /// Places before and after the sequence count as −1, those that only fill the last window as 0, whatever causality says.
+    @Test("A query whose keys are all masked averages its windows", arguments: Implementation.allCases)
+    func aQueryThatSeesNothingAverages(_ implementation: Implementation)
         throws
     {
         var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
@@ -145,9 +147,10 @@ import Testing
         #expect(gradient.values == [0.25, 0.25 + 3, 0.25, 0.25, 0.25])
     }
 
-    /// Every second weight is dropped and the others doubled, in backward the same ones: the output is linear in the
-    /// values, so with them as 0 and 1 both can be read off.
-    @Test func dropoutDropsTheSameInBackward() throws {
+    /// Every second weight is dropped and the others doubled: the output is linear in the values, so with them as 0 and 1
+    /// both can be read off.
+    @Test("The backward pass drops the same weights")
+    func dropoutDropsTheSameInBackward() throws {
         let (n, w) = (256, 64)
         var options = WindowAttentionOptions(WindowPattern(window: w, isCausal: true, isExact: true), scale: 0)
         (options.dropout, options.key) = (0.5, RandomKey(seed: 3))
@@ -172,8 +175,9 @@ import Testing
         #expect(windowAttention(q, q, q, options).values == windowAttention(q, q, q, options).values)
     }
 
-    /// Gradients of queries and keys with dropout, which draws the same weights each time, by central differences.
-    @Test func gradientsWithDropout() throws {
+    /// Dropout draws the same weights each time.
+    @Test("Gradients of queries and keys with dropout agree with central differences")
+    func gradientsWithDropout() throws {
         var options = WindowAttentionOptions(WindowPattern(window: 3, isCausal: false), scale: 0.7)
         (options.dropout, options.key) = (0.4, RandomKey(seed: 5))
         let inputs = (0..<3).map { Tensor.normal([1, 7, 2, 2], key: RandomKey(seed: UInt64($0))) }
@@ -198,9 +202,9 @@ import Testing
         }
     }
 
-    /// A long sequence takes memory by its length alone: no scores are kept, not even one window's for each window. In a
-    /// process of its own: the pool is everybody's.
-    @Test func keepsNoScores() async {
+    /// Not even one window's for each window. In a process of its own, as the pool is shared.
+    @Test("No scores are kept for the backward pass")
+    func keepsNoScores() async {
         await #expect(processExitsWith: .success) {
             let (n, w) = (4096, 128)
             let qkv = Tensor.normal([1, n, 3 * 16], key: RandomKey(seed: 1)).requiringGradient()
@@ -214,7 +218,8 @@ import Testing
         }
     }
 
-    @Test func shapesThatDoNotFitStop() async {
+    @Test("Shapes that do not fit stop with a message")
+    func shapesThatDoNotFitStop() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let x = Tensor.zeros([1, 4, 2, 3])
             var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
