@@ -56,7 +56,8 @@ enum Layout: CaseIterable {
 }
 
 @Suite struct BinaryTests {
-    @Test(arguments: binaryCases) func broadcasting(_ binary: BinaryCase) {
+    @Test("Broadcast operands of any layout agree with float64", arguments: binaryCases)
+    func broadcasting(_ binary: BinaryCase) {
         for (rows, cols) in [(1, 1), (3, 17), (17, 3), (40, 1), (1, 1000), (5, 64)] {
             let extent = rows * (cols + 5)
             // Halves, so that equal numbers meet.
@@ -74,21 +75,24 @@ enum Layout: CaseIterable {
         }
     }
 
-    @Test(arguments: binaryCases) func specialValues(_ binary: BinaryCase) {
+    @Test("Infinities, zeros, and NaN follow IEEE 754", arguments: binaryCases)
+    func specialValues(_ binary: BinaryCase) {
         let count = specials.count
         let y = output(count * count) { binary.kernel(count, count, specials, 1, 0, specials, 0, 1, $0) }
         let expected = specials.flatMap { a in specials.map { binary.reference(a, $0) } }
         expectClose(y, expected.doubles, relative: binary.relative, absolute: binary.relative * 1e-30)
     }
 
-    @Test func emptyBlocks() {
+    @Test("Empty blocks write nothing")
+    func emptyBlocks() {
         for binary in binaryCases {
             let y = output(0) { binary.kernel(0, 3, [1], 3, 1, [1], 3, 1, $0) }
             #expect(y.isEmpty)
         }
     }
 
-    @Test func whereChooses() {
+    @Test("Where chooses by a condition, NaN counting as true")
+    func whereChooses() {
         for count in [1, 3, 17, 1000] {
             let condition = values(count).enumerated().map {
                 $0.offset % 3 == 0 ? 0 : $0.offset % 7 == 0 ? .nan : $0.element

@@ -32,7 +32,8 @@ private struct View: CustomStringConvertible {
 @Suite struct CopyTests {
     static let sizes = [(1, 1), (3, 17), (17, 3), (16, 16), (33, 50), (64, 1), (1, 64), (48, 32)]
 
-    @Test(arguments: sizes) func copies(_ rows: Int, _ cols: Int) {
+    @Test("Any view is copied into any other", arguments: sizes)
+    func copies(_ rows: Int, _ cols: Int) {
         for from in View.all(rows, cols) + View.broadcast(rows, cols) {
             for to in View.all(rows, cols) {
                 let x = values(from.extent)
@@ -50,8 +51,8 @@ private struct View: CustomStringConvertible {
         }
     }
 
-    /// Also into broadcast views, where elements are summed.
-    @Test(arguments: sizes) func additions(_ rows: Int, _ cols: Int) {
+    @Test("Any view is added into any other, broadcast ones summing", arguments: sizes)
+    func additions(_ rows: Int, _ cols: Int) {
         for from in View.all(rows, cols) + View.broadcast(rows, cols) {
             for to in View.all(rows, cols) + View.broadcast(rows, cols) {
                 // Whole numbers: sums are exact in any order.
@@ -70,7 +71,8 @@ private struct View: CustomStringConvertible {
         }
     }
 
-    @Test func wholeBuffers() {
+    @Test("Whole buffers are filled, scaled, and added")
+    func wholeBuffers() {
         for count in [1, 3, 17, 1000] {
             let x = Array((values(count) + specials).suffix(count))
             let old = values(count, seed: 3)

@@ -37,7 +37,8 @@ import Testing
     }
 
     /// 90 steps of a vector about 1 long, each rounding to 2⁻²⁴ some 10 times.
-    @Test(arguments: sizes) func forward(_ n: Int, _ d: Int) {
+    @Test("Reading agrees with the memory itself", arguments: sizes)
+    func forward(_ n: Int, _ d: Int) {
         let test = Case(n, d)
         let (k, beta, q) = test.floats
         var left: [Float] = []
@@ -47,7 +48,8 @@ import Testing
         expectClose(left, rest, absolute: 5e-6, "left")
     }
 
-    @Test(arguments: sizes) func backward(_ n: Int, _ d: Int) {
+    @Test("Gradients of reading agree with central differences", arguments: sizes)
+    func backward(_ n: Int, _ d: Int) {
         if n > 40 { return }  // the differences would take long
         let test = Case(n, d)
         let (k, beta, q) = test.floats

@@ -74,7 +74,8 @@ extension UnaryCase {
 }
 
 @Suite struct ElementwiseTests {
-    @Test(arguments: unaryCases) func forward(_ unary: UnaryCase) {
+    @Test("Values agree with float64, also in place", arguments: unaryCases)
+    func forward(_ unary: UnaryCase) {
         for count in [1, 3, 17, 1000, 4099] {
             let x = unary.arguments(count)
             let expected = x.map { unary.reference(Double($0)) }
@@ -85,8 +86,8 @@ extension UnaryCase {
         }
     }
 
-    /// Values of IEEE in every lane of a vector, and in the remainder.
-    @Test(arguments: unaryCases) func specialValues(_ unary: UnaryCase) {
+    @Test("Special values of IEEE 754 are right in every lane and in the remainder", arguments: unaryCases)
+    func specialValues(_ unary: UnaryCase) {
         for position in [0, 5, 16, 32] {
             var x = [Float](repeating: 0.5, count: position) + specials
             x.append(contentsOf: [Float](repeating: 0.5, count: 3))
@@ -96,7 +97,8 @@ extension UnaryCase {
         }
     }
 
-    @Test(arguments: unaryCases) func backward(_ unary: UnaryCase) {
+    @Test("Gradients agree with central differences", arguments: unaryCases)
+    func backward(_ unary: UnaryCase) {
         for count in [1, 17, 1000] {
             let x = unary.arguments(count)
             let dy = values(count, seed: 9)
@@ -115,8 +117,9 @@ extension UnaryCase {
         }
     }
 
-    /// Some 450,000 floats over the whole range, denormal ones included.
-    @Test(arguments: [unaryCases[0], unaryCases[1]]) func twoUlp(_ unary: UnaryCase) {
+    /// Some 450,000 floats over the whole range, denormals included.
+    @Test("Errors are at most two units in the last place", arguments: [unaryCases[0], unaryCases[1]])
+    func twoUlp(_ unary: UnaryCase) {
         let x = stride(from: UInt32(0), to: .max - 9973, by: 9973).map { Float(bitPattern: $0) }
         let y = output(x.count) { unary.forward(x.count, x, $0) }
         let wrong = x.indices.first { i in
@@ -129,13 +132,15 @@ extension UnaryCase {
         #expect(wrong == nil, "at \(x[wrong ?? 0])")
     }
 
-    @Test func tanhIsRelativeTowardsZero() {
+    @Test("Tanh keeps its relative accuracy towards zero")
+    func tanhIsRelativeTowardsZero() {
         let x = (1...38).flatMap { [pow(10, -Float($0)), -3 * pow(10, -Float($0))] }
         let y = output(x.count) { az_tanh_forward(x.count, x, $0) }
         expectClose(y, x.map { tanh(Double($0)) }, relative: 4e-7)
     }
 
-    @Test func gradientsAtSpecialPoints() {
+    @Test("Gradients are right at zero, infinity, and NaN")
+    func gradientsAtSpecialPoints() {
         let x: [Float] = [0, -0.0, .nan, .infinity, -.infinity]
         let ones = [Float](repeating: 1, count: 5)
         let relu = output(5) { az_relu_backward(5, x, x, ones, $0) }
@@ -146,7 +151,9 @@ extension UnaryCase {
         expectClose(relu2, [0, 0, .nan, .infinity, 0], "relu2")
     }
 
-    @Test(arguments: [(-0.5, 0.75), (0, .infinity), (-.infinity, 1)] as [(Float, Float)])
+    @Test(
+        "Clamping and its gradient agree with plain code",
+        arguments: [(-0.5, 0.75), (0, .infinity), (-.infinity, 1)] as [(Float, Float)])
     func clamp(_ low: Float, _ high: Float) {
         for count in [1, 3, 17, 1000] {
             let x = Array((values(1000) + specials + [low, high]).suffix(count))
@@ -159,7 +166,9 @@ extension UnaryCase {
     }
 
     /// Exponents with a loop of their own, and others.
-    @Test(arguments: [0, 1, 2, 3, 4, -1, -2, 0.5, -0.5, 1.5, 2.5, -0.3] as [Float])
+    @Test(
+        "Powers and their gradients agree with float64",
+        arguments: [0, 1, 2, 3, 4, -1, -2, 0.5, -0.5, 1.5, 2.5, -0.3] as [Float])
     func powers(_ exponent: Float) {
         for count in [1, 17, 1000] {
             let x = values(count, scale: 2, offset: 2.1)
@@ -178,7 +187,8 @@ extension UnaryCase {
         expectClose(y, expected, relative: 2.4e-7, absolute: tiny, "special values")
     }
 
-    @Test func zeroPowerHasNoGradient() {
+    @Test("The power of zero has no gradient")
+    func zeroPowerHasNoGradient() {
         let dx = output(3) { az_pow_backward(3, 0, [0, 1, -1], [1, 1, 1], $0) }
         expectSame(dx, [0, 0, 0])
     }

@@ -17,7 +17,8 @@ import Testing
     }
 
     /// The error of the argument, some 2e-6 where it is about 10, becomes a relative one.
-    @Test(arguments: sizes) func forward(_ rows: Int, _ d: Int, _ m: Int) {
+    @Test("Pairs of exponentials agree with float64", arguments: sizes)
+    func forward(_ rows: Int, _ d: Int, _ m: Int) {
         let (x, u) = (values(rows * d, scale: 0.5), values(rows * m, seed: 2))
         let y = output(rows * 2 * m) { az_exponential_pairs_forward(rows, d, m, 0.25, x, u, $0) }
         let expected = (0..<rows).flatMap { pairs(row($0, d, x), row($0, m, u), 0.25) }
@@ -25,7 +26,8 @@ import Testing
     }
 
     /// Sums of up to 128 products, relative to the largest of a few units.
-    @Test(arguments: sizes) func backward(_ rows: Int, _ d: Int, _ m: Int) {
+    @Test("Gradients agree with float64", arguments: sizes)
+    func backward(_ rows: Int, _ d: Int, _ m: Int) {
         let (x, u) = (values(rows * d, scale: 0.5), values(rows * m, seed: 2))
         let dy = values(rows * 2 * m, seed: 3)
         let y = output(rows * 2 * m) { az_exponential_pairs_forward(rows, d, m, 0.5, x, u, $0) }
@@ -49,7 +51,8 @@ import Testing
         expectSame(output(rows * m) { az_exponential_pairs_backward(rows, d, m, x, y, dy, 0, nil, $0) }, du, "du alone")
     }
 
-    @Test func specialValues() {
+    @Test("Infinities, NaN, and large arguments have their limits")
+    func specialValues() {
         let x: [Float] = [0, .infinity, .nan, 40]
         let u = [Float](repeating: 1, count: 4)
         let y = output(8) { az_exponential_pairs_forward(4, 1, 1, 1, x, u, $0) }

@@ -15,7 +15,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [(1, 1), (3, 1), (4, 3), (17, 2), (5, 9), (64, 1), (64, 3)], [-1, 1e-6, 0.5] as [Float])
+    @Test(
+        "DPFP features and their gradients agree with float64",
+        arguments: [(1, 1), (3, 1), (4, 3), (17, 2), (5, 9), (64, 1), (64, 3)], [-1, 1e-6, 0.5] as [Float])
     func dpfp(_ size: (Int, Int), eps: Float) {
         let ((d, nu), rows) = (size, 3)
         let (wide, stride) = (2 * d * nu, d + 2)
@@ -35,8 +37,9 @@ import Testing
         expectClose(dx, expected, relative: 1e-5, absolute: 1e-5 * largest, "gradient, d \(d), nu \(nu)")
     }
 
-    /// Where x is 0 its gradient is 0, as in PyTorch's relu; a row of zeros gives zeros.
-    @Test func zeros() {
+    /// As in PyTorch's relu.
+    @Test("Zeros have zero features and zero gradients")
+    func zeros() {
         let (d, nu) = (4, 2)
         let x: [Float] = [0, 1, 0, -2, 0, 0, 0, 0]
         var scratch = [Float](repeating: .nan, count: 2 * (2 * d + nu))
@@ -66,7 +69,8 @@ import Testing
         return (sums, u)
     }
 
-    @Test(arguments: [1, 2, 4, 5, 16, 33], [1, 7, 64]) func substitution(_ rows: Int, _ cols: Int) {
+    @Test("Erasing substitution and its gradient agree with float64", arguments: [1, 2, 4, 5, 16, 33], [1, 7, 64])
+    func substitution(_ rows: Int, _ cols: Int) {
         let (wide, step) = (rows + 3, 2)
         // What is on and above the diagonal may be anything.
         let small = values(rows * rows, scale: 0.3)

@@ -5,8 +5,8 @@ import Testing
 @Suite struct FormatsTests {
     static let all = (0...UInt16.max).map { $0 }
 
-    /// All 65,536 of them, by their definition in IEEE 754.
-    @Test func half() {
+    @Test("All 65,536 half-precision numbers are converted by their definition in IEEE 754")
+    func half() {
         let y = output(Self.all.count) { az_half_to_float(Self.all.count, Self.all, $0) }
         let expected = Self.all.map { bits -> Float in
             let (exponent, mantissa) = (Int(bits >> 10 & 31), Double(bits & 1023))
@@ -21,12 +21,14 @@ import Testing
         expectSame(y, expected)
     }
 
-    @Test func bfloat16() {
+    @Test("All bfloat16 numbers are converted to the bit")
+    func bfloat16() {
         let y = output(Self.all.count) { az_bfloat16_to_float(Self.all.count, Self.all, $0) }
         #expect(y.map(\.bitPattern) == Self.all.map { UInt32($0) << 16 })
     }
 
-    @Test func oddCounts() {
+    @Test("Odd counts are converted whole")
+    func oddCounts() {
         for count in [1, 3, 17] {
             let x = [UInt16](Self.all[0x3c00..<0x3c00 + count])
             let y = output(count) { az_half_to_float(count, x, $0) }
@@ -37,7 +39,8 @@ import Testing
 }
 
 @Suite struct ProcessorTests {
-    @Test func denormals() {
+    @Test("Denormals are flushed only between the two calls")
+    func denormals() {
         let small = [Float](repeating: 0x1.8p-126, count: 17)
         let before = az_flush_denormals()
         let flushed = output(17) { az_scale(17, 0.5, small, $0) }

@@ -40,7 +40,8 @@ private func accumulated(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> 
 
     // MARK: Layer norm
 
-    @Test(arguments: sizes) func layerNormForward(_ rows: Int, _ d: Int) {
+    @Test("Layer norm agrees with float64", arguments: sizes)
+    func layerNormForward(_ rows: Int, _ d: Int) {
         for offset in [Float(0), 100] {
             let x = values(rows * d, offset: offset)
             let (weight, bias) = (values(d, seed: 2), values(d, seed: 3))
@@ -62,7 +63,8 @@ private func accumulated(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> 
         }
     }
 
-    @Test(arguments: small) func layerNormBackward(_ rows: Int, _ d: Int) {
+    @Test("Gradients of layer norm agree with central differences", arguments: small)
+    func layerNormBackward(_ rows: Int, _ d: Int) {
         let (x, dy, weight) = (values(rows * d), values(rows * d, seed: 5), values(d, seed: 2))
         let zeros = [Double](repeating: 0, count: d)
         for w in [weight, nil] {
@@ -106,7 +108,8 @@ private func accumulated(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> 
 
     // MARK: l2 and RMS norm
 
-    @Test(arguments: sizes) func lengthNormsForward(_ rows: Int, _ d: Int) {
+    @Test("L2 norm and RMS norm agree with float64", arguments: sizes)
+    func lengthNormsForward(_ rows: Int, _ d: Int) {
         let (x, weight) = (values(rows * d), values(d, seed: 2))
         let scale = 1 / Float(d).squareRoot()
         for w in [weight, nil] {
@@ -128,7 +131,8 @@ private func accumulated(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> 
         }
     }
 
-    @Test(arguments: small) func l2NormBackward(_ rows: Int, _ d: Int) {
+    @Test("Gradients of L2 norm agree with central differences, clamped rows included", arguments: small)
+    func l2NormBackward(_ rows: Int, _ d: Int) {
         let (x, dy, weight) = (values(rows * d), values(rows * d, seed: 5), values(d, seed: 2))
         // eps 1e-5 leaves rows as they are, eps 100 clamps them: the denominator is constant then.
         for (eps, w) in [(Float(1e-5), weight), (1e-5, nil), (100, weight)] as [(Float, [Float]?)] {
@@ -167,7 +171,8 @@ private func accumulated(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> 
         }
     }
 
-    @Test(arguments: small) func rmsNormBackward(_ rows: Int, _ d: Int) {
+    @Test("Gradients of RMS norm agree with central differences", arguments: small)
+    func rmsNormBackward(_ rows: Int, _ d: Int) {
         let (x, dy, weight) = (values(rows * d), values(rows * d, seed: 5), values(d, seed: 2))
         let eps = Float(1e-3)
         for w in [weight, nil] {
@@ -192,7 +197,8 @@ private func accumulated(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> 
         }
     }
 
-    @Test func zeroRowsAndNaN() {
+    @Test("Rows of zeros stay zero, NaN stays in its row")
+    func zeroRowsAndNaN() {
         let x: [Float] = [0, 0, 0, 1, .nan, 2]
         var statistics = [Float]()
         let l2 = output(6) { y in

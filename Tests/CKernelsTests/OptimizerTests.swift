@@ -3,8 +3,9 @@ import Foundation
 import Testing
 
 @Suite struct OptimizerTests {
-    /// torch.optim.Adam and AdamW in float64, ten steps.
-    @Test(arguments: [(0.0, false), (0.1, false), (0.1, true)]) func adam(_ decay: Double, _ decoupled: Bool) {
+    /// The formulas of torch.optim.
+    @Test("Ten steps of Adam and AdamW agree with float64", arguments: [(0.0, false), (0.1, false), (0.1, true)])
+    func adam(_ decay: Double, _ decoupled: Bool) {
         let (rate, beta1, beta2, eps, scale) = (1e-2, 0.9, 0.999, 1e-8, 0.5)
         for count in [1, 3, 17, 1000] {
             var (parameter, first, second) = (values(count), values(count).map { _ in Float(0) }, values(count))
@@ -31,8 +32,9 @@ import Testing
         }
     }
 
-    /// Without a gradient nothing moves: 0 / (0 + eps).
-    @Test func adamAtRest() {
+    /// 0 / (0 + eps).
+    @Test("Adam does not move without a gradient")
+    func adamAtRest() {
         var (parameter, first, second) = (
             [Float](values(5)), [Float](repeating: 0, count: 5), [Float](repeating: 0, count: 5)
         )
@@ -41,7 +43,8 @@ import Testing
         expectSame(parameter, before)
     }
 
-    @Test(arguments: [(0.0, 0.0), (0.9, 0.0), (0.9, 0.05)]) func sgd(_ momentum: Double, _ decay: Double) {
+    @Test("Five steps of SGD agree with float64", arguments: [(0.0, 0.0), (0.9, 0.0), (0.9, 0.05)])
+    func sgd(_ momentum: Double, _ decay: Double) {
         let (rate, scale) = (0.05, 2.0)
         for count in [1, 17, 1000] {
             var parameter = values(count)

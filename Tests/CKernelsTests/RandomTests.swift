@@ -32,8 +32,9 @@ private func moments(_ x: [Float]) -> (mean: Double, variance: Double, skewness:
 @Suite struct RandomTests {
     static let key: UInt64 = 0x0123_4567_89ab_cdef
 
-    /// The vectors that Random123 is published with (kat_vectors).
+    /// kat_vectors.
     @Test(
+        "Philox gives the vectors that Random123 is published with",
         arguments: [
             ([0, 0, 0, 0], 0, [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
             ([.max, .max, .max, .max], .max, [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
@@ -49,7 +50,10 @@ private func moments(_ x: [Float]) -> (mean: Double, variance: Double, skewness:
         #expect(philox(counter, key) == expected)
     }
 
-    @Test(arguments: [0, 5, 1 << 32 - 3, 1 << 37 + 11, 1 << 63] as [UInt64]) func uniformIsTheWord(_ first: UInt64) {
+    @Test(
+        "A uniform number is its word of the stream",
+        arguments: [0, 5, 1 << 32 - 3, 1 << 37 + 11, 1 << 63] as [UInt64])
+    func uniformIsTheWord(_ first: UInt64) {
         let y = output(200) { az_random_uniform(200, Self.key, first, $0) }
         let expected = (0..<200).map { i in
             let (word, all) = words(first + UInt64(i), Self.key)
@@ -58,7 +62,8 @@ private func moments(_ x: [Float]) -> (mean: Double, variance: Double, skewness:
         expectSame(y, expected)
     }
 
-    @Test(arguments: [0, 5, 1 << 40 + 17] as [UInt64]) func normalIsBoxMuller(_ first: UInt64) {
+    @Test("A normal number is the Box-Muller transform of its words", arguments: [0, 5, 1 << 40 + 17] as [UInt64])
+    func normalIsBoxMuller(_ first: UInt64) {
         let y = output(200) { az_random_normal(200, Self.key, first, $0) }
         let expected = (0..<200).map { i in
             let (word, all) = words(first + UInt64(i), Self.key)
@@ -74,8 +79,8 @@ private func moments(_ x: [Float]) -> (mean: Double, variance: Double, skewness:
         #expect(near.count <= 2, "errors are rare as well as small")
     }
 
-    /// Any part of the stream is the same, wherever it is begun.
-    @Test func partsOfAStream() {
+    @Test("Any part of a stream is the same, wherever it begins")
+    func partsOfAStream() {
         let count = 500
         for kernel in [az_random_uniform, az_random_normal] {
             let whole = output(count) { kernel(count, Self.key, 1000, $0) }
@@ -91,7 +96,8 @@ private func moments(_ x: [Float]) -> (mean: Double, variance: Double, skewness:
     }
 
     /// Fixed streams of 200,000: bounds are five standard errors.
-    @Test func moments() {
+    @Test("Uniform and normal numbers have their moments")
+    func moments() {
         let n = 200_000
         let uniform = output(n) { az_random_uniform(n, Self.key, 0, $0) }
         #expect(uniform.allSatisfy { $0 >= 0 && $0 < 1 })
@@ -107,7 +113,8 @@ private func moments(_ x: [Float]) -> (mean: Double, variance: Double, skewness:
         #expect(abs(z.kurtosis - 3) < 5 * 24.0.squareRoot() / root)
     }
 
-    @Test func normalDistribution() {
+    @Test("Normal numbers follow the normal distribution")
+    func normalDistribution() {
         let n = 200_000
         let normal = output(n) { az_random_normal(n, Self.key, 0, $0) }.sorted()
         // Kolmogorov-Smirnov: 1.95 / sqrt(n) is exceeded once in a thousand streams; this one is fixed.
@@ -118,8 +125,9 @@ private func moments(_ x: [Float]) -> (mean: Double, variance: Double, skewness:
         #expect(normal.last! < 6.7 && normal.first! > -6.7)
     }
 
-    /// Elements next to each other, and the two of a Box-Muller pair, are uncorrelated.
-    @Test(arguments: [1, 16, 32, 64]) func correlation(_ distance: Int) {
+    /// So are the two of a Box-Muller pair.
+    @Test("Neighbors in a stream are uncorrelated", arguments: [1, 16, 32, 64])
+    func correlation(_ distance: Int) {
         let n = 100_000
         for kernel in [az_random_uniform, az_random_normal] {
             let x = output(n) { kernel(n, Self.key, 7, $0) }
@@ -132,7 +140,10 @@ private func moments(_ x: [Float]) -> (mean: Double, variance: Double, skewness:
 
     // MARK: Dropout
 
-    @Test(arguments: [0, 0.1, 0.5, 0.9] as [Float]) func dropout(_ p: Float) {
+    @Test(
+        "Dropout keeps its share, scales it, and has the same mask in backward",
+        arguments: [0, 0.1, 0.5, 0.9] as [Float])
+    func dropout(_ p: Float) {
         let n = 50_001
         let x = values(n, offset: 5)
         let y = output(n) { az_dropout(n, p, Self.key, 33, x, $0) }
@@ -146,7 +157,8 @@ private func moments(_ x: [Float]) -> (mean: Double, variance: Double, skewness:
         #expect(zip(y, dx).allSatisfy { ($0 == 0) == ($1 == 0) }, "the gradient has the same mask, in place as well")
     }
 
-    @Test func dropoutOfEverything() {
+    @Test("Dropout of everything gives zeros, even for NaN")
+    func dropoutOfEverything() {
         let y = output(3) { az_dropout(3, 1, Self.key, 0, [1, .nan, .infinity], $0) }
         expectSame(y, [0, 0, 0])
     }

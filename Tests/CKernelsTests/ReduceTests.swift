@@ -13,7 +13,8 @@ import Testing
         (0..<outer * inner).map { i in (0..<n).map { x[(i / inner * n + $0) * inner + i % inner] } }
     }
 
-    @Test(arguments: shapes) func sums(_ outer: Int, _ n: Int, _ inner: Int) {
+    @Test("Sums along any axis agree with float64", arguments: shapes)
+    func sums(_ outer: Int, _ n: Int, _ inner: Int) {
         let x = values(outer * n * inner, offset: 1)
         let y = output(outer * inner) { az_sum(outer, n, inner, x, $0) }
         let lines = lines(outer, n, inner, x)
@@ -25,7 +26,8 @@ import Testing
     }
 
     /// Added one after the other in float32, a million tenths are wrong by 1 %.
-    @Test func longSumsKeepTheirAccuracy() {
+    @Test("Long sums keep their accuracy")
+    func longSumsKeepTheirAccuracy() {
         let count = 1_000_000
         let x = values(count, scale: 0.05, offset: 0.1)
         let exact = x.doubles.reduce(0, +)
@@ -40,14 +42,16 @@ import Testing
         #expect(abs(az_sum_squares(count, x) - squares) <= 1e-12 * squares)
     }
 
-    @Test func sumSquaresDoesNotOverflow() {
+    @Test("A sum of squares does not overflow")
+    func sumSquaresDoesNotOverflow() {
         #expect(az_sum_squares(3, [1e30, -1e30, 1e30]) > 2.99e60)
         #expect(az_sum_squares(0, []) == 0)
         #expect(az_sum_squares(3, [1, .nan, 1]).isNaN)
     }
 
     /// Around the ends of blocks and vectors; the largest and smallest floats are finite.
-    @Test func theFirstElementThatIsNotFiniteIsFound() {
+    @Test("The first element that is not finite is found")
+    func theFirstElementThatIsNotFiniteIsFound() {
         let ordinary: [Float] = [.greatestFiniteMagnitude, -.greatestFiniteMagnitude, .leastNonzeroMagnitude, -0, 0, 1]
         for count in [0, 1, 7, 1023, 1024, 1025, 5000] {
             let finite = (0..<count).map { ordinary[$0 % ordinary.count] }
@@ -62,7 +66,8 @@ import Testing
         }
     }
 
-    @Test func sumsPassInfinityAndNaN() {
+    @Test("Sums pass infinity and NaN on")
+    func sumsPassInfinityAndNaN() {
         for position in [0, 20, 999] {
             for (value, expected) in [(Float.infinity, Double.infinity), (.nan, .nan), (-.infinity, -.infinity)] {
                 var x = values(1000)
@@ -72,7 +77,8 @@ import Testing
         }
     }
 
-    @Test(arguments: shapes) func maxima(_ outer: Int, _ n: Int, _ inner: Int) {
+    @Test("Maxima and their first places are found along any axis, NaN first", arguments: shapes)
+    func maxima(_ outer: Int, _ n: Int, _ inner: Int) {
         // Few distinct numbers, so that the first of several maxima is asked for; one line in three has NaN.
         var x = values(outer * n * inner).map { ($0 * 4).rounded() }
         for i in x.indices where i % inner % 3 == 1 && (i / inner) % 5 == 3 { x[i] = .nan }
@@ -88,8 +94,9 @@ import Testing
         expectClose(output(outer * inner) { az_max(outer, n, inner, x, $0, nil) }, expected.map { Double($0.value) })
     }
 
-    /// A maximum, a NaN or only -inf, wherever they stand in a row.
-    @Test func maximumOfARowAtEveryPosition() {
+    /// A maximum, a NaN, or only −∞.
+    @Test("The maximum of a row is found at every position")
+    func maximumOfARowAtEveryPosition() {
         for count in [1, 15, 16, 17, 63, 64, 65, 130] {
             for position in 0..<count {
                 for special in [Float(5), .nan, .infinity] {
@@ -108,7 +115,8 @@ import Testing
         }
     }
 
-    @Test(arguments: shapes) func cumulativeSums(_ outer: Int, _ n: Int, _ inner: Int) {
+    @Test("Cumulative sums agree with float64, either way and in place", arguments: shapes)
+    func cumulativeSums(_ outer: Int, _ n: Int, _ inner: Int) {
         let x = values(outer * n * inner)
         let lines = lines(outer, n, inner, x)
         for reverse in [false, true] {

@@ -80,8 +80,8 @@ private struct Rounded {
 @Suite struct RoundedTests {
     // MARK: Rounding
 
-    /// Of the two neighbors the nearer, of two as near the one whose last bit is 0.
-    @Test func bfloat16TakesTheNearest() {
+    @Test("Rounding to bfloat16 takes the nearest, ties to even")
+    func bfloat16TakesTheNearest() {
         var x = specials + values(1000, seed: 4, scale: 100)
         // Ties, what lies beside them, denormals, and where infinity begins.
         for bits in [
@@ -114,7 +114,8 @@ private struct Rounded {
         }
     }
 
-    @Test(arguments: [1, 63, 64, 65, 200]) func int8TakesTheNearestOfItsGroup(_ cols: Int) {
+    @Test("Rounding to int8 takes the nearest multiple of its group's scale", arguments: [1, 63, 64, 65, 200])
+    func int8TakesTheNearestOfItsGroup(_ cols: Int) {
         let (rows, group) = (3, Int(AZ_ROUNDED_GROUP))
         let groups = (cols + group - 1) / group
         let stride = groups * group
@@ -156,7 +157,7 @@ private struct Rounded {
     static let columns = [1, 7, 63, 64, 65, 128, 200]
 
     /// Every number of rows that a tile takes, and more; odd and even numbers of outputs.
-    @Test(arguments: Rounded.Format.allCases, columns)
+    @Test("Products with rounded weights agree with plain loops", arguments: Rounded.Format.allCases, columns)
     private func productEqualsPlainLoops(_ format: Rounded.Format, _ cols: Int) {
         if format == .float && cols % Int(AZ_ROUNDED_GROUP) != 0 { return }
         for rows in [1, 2, 3, 4, 5, 6, 7, 8, 9, 19] {
@@ -194,8 +195,8 @@ private struct Rounded {
         }
     }
 
-    /// A row's bits do not depend on which outputs are computed with it, so not on how threads share them.
-    @Test(arguments: Rounded.Format.allCases)
+    /// So not on how threads share them.
+    @Test("A row's bits do not depend on the outputs computed with it", arguments: Rounded.Format.allCases)
     private func eachOutputIsOnItsOwn(_ format: Rounded.Format) {
         let (outputs, cols) = (7, format == .float ? 192 : 200)
         let matrix = Rounded(format, rows: outputs, cols: cols)
@@ -221,8 +222,7 @@ private struct Rounded {
         }
     }
 
-    /// What is not finite in a row of inputs stays in that row.
-    @Test(arguments: Rounded.Format.allCases)
+    @Test("NaN and infinity stay in their row of inputs", arguments: Rounded.Format.allCases)
     private func specialValues(_ format: Rounded.Format) {
         let (rows, outputs, cols) = (5, 2, format == .float ? 128 : 70)
         let matrix = Rounded(format, rows: outputs, cols: cols)

@@ -3,7 +3,8 @@ import Foundation
 import Testing
 
 @Suite struct RowsTests {
-    @Test(arguments: [(1, 1), (5, 3), (40, 17), (7, 1000)]) func gatherAndScatter(_ n: Int, _ d: Int) {
+    @Test("Rows are gathered and scattered", arguments: [(1, 1), (5, 3), (40, 17), (7, 1000)])
+    func gatherAndScatter(_ n: Int, _ d: Int) {
         let rows = 6
         let table = values(rows * d)
         let indices = (0..<n).map { Int32(($0 * 5 + 2) % rows) }
@@ -17,7 +18,8 @@ import Testing
         expectSame(output(rows * d, initially: start) { az_scatter_add_rows(n, d, indices, x, $0) }, expected)
     }
 
-    @Test(arguments: [(1, 1), (3, 17), (100, 5), (130, 300)]) func biasAndItsGradient(_ rows: Int, _ cols: Int) {
+    @Test("A bias is added, and its gradient is the sum of rows", arguments: [(1, 1), (3, 17), (100, 5), (130, 300)])
+    func biasAndItsGradient(_ rows: Int, _ cols: Int) {
         let stride = cols + 3
         let panel = values(rows * stride).map { ($0 * 100).rounded() }
         let bias = values(cols, seed: 2).map { ($0 * 100).rounded() }
@@ -35,7 +37,8 @@ import Testing
     ]
 
     /// The kernel is the functions' own results, multiplied: the same bits.
-    @Test(arguments: [(1, 1), (3, 17), (5, 64)], gates.indices) func gate(_ size: (Int, Int), _ function: Int) {
+    @Test("A gate gives the bits of its function and product", arguments: [(1, 1), (3, 17), (5, 64)], gates.indices)
+    func gate(_ size: (Int, Int), _ function: Int) {
         let ((rows, cols), gate) = (size, Self.gates[function])
         let (stride, dyStride) = (2 * cols + 3, cols + 1)
         let (z, dy) = (values(rows * stride), values(rows * dyStride, seed: 2))
@@ -82,7 +85,9 @@ import Testing
 
     // MARK: Rotation
 
-    @Test(arguments: [(1, 2, 2), (3, 17, 16), (5, 40, 12), (2, 7, 0)])
+    @Test(
+        "Rotations by interleaved pairs agree with float64, both ways",
+        arguments: [(1, 2, 2), (3, 17, 16), (5, 40, 12), (2, 7, 0)])
     func rotations(_ rows: Int, _ d: Int, _ rotated: Int) {
         let (stride, half) = (d + 3, rotated / 2)
         let x = values(rows * stride)
@@ -120,7 +125,8 @@ import Testing
         [2, 5, 7, 1, 6, 1], [1, 3, 2, 4, 5, 2],
     ]
 
-    @Test(arguments: convolutions) func unfoldAndFold(_ c: [Int]) {
+    @Test("Unfolding takes the windows of a convolution, folding adds them back", arguments: convolutions)
+    func unfoldAndFold(_ c: [Int]) {
         let (channels, length, kernel, stride, padding, dilation) = (c[0], c[1], c[2], c[3], c[4], c[5])
         let symmetric = max(1, (length + 2 * padding - dilation * (kernel - 1) - 1) / stride + 1)
         for out in [symmetric, symmetric + 4] {

@@ -17,7 +17,8 @@ private func rows(_ n: Int, _ x: [Float], _ f: ([Double]) -> [Double]) -> [Doubl
 @Suite struct SoftmaxTests {
     static let sizes = [(1, 1), (3, 3), (4, 17), (2, 64), (3, 1000), (1, 5001)]
 
-    @Test(arguments: sizes) func forward(_ count: Int, _ n: Int) {
+    @Test("Softmax and its logarithm agree with float64, also in place", arguments: sizes)
+    func forward(_ count: Int, _ n: Int) {
         for scale in [Float(1), 30, 1e4] {
             let x = values(count * n, scale: scale)
             let y = output(count * n) { az_softmax_forward(count, n, x, $0) }
@@ -30,8 +31,9 @@ private func rows(_ n: Int, _ x: [Float], _ f: ([Double]) -> [Double]) -> [Doubl
         }
     }
 
-    /// Masked entries, and rows that are undefined, of a length with a vector and a remainder.
-    @Test(arguments: [3, 17, 80]) func specialRows(_ n: Int) {
+    /// Lengths with a vector and a remainder.
+    @Test("Masked entries have no weight, undefined rows are NaN", arguments: [3, 17, 80])
+    func specialRows(_ n: Int) {
         let plain = values(n)
         func row(_ changes: [Int: Float]) -> [Float] { plain.enumerated().map { changes[$0.offset] ?? $0.element } }
         let masked = row([0: -.infinity, n - 1: -.infinity])
@@ -48,7 +50,8 @@ private func rows(_ n: Int, _ x: [Float], _ f: ([Double]) -> [Double]) -> [Doubl
         #expect(logs[n...].allSatisfy { !$0.isFinite })
     }
 
-    @Test(arguments: [(1, 1), (2, 3), (3, 17), (2, 40)]) func backward(_ count: Int, _ n: Int) {
+    @Test("Gradients agree with central differences", arguments: [(1, 1), (2, 3), (3, 17), (2, 40)])
+    func backward(_ count: Int, _ n: Int) {
         let x = values(count * n)
         let dy = values(count * n, seed: 7)
         for (forward, backward, reference) in [
@@ -68,7 +71,8 @@ private func rows(_ n: Int, _ x: [Float], _ f: ([Double]) -> [Double]) -> [Doubl
         }
     }
 
-    @Test(arguments: sizes) func crossEntropy(_ count: Int, _ n: Int) {
+    @Test("Cross-entropy and its gradient agree with float64", arguments: sizes)
+    func crossEntropy(_ count: Int, _ n: Int) {
         for scale in [Float(2), 200] {
             let x = values(count * n, scale: scale)
             let targets = (0..<count).map { Int32(($0 * 7 + n / 2) % n) }
@@ -88,7 +92,8 @@ private func rows(_ n: Int, _ x: [Float], _ f: ([Double]) -> [Double]) -> [Doubl
         }
     }
 
-    @Test func crossEntropyOfSpecialRows() {
+    @Test("Cross-entropy ignores, passes NaN on, and is infinite for the impossible")
+    func crossEntropyOfSpecialRows() {
         let x: [Float] = [1, 2, 3, .nan, 0, 1, -.infinity, 0, 0, 0, -.infinity, 1000]
         var dx = [Float]()
         let losses = output(4) { losses in

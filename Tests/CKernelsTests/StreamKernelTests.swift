@@ -21,7 +21,8 @@ import Testing
     }
 
     /// A sum of 9 products of values below 4 in float32: 9 roundings to 2⁻²⁴ of up to 36.
-    @Test(arguments: counts, lengths) func mixes(_ count: Int, _ d: Int) {
+    @Test("Mixes of streams agree with float64", arguments: counts, lengths)
+    func mixes(_ count: Int, _ d: Int) {
         let rows = 3
         for outputs in [1, 2, 3, 4, 6, 7] {
             let x = values(count * rows * d)
@@ -47,7 +48,8 @@ import Testing
     }
 
     /// Sums of 117 products below 4, over 16 lanes: some 12 roundings to 2⁻²⁴ of up to 470.
-    @Test(arguments: counts, lengths) func dotProducts(_ n: Int, _ d: Int) {
+    @Test("Dot products and squares of streams agree with float64", arguments: counts, lengths)
+    func dotProducts(_ n: Int, _ d: Int) {
         let rows = 3
         for m in [1, 2, 3, 4, 6, 7] {
             let (a, b) = (values(n * rows * d), values(m * rows * d, seed: 2))
@@ -78,8 +80,8 @@ import Testing
         }
     }
 
-    /// NaN and infinity go where they belong, rests of a vector included.
-    @Test func specialValues() {
+    @Test("NaN and infinity stay in their elements, remainders of a vector included")
+    func specialValues() {
         for place in [0, 20, 36] {
             var x = [Float](repeating: 1, count: 2 * 37)
             x[place] = .infinity
@@ -95,7 +97,8 @@ import Testing
     }
 
     /// k ≤ 5 products below 4.
-    @Test(arguments: [1, 2, 3, 4, 5, 8], [1, 3, 5]) func smallProducts(_ n: Int, _ k: Int) {
+    @Test("Small products agree with float64", arguments: [1, 2, 3, 4, 5, 8], [1, 3, 5])
+    func smallProducts(_ n: Int, _ k: Int) {
         let (rows, m) = (3, 2)
         let (a, b) = (values(rows * m * k), values(rows * k * (n + 1), seed: 2))
         let initially = [Float](repeating: 5, count: rows * m * (n + 2))
@@ -130,7 +133,8 @@ import Testing
 
     /// Dots and squares of float32 vectors below 2, tanh and an affine map: 1e-6 of values below 3; gradients, whose
     /// formula subtracts, 1e-5.
-    @Test(arguments: [1, 2, 3, 4], [3, 6]) func cosineWeights(_ n: Int, _ c: Int) {
+    @Test("Cosine weights and their gradients agree with float64", arguments: [1, 2, 3, 4], [3, 6])
+    func cosineWeights(_ n: Int, _ c: Int) {
         let (rows, d) = (3, 5)
         var x = values(rows * n * d)
         // A vector whose length is below eps.

@@ -12,7 +12,8 @@ private func dense<T>(_ x: [T], _ cols: Int, _ stride: Int) -> [T] {
 @Suite struct TilesTests {
     static let sizes = [(1, 1), (3, 17), (17, 3), (5, 64)]
 
-    @Test(arguments: sizes) func affineRows(_ rows: Int, _ cols: Int) {
+    @Test("Affine rows and their gradients agree with float64", arguments: sizes)
+    func affineRows(_ rows: Int, _ cols: Int) {
         let (x, dy) = (values(rows * cols), values(rows * cols, seed: 2))
         let (gain, shift, start) = (values(cols, seed: 3), values(cols, seed: 4), values(rows * cols, seed: 5))
         let y = output(rows * cols) { az_affine_rows_forward(rows, cols, x, gain, shift, $0) }
@@ -36,7 +37,8 @@ private func dense<T>(_ x: [T], _ cols: Int, _ stride: Int) -> [T] {
         expectClose(dshift, sums(shift) { Double(dy[$0]) }, absolute: 1e-6 * Double(rows))
     }
 
-    @Test(arguments: sizes) func siluRowsAndGate(_ rows: Int, _ cols: Int) {
+    @Test("SiLU of rows and its gate agree with float64, leaving gaps between rows alone", arguments: sizes)
+    func siluRowsAndGate(_ rows: Int, _ cols: Int) {
         let stride = cols + 2
         let count = rows * stride
         let (y, z, g) = (values(count), values(count, seed: 2, scale: 6), values(count, seed: 3))
@@ -68,7 +70,8 @@ private func dense<T>(_ x: [T], _ cols: Int, _ stride: Int) -> [T] {
     /// rows, cols, diagonal: nothing visible at first, a triangle, a shifted one, everything.
     static let tiles = [(1, 1, 0), (5, 17, -2), (17, 17, 0), (6, 40, 20), (4, 9, 50), (3, 5, -9)]
 
-    @Test(arguments: tiles) func maskedActivation(_ rows: Int, _ cols: Int, _ diagonal: Int) {
+    @Test("Masked activations and their gradients agree with float64, also in place", arguments: tiles)
+    func maskedActivation(_ rows: Int, _ cols: Int, _ diagonal: Int) {
         let (scale, stride) = (Float(0.37), cols + 3)
         let (x, g) = (values(rows * stride, scale: 4), values(rows * stride, seed: 2))
         let diagonals = values(rows + cols, seed: 3)

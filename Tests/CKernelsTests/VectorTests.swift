@@ -11,7 +11,8 @@ import Testing
         return (0..<rows).flatMap { inside[$0 * cols..<($0 + 1) * cols] + [.nan, .nan, .nan] }
     }
 
-    @Test(arguments: rows, columns) func matrixTimesVector(_ rows: Int, _ cols: Int) {
+    @Test("A matrix times a vector agrees with float64", arguments: rows, columns)
+    func matrixTimesVector(_ rows: Int, _ cols: Int) {
         let stride = cols + 3
         let (w, x, before) = (matrix(rows, cols), values(cols, seed: 2), values(rows, seed: 3))
         let sums = (0..<rows).map { r in
@@ -30,8 +31,9 @@ import Testing
         }
     }
 
-    /// A row's bits do not depend on the rows it is multiplied with, so not on how threads share them either.
-    @Test(arguments: columns) func eachRowIsOnItsOwn(_ cols: Int) {
+    /// So not on how threads share them.
+    @Test("A row's bits do not depend on the rows multiplied with it", arguments: columns)
+    func eachRowIsOnItsOwn(_ cols: Int) {
         let (rows, stride) = (7, cols + 3)
         let (w, x) = (matrix(rows, cols), values(cols, seed: 2))
         let whole = output(rows) { az_matrix_vector(rows, cols, 1, w, stride, x, 0, $0) }
@@ -47,8 +49,8 @@ import Testing
         }
     }
 
-    /// The outer product first, then the products with what the matrix has become.
-    @Test(arguments: rows, columns) func matrixThatGrows(_ rows: Int, _ cols: Int) {
+    @Test("A matrix grown by an outer product is multiplied as grown", arguments: rows, columns)
+    func matrixThatGrows(_ rows: Int, _ cols: Int) {
         let (stride, step) = (cols + 3, 5)
         let (w, v, x) = (matrix(rows, cols), values(cols, seed: 2), values(cols, seed: 3))
         let (u, weights) = (values(rows * step, seed: 4), values(rows, seed: 5))
@@ -75,7 +77,8 @@ import Testing
         expectClose(sums, columns, relative: 2e-7, absolute: 1e-5, "x w")
     }
 
-    @Test func specialValues() {
+    @Test("NaN and infinity stay in their row")
+    func specialValues() {
         var w = values(4 * 40)
         (w[3], w[40 + 38], w[80 + 20]) = (.nan, .infinity, -.infinity)
         let y = output(4) { az_matrix_vector(4, 40, 1, w, 40, [Float](repeating: 1, count: 40), 0, $0) }

@@ -60,7 +60,8 @@ import Testing
 
     static let sizes = [(1, 1, 0), (3, 7, 3), (5, 40, 17), (4, 100, 64), (6, 33, 32)]
 
-    @Test(arguments: sizes, ["none", "rows", "diagonals"]) func forward(
+    @Test("Softmax over ranges, tile by tile, agrees with float64", arguments: sizes, ["none", "rows", "diagonals"])
+    func forward(
         _ size: (rows: Int, cols: Int, cut: Int), _ kind: String
     ) {
         for masked in [false, true] {
@@ -97,7 +98,8 @@ import Testing
         }
     }
 
-    @Test(arguments: sizes, ["none", "rows", "diagonals"]) func backward(
+    @Test("Gradients of a tile agree with float64", arguments: sizes, ["none", "rows", "diagonals"])
+    func backward(
         _ size: (rows: Int, cols: Int, cut: Int), _ kind: String
     ) {
         let tile = size.cut..<size.cols
@@ -136,7 +138,8 @@ import Testing
         }
     }
 
-    @Test func rowsAndColumns() {
+    @Test("Rows and columns are multiplied, scaled, and summed within their stride")
+    func rowsAndColumns() {
         let (rows, cols, stride) = (5, 19, 23)
         let (x, y) = (values(rows * stride), values(rows * stride, seed: 2))
         let dots = output(rows) { az_row_dots(rows, cols, x, stride, y, stride, $0) }
@@ -157,8 +160,9 @@ import Testing
         }
     }
 
-    /// Turns each pair (j, j + d/2) by its angle; backwards with sign −1, in place.
-    @Test(arguments: [2, 6, 40]) func rotateHalves(_ d: Int) {
+    /// Pairs (j, j + d/2), backwards with sign −1.
+    @Test("Rotations by halves agree with float64, both ways and in place", arguments: [2, 6, 40])
+    func rotateHalves(_ d: Int) {
         let (rows, half) = (3, d / 2)
         let angles = values(rows * half, scale: 3).doubles
         let x = values(rows * d, seed: 2)
