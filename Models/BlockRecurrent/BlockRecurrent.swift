@@ -138,7 +138,7 @@ extension BlockRecurrentTransformer {
         }
 
         let y = x + attention.toOut(attention.joined(parts))
-        return y + feedForward(y, implementation: .plain)
+        return feedForward(y, residual: y, mode: .inference.using(.plain))
     }
 }
 
@@ -226,6 +226,7 @@ extension StateContainer {
     /// - Parameter tokens: keys beside values that the states read, without positions: [b, n, 2 d].
     /// - Returns: [b, s, m].
     func write(_ found: FoundStates, tokens: Tensor, implementation: Implementation = .fused) -> Tensor {
+        let mode = ForwardMode.inference.using(implementation)
         let kv = tokens.split(count: 2)
         let own = attend(
             selfNorm.queries(heads(selfQueries(found.identified))), selfNorm.keys(found.keys), found.values,
@@ -236,10 +237,10 @@ extension StateContainer {
         let b = tokens.shape[0]
         let attended = concatenate([own.expanded(to: [b] + own.shape.dropFirst()), cross], axis: 3)  // [b, s, h, 2 d]
         let h = attended.reshaped(Array(attended.shape.prefix(2)) + [-1])
-        guard let toStateOut else { return gate(found.states, feedForward!(h, implementation: implementation)) }
+        guard let toStateOut else { return gate(found.states, feedForward!(h, mode: mode)) }
         let states = gate(found.states, toStateOut(h))
         guard let feedForward, let feedForwardGate else { return states }
-        return feedForwardGate(states, feedForward(states, implementation: implementation))
+        return feedForwardGate(states, feedForward(states, mode: mode))
     }
 
     /// [b, s, h · d] → [b, s, h, d]
@@ -270,25 +271,5 @@ extension StateGate {
         }
         let new = sigmoid(emaBeta.value)
         return toGate(h) * new + states * (1 - new)
-    }
-}
-
-// MARK: Feed-forward
-
-extension RecurrentFeedForward {
-    /// Returns W₃ (u ⊙ gelu(g)), (u, g) = W₁ norm(x), plus `residual`. x: [..., inputs] → [..., outputs]
-    public func callAsFunction(
-        _ x: Tensor, residual: Tensor? = nil, implementation: Implementation = .fused
-    ) -> Tensor {
-        switch implementation {
-        case .plain:
-            let parts = up(norm(x)).split(count: 2)
-            let y = down(parts[0] * gelu(parts[1]))
-            return residual.map { $0 + y } ?? y
-        case .fused:
-            return feedForward(
-                x, norm: norm.norm, up: up.projection, activation: .gelu, isGated: true, down: down.projection,
-                residual: residual)
-        }
     }
 }

@@ -8,12 +8,12 @@ import Tensors
 /// Attention, then the feed-forward layer. Keys: 0.*, 1.*
 public struct BlockRecurrentLayer: Module {
     public let attention: AttentionBlock
-    public let feedForward: RecurrentFeedForward
+    public let feedForward: PositionwiseFeedForward
 
     init(_ configuration: BlockRecurrentConfiguration, layer: Int, key: RandomKey) {
         attention = AttentionBlock(configuration, layer: layer, key: key.child(0))
         let m = configuration.dimension
-        feedForward = RecurrentFeedForward(m, hidden: configuration.hiddenDimension, m, key: key.child(1))
+        feedForward = makeFeedForward(m, hidden: configuration.hiddenDimension, outputs: m, key: key.child(1))
     }
 
     public func collect(into state: inout StateCollector) {
@@ -102,7 +102,7 @@ public struct StateContainer: Module {
     public let toStateOut: Linear?
     public let gate: StateGate
     /// Nil without one (`StateUpdate.skip`).
-    public let feedForward: RecurrentFeedForward?
+    public let feedForward: PositionwiseFeedForward?
     /// The gate after the feed-forward layer, where there is one before it too (`StateUpdate.dual`).
     public let feedForwardGate: StateGate?
     let readNorm: QueryKeyNorm, selfNorm: QueryKeyNorm, crossNorm: QueryKeyNorm
@@ -126,7 +126,7 @@ public struct StateContainer: Module {
         let inputs = update == .single ? 2 * inner : m
         feedForward =
             update == .skip
-            ? nil : RecurrentFeedForward(inputs, hidden: configuration.hiddenDimension, m, key: key.child(8))
+            ? nil : makeFeedForward(inputs, hidden: configuration.hiddenDimension, outputs: m, key: key.child(8))
         feedForwardGate = update == .dual ? StateGate(configuration.gate, m, key: key.child(9)) : nil
         (readNorm, selfNorm, crossNorm) = (QueryKeyNorm(d), QueryKeyNorm(d), QueryKeyNorm(d))
     }
@@ -178,24 +178,13 @@ public struct StateGate: Module {
     }
 }
 
-/// A norm and a gated feed-forward layer (GEGLU, 2002.05202). Keys: 0.{gamma, beta}, 1.weight, 3.weight.
-public struct RecurrentFeedForward: Module {
-    public let norm: BiaslessLayerNorm
-    public let up: Linear
-    public let down: Linear
-
-    /// - Parameter key: what the initial parameters are drawn from.
-    init(_ inputs: Int, hidden: Int, _ outputs: Int, key: RandomKey) {
-        norm = BiaslessLayerNorm(inputs)
-        up = Linear(inputs, 2 * hidden, bias: false, key: key.child(0))
-        down = Linear(hidden, outputs, bias: false, key: key.child(1))
-    }
-
-    public func collect(into state: inout StateCollector) {
-        state.add("0", norm)
-        state.add("1", up)
-        state.add("3", down)
-    }
+/// Makes a norm and a gated feed-forward layer: W₃ (a ⊙ gelu(g)), a, g = W₁ norm(x) (GEGLU, 2002.05202).
+///
+/// Keys: 0.{gamma, beta}, 1.weight, 3.weight.
+private func makeFeedForward(_ inputs: Int, hidden: Int, outputs: Int, key: RandomKey) -> PositionwiseFeedForward {
+    PositionwiseFeedForward(
+        inputs, hidden: hidden, outputs: outputs, norm: BiaslessLayerNorm(inputs), activation: .gelu, isGated: true,
+        names: .init(norm: "0", up: "1", down: "3"), key: key)
 }
 
 /// Layer normalization whose bias is not learned. Keys: gamma [m], beta [m] (zeros, buffer).

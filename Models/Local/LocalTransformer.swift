@@ -116,58 +116,22 @@ public struct LocalMHA: Module {
 
 // MARK: Layers
 
-/// A norm and a gated feed-forward layer: a ⊙ gelu(g) of two halves (GEGLU, 2002.05202).
+/// Attention over windows, then a gated feed-forward layer: W₂ (a ⊙ gelu(g)), a, g = W₁ norm(x) (GEGLU, 2002.05202).
 ///
-/// Keys: 0.{weight, bias} (the norm), 1.weight, 4.weight.
-public struct LocalFeedForward: Module {
-    public let norm: LayerNorm
-    /// [2 f, m]: a, then g.
-    public let up: Linear
-    public let down: Linear
-    public let dropout: Double
-
-    /// - Parameter key: what the initial parameters are drawn from.
-    public init(_ dimension: Int, hidden: Int, dropout: Double = 0, key: RandomKey) {
-        norm = LayerNorm(dimension)
-        up = Linear(dimension, 2 * hidden, bias: false, key: key.child(0))
-        down = Linear(hidden, dimension, bias: false, key: key.child(1))
-        self.dropout = dropout
-    }
-
-    /// Transforms each token by itself. x: [..., m] → [..., m], plus `residual`.
-    public func callAsFunction(_ x: Tensor, residual: Tensor? = nil, mode: ForwardMode = .inference) -> Tensor {
-        switch mode.implementation {
-        case .plain:
-            let halves = up(norm(x)).split(count: 2)  // a, g: [..., f]
-            let hidden = Tensors.dropout(halves[0] * gelu(halves[1]), probability: Float(dropout), key: mode.key)
-            return residual.map { down(hidden) + $0 } ?? down(hidden)
-        case .fused:
-            return feedForward(
-                x, norm: norm.norm, up: up.projection, activation: .gelu, isGated: true, dropout: dropout,
-                key: mode.key, down: down.projection, residual: residual)
-        }
-    }
-
-    public func collect(into state: inout StateCollector) {
-        state.add("0", norm)
-        state.add("1", up)
-        state.add("4", down)
-    }
-}
-
-/// Attention over windows, then the feed-forward layer. Keys: 0.*, 1.*
+/// Keys: 0.*; 1.0.{weight, bias} (the norm), 1.1.weight [2 f, m], 1.4.weight.
 public struct LocalLayer: Module {
     public let attention: Residual<LocalMHA>
-    public let feedForward: Residual<LocalFeedForward>
+    public let feedForward: Residual<PositionwiseFeedForward>
 
     init(_ configuration: LocalConfiguration, key: RandomKey) {
         var options = configuration.attention
         options.normalizesFirst = true
         if configuration.usesDynamicBias { options.attention.usesRotary = false }
         let attention = LocalMHA(options, key: key.child(0))
-        let feedForward = LocalFeedForward(
-            configuration.dimension, hidden: configuration.hiddenDimension, dropout: configuration.feedForwardDropout,
-            key: key.child(1))
+        let m = configuration.dimension
+        let feedForward = PositionwiseFeedForward(
+            m, hidden: configuration.hiddenDimension, norm: LayerNorm(m), activation: .gelu, isGated: true,
+            dropout: configuration.feedForwardDropout, names: .init(norm: "0", up: "1", down: "4"), key: key.child(1))
         self.attention = Residual(attention, configuration, key: key.child(2))
         self.feedForward = Residual(feedForward, configuration, key: key.child(3))
     }

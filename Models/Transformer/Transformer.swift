@@ -82,47 +82,18 @@ public struct TransformerAttention: Module {
     }
 }
 
-/// x + W₂ gelu(W₁ norm(x)). Keys: norm.{weight, bias}; up.weight, down.weight.
-public struct TransformerFeedForward: Module {
-    public let norm: LayerNorm
-    public let up: Linear
-    public let down: Linear
-    public let dropout: Double
-
-    init(_ configuration: TransformerConfiguration, key: RandomKey) {
-        let (m, hidden) = (configuration.dimension, configuration.hiddenDimension)
-        norm = LayerNorm(m)
-        up = Linear(m, hidden, bias: false, key: key.child(0))
-        down = Linear(hidden, m, bias: false, key: key.child(1))
-        dropout = configuration.feedForwardDropout
-    }
-
-    /// x: [..., m] → [..., m]
-    func callAsFunction(_ x: Tensor, mode: ForwardMode = .inference) -> Tensor {
-        switch mode.implementation {
-        case .plain: x + down(Tensors.dropout(gelu(up(norm(x))), probability: Float(dropout), key: mode.key))
-        case .fused:
-            feedForward(
-                x, norm: norm.norm, up: up.projection, activation: .gelu, dropout: dropout, key: mode.key,
-                down: down.projection, residual: x)
-        }
-    }
-
-    public func collect(into state: inout StateCollector) {
-        state.add("norm", norm)
-        state.add("up", up)
-        state.add("down", down)
-    }
-}
-
-/// Attention, then the feed-forward. Keys: attn.*, ff.*
+/// Attention, then the feed-forward x + W₂ gelu(W₁ norm(x)).
+///
+/// Keys: attn.*; ff.norm.{weight, bias}, ff.up.weight, ff.down.weight.
 public struct TransformerLayer: Module {
     public let attention: TransformerAttention
-    public let feedForward: TransformerFeedForward
+    public let feedForward: PositionwiseFeedForward
 
     init(_ configuration: TransformerConfiguration, key: RandomKey) {
         attention = TransformerAttention(configuration, key: key.child(0))
-        feedForward = TransformerFeedForward(configuration, key: key.child(1))
+        feedForward = PositionwiseFeedForward(
+            configuration.dimension, hidden: configuration.hiddenDimension, norm: LayerNorm(configuration.dimension),
+            activation: .gelu, dropout: configuration.feedForwardDropout, key: key.child(1))
     }
 
     public func collect(into state: inout StateCollector) {
@@ -182,7 +153,7 @@ public struct Transformer: LanguageModel {
         var x = tokenEmbedding(tokens)  // [b, n, m]
         for (index, layer) in layers.enumerated() {
             x = layer.attention(x, rotation, mode: mode.child(2 * index))
-            x = layer.feedForward(x, mode: mode.child(2 * index + 1))
+            x = layer.feedForward(x, residual: x, mode: mode.child(2 * index + 1))
         }
         return x
     }

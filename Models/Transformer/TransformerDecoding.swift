@@ -39,7 +39,7 @@ extension Transformer {
                 var rings = states.indices.map { states[$0].layers[index].taken() }
                 x = layer.attention.decode(x, rotation, rows.spans, &rings)
                 for sequence in states.indices { states[sequence].layers[index] = rings[sequence].taken() }
-                x = layer.feedForward(x)
+                x = layer.feedForward(x, residual: x)
             }
             for index in states.indices { states[index].position += tokens[index].count }
             return logits(rows.last(x.squeezed(0)))  // [sequences, vocabulary]

@@ -14,9 +14,38 @@ import CKernels
 ///   - dropout: the probability with which an element of f's output is 0. Element (row, column) of [rows, inner] is
 ///     element row · inner + column of the key's stream, as in `dropout(_:probability:key:)`. Without a key: none.
 ///   - down: weight [out, inner].
-///   - residual: [..., out], added to the result.
-///   - addsInput: adds what up multiplies, norm(x), as post-norm transformers do: out = d.
+///   - residual: what is added to the result.
 /// - Returns: [..., out].
+public func feedForward(
+    _ x: Tensor, norm: Norm? = nil, up: Projection, activation: Activation, isGated: Bool = false,
+    dropout: Double = 0, key: RandomKey? = nil, down: Projection, residual: FeedForwardResidual
+) -> Tensor {
+    switch residual {
+    case .none:
+        feedForward(
+            x, norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down)
+    case .tensor(let residual):
+        feedForward(
+            x, norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
+            residual: residual)
+    case .input:
+        feedForward(
+            x, norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
+            addsInput: true)
+    }
+}
+
+/// What is added to the output of a feed-forward block.
+public enum FeedForwardResidual: Sendable {
+    case none
+    /// [..., out]
+    case tensor(Tensor)
+    /// What up multiplies, norm(x), as post-norm transformers add it: out = d.
+    case input
+}
+
+/// The same with a residual of [..., out], or none.
+/// - Parameter addsInput: adds what up multiplies, norm(x).
 public func feedForward(
     _ x: Tensor, norm: Norm? = nil, up: Projection, activation: Activation, isGated: Bool = false,
     dropout: Double = 0, key: RandomKey? = nil, down: Projection, residual: Tensor? = nil, addsInput: Bool = false
