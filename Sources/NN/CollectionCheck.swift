@@ -1,17 +1,20 @@
 import Tensors
 
 // A parameter that `collect(into:)` forgets is neither trained nor saved, and nothing else shows it. In debug builds the first
-// module of each type is searched for such parameters when its state is asked for.
+// module of each type is searched for such parameters when its state is asked for. `StateCollector.leaveOut` names those that
+// are left out on purpose.
 
 extension Module {
     /// Ends the program where a parameter of this module was not collected, naming it. The first module of each type is
     /// searched.
-    func requireCollected(_ entries: [(key: String, parameter: Parameter)]) {
+    func requireCollected(_ collector: StateCollector) {
         guard Searched.isFirst(of: type(of: self)) else { return }
-        let collected = Set(entries.map { ObjectIdentifier($0.parameter) })
+        let collected = collector.leftOut.union(collector.entries.map { ObjectIdentifier($0.parameter) })
         let name = "\(type(of: self))"
         if let path = forgotten(in: self, name, collected) {
-            fatalError("\(name).collect(into:): \(path) is not collected, so it would be neither trained nor saved")
+            fatalError(
+                "\(name).collect(into:): \(path) is not collected, so it would be neither trained nor saved; add it, or leave "
+                    + "it out on purpose with state.leaveOut")
         }
     }
 }

@@ -14,6 +14,8 @@ public struct StateCollector {
     public private(set) var entries: [(key: String, parameter: Parameter)] = []
     /// Other names by which files may have a key's parameter.
     public private(set) var aliases: [String: String] = [:]
+    /// Parameters that are neither trained nor saved, on purpose.
+    private(set) var leftOut: Set<ObjectIdentifier> = []
     private var prefix = ""
 
     public init() {}
@@ -31,6 +33,18 @@ public struct StateCollector {
         prefix = outer
     }
 
+    /// Leaves a parameter out on purpose, such as the average of another over the training: it is neither trained nor saved,
+    /// and debug builds, which end the program where a parameter was forgotten, pass over it.
+    public mutating func leaveOut(_ parameter: Parameter) { leftOut.insert(ObjectIdentifier(parameter)) }
+
+    /// Leaves all parameters of a module out on purpose, such as those of a teacher; see the form with a parameter.
+    public mutating func leaveOut(_ module: any Module) {
+        var collector = StateCollector()
+        module.collect(into: &collector)
+        leftOut.formUnion(collector.leftOut)
+        leftOut.formUnion(collector.entries.map { ObjectIdentifier($0.parameter) })
+    }
+
     /// Children named by their position.
     public mutating func add(_ name: String, _ modules: [any Module]) {
         for (index, module) in modules.enumerated() { add("\(name).\(index)", module) }
@@ -43,7 +57,7 @@ extension Module {
         var collector = StateCollector()
         collect(into: &collector)
         #if DEBUG
-            requireCollected(collector.entries)
+            requireCollected(collector)
         #endif
         return collector.entries
     }

@@ -55,6 +55,49 @@ import Testing
             #expect(said.contains("Parts.collect(into:): \(place) is not collected"), "\(said)")
         }
 
+        /// A student beside what it learns from.
+        private struct Student: Module {
+            let layer = Linear(2, 2, key: RandomKey(seed: 1))
+            let teacher = Whole(parts: Parts(named: ["norm", "layers", "gate"]))
+            let average = Parameter(.ones([2]))
+            let forgotten: Parameter?
+            func collect(into state: inout StateCollector) {
+                state.add("layer", layer)
+                state.leaveOut(teacher)
+                state.leaveOut(average)
+            }
+        }
+
+        /// A student in a model, which leaves nothing out itself.
+        private struct School: Module {
+            let student = Student(forgotten: nil)
+            func collect(into state: inout StateCollector) { state.add("student", student) }
+        }
+
+        @Test("What is left out on purpose is neither in the state nor missed")
+        func leftOut() {
+            #expect(Student(forgotten: nil).state.map(\.key) == ["layer.weight", "layer.bias"])
+            #expect(School().trainable.map(\.key) == ["student.layer.weight", "student.layer.bias"])
+        }
+
+        @Test("A module that is left out may itself leave parts out")
+        func leftOutWithin() {
+            struct Observer: Module {
+                let school = School()
+                func collect(into state: inout StateCollector) { state.leaveOut(school) }
+            }
+            #expect(Observer().state.isEmpty)
+        }
+
+        @Test("Another parameter beside those left out is still found")
+        func forgottenBeside() async {
+            let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+                _ = Student(forgotten: Parameter(.ones([1]))).state
+            }
+            let said = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+            #expect(said.contains("Student.forgotten is not collected"), "\(said)")
+        }
+
         @Test("A part of a part is found through the whole")
         func nested() async {
             let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
