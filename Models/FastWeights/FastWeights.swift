@@ -22,9 +22,17 @@ public struct Features: Sendable {
     public let directions: Tensor?
     /// ε of the sum by which features are divided (section 4.2); nil for no division.
     public let epsilon: Float?
+    /// A function of each number, before the map; nil for none.
+    public let activation: Activation?
+    /// True where features are divided by their length at last (2406.06484, section 3.3).
+    public let normalizesL2: Bool
 
-    public init(_ map: FeatureMap?, nu: Int = 1, directions: Tensor? = nil, epsilon: Float? = nil) {
+    public init(
+        _ map: FeatureMap?, nu: Int = 1, directions: Tensor? = nil, epsilon: Float? = nil,
+        activation: Activation? = nil, normalizesL2: Bool = false
+    ) {
         (self.map, self.nu, self.directions, self.epsilon) = (map, nu, directions, epsilon)
+        (self.activation, self.normalizesL2) = (activation, normalizesL2)
     }
 
     /// Rows as they are.
@@ -35,17 +43,26 @@ public struct Features: Sendable {
 
     /// x: [..., d] → [..., dk]
     public func callAsFunction(_ x: Tensor, implementation: Implementation = .fused) -> Tensor {
-        let features: Tensor
+        let features = normalized(mapped(activation?(x) ?? x, implementation), implementation)
+        return normalizesL2 ? l2Normalized(features) : features
+    }
+
+    private func mapped(_ x: Tensor, _ implementation: Implementation) -> Tensor {
         switch (map, implementation) {
-        case (.dpfp, .plain): features = dpfp(x, nu: nu)
+        case (.dpfp, .plain): return dpfp(x, nu: nu)
         case (.dpfp, .fused): return DPFP(nu: nu, epsilon: epsilon)(x)
-        case (.elu, _): features = eluPlusOne(x)
+        case (.elu, _): return eluPlusOne(x)
         case (.favor, _):
             guard let directions else { fatalError("Features: favor without directions, expected [d, m]") }
-            features = favorFeatures(x, projection: directions, implementation: implementation)
-        case (.softmax, _), (nil, _): features = x
+            return favorFeatures(x, projection: directions, implementation: implementation)
+        case (.softmax, _), (nil, _): return x
         }
-        return epsilon.map { sumNormalized(features, epsilon: $0) } ?? features
+    }
+
+    /// Divides by the sum, which the fused DPFP has done.
+    private func normalized(_ features: Tensor, _ implementation: Implementation) -> Tensor {
+        guard let epsilon, map != .dpfp || implementation == .plain else { return features }
+        return sumNormalized(features, epsilon: epsilon)
     }
 }
 
@@ -65,6 +82,11 @@ public func sumNormalized(_ x: Tensor, epsilon: Float = 1e-6) -> Tensor {
     x / (x.sum(axes: [x.rank - 1], keepAxes: true) + epsilon)
 }
 
+/// Divides rows by √(Σ x² + ε), about their length. x: [..., d] → [..., d]
+public func l2Normalized(_ x: Tensor, epsilon: Float = 1e-6) -> Tensor {
+    x / sqrt((x * x).sum(axes: [-1], keepAxes: true) + epsilon)
+}
+
 // MARK: The memory (sections 3 and 4)
 
 /// Writes keys and values to fast weights token by token, and reads them under queries:
@@ -72,44 +94,51 @@ public func sumNormalized(_ x: Tensor, epsilon: Float = 1e-6) -> Tensor {
 ///     v̄ = φ(k) S      S ← S + φ(k)ᵀ (β v − γ v̄)      y = φ(q) S
 ///
 /// The delta rule (equation 24) has γ = β: what is under the key moves towards the value by the share β. The sum rule, linear
-/// attention (section 3.2), has γ = 0.
+/// attention (section 3.2), has γ = 0. With a decay α, S ← α S comes before each token: the gated delta rule (2412.06464,
+/// equation 10), and gated linear attention with a number for a head (2312.06635, section 4.1).
 ///
 /// - Parameters:
 ///   - q, k: [b, n, h, d].
 ///   - v: [b, n, h, dv].
 ///   - beta: β, [b, n, h].
 ///   - erase: γ, [b, n, h]; nil for the rule's own.
+///   - logDecay: ln α, at most 0, [b, n, h]; nil for α = 1.
 ///   - features: φ.
 ///   - state: S before the first token, [b, h, dk, dv]; nil for zeros.
 ///   - chunk, segment: tokens of a chunk, and chunks from one S that the fused form keeps for backward to the next. They
 ///     change speed and memory only.
 /// - Returns: y, [b, n, h, dv], and S after the last token, [b, h, dk, dv]. Gradients flow through both.
 public func deltaRule(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, erase: Tensor? = nil, rule: UpdateRule = .delta,
-    features: Features = .identity, state: Tensor? = nil, chunk: Int = 32, segment: Int = 4,
-    implementation: Implementation = .fused
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, erase: Tensor? = nil, logDecay: Tensor? = nil,
+    rule: UpdateRule = .delta, features: Features = .identity, state: Tensor? = nil, chunk: Int = 32,
+    segment: Int = 4, implementation: Implementation = .fused
 ) -> (output: Tensor, state: Tensor) {
     require(
         q.rank == 4 && q.shape == k.shape && v.rank == 4 && v.shape.prefix(3) == q.shape.prefix(3)
             && beta.shape == Array(q.shape.prefix(3)) && (erase == nil || erase!.shape == beta.shape),
         "deltaRule: q \(q.shape), k \(k.shape), v \(v.shape), beta \(beta.shape), erase \(erase?.shape ?? []); expected q "
             + "and k [b, n, h, d], v [b, n, h, dv], beta and erase [b, n, h]")
+    require(
+        logDecay == nil || logDecay!.shape == beta.shape,
+        "deltaRule: logDecay \(logDecay?.shape ?? []), expected [b, n, h] = \(beta.shape)")
     require(erase == nil || rule == .delta, "deltaRule: erase with the sum rule, which erases nothing")
     let shape = [v.shape[0], v.shape[2], features.width(q.shape[3]), v.shape[3]]
     require(
         state == nil || state!.shape == shape,
         "deltaRule: state \(state?.shape ?? []), expected [b, h, dk, dv] = \(shape)")
-    if implementation == .fused {
+    if implementation == .fused && logDecay == nil {
         return fusedDeltaRule(
             q, k, v, beta: beta, erase: erase, rule: rule, features: features, state: state, chunk: chunk,
             segment: segment)
     }
     let (q, k) = (features(q, implementation: .plain), features(k, implementation: .plain))  // φ: [b, n, h, dk]
     let (beta, gamma) = (beta.unsqueezed(-1), (erase ?? beta).unsqueezed(-1))  // [b, n, h, 1]
+    let alpha = logDecay.map { exp($0).unsqueezed(-1) }
     var s = state ?? .zeros(shape)
     var y: [Tensor] = []
     for t in 0..<v.shape[1] {
         func row(_ x: Tensor) -> Tensor { x.at(1, t).unsqueezed(2) }  // [b, h, 1, …]
+        if let alpha { s = row(alpha) * s }
         var u = row(beta) * row(v)  // [b, h, 1, dv]
         if rule == .delta { u = u - row(gamma) * matrixProduct(row(k), s) }
         s = s + matrixProduct(row(k), u, transposeA: true)

@@ -21,6 +21,9 @@ private var mistakes: [Mistake] {
         Mistake("beta [2, 5, 3], erase [2, 5]; expected") {
             deltaRule(x, x, x, beta: .zeros([2, 5, 3]), erase: .zeros([2, 5]))
         },
+        Mistake("deltaRule: logDecay [2, 5], expected [b, n, h] = [2, 5, 3]") {
+            deltaRule(x, x, x, beta: .zeros([2, 5, 3]), logDecay: .zeros([2, 5]))
+        },
         Mistake("deltaRule: erase with the sum rule, which erases nothing") {
             deltaRule(x, x, x, beta: .zeros([2, 5, 3]), erase: .zeros([2, 5, 3]), rule: .sum)
         },

@@ -8,7 +8,7 @@ import Tensors
 extension Features {
     /// Maps queries and keys, but leaves to the memory the map that costs less to compute again than to store.
     func prepared(_ q: Tensor, _ k: Tensor) -> (q: Tensor, k: Tensor, map: RowMap) {
-        guard map == .dpfp else { return (self(q), self(k), .identity) }
+        guard map == .dpfp, activation == nil, !normalizesL2 else { return (self(q), self(k), .identity) }
         let map = DPFP(nu: nu, epsilon: epsilon)
         map.check(q.shape.last ?? 0)
         return (q, k, map.rows)
