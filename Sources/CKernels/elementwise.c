@@ -49,6 +49,13 @@ AZ_INLINE float silu_gradient(float x, float y, float dy) {
 }
 AZ_UNARY(silu)
 
+// max(x, 0) + ln(1 + e^-|x|)
+AZ_INLINE float softplus_value(float x) {
+    return (x < 0 ? 0 : x) + az_log1p(az_exp_nonpositive(-__builtin_fabsf(x)));
+}
+AZ_INLINE float softplus_gradient(float x, float y, float dy) { return dy * az_sigmoid(x); }
+AZ_UNARY(softplus)
+
 // NaN at -inf (-inf times 0) and so is the derivative at both infinities, as in PyTorch.
 AZ_INLINE float gelu_value(float x) { return x * az_normal_cdf(x, az_normal_tail(x)); }
 AZ_INLINE float gelu_gradient(float x, float y, float dy) {

@@ -142,6 +142,12 @@ AZ_INLINE float az_log(float x) {
     return x < 0 ? AZ_NAN : y;
 }
 
+// ln(1 + u) for 0 <= u <= 1, also where u is lost beside 1: ln w of the rounded w = 1 + u, times u / (w - 1).
+AZ_INLINE float az_log1p(float u) {
+    float w = 1 + u;
+    return w == 1 ? u : az_log(w) * (u / (w - 1));
+}
+
 // MARK: Sigmoid and hyperbolic tangent
 
 // 1 + e^-x, infinity where the reciprocal would not be a normal number.

@@ -45,6 +45,10 @@ private let unaryCases: [UnaryCase] = [
     // Below -88.4 sigmoid is 0, there x times it has lost up to 3.7e-37.
     .init(
         "silu", az_silu_forward, az_silu_backward, { $0 / (1 + exp(-$0)) }, -87...30, relative: 4e-7, absolute: 4e-37),
+    // An exponential, a logarithm, a quotient, a product and a sum.
+    .init(
+        "softplus", az_softplus_forward, az_softplus_backward, { reluReference($0) + log1p(exp(-abs($0))) }, -87...50,
+        relative: 4e-7, absolute: tiny),
     .init("gelu", az_gelu_forward, az_gelu_backward, { $0 * normalCDF($0) }, -12...12, relative: 5e-6, absolute: tiny),
     .init("relu", az_relu_forward, az_relu_backward, reluReference, -5...5, relative: 0, absolute: 0),
     .init(

@@ -22,6 +22,8 @@ struct Elementwise: Sendable, CustomTestStringConvertible {
             testDescription: "sigmoid", function: { sigmoid($0) }, reference: { 1 / (1 + Foundation.exp(-$0)) }),
         Elementwise(testDescription: "silu", function: { silu($0) }, reference: { $0 / (1 + Foundation.exp(-$0)) }),
         Elementwise(
+            testDescription: "softplus", function: { softplus($0) }, reference: { log1p(Foundation.exp($0)) }),
+        Elementwise(
             testDescription: "gelu", function: { gelu($0) }, reference: { $0 / 2 * erfc(-$0 / 2.squareRoot()) }),
         Elementwise(testDescription: "relu", function: { relu($0) }, reference: { max($0, 0) }, margin: 0.1),
         Elementwise(
@@ -78,6 +80,7 @@ struct Elementwise: Sendable, CustomTestStringConvertible {
         expectEqual(rsqrt(x).sliced(0, from: 2), [.infinity, 0])
         expectEqual(tanh(x), [-1, 0, 0, 1])
         expectEqual(sigmoid(x), [0, 0.5, 0.5, 1])
+        expectEqual(softplus(x), [0, logf(2), logf(2), .infinity])
         expectEqual(relu(x), [0, 0, 0, .infinity])
         expectEqual(reluSquared(x), [0, 0, 0, .infinity])
         expectEqual(abs(x), [.infinity, 0, 0, .infinity])

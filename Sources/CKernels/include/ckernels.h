@@ -17,6 +17,7 @@ AZ_UNARY(rsqrt)
 AZ_UNARY(tanh)
 AZ_UNARY(sigmoid)
 AZ_UNARY(silu)     // NaN at -inf, as in PyTorch; so is gelu
+AZ_UNARY(softplus) // ln(1 + e^x)
 AZ_UNARY(gelu)     // exact: x * Phi(x), by erf
 AZ_UNARY(relu)
 AZ_UNARY(relu2)    // relu(x)^2

@@ -47,6 +47,10 @@ public func tanh(_ x: Tensor) -> Tensor { elementwise("tanh", x, az_tanh_forward
 public func sigmoid(_ x: Tensor) -> Tensor { elementwise("sigmoid", x, az_sigmoid_forward, az_sigmoid_backward) }
 /// x · sigmoid(x) (Elfwing et al., 1702.03118)
 public func silu(_ x: Tensor) -> Tensor { elementwise("silu", x, az_silu_forward, az_silu_backward) }
+/// ln(1 + eˣ), a smooth relu (Glorot et al., 2011), to a few units in the last place also where it is small.
+public func softplus(_ x: Tensor) -> Tensor {
+    elementwise("softplus", x, az_softplus_forward, az_softplus_backward)
+}
 /// x · Φ(x), exactly, by erf (Hendrycks and Gimpel, 1606.08415)
 public func gelu(_ x: Tensor) -> Tensor { elementwise("gelu", x, az_gelu_forward, az_gelu_backward) }
 public func relu(_ x: Tensor) -> Tensor { elementwise("relu", x, az_relu_forward, az_relu_backward) }
