@@ -1,9 +1,42 @@
 import Tensors
 
-/// A causal convolution of each channel over its last few tokens, as linear transformers put before attention (Gated Linear
-/// Attention, 2312.06635; its ablation for the delta rule is 2406.06484, table 3):
+// Causal convolutions of each channel over its last few tokens, as linear transformers put before attention (Gated Linear
+// Attention, 2312.06635; the ablation for the delta rule is 2406.06484, table 3).
+//
+// b batch, n tokens, c channels, k tokens that an output sees
+
+/// y_t = f(Σ_j w_j ⊙ x_{t − k + 1 + j} + b), j = 0 … k − 1.
 ///
-///     y_t = f(Σ_j w_j ⊙ x_{t − k + 1 + j} + b),  j = 0 … k − 1
+/// Channels are apart, so the columns of several layers' inputs can be convolved in one call.
+///
+/// - Parameters:
+///   - x: [b, n, c]; a view is read in place.
+///   - weight: w, [c, k].
+///   - bias: b, [c]; nil for none.
+///   - history: the last k − 1 tokens before x, [b, k − 1, c]; nil for zeros, at the beginning.
+///   - activation: f.
+/// - Returns: y, [b, n, c], and the tokens that the next ones are read with, [b, k − 1, c]. Gradients flow through both.
+public func shortConvolution(
+    _ x: Tensor, weight: Tensor, bias: Tensor? = nil, after history: Tensor? = nil, activation: Activation = .silu,
+    implementation: Implementation = .fused
+) -> (output: Tensor, last: Tensor) {
+    require(
+        x.rank == 3 && weight.rank == 2 && weight.shape[0] == x.shape[2] && weight.shape[1] > 0
+            && (bias == nil || bias!.shape == [x.shape[2]]),
+        "shortConvolution: x \(x.shape), weight \(weight.shape), bias \(bias?.shape ?? []); expected x [b, n, c], "
+            + "weight [c, k], bias [c]")
+    let (b, n, c, k) = (x.shape[0], x.shape[1], x.shape[2], weight.shape[1])
+    require(
+        history == nil || history!.shape == [b, k - 1, c],
+        "shortConvolution: after \(history?.shape ?? []), expected [b, k − 1, c] = \([b, k - 1, c])")
+    let tokens = k == 1 ? x : concatenate([history ?? .zeros([b, k - 1, c]), x], axis: 1)  // [b, k − 1 + n, c]
+    var sum = tokens.sliced(1, to: n) * weight.at(1, 0)
+    for j in 1..<k { sum = sum + tokens.sliced(1, from: j, to: j + n) * weight.at(1, j) }
+    if let bias { sum = sum + bias }
+    return (activation(sum), tokens.sliced(1, from: n))
+}
+
+/// A short convolution as a layer.
 ///
 /// Keys: weight [channels, 1, k], bias [channels], those of PyTorch's Conv1d with as many groups as channels.
 public struct ShortConvolution: Module {
@@ -34,19 +67,13 @@ public struct ShortConvolution: Module {
     ///   - x: [b, n, channels].
     ///   - before: the last k − 1 tokens before x, [b, k − 1, channels]; nil for zeros, at the beginning.
     /// - Returns: [b, n, channels], and the tokens that the next ones are read with, [b, k − 1, channels].
-    public func callAsFunction(_ x: Tensor, after before: Tensor? = nil) -> (output: Tensor, last: Tensor) {
+    public func callAsFunction(
+        _ x: Tensor, after before: Tensor? = nil, implementation: Implementation = .fused
+    ) -> (output: Tensor, last: Tensor) {
         require(x.rank == 3 && x.shape[2] == channels, "ShortConvolution: x \(x.shape), expected [b, n, \(channels)]")
-        let (b, n) = (x.shape[0], x.shape[1])
-        let history = before ?? .zeros([b, kernel - 1, channels])
-        require(
-            history.shape == [b, kernel - 1, channels],
-            "ShortConvolution: after \(history.shape), expected \([b, kernel - 1, channels])")
-        let tokens = kernel == 1 ? x : concatenate([history, x], axis: 1)  // [b, k − 1 + n, channels]
-        let w = weight.value.reshaped([channels, kernel])
-        var sum = tokens.sliced(1, to: n) * w.at(1, 0)
-        for j in 1..<max(kernel, 1) { sum = sum + tokens.sliced(1, from: j, to: j + n) * w.at(1, j) }
-        if let bias { sum = sum + bias.value }
-        return (activation(sum), tokens.sliced(1, from: n))
+        return shortConvolution(
+            x, weight: weight.value.reshaped([channels, kernel]), bias: bias?.value, after: before,
+            activation: activation, implementation: implementation)
     }
 
     public func collect(into state: inout StateCollector) {
