@@ -26,6 +26,10 @@ class Architecture:
     to_peer: Callable | None = None
     variant: Callable = lambda architecture, state: architecture  # which of several kinds a state dict is of
     rename: Callable = lambda state: state  # other keys that a state dict may have, as those of `shapes`
+    names: str = "the peer's other form"  # whose keys those of `shapes` are then
+    restore: Callable = lambda state: state  # the peer's keys again
+    keywords: Callable = lambda found: found  # the peer's own configuration in our keywords
+    has_configuration: bool = False  # the peer writes its configuration beside its weights, as config.json
     roots: frozenset = frozenset()  # the first words of the keys
     # Keys that a state dict may lack, as another has their tensor: key → that other.
     lacking: Callable = lambda state: {}
@@ -39,6 +43,10 @@ def shape(state, key, dimensions):
     if state[key].dim() != dimensions:
         raise InputError(f'"{key}": expected {dimensions} dimensions, found the shape {list(state[key].shape)}')
     return tuple(state[key].shape)
+
+
+def linear(name, inputs, outputs):
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
 def multiple(inner, dim):

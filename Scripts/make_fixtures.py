@@ -18,11 +18,11 @@ import os
 import sys
 import tempfile
 
-MODULES = ["flash", "local", "linformer", "fast_weights", "block_recurrent", "transformer", "torch_layers",
+MODULES = ["flash", "local", "linformer", "fast_weights", "fla", "block_recurrent", "transformer", "torch_layers",
            "optimizers"]
 NEEDED = {"torch": "2.13.0", "flash-pytorch": "0.1.9", "local-attention": "1.11.2", "hyper-connections": "0.4.11",
-          "linformer-pytorch": "0.19.3", "labml-nn": "0.5.1", "block-recurrent-transformer-pytorch": "0.4.4",
-          "safetensors": "0.8.0"}
+          "linformer-pytorch": "0.19.3", "labml-nn": "0.5.1", "fla-core": "0.6.0",
+          "block-recurrent-transformer-pytorch": "0.4.4", "safetensors": "0.8.0"}
 TESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "Tests")
 
 # Float32 sums in another order differ by some 1e-6 of the largest element; ten optimizer steps multiply that.
