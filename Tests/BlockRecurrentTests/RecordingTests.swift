@@ -60,10 +60,4 @@ import Testing
         for (all, second) in zip(whole, rest) { expectSame(all.sliced(2, from: 6), second, "the second block") }
         #expect(whole[0].values != whole[1].values)
     }
-
-    @Test("Recording changes no logits", arguments: Variant.some) func recordingChangesNothing(_ variant: Variant) {
-        let model = makeModel(variant)
-        let tokens = randomTokens([2, 12])
-        #expect(model(tokens).values == model(tokens, mode: .recording(AttentionRecorder())).values)
-    }
 }

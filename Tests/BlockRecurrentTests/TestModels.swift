@@ -66,18 +66,16 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3) -> TokenTensor {
 }
 
 extension BlockRecurrentTransformer {
-    /// Logits of a text of any length, read in segments that end at `cuts`, and what is remembered then.
-    func read(
-        _ tokens: TokenTensor, cuts: [Int]? = nil
-    ) -> (logits: Tensor, carries: [RecurrentMemory?]) {
+    /// Logits of a text of any length, read in segments, and what is remembered then.
+    func read(_ tokens: TokenTensor) -> (logits: Tensor, carries: [RecurrentMemory?]) {
         let n = tokens.shape[1]
         var carries = [RecurrentMemory?](repeating: nil, count: tokens.shape[0])
-        var start = 0
         var parts: [Tensor] = []
-        for cut in cuts ?? Array(stride(from: segmentLength, to: n, by: segmentLength)) + [n] {
-            let (logits, next) = logits(tokens.columns(start..<cut), carries: carries, mode: .inference)
+        for start in stride(from: 0, to: n, by: segmentLength) {
+            let (logits, next) = logits(
+                tokens.columns(start..<min(start + segmentLength, n)), carries: carries, mode: .inference)
             parts.append(logits)
-            (start, carries) = (cut, next)
+            carries = next
         }
         return (concatenate(parts, axis: 1), carries)
     }

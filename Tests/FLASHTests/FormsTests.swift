@@ -18,14 +18,6 @@ import Testing
         expectFormsAgree(of: model, tokens, targets, dropout: RandomKey(seed: seed), draw.description)
     }
 
-    @Test("both forms take empty batches and sequences", arguments: [[1, 0], [0, 5], [0, 0]], [true, false])
-    func empty(shape: [Int], causal: Bool) {
-        let model = makeModel(causal: causal)
-        for form in Implementation.allCases {
-            #expect(model(TokenTensor([], shape: shape), mode: .inference.using(form)).shape == shape + [11])
-        }
-    }
-
     @Test("fused and plain layers agree, with masks and the weights that they show", arguments: 0..<80)
     func layers(seed: UInt64) throws {
         var draw = Draws(seed: seed + 100)

@@ -5,26 +5,9 @@ import Testing
 
 @testable import FastWeightTransformers
 
-/// Token by token, in segments and at once are the same, at every position and however the tokens are cut.
+/// Wide heads, and what states and carries hold. The rest of decoding is in the contract of language models.
 @Suite struct DecodingTests {
     private func tokens(_ n: Int, seed: UInt64 = 2) -> [Int32] { randomTokens([n], seed: seed).values }
-
-    @Test(
-        "decoding equals the forward pass, however the tokens are cut", arguments: Variant.some,
-        [Array(1...40), [40], [3, 4, 35, 40]])
-    func equalsTheForward(_ variant: Variant, cuts: [Int]) {
-        let model = makeModel(variant)
-        let text = tokens(40)
-        let all = model(TokenTensor(text, shape: [1, 40]))
-        var states = [model.startDecoding()]
-        var start = 0
-        for cut in cuts {
-            let logits = model.decode([Array(text[start..<cut])], states: &states)
-            expectSame(logits.at(0, 0), all.at(0, 0).at(0, cut - 1), "position \(cut - 1)")
-            start = cut
-        }
-        #expect(states[0].position == 40)
-    }
 
     @Test(
         "decoding equals the forward pass where threads share wide heads",
@@ -42,38 +25,6 @@ import Testing
                 logits.at(0, 0), all.at(0, 0).at(0, cut - 1), through: model, positions: n, "position \(cut - 1)")
             start = cut
         }
-    }
-
-    @Test("sequences of unequal length are decoded in one call", arguments: Variant.some)
-    func decodesRaggedBatches(_ variant: Variant) {
-        let model = makeModel(variant)
-        let texts = [tokens(9, seed: 3), tokens(15, seed: 4), tokens(1, seed: 5)]
-        let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
-        var states = texts.map { _ in model.startDecoding() }
-        _ = model.decode(texts, states: &states)
-        let logits = model.decode(next, states: &states)
-        for row in texts.indices {
-            let text = texts[row] + next[row]
-            let all = model(TokenTensor(text, shape: [1, text.count]))
-            expectSame(logits.at(0, row), all.at(0, 0).at(0, text.count - 1), "row \(row)")
-        }
-        #expect(states.map(\.position) == [14, 16, 13])
-    }
-
-    @Test("a copied state is a branch of the text", arguments: Variant.some)
-    func copiesAreBranches(_ variant: Variant) {
-        let model = makeModel(variant)
-        var states = [model.startDecoding()]
-        _ = model.decode([tokens(10)], states: &states)
-        var branch = states
-        let other = model.decode([[4]], states: &branch)
-        let first = model.decode([[2]], states: &states)
-        var again = [model.startDecoding()]
-        _ = model.decode([tokens(10)], states: &again)
-        var third = again
-        #expect(model.decode([[4]], states: &again).values == other.values)
-        #expect(model.decode([[2]], states: &third).values == first.values)
-        #expect(first.values != other.values)
     }
 
     @Test("the state keeps its size whatever has been read", arguments: Variant.remembering)
@@ -95,39 +46,6 @@ import Testing
     }
 
     // MARK: Segments
-
-    /// Segments of a text, each row with what it remembers, one of them beginning later than the others.
-    @Test("segments carry the memory, each row its own", arguments: Variant.remembering)
-    func segmentsCarryTheMemory(_ variant: Variant) throws {
-        let model = makeModel(variant)
-        let text = randomTokens([3, 60])
-        func columns(_ range: Range<Int>) -> TokenTensor {
-            TokenTensor(
-                (0..<3).flatMap { row in range.map { text.values[row * 60 + $0] } }, shape: [3, range.count])
-        }
-        let whole = model(text)
-        var carries = [FastWeightsCarry?](repeating: nil, count: 3)
-        for range in [0..<20, 20..<21, 21..<60] {
-            let (logits, next) = model.logits(columns(range), carries: carries, mode: .inference)
-            expectSame(
-                logits, whole.sliced(1, from: range.lowerBound, to: range.upperBound), "tokens \(range)")
-            // Through a file and back.
-            carries = try next.map { try FastWeightsCarry(tensors: try #require($0).tensors) }
-            #expect(carries.allSatisfy { $0?.position == range.upperBound })
-        }
-        carries[1] = nil
-        let after = model.logits(columns(0..<9), carries: carries, mode: .inference).logits
-        expectSame(after.at(0, 1), whole.at(0, 1).sliced(0, to: 9), "the row that begins again")
-        let difference = after.at(0, 0) - whole.at(0, 0).sliced(0, to: 9)
-        #expect(difference.values.contains { abs($0) > 1e-3 })
-    }
-
-    @Test("softmax attention carries nothing")
-    func softmaxCarriesNothing() {
-        let model = makeModel(Variant(map: .softmax))
-        let (_, carries) = model.logits(randomTokens([2, 5]), carries: [nil, nil], mode: .inference)
-        #expect(carries.allSatisfy { $0 == nil } && !model.carriesState && makeModel().carriesState)
-    }
 
     @Test("tensors that are no carry are named")
     func carriesThatDoNotFitAreNamed() throws {
@@ -156,24 +74,6 @@ import Testing
     }
 
     // MARK: Saving
-
-    @Test("decoding resumes from a saved carry with the same bits", arguments: Variant.remembering)
-    func aDecodingStateGoesOnFromItsCarry(_ variant: Variant) throws {
-        let model = makeModel(variant)
-        let text = tokens(30)
-        var states = [model.startDecoding()]
-        _ = model.decode([Array(text[..<20])], states: &states)
-        let tensors = try #require(model.carry(of: states[0])).tensors
-        let carry = try FastWeightsCarry(tensors: tensors.mapValues { Tensor($0.values, shape: $0.shape) })
-        var others = [try model.decodingState(after: carry)]
-        #expect(others[0].position == 20)
-        let segment = model.logits(TokenTensor(Array(text[20...]), shape: [1, 10]), carries: [carry], mode: .inference)
-        for place in 20..<30 {
-            let logits = model.decode([[text[place]]], states: &states)
-            #expect(model.decode([[text[place]]], states: &others).values == logits.values)
-            expectSame(logits.at(0, 0), segment.logits.at(0, 0).at(0, place - 20), "position \(place)")
-        }
-    }
 
     @Test("the carry of another model is refused by name")
     func aCarryOfAnotherModelIsNamed() throws {

@@ -56,15 +56,6 @@ private var mistakes: [Mistake] {
         Mistake("FastWeightsTransformer: 1 states for 2 layers") {
             makeModel().transformer(.zeros([1, 2, 12]), states: [FastWeights(memory: .zeros([1, 2, 12, 6]))]).output
         },
-        Mistake("FastWeightsLM: tokens [5], 5 carries; expected [b, n], b carries") { makeModel()(randomTokens([5])) },
-        Mistake("FastWeightsLM: tokens [2, 5], 1 carries; expected [b, n], b carries") {
-            makeModel().logits(randomTokens([2, 5]), carries: [nil], mode: .inference).logits
-        },
-        Mistake("FastWeightsLM.decode: 2 sequences for 1 states, each of at least one token") {
-            let model = makeModel()
-            var states = [model.startDecoding()]
-            return model.decode([[1], [2]], states: &states)
-        },
     ]
 }
 

@@ -6,18 +6,6 @@ import Testing
 
 /// Which tokens a position sees.
 @Suite struct CausalityTests {
-    @Test("later tokens do not change earlier logits", arguments: Variant.some)
-    func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
-        let model = makeModel(variant)
-        let tokens = randomTokens([2, 23])
-        let before = model(tokens)
-        for t in [0, 3, 4, 12, 22] {
-            let after = model(changed(tokens, at: t))
-            #expect(after.sliced(1, to: t).values == before.sliced(1, to: t).values, "position \(t)")
-            #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)")
-        }
-    }
-
     /// One layer sees W · look_backward tokens before oneself, or with whole windows up to W − 1 more.
     @Test("one layer sees as far back as its windows", arguments: [0, 1, 2, 3], [true, false])
     func oneLayerSeesAsFarAsItsWindows(back: Int, exact: Bool) {

@@ -87,38 +87,6 @@ import Testing
         expectDecodesAsForward(model, tokens(2000), cuts: [3, 700, 701, 1300, 1999])
     }
 
-    /// Sequences of unequal length in one call, each at its own place.
-    @Test("ragged batches decode as each sequence alone") func decodesRaggedBatches() {
-        let model = model(true, 1, .rotary, Options())
-        let texts = [tokens(9, seed: 3), tokens(30, seed: 4), tokens(1, seed: 5)]
-        let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
-        var states = texts.map { _ in model.startDecoding() }
-        _ = model.decode(texts, states: &states)
-        let logits = model.decode(next, states: &states)
-        for row in texts.indices {
-            let text = texts[row] + next[row]
-            let all = model(TokenTensor(text, shape: [1, text.count]))
-            expectClose(
-                logits.at(0, row), all.at(0, 0).at(0, text.count - 1), through: model, positions: text.count,
-                "row \(row)")
-        }
-        #expect(states.map(\.position) == [14, 31, 13])
-    }
-
-    /// A copy of a state is a branch: what one reads the other does not see.
-    @Test("a copied state is a branch of the text") func copiesAreBranches() {
-        let model = model(false, 1, .dynamic, Options())
-        var states = [model.startDecoding()]
-        _ = model.decode([tokens(10)], states: &states)
-        var branch = states
-        let first = model.decode([[1, 2, 3]], states: &states)
-        let other = model.decode([[4, 5, 6]], states: &branch)
-        var again = [model.startDecoding()]
-        _ = model.decode([tokens(10)], states: &again)
-        #expect(model.decode([[4, 5, 6]], states: &again).values == other.values)
-        #expect(first.values != other.values)
-    }
-
     /// Past max_seq_len positions go through the second half again: the same as a model that has learned so many more
     /// positions, equal to those.
     @Test("decoding continues past the last learned position", arguments: Positions.allCases)

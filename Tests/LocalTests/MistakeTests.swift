@@ -24,19 +24,10 @@ private var mistakes: [Mistake] {
             LocalMHA(LocalMHAOptions(dimension: 8, windowSize: 4), key: RandomKey(seed: 1))(.zeros([1, 3, 9]))
         },
         Mistake("LocalTransformer: x [3, 12], expected [b, n, 12]") { makeModel().stack(.zeros([3, 12])) },
-        Mistake("LocalTransformer: tokens [5], expected [b, n]") { makeModel()(randomTokens([5])) },
-        Mistake("LocalTransformer: 9 tokens, but max_seq_len is 8") {
-            makeModel(maximumLength: 8)(randomTokens([1, 9]))
-        },
         Mistake("LocalTransformer: no tokens; the layers alone are a LocalTransformerStack") {
             makeModel { $0.tokens = nil }
         },
         Mistake("LocalTransformer.decode: the model is not causal") { makeModel(causal: false).startDecoding() },
-        Mistake("LocalTransformer.decode: 2 sequences for 1 states, each of at least one token") {
-            let model = makeModel()
-            var states = [model.startDecoding()]
-            return model.decode([[1], [2]], states: &states)
-        },
         Mistake("LocalTransformer.decode: the global layer before layer 2 (Whole) cannot be run token by token") {
             let configuration = makeModel { $0.globalLayers = [2] }.configuration
             return LocalTransformer(configuration, key: RandomKey(seed: 1)) { _, _ in Whole() }.startDecoding()

@@ -69,47 +69,6 @@ import Trainer
         expectClose(got, Tensor(expected, shape: [1, n, 2]), roundings: n + 2, "output")
     }
 
-    @Test("a model can be saved and loaded", arguments: Variant.some)
-    func aModelSurvivesItsFile(_ variant: Variant) throws {
-        let model = makeModel(variant)
-        let path = NSTemporaryDirectory() + "local-\(UUID().uuidString).safetensors"
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        try model.save(to: path)
-        let again = LocalTransformer(model.configuration, key: RandomKey(seed: 99))
-        let tokens = randomTokens([2, 13])
-        #expect(again(tokens).values != model(tokens).values)
-        try again.load(from: path)
-        #expect(again(tokens).values == model(tokens).values)
-    }
-
-    @Test("the same seed gives the same bits", arguments: Variant.some)
-    func theSameSeedGivesTheSameBits(_ variant: Variant) throws {
-        let configuration = makeModel(variant) { $0.feedForwardDropout = 0.2 }.configuration
-        let (tokens, targets) = (randomTokens([3, 21]), randomTokens([3, 21], seed: 4))
-        func run(_ seed: UInt64) throws -> [[Float]] {
-            let model = LocalTransformer(configuration, key: RandomKey(seed: seed))
-            let loss = model.loss(tokens, targets, mode: .training(RandomKey(seed: seed)))
-            let all = gradients(of: loss)
-            return try [loss.values] + model.trainable.map { try #require(all[$0.1], "\($0.0)").values }
-        }
-        #expect(try run(5) == run(5))
-        #expect(try run(5)[0] != run(6)[0])
-    }
-
-    /// The peer's attn_dropout does nothing; here both do.
-    @Test("dropout repeats with its key and is off in inference", arguments: [true, false])
-    func dropoutRepeatsWithItsKeyAndIsOffInInference(attention: Bool) {
-        let model = makeModel(Variant(streams: 2)) {
-            if attention { $0.attention.attention.dropout = 0.5 } else { $0.feedForwardDropout = 0.5 }
-        }
-        let tokens = randomTokens([2, 12])
-        let key = RandomKey(seed: 9)
-        #expect(model(tokens, mode: .training(key)).values == model(tokens, mode: .training(key)).values)
-        #expect(model(tokens, mode: .training(key)).values != model(tokens, mode: .training(key.child(1))).values)
-        #expect(model(tokens).values == model(tokens, mode: .inference).values)
-        #expect(model(tokens).values != model(tokens, mode: .training(key)).values)
-    }
-
     /// Dropped weights are 0 and the others grow as much: of values that are 1, the mean over many queries stays 1.
     @Test("dropout of attention keeps the mean") func dropoutOfAttentionKeepsTheMean() {
         var options = LocalAttentionOptions(windowSize: 8)
@@ -125,52 +84,6 @@ import Trainer
         #expect(stride(from: 0, to: values.count, by: 2).allSatisfy { abs(values[$0] - values[$0 + 1]) < 1e-5 })
     }
 
-    @Test("gradients agree with central differences", arguments: 0..<4)
-    func gradientsAgreeWithCentralDifferences(kind: Int) throws {
-        // The fixtures hold no case with several threads on one sequence or with dropout; differences cover both.
-        let variants = [
-            Variant(back: 2, streams: 4), Variant(positions: .bias, back: 3, exact: false, norm: true),
-            Variant(positions: .xpos, streams: 2, gates: true), Variant(positions: .none, streams: 3, shared: true),
-        ]
-        let model = makeModel(variants[kind], causal: kind != 3, window: 5) {
-            $0.attention.attention.dropout = 0.3
-            $0.feedForwardDropout = 0.2
-        }
-        let (tokens, targets) = (randomTokens([1, 17]), randomTokens([1, 17], seed: 4))
-        let mode = ForwardMode.training(RandomKey(seed: 5))
-        func loss() -> Tensor { model.loss(tokens, targets, mode: mode) }
-        let all = gradients(of: loss())
-        for (index, (key, parameter)) in model.trainable.enumerated() {
-            let direction = Tensor.normal(parameter.shape, key: RandomKey(seed: 6).child(index))
-            let length = direction.values.map { $0 * $0 }.reduce(0, +).squareRoot()
-            let step: Float = 2e-3 / length
-            let start = parameter.value.detached() * 1
-            parameter.assign(start + direction * step)
-            let above = withoutGradients { loss().item }
-            parameter.assign(start - direction * step)
-            let below = withoutGradients { loss().item }
-            parameter.assign(start)
-            let numeric = (above - below) / (2 * step)
-            let analytic = (try #require(all[parameter], "\(key)") * direction).sum().item
-            // The loss is known to 2e-7, so a quotient over a step of length 2e-3 to about 1e-4 of the unit direction.
-            #expect(abs(numeric - analytic) <= 3e-4 * length + 0.01 * abs(analytic), "\(key): \(analytic), \(numeric)")
-        }
-    }
-
-    @Test("ignored targets do not count") func ignoredTargetsDoNotCount() {
-        let model = makeModel { $0.ignoreIndex = 4 }
-        let tokens = randomTokens([1, 9])
-        var targets = randomTokens([1, 9], seed: 4)
-        targets.values = targets.values.map { $0 == 4 ? 5 : $0 }
-        let some = TokenTensor(
-            targets.values.enumerated().map { $0 < 3 ? 4 : $0 < 5 ? ignoredTarget : $1 }, shape: [1, 9])
-        let rest = crossEntropy(
-            model(tokens).sliced(1, from: 5), TokenTensor(Array(targets.values[5...]), shape: [1, 4]))
-        // Sums in another order.
-        expectClose(model.loss(tokens, some), rest, through: model, positions: 9, "loss")
-        #expect(model.loss(tokens, targets).item != model.loss(tokens, some).item)
-    }
-
     @Test("global layers are inserted before the chosen layers") func globalLayersStandWhereTheyAreWanted() {
         for (layers, wanted) in [(nil, [0, 1, 2]), ([2], [1]), ([1, 3], [0, 2]), ([], [])] as [([Int]?, [Int])] {
             let configuration = makeModel(Variant(streams: 2), depth: 3) { $0.globalLayers = layers }.configuration
@@ -181,22 +94,6 @@ import Trainer
             #expect(Set(keys.map { Int($0.split(separator: ".")[1])! }) == Set(wanted))
             for index in wanted { #expect(keys.contains("global_layers.\(index).branch.weight")) }
         }
-    }
-
-    @Test("several threads run one model", arguments: [true, false])
-    func severalThreadsRunOneModel(causal: Bool) async {
-        let model = makeModel(Variant(positions: .bias, streams: 4), causal: causal)
-        let batches = (0..<8).map { randomTokens([2, 23], seed: UInt64($0)) }
-        let alone = batches.map { model($0).values }
-        let together = await withTaskGroup(of: (Int, [Float]).self) { group in
-            for (index, batch) in batches.enumerated() {
-                group.addTask { (index, withoutGradients { model(batch).values }) }
-            }
-            var results = [[Float]](repeating: [], count: batches.count)
-            for await (index, values) in group { results[index] = values }
-            return results
-        }
-        #expect(together == alone)
     }
 
     @Test("windows of another size keep weights and positions") func windowsOfAnotherSizeKeepWeightsAndPositions() {

@@ -20,46 +20,136 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
         "flash": [
             #""laplace_attn_fn": false, "norm_type": "layernorm", "group_size": 5"#, #""shift_tokens": false"#,
             #""query_key_dim": 7, "expansion_factor": 1.5, "depth": 1"#,
+            #""laplace_attn_fn": false, "shift_tokens": false, "group_size": 8"#,
+            #""dim": 15, "query_key_dim": 7, "group_size": 3, "norm_type": "layernorm", "mask_token_shift": true"#,
         ],
         "local": [
             #""use_dynamic_pos_bias": false, "num_residual_streams": 1"#,
-            #""use_dynamic_pos_bias": false, "use_xpos": true, "look_backward": 2, "local_attn_window_size": 5"#,
+            #""use_dynamic_pos_bias": false, "use_xpos": true, "look_backward": 2, "gate_values_per_head": true"#,
             #""qk_rmsnorm": true, "gate_values_per_head": true, "exact_windowsize": true"#,
             #""shared_qk": true, "num_residual_streams": 2, "use_rotary_pos_emb": false"#,
+            #""use_dynamic_pos_bias": false, "look_backward": 2, "exact_windowsize": false"#,
+            #""look_backward": 3, "exact_windowsize": false, "num_residual_streams": 1, "gate_values_per_head": true"#,
+            #""use_dynamic_pos_bias": false, "use_xpos": true, "exact_windowsize": false, "qk_rmsnorm": true"#,
+            #""use_dynamic_pos_bias": false, "use_rotary_pos_emb": false, "look_backward": 3, "shared_qk": true"#,
+            #""use_dynamic_pos_bias": false, "shared_qk": true, "exact_windowsize": false, "qk_rmsnorm": true"#,
+            #""use_dynamic_pos_bias": false, "use_rotary_pos_emb": false, "look_backward": 0, "num_residual_streams": 3"#,
+            #""use_dynamic_pos_bias": false, "ignore_index": 4, "local_attn_window_size": 5"#,
         ],
         "linformer": [
             #""parameter_sharing": "none", "method": "learnable""#, #""parameter_sharing": "headwise", "dim_d": 5"#,
             #""parameter_sharing": "kv", "emb_dim": 8, "use_pos_emb": false"#, #""full_attention": true"#,
             #""activation": "relu", "k_reduce_by_layer": 1, "dim_k": 7"#,
+            #""method": "convolution", "parameter_sharing": "none", "dim_d": 3"#,
+            #""method": "no_params", "k_reduce_by_layer": 1, "w_o_intermediate_dim": 7, "ff_intermediate": 8"#,
+            #""full_attention": true, "hide_masked_keys": true, "nhead": 3, "checkpoint_level": "C1""#,
         ],
         "fast-weights": [
             #""update_rule": "sum", "positions": true"#, #""feature_map": "elu", "gated_feed_forward": true"#,
             #""feature_map": "favor", "favor_features": 6"#, #""nu": 2, "beta": 0.5, "pre_norm": false"#,
+            #""nu": 3, "heads": 3, "gated_feed_forward": true"#,
+            #""update_rule": "sum", "attention_normalization": true, "eps": 0.3"#,
+            #""sum_normalization": false, "attention_normalization": true, "heads": 1, "pre_norm": false, "eps": 0.3"#,
+            #""feature_map": "elu", "update_rule": "sum", "sum_normalization": false, "attention_normalization": true"#,
+            #""feature_map": "favor", "update_rule": "sum", "attention_normalization": true, "positions": true"#,
+            #""feature_map": "softmax", "positions": true, "pre_norm": false"#,
         ],
         "block-recurrent": [
             #""gate": "lstm", "state_update": "dual""#, #""use_compressed_mem": true, "compressed_mem_factor": 2"#,
             #""recurrent_layers": [2], "read_recurrent_layers": [1], "feedback": true"#,
-            #""all_layers_qk_rmsnorm": true, "recurrent_layers": []"#, #""attention_window": 3, "state_window": 3"#,
+            #""all_layers_qk_rmsnorm": true, "recurrent_layers": []"#, #""feedback": true"#,
+            #""attention_window": 3, "state_window": 3"#,
+            #""use_compressed_mem": true, "compressed_mem_factor": 4, "block_width": 6, "state_window": 10"#,
+            #""depth": 3, "recurrent_layers": [3], "read_recurrent_layers": [1], "state_update": "single""#,
+            #""depth": 3, "recurrent_layers": [3, 1, 2], "read_recurrent_layers": [2, 1, 2], "gate": "lstm""#,
+            #""depth": 3, "recurrent_layers": [3, 1], "use_compressed_mem": true, "feedback": true"#,
+            #""block_width": 1, "qk_rmsnorm_scale": null, "all_layers_qk_rmsnorm": true"#,
         ],
         "transformer": [#""attention": "naive", "heads": 3"#, #""ff_mult": 1.5, "dim_head": 4"#],
     ]
 
-    static let all = ModelZoo.identifiers.flatMap { id in
+    /// Architectures without weights of attention to show; those of fast weights, whose rule corrects, are none.
+    private static let withoutAttention: Set = ["fast-weights"]
+
+    /// Configurations of models that see both sides, beside the above without their causality.
+    private static let bidirectional: [String: [String]] = [
+        "flash": [
+            #""reduce_group_non_causal_attn": false"#, #""mask_token_shift": true, "divide_by_valid_count": true"#,
+            #""mask_token_shift": true, "divide_by_valid_count": true, "reduce_group_non_causal_attn": false"#,
+        ],
+        "local": [
+            #""look_forward": 2, "use_dynamic_pos_bias": false"#, #""look_forward": 0, "exact_windowsize": false"#,
+        ],
+        "linformer": [],
+    ]
+
+    /// Those that read from the left.
+    static let causal = ModelZoo.identifiers.flatMap { id in
         ([""] + (changes[id] ?? [])).map { ContractModel(id: id, changes: $0) }
     }
 
-    /// The ids that have configurations here.
-    static var covered: Set<String> { Set(changes.keys) }
+    static let all =
+        causal
+        + ModelZoo.identifiers.flatMap { id in
+            (bidirectional[id].map { [""] + (changes[id] ?? []) + $0 } ?? []).map {
+                ContractModel(id: id, changes: #""causal": false"# + ($0.isEmpty ? "" : ", ") + $0)
+            }
+        }
+
+    /// Those that pass something from one segment of a text to the next.
+    static let carrying = causal.filter(\.carries)
+    static let carryless = all.filter { !$0.carries }
+
+    /// A model for each place that drops.
+    private static let dropping = [
+        "flash": ["attn_dropout"], "local": ["attn_dropout", "ff_dropout"],
+        "linformer": ["dropout", "dropout_ff", "dropout_tokens"], "fast-weights": ["dropout"],
+        "transformer": ["attn_dropout", "ff_dropout"],
+    ].flatMap { id, keys in keys.map { ContractModel(id: id, changes: "\"\($0)\": 0.5") } }
+
+    static let dropped = all.filter(\.hasDropout) + dropping
 
     /// The usual configuration of each architecture.
     static let usual = ModelZoo.identifiers.map { ContractModel(id: $0, changes: "") }
 
-    /// Whether `--dropout` is for it; block-recurrent transformers drop what they carry alone.
-    var hasDropout: Bool { id != "block-recurrent" }
+    /// The ids that have configurations here.
+    static var covered: Set<String> { Set(changes.keys) }
+
+    private func has(_ key: String, _ value: String = "true") -> Bool { changes.contains("\"\(key)\": \(value)") }
+
+    var isCausal: Bool { !has("causal", "false") }
+
+    /// Whether `--dropout` is for it.
+    var hasDropout: Bool {
+        guard let architecture = try? ModelZoo.architecture(id) else { return false }
+        let configuration = architecture.configuration(Self.size)
+        return (try? architecture.configuration(configuration, sequenceLength: nil, dropout: 0.1)) != nil
+    }
+
+    /// Whether it drops in one place alone, as its configuration says.
+    var dropsInOnePlace: Bool { changes.contains("dropout") }
+
+    /// Whether a position sees no other.
+    var seesItselfAlone: Bool { has("look_backward", "0") && isCausal }
+
+    /// Whether something passes from one segment of a text to the next.
+    var carries: Bool { (try? make())?.carriesState == true }
+
+    /// Shapes of no tokens that it takes: full attention refuses to attend to nothing, block-recurrent transformers refuse all.
+    var emptyShapes: [[Int]] {
+        id == "block-recurrent" ? [] : attendsToAll ? [[0, 5]] : [[1, 0], [0, 5], [0, 0]]
+    }
 
     /// Whether it is full attention, whose state has the keys and values of every token.
-    var attendsToAll: Bool { id == "transformer" || changes.contains("full_attention") }
+    var attendsToAll: Bool { id == "transformer" || has("full_attention") || has("feature_map", "\"softmax\"") }
 
+    /// Whether its layers have weights of attention to show.
+    var showsAttention: Bool { !Self.withoutAttention.contains(id) || attendsToAll }
+}
+
+// MARK: Making models
+
+extension ContractModel {
     /// - Parameter moved: off the initial values, so that every path carries weight.
     func make(seed: UInt64 = 1, dropout: Double? = nil, moved: Bool = true) throws -> any LanguageModel {
         let architecture = try ModelZoo.architecture(id)
@@ -85,7 +175,79 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
     func tokens(_ b: Int, by n: Int, seed: UInt64 = 3) -> TokenTensor {
         TokenTensor(tokens(b * n, seed: seed), shape: [b, n])
     }
+}
 
+extension LanguageModel {
+    /// Reads texts of any length, [b, n], in segments that end at `cuts` and where the model takes no more.
+    func read(_ tokens: TokenTensor, cuts: [Int] = []) -> (logits: Tensor, carries: [Carry?]) {
+        let n = tokens.shape[1]
+        var (carries, parts) = ([Carry?](repeating: nil, count: tokens.shape[0]), [Tensor]())
+        var start = 0
+        while start < n {
+            let end = min(cuts.first { $0 > start } ?? n, carriesState ? start + (maximumLength ?? n) : n)
+            let (logits, next) = withoutGradients {
+                self.logits(tokens.columns(start..<end), carries: carries, mode: .inference)
+            }
+            parts.append(logits)
+            (start, carries) = (end, next)
+        }
+        return (concatenate(parts, axis: 1), carries)
+    }
+}
+
+// MARK: Masks
+
+/// A model whose forward pass takes a mask: 1 for tokens that take part, 0 for padding.
+protocol MaskedModel: LanguageModel {
+    /// tokens, mask: [b, n] → [b, n, vocabulary]
+    func logits(_ tokens: TokenTensor, mask: Tensor, mode: ForwardMode) -> Tensor
+}
+
+extension FLASHTransformer: MaskedModel {
+    func logits(_ tokens: TokenTensor, mask: Tensor, mode: ForwardMode) -> Tensor {
+        self(tokens, mask: mask, mode: mode)
+    }
+}
+
+extension LocalTransformer: MaskedModel {
+    func logits(_ tokens: TokenTensor, mask: Tensor, mode: ForwardMode) -> Tensor {
+        self(tokens, mask: mask, mode: mode)
+    }
+}
+
+extension LinformerLM: MaskedModel {
+    func logits(_ tokens: TokenTensor, mask: Tensor, mode: ForwardMode) -> Tensor {
+        self(tokens, inputMask: mask, mode: mode)
+    }
+}
+
+extension ContractModel {
+    /// Those that take masks.
+    static let masked = all.filter { (try? $0.make()) is any MaskedModel }
+
+    /// Those in which padding on the right passes nothing to tokens: the peers' defaults let some of it through (parity.md).
+    static let padded = masked.filter { entry in
+        switch entry.id {
+        case "flash": entry.isCausal || entry.has("divide_by_valid_count")
+        case "linformer": !entry.has("full_attention") || entry.has("hide_masked_keys")
+        default: true
+        }
+    }
+
+    /// Those in which holes pass nothing either: shifted, a token reaches the next.
+    static let holed = padded.filter {
+        $0.id != "flash" || $0.has("shift_tokens", "false") || $0.has("mask_token_shift")
+    }
+
+    /// 1 for the first of each row's tokens, [b, n].
+    static func mask(lengths: [Int], of n: Int) -> Tensor {
+        Tensor(lengths.flatMap { length in (0..<n).map { Float($0 < length ? 1 : 0) } }, shape: [lengths.count, n])
+    }
+}
+
+// MARK: The size of a state
+
+extension ContractModel {
     /// Ends the process where a decoding state holds more after twice the text; where it is to, where it does not.
     func requireBoundedState() throws {
         let (half, whole) = try bytesHeld(by: make())

@@ -63,24 +63,4 @@ import Testing
         let error = #expect(throws: InputError.self) { try read(["max_seq_len": .integer(4)]) }
         #expect(error?.message.hasPrefix("config.json: unknown key \"max_seq_len\"") == true)
     }
-
-    private static var mistakes: [Mistake] {
-        [
-            Mistake("Transformer: tokens [5], expected [b, n]") { makeModel()(randomTokens([5])) },
-            Mistake("Transformer.decode: 2 sequences for 1 states, each of at least one token") {
-                let model = makeModel()
-                var states = [model.startDecoding()]
-                return model.decode([[1], [2]], states: &states)
-            },
-        ]
-    }
-
-    /// Each in a process of its own, which must fail with the message.
-    @Test(arguments: mistakes.indices) func programmersMistakesStop(_ i: Int) async {
-        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
-            Self.mistakes[i].make()
-        }
-        let said = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-        #expect(said.contains(Self.mistakes[i].message), "\(said)")
-    }
 }

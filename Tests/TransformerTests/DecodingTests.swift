@@ -5,7 +5,7 @@ import Testing
 
 @testable import Transformers
 
-/// Token by token equals the whole sequence, at every position, however the tokens are cut into calls.
+/// Long texts, and what the state holds. The rest of decoding is in the contract of language models.
 @Suite struct DecodingTests {
     private func tokens(_ n: Int, seed: UInt64 = 2) -> [Int32] { randomTokens([n], seed: seed).values }
 
@@ -24,14 +24,6 @@ import Testing
         #expect(states[0].position == text.count)
     }
 
-    @Test(arguments: TransformerConfiguration.AttentionForm.allCases)
-    func equalsTheForward(_ form: TransformerConfiguration.AttentionForm) {
-        let model = makeModel { ($0.attention, $0.heads) = (form, 3) }
-        expectDecodesAsForward(model, tokens(37), cuts: Array(1...37))
-        expectDecodesAsForward(model, tokens(37), cuts: [1, 6, 7, 20, 23, 36])
-        expectDecodesAsForward(model, tokens(37), cuts: [])
-    }
-
     /// More keys than are worked on together, more queries than a tile has rows.
     @Test func equalsTheForwardInLongTexts() {
         expectDecodesAsForward(makeModel(), tokens(2100), cuts: [3, 700, 701, 1300, 2098, 2099])
@@ -44,38 +36,6 @@ import Testing
         let text = randomTokens([2, 17])
         // The last product has fewer rows, so its sums of 12 terms may round otherwise.
         expectClose(model.logits(after: text), model(text).at(1, 16), through: model, positions: 17, "logits")
-    }
-
-    /// Sequences of unequal length in one call, each at its own place.
-    @Test func decodesRaggedBatches() {
-        let model = makeModel()
-        let texts = [tokens(9, seed: 3), tokens(30, seed: 4), tokens(1, seed: 5)]
-        let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
-        var states = texts.map { _ in model.startDecoding() }
-        _ = model.decode(texts, states: &states)
-        let logits = model.decode(next, states: &states)
-        for row in texts.indices {
-            let text = texts[row] + next[row]
-            let all = model(TokenTensor(text, shape: [1, text.count]))
-            expectClose(
-                logits.at(0, row), all.at(0, 0).at(0, text.count - 1), through: model, positions: text.count,
-                "row \(row)")
-        }
-        #expect(states.map(\.position) == [14, 31, 13])
-    }
-
-    /// A copy of a state is a branch: what one reads the other does not see.
-    @Test func copiesAreBranches() {
-        let model = makeModel()
-        var states = [model.startDecoding()]
-        _ = model.decode([tokens(10)], states: &states)
-        var branch = states
-        let first = model.decode([[1, 2, 3]], states: &states)
-        let other = model.decode([[4, 5, 6]], states: &branch)
-        var again = [model.startDecoding()]
-        _ = model.decode([tokens(10)], states: &again)
-        #expect(model.decode([[4, 5, 6]], states: &again).values == other.values)
-        #expect(first.values != other.values)
     }
 
     /// The state has the keys and values of every token, and at most as much room again.
