@@ -109,7 +109,7 @@ let package = Package(
             swiftSettings: hotSwift),
         .target(name: "InputSupport", dependencies: ["ModelZoo"], path: "Tests/InputSupport"),
         .testTarget(name: "COpenBLASTests", dependencies: ["COpenBLAS"]),
-        .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
+        .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "NumericSupport"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "NumericSupport"]),
         .testTarget(name: "NNTests", dependencies: ["NN", "NumericSupport"], resources: [.copy("Fixtures")]),
         .testTarget(name: "PlottingTests", dependencies: ["Plotting"]),
@@ -140,7 +140,7 @@ let package = Package(
         .testTarget(name: "InputTests", dependencies: ["InputSupport"], resources: [.copy("Found")]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
         .testTarget(name: "ComparingTests", dependencies: ["Comparing", "FixtureSupport"]),
-        .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport", "COpenBLAS"]),
+        .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport", "COpenBLAS", "FixtureSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,5 +1,6 @@
 import CKernels
 import Foundation
+@_exported import NumericSupport
 import Testing
 
 // MARK: Data
@@ -51,26 +52,6 @@ func output(
 }
 
 // MARK: Comparison
-
-func isClose(_ actual: Float, _ expected: Double, relative: Double, absolute: Double) -> Bool {
-    if expected.isNaN { return actual.isNaN }
-    if abs(expected) > Double(Float.greatestFiniteMagnitude) { return Double(actual) == Double(Float(expected)) }
-    return abs(Double(actual) - expected) <= absolute + relative * abs(expected)
-}
-
-/// Every element within `absolute + relative * |expected|`; NaN and infinities where expected. Reports the first that
-/// is not, at the caller's line.
-func expectClose(
-    _ actual: [Float], _ expected: [Double], relative: Double = 0, absolute: Double = 0, _ label: String = "",
-    sourceLocation: SourceLocation = #_sourceLocation
-) {
-    #expect(actual.count == expected.count, "\(label): counts", sourceLocation: sourceLocation)
-    let wrong = zip(actual, expected).enumerated().first {
-        !isClose($1.0, $1.1, relative: relative, absolute: absolute)
-    }
-    let message = wrong.map { "\(label)[\($0.offset)] is \($0.element.0), not \($0.element.1)" } ?? ""
-    #expect(wrong == nil, "\(message)", sourceLocation: sourceLocation)
-}
 
 /// The same bits, any NaN counting as the same.
 func expectSame(

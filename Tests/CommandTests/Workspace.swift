@@ -1,22 +1,19 @@
+@_exported import FixtureSupport
 import Foundation
 import ModelZoo
 import Testing
 
 /// A folder of its own for a test, with a text and a trained tiny model to be asked for; goes with the last reference.
 final class Workspace {
-    let folder = NSTemporaryDirectory() + "attention-zoo-" + UUID().uuidString
+    private let temporary: TemporaryFolder
+    var folder: String { temporary.path }
 
-    init() throws { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
-
-    deinit { try? FileManager.default.removeItem(atPath: folder) }
+    init() throws { temporary = try TemporaryFolder() }
 
     func path(_ name: String) -> String { folder + "/" + name }
 
     @discardableResult
-    func write(_ text: String, _ name: String) throws -> String {
-        try Data(text.utf8).write(to: URL(fileURLWithPath: path(name)))
-        return path(name)
-    }
+    func write(_ text: String, _ name: String) throws -> String { try temporary.write(text, name) }
 
     func read(_ name: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path(name))) }
 
@@ -64,12 +61,4 @@ extension TrainCommand {
         try run(report: { lines.append($0.description) })
         return lines
     }
-}
-
-/// Expects `body` to throw an `InputError` with exactly this message, of one line.
-func expectError<Result>(
-    _ message: String, sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Result
-) {
-    #expect(!message.contains("\n"), sourceLocation: sourceLocation)
-    #expect(throws: InputError(message), sourceLocation: sourceLocation) { _ = try body() }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import NN
+import NumericSupport
 import Tensors
 import Testing
 
@@ -30,10 +31,10 @@ struct Tied: Module {
 
 /// A folder that goes with the test, and files in it written from a model's state with changes.
 final class Files {
-    let folder = NSTemporaryDirectory() + "attention-zoo-" + UUID().uuidString
+    private let temporary: TemporaryFolder
+    var folder: String { temporary.path }
 
-    init() throws { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
-    deinit { try? FileManager.default.removeItem(atPath: folder) }
+    init() throws { temporary = try TemporaryFolder() }
 
     var path: String { folder + "/weights.safetensors" }
 

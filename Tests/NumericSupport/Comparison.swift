@@ -26,6 +26,19 @@ public func expectClose(
         got, expected, within: Array(repeating: bound, count: expected.count), what, sourceLocation: sourceLocation)
 }
 
+/// Expects every element within `absolute + relative * |expected|`, as the error of an elementwise function is stated.
+///
+/// What float32 cannot hold is expected to be an infinity.
+public func expectClose(
+    _ got: [Float], _ expected: [Double], relative: Double = 0, absolute: Double = 0, _ what: String = "",
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
+    let limit = Double(Float.greatestFiniteMagnitude)
+    expectClose(
+        got, expected.map { abs($0) > limit ? Double(Float($0)) : $0 },
+        within: expected.map { absolute + relative * abs($0) }, what, sourceLocation: sourceLocation)
+}
+
 /// Expects two float32 results of sums of `terms` products to agree, each element to the roundings of both sides.
 /// - Parameter magnitude: what the terms add up to without their signs; where it is not known, that of the largest
 ///   element expected.
@@ -64,5 +77,6 @@ private func excess(_ got: Float, _ expected: Double, _ bound: Double) -> Double
         return (expected.isNaN ? got.isNaN : Double(got) == expected) ? 0 : .infinity
     }
     let difference = abs(Double(got) - expected)
-    return difference.isNaN ? .infinity : difference / bound
+    guard difference > 0 else { return difference == 0 ? 0 : .infinity }
+    return difference / bound
 }

@@ -72,7 +72,8 @@ private struct GradientCheck {
         let output = output(bases)
         let dense = withoutGradients { operation(views(bases).map { Tensor($0.values, shape: $0.shape) }) }
         // Rounding in another order (a product reads a transposed matrix by another kernel): 2⁻²⁴ and a little.
-        expectClose(output, dense.values.map(Double.init), shape: dense.shape, tolerance: 1e-5, location)
+        expectClose(
+            output, dense.values.map(Double.init), shape: dense.shape, tolerance: 1e-5, sourceLocation: location)
         // A gradient that is a view itself, as one that comes through a transposition.
         let plain = Tensor.uniform(output.shape, low: -1, high: 1, key: RandomKey(seed: 99))
         let seed = plain.rank < 2 ? plain : plain.transposed().contiguous().transposed()
@@ -86,7 +87,7 @@ private struct GradientCheck {
             #expect(gradient.shape == bases[i].shape, comment, sourceLocation: location)
             compare(gradient, numeric(i, seed), "input \(i)")
             let (alone, one) = analytic(wanting: [i], seed)
-            expectClose(one[alone[i]]!, gradient.values.map(Double.init), tolerance: 1e-5, location)
+            expectClose(one[alone[i]]!, gradient.values.map(Double.init), tolerance: 1e-5, sourceLocation: location)
         }
         accumulates(seed)
     }
@@ -108,7 +109,7 @@ private struct GradientCheck {
         let first = leaves.map { once[$0]?.values ?? [] }
         let twice = gradients(of: operation(views(leaves)), seed: seed, addedTo: once)
         for (leaf, first) in zip(leaves, first) {
-            expectClose(twice[leaf]!, first.map { 2 * Double($0) }, tolerance: 1e-5, location)
+            expectClose(twice[leaf]!, first.map { 2 * Double($0) }, tolerance: 1e-5, sourceLocation: location)
         }
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import NumericSupport
 import Tensors
 import Testing
 
@@ -45,31 +46,12 @@ extension Tensor {
 /// Checks shape and values: each within `tolerance` of the expected one, relative to it where it is above 1. NaN must
 /// meet NaN and infinity the same infinity.
 func expectClose(
-    _ tensor: Tensor, _ expected: [Double], shape: [Int]? = nil, tolerance: Double, _ location: SourceLocation
-) {
-    expectClose(tensor, expected, shape: shape, tolerance: tolerance, sourceLocation: location)
-}
-
-func expectClose(
     _ tensor: Tensor, _ expected: [Double], shape: [Int]? = nil, tolerance: Double,
     sourceLocation: SourceLocation = #_sourceLocation
 ) {
     if let shape { #expect(tensor.shape == shape, sourceLocation: sourceLocation) }
-    let values = tensor.values
-    guard values.count == expected.count else {
-        Issue.record("\(values.count) values; expected \(expected.count)", sourceLocation: sourceLocation)
-        return
-    }
-    for (i, (value, reference)) in zip(values, expected).enumerated() {
-        let isClose =
-            reference.isFinite
-            ? abs(Double(value) - reference) <= tolerance * max(1, abs(reference))
-            : (reference.isNaN ? value.isNaN : Double(value) == reference)
-        if !isClose {
-            Issue.record("element \(i) is \(value); expected \(reference)", sourceLocation: sourceLocation)
-            return
-        }
-    }
+    expectClose(
+        tensor.values, expected, within: expected.map { tolerance * max(1, abs($0)) }, sourceLocation: sourceLocation)
 }
 
 /// Checks that a tensor has exactly these values; NaN meets NaN.

@@ -1,13 +1,12 @@
 import Foundation
+import NumericSupport
 import Tensors
 import Testing
 
 /// Calls `body` with the path of a new empty folder, which is removed afterwards.
 func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
-    let folder = NSTemporaryDirectory() + "attention-zoo-" + UUID().uuidString
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
-    return try body(folder)
+    let folder = try TemporaryFolder()
+    return try withExtendedLifetime(folder) { try body(folder.path) }
 }
 
 /// The message of the `InputError` that `body` throws; nil (and a failed test) when it throws none.

@@ -1,3 +1,4 @@
+import FixtureSupport
 import Foundation
 import Tensors
 import Testing
@@ -17,11 +18,10 @@ import Testing
     }
 
     /// Four standard deviations of a share in 4000 draws are at most 4 √(0.25 / 4000) = 0.032.
-    func expectClose(_ shares: [Double], _ expected: [Double], location: SourceLocation = #_sourceLocation) {
-        for (a, b) in zip(shares, expected) {
-            #expect(abs(a - b) <= 0.032, "\(shares), expected \(expected)", sourceLocation: location)
-            if b == 0 { #expect(a == 0, sourceLocation: location) }
-        }
+    func expectShares(_ shares: [Double], _ expected: [Double], location: SourceLocation = #_sourceLocation) {
+        expectClose(
+            shares.map(Float.init), expected, within: expected.map { $0 == 0 ? 0 : 0.032 }, "shares",
+            sourceLocation: location)
     }
 
     let logits: [Float] = [0.1, 0.4, 0.2, 0.3].map { log($0) }
@@ -35,27 +35,27 @@ import Testing
 
     @Test("Tokens are drawn with the probabilities of the softmax")
     func tokensComeAsOftenAsTheirProbabilitySays() throws {
-        expectClose(try shares(logits, SamplingOptions()), [0.1, 0.4, 0.2, 0.3])
+        expectShares(try shares(logits, SamplingOptions()), [0.1, 0.4, 0.2, 0.3])
         // Temperature ½ squares the probabilities.
         let squares = [0.01, 0.16, 0.04, 0.09].map { $0 / 0.3 }
-        expectClose(try shares(logits, SamplingOptions(temperature: 0.5)), squares)
-        expectClose(try shares([800, 801, -.infinity], SamplingOptions()), [0.269, 0.731, 0])
+        expectShares(try shares(logits, SamplingOptions(temperature: 0.5)), squares)
+        expectShares(try shares([800, 801, -.infinity], SamplingOptions()), [0.269, 0.731, 0])
     }
 
     @Test("Top-k keeps the k likeliest tokens")
     func topKKeepsTheLikeliest() throws {
-        expectClose(try shares(logits, SamplingOptions(topK: 2)), [0, 4.0 / 7, 0, 3.0 / 7])
-        expectClose(try shares(logits, SamplingOptions(topK: 100)), [0.1, 0.4, 0.2, 0.3])
+        expectShares(try shares(logits, SamplingOptions(topK: 2)), [0, 4.0 / 7, 0, 3.0 / 7])
+        expectShares(try shares(logits, SamplingOptions(topK: 100)), [0.1, 0.4, 0.2, 0.3])
         #expect(try shares([1, 1, 1], SamplingOptions(topK: 1)) == [1, 0, 0])  // the first of equals
     }
 
     @Test("The filter threshold keeps its share of the vocabulary, and at least one token")
     func thePeersThresholdKeepsItsShareOfTheVocabularyAndAtLeastOne() throws {
         // (1 − 0.5) · 4 = 2; (1 − 0.9) · 4 = 0.4, of which the peers keep none and fail.
-        expectClose(try shares(logits, SamplingOptions(filterThreshold: 0.5)), [0, 4.0 / 7, 0, 3.0 / 7])
+        expectShares(try shares(logits, SamplingOptions(filterThreshold: 0.5)), [0, 4.0 / 7, 0, 3.0 / 7])
         #expect(try shares(logits, SamplingOptions(filterThreshold: 0.9)) == [0, 1, 0, 0])
         #expect(try shares(logits, SamplingOptions(filterThreshold: 1)) == [0, 1, 0, 0])
-        expectClose(try shares(logits, SamplingOptions(filterThreshold: 0)), [0.1, 0.4, 0.2, 0.3])
+        expectShares(try shares(logits, SamplingOptions(filterThreshold: 0)), [0.1, 0.4, 0.2, 0.3])
         // int((1 − 0.9) · 256) = 25, as in Python.
         let many = (0..<256).map { Float($0) / 1000 }
         let chosen = try shares(many, SamplingOptions(filterThreshold: 0.9))
@@ -64,10 +64,10 @@ import Testing
 
     @Test("Top-p keeps the likeliest tokens that reach it")
     func topPKeepsTheLikeliestThatReachIt() throws {
-        expectClose(try shares(logits, SamplingOptions(topP: 0.65)), [0, 4.0 / 7, 0, 3.0 / 7])
-        expectClose(try shares(logits, SamplingOptions(topP: 0.75)), [0, 4.0 / 9, 2.0 / 9, 3.0 / 9])
+        expectShares(try shares(logits, SamplingOptions(topP: 0.65)), [0, 4.0 / 7, 0, 3.0 / 7])
+        expectShares(try shares(logits, SamplingOptions(topP: 0.75)), [0, 4.0 / 9, 2.0 / 9, 3.0 / 9])
         #expect(try shares(logits, SamplingOptions(topP: 1e-9)) == [0, 1, 0, 0])
-        expectClose(try shares(logits, SamplingOptions(topP: 1)), [0.1, 0.4, 0.2, 0.3])
+        expectShares(try shares(logits, SamplingOptions(topP: 1)), [0.1, 0.4, 0.2, 0.3])
         // After top-k the remaining probabilities count as a whole: 0.4 / 0.7 = 0.57.
         #expect(try shares(logits, SamplingOptions(topK: 2, topP: 0.55)) == [0, 1, 0, 0])
     }
