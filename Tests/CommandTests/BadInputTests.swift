@@ -256,7 +256,7 @@ import Testing
         try workspace.tinyTraining("run").lines()
         let run = workspace.path("run")
         let before = try workspace.read("run/weights.safetensors")
-        expectError("\(run): holds a run already (\(run)/config.json); expected a new folder, or --resume \(run)") {
+        expectError(naming: "\(run)/config.json", "--resume \(run)") {
             try workspace.tinyTraining("run").lines()
         }
         #expect(try workspace.read("run/weights.safetensors") == before)

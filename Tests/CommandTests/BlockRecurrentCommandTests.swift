@@ -49,13 +49,11 @@ import Testing
         var command = try training("random")
         (command.config, command.objective) = (nil, "masked")
         expectError(
-            "--objective masked: block-recurrent transformers read from the left, and do not see what stands after a"
-                + " hidden token; expected next-token or reverse"
+            naming: "--objective masked", "block-recurrent", "next-token", "reverse"
         ) { try command.lines() }
         (command.objective, command.dropout) = (nil, 0.1)
         expectError(
-            "--dropout: block-recurrent transformers have none (their configuration has xl_memories_dropout and"
-                + " state_dropout)"
+            naming: "--dropout", "block-recurrent", "xl_memories_dropout", "state_dropout"
         ) { try command.lines() }
     }
 }

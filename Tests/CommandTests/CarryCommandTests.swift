@@ -53,8 +53,7 @@ import Testing
             try evaluation(["state"]).run(print: { _ in })
         }
         expectError(
-            "--forget: expected only where each window goes on from the one before, with --carry or after a training with"
-                + " --order sequential"
+            naming: "--forget", "expected", "--carry", "--order sequential"
         ) { try evaluation(["states"], carries: false).run(print: { _ in }) }
     }
 
@@ -95,7 +94,7 @@ import Testing
                 .loadGenerationState(from: state, origin: ["model": "fast-weights"])
         }
         expectError(
-            "\(weights): its metadata do not say \"tokenizer\"; expected a file that Generate --save-state wrote"
+            naming: "\(weights)", "\"tokenizer\"", "expected", "Generate --save-state"
         ) {
             try generate("", 1, load: "run/weights.safetensors")
         }

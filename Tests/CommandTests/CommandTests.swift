@@ -143,7 +143,7 @@ import Testing
         }
         #expect(text.count == 9)
         expectError(
-            "position 2 of the text: the character \"é\" (U+00E9) is not among the tokenizer's \(letters)"
+            naming: "position 2", "\"é\" (U+00E9)", "\(letters)"
         ) {
             try GenerateCommand(source: ModelSource(run: workspace.path("other")), prompt: "zé").run { _ in }
         }

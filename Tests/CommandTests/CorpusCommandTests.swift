@@ -90,7 +90,7 @@ import Testing
             try EvaluateCommand(source: source, data: [text], corpusLength: 9).run(print: { _ in })
         }
         try workspace.tinyTraining("text").run()
-        expectError("--corpus-length: the run in \(workspace.path("text")) was not trained on the built-in corpus") {
+        expectError(naming: "--corpus-length", "\(workspace.path("text"))", "built-in corpus") {
             try EvaluateCommand(source: ModelSource(run: workspace.path("text")), corpusLength: 9).run(print: { _ in })
         }
     }

@@ -100,8 +100,7 @@ import Testing
         #expect(lines[0].contains("resumed after step 4") && lines[1].hasPrefix("finished after 4 steps"))
         #expect(try checkpoints("run") == ["step-4"])
         expectError(
-            "\(workspace.path("run")): has finished with step 4 already; expected a larger --steps, --epochs or"
-                + " --minutes, counted from the beginning of the run"
+            naming: "\(workspace.path("run"))", "step 4", "expected", "--steps", "--epochs", "--minutes"
         ) { try resume.lines() }
     }
 

@@ -162,7 +162,7 @@ import Testing
                 carries: carries, forgotten: ["states"], batch: batch
             ).run(print: { _ in })
         }
-        expectError("--forget: what the model carries has no parts; expected --no-carry to have it forget everything") {
+        expectError(naming: "--forget", "expected --no-carry") {
             try evaluate()
         }
         expectError("--forget: cannot be combined with --batch") { try evaluate(batch: "batch") }

@@ -102,8 +102,7 @@ import Testing
             #expect(outcome.error.filter { $0 == "\n" }.count == 1)
         }
         expectError(
-            "\(source.config!): is no index of weights: \"weight_map\" is missing; expected a safetensors file, or an"
-                + " index that names the file of each tensor"
+            naming: "\(source.config!)", "\"weight_map\" is missing", "expected", "safetensors"
         ) {
             var wrong = source
             wrong.weights = source.config

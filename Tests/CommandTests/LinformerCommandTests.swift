@@ -34,8 +34,7 @@ import Testing
         try GenerateCommand(source: source, prompt: "the zoo", length: 9).run { text += $0 }
         #expect(!text.isEmpty)
         expectError(
-            "the prompt of 7 tokens and --length 10: expected at most 16 together, the longest the model's configuration"
-                + " allows"
+            naming: "7 tokens", "--length 10", "expected at most 16"
         ) { try GenerateCommand(source: source, prompt: "the zoo", length: 10).run { _ in } }
         var printed = ""
         try EvaluateCommand(source: source).run(print: { printed = $0 })
@@ -95,7 +94,7 @@ import Testing
             ) { try generate(sixteen + "s", length) }
         }
         expectError(
-            "--length: expected at most 16, the longest the model's configuration allows for an answer, found 17"
+            naming: "--length", "expected at most 16", "found 17"
         ) { try generate("zoo", 17) }
     }
 }

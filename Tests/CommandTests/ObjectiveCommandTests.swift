@@ -134,8 +134,7 @@ import Testing
         #expect(run.training.sequenceLength == 9)
         let source = ModelSource(run: workspace.path("run"))
         expectError(
-            "--sequence-length: expected at most 9, as --objective reverse takes twice as many and the model's"
-                + " configuration allows 18, found 10"
+            naming: "--sequence-length", "expected at most 9", "--objective reverse", "18", "found 10"
         ) { _ = try json(EvaluateCommand(source: source, sequenceLength: 10)) }
         // Greedy unless somebody says otherwise.
         func answer(_ sampling: SamplingOptions?) throws -> String {

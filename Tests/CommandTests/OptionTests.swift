@@ -42,7 +42,7 @@ import Testing
     func windowsThatAreTooLong() throws {
         for (model, sizes, key) in [("linformer", Self.linformer, "input_size"), ("local", Self.local, "max_seq_len")] {
             expectError(
-                "--sequence-length: expected at most 16, the longest the model's configuration allows, found 17"
+                naming: "--sequence-length", "expected at most 16", "found 17"
             ) { try training(model, "\(sizes), \"\(key)\": 16", window: 17).lines() }
         }
         #expect(!FileManager.default.fileExists(atPath: workspace.path("run")))

@@ -195,8 +195,7 @@ import Testing
         let source = ModelSource(run: workspace.path("run"))
         let count = try Set(String(decoding: workspace.read("text.txt"), as: UTF8.self)).count
         expectError(
-            "--stop é: never comes up: position 1 of the text: the character \"é\" (U+00E9) is not among the"
-                + " tokenizer's \(count)"
+            naming: "--stop é", "position 1", "\"é\" (U+00E9)", "\(count)"
         ) { try GenerateCommand(source: source, prompt: "the", stop: ["é"]).run { _ in } }
         var text = ""
         try GenerateCommand(source: source, prompt: "the", length: 200, stop: ["byte:\\n", " "]).run { text += $0 }

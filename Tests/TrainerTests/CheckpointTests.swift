@@ -293,7 +293,7 @@ import Testing
         }
         let newest = path("run/checkpoints/step-4/state.safetensors")
         expectError(
-            "\(newest): cannot be read: No such file or directory; there is no whole checkpoint in \(path("run"))"
+            naming: "\(newest)", "No such file or directory", "\(path("run"))"
         ) { try resume("run") }
         try FileManager.default.removeItem(atPath: path("run/checkpoints"))
         expectError("\(path("run/checkpoints")): holds no checkpoint; expected step-N, made by a save") {
@@ -349,8 +349,7 @@ import Testing
         do { try begin("run", options(keep: 100)).train() }
         let chosen = path("run/checkpoints/step-2")
         expectError(
-            "\(chosen): is the end of the run; expected a larger --steps, --epochs or --minutes, counted from the"
-                + " beginning of the run (later checkpoints are kept)"
+            naming: "\(chosen)", "expected", "--steps", "--epochs", "--minutes", "kept"
         ) {
             try TrainingRun(
                 resuming: RunFolder(path: chosen), Bigram(), on: byteSplit(), tokenizer: ByteTokenizer()

@@ -94,15 +94,14 @@ import Testing
         expectError("letters.txt: token 97 is outside the model's vocabulary; expected 0 to 96") {
             try Bigram(vocabulary: 97).evaluate(source, sequenceLength: 4)
         }
-        expectError("--sequence-length: expected at most 3, the longest the model's configuration allows, found 4") {
+        expectError(naming: "--sequence-length", "expected at most 3", "found 4") {
             try Bigram(maximumLength: 3).evaluate(source, sequenceLength: 4)
         }
         expectError("--sequence-length: expected a whole number of at least 1, found 0") {
             try Bigram().evaluate(source, sequenceLength: 0)
         }
         expectError(
-            "the model's configuration is not causal: each position sees the tokens it is to predict;"
-                + " expected a causal one (\"causal\": true)"
+            naming: "not causal", "expected", "\"causal\": true"
         ) { try Bigram(isCausal: false).evaluate(source, sequenceLength: 4) }
         expectError("letters.txt: has 1 token; a sequence length of 1 needs at least 2") {
             try Bigram().evaluate(source.slice(0..<1, name: "letters.txt"), sequenceLength: 4)

@@ -97,8 +97,7 @@ import Testing
             try model.generate([[1, 9]], length: 3)
         }
         expectError(
-            "the prompt of 2 tokens and --length 9: expected at most 10 together, the longest the model's configuration"
-                + " allows"
+            naming: "2 tokens", "--length 9", "expected at most 10"
         ) { try Bigram(maximumLength: 10).generate([[1, 2]], length: 9) }
         expectError("--top-k: expected a whole number of at least 1, found -1") {
             try model.generate([[1]], length: 1, sampling: SamplingOptions(topK: -1))

@@ -67,7 +67,7 @@ import Testing
         expectError("--learning-rate-floor: expected a number from 0 to 1, found 1.5") {
             try LearningRateSchedule(.cosine, peak: 1, totalSteps: 9, floor: 1.5)
         }
-        expectError("--warmup: expected at least 1 for --schedule noam, which falls from the warm-up on, found 0") {
+        expectError(naming: "--warmup", "expected at least 1", "--schedule noam", "found 0") {
             try LearningRateSchedule(.noam, peak: 1)
         }
         expectError("--schedule cosine: needs to know the number of steps; expected --steps or --epochs") {

@@ -100,8 +100,7 @@ import Testing
         }
         options.objective = .masked
         expectError(
-            "the model has a vocabulary of 256 tokens; expected at least the 256 of the tokenizer (bytes) and one to"
-                + " mask others with"
+            naming: "vocabulary of 256", "expected", "the 256 of the tokenizer (bytes)", "mask"
         ) { try TrainingRun(Bigram(), on: byteSplit(), tokenizer: ByteTokenizer(), options: options) }
     }
 

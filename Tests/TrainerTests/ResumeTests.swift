@@ -257,11 +257,10 @@ import Testing
         let other = TokenSource(name: "other.txt", tokens: tokens)
         let (found, expected) = try (other.fingerprint(), text.fingerprint())
         expectError(
-            "other.txt: differs from the text the run in \(path) was trained on (checksum \(found),"
-                + " expected \(expected))"
+            naming: "other.txt", "\(path)", "\(found)", "expected \(expected)"
         ) { try resume("run", split: DataSplit(training: other, validation: other, sequenceLength: 16)) }
         expectError(
-            "other.txt: has \(text.count) tokens; the run in \(path) began with \(try byteSplit().validation!.count)"
+            naming: "other.txt", "\(text.count) tokens", "\(path)", "\(try byteSplit().validation!.count)"
         ) { try resume("run", split: DataSplit(training: text, validation: other, sequenceLength: 16)) }
         expectError("\(path): validated with a text of \(try byteSplit().validation!.count) tokens; found none") {
             try resume("run", split: DataSplit(text, validationFraction: 0, sequenceLength: 16))

@@ -90,8 +90,7 @@ import Testing
         #expect(objective == .reverse(ReversedTokens(startToken: 256)))
         let options = TrainingOptions(objective: .reverse, sequenceLength: 16)
         expectError(
-            "the model has a vocabulary of 256 tokens; expected at least the 256 of the tokenizer (bytes) and one to"
-                + " start a reversal with"
+            naming: "vocabulary of 256", "expected", "the 256 of the tokenizer (bytes)", "reversal"
         ) { try TrainingRun(Bigram(), on: byteSplit(), tokenizer: ByteTokenizer(), options: options) }
         let message =
             "--sequence-length: expected at most 15, as --objective reverse takes twice as many and the model's"
@@ -243,8 +242,7 @@ import Testing
         let most = Reverser(maximumLength: 8)
         #expect(try most.generate("abcd", tokenizer: ByteTokenizer(), objective: objective) == "dcba")
         expectError(
-            "the prompt of 5 tokens and --length 5: expected at most 8 together, the longest the model's configuration"
-                + " allows"
+            naming: "5 tokens", "--length 5", "expected at most 8"
         ) { try most.generate("abcde", tokenizer: ByteTokenizer(), objective: objective) }
     }
 
@@ -325,7 +323,7 @@ import Testing
             }
         }
         expectError(
-            "the model's start token is 300; expected 256, the first token that the tokenizer does not have"
+            naming: "start token", "300", "expected 256"
         ) { try begin(Reverser(vocabularySize: 301, startToken: 300), .reverse) }
         expectError("the model answers after its start token 256; expected to generate with it, found none") {
             try Reverser().generate("abc", tokenizer: ByteTokenizer())
@@ -368,8 +366,7 @@ import Testing
         }
         expectError(message) { try Leaking().generate("abc", length: 1, tokenizer: ByteTokenizer()) }
         expectError(
-            "the model's configuration is not causal: each position sees the tokens it is to predict; expected a causal"
-                + " one (\"causal\": true)"
+            naming: "not causal", "expected", "\"causal\": true"
         ) { try Bigram(isCausal: false).generate("abc", length: 1, tokenizer: ByteTokenizer()) }
         _ = try TrainingRun(
             Leaking(), on: byteSplit(), tokenizer: ByteTokenizer(),

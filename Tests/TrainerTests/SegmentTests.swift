@@ -164,10 +164,9 @@ import Testing
             try model.evaluate(text, sequenceLength: 8, forgetting: ["frst", "last"])
         }
         expectError(
-            "--forget: expected only where each window goes on from the one before, with --carry or after a training with"
-                + " --order sequential"
+            naming: "--forget", "expected", "--carry", "--order sequential"
         ) { try model.evaluate(text, sequenceLength: 8, carries: false, forgetting: ["last"]) }
-        expectError("--forget: what the model carries has no parts; expected --no-carry to have it forget everything") {
+        expectError(naming: "--forget", "expected --no-carry") {
             try Trigram(vocabulary: 7).evaluate(text, sequenceLength: 8, forgetting: ["last"])
         }
         expectError("--forget: the model carries nothing from window to window") {

@@ -147,7 +147,7 @@ import Testing
     func positionsOfOtherStreamsAreRefused(offsets: [Int]) throws {
         var streams = try streams("abcdefghijk", length: 2, rows: 2)
         expectError(
-            "a text: cannot be read on from \(offsets); expected a place in each of 2 equal parts of its 11 tokens"
+            naming: "a text", "\(offsets)", "expected", "2 equal parts", "11 tokens"
         ) { try streams.move(to: .init(epoch: 0, offsets: offsets)) }
         #expect(try picture(streams.next()) == ["^ab>bc", "^fg>gh"])
     }

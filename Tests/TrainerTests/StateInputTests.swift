@@ -158,8 +158,8 @@ import Testing
         var options = TrainingOptions(sequenceLength: 1 << 30, batchSize: 1 << 24, accumulate: 1 << 20)
         #expect(options.tokensPerStep == .max)
         expectError(
-            "--batch-size 16777216 times --sequence-length 1073741824 times --accumulate 1048576: expected at most"
-                + " 2147483648 tokens in a step, found more"
+            naming: "--batch-size 16777216", "--sequence-length 1073741824", "--accumulate 1048576",
+            "expected at most 2147483648", "found"
         ) { try options.validate() }
         (options.sequenceLength, options.batchSize, options.accumulate) = (1 << 20, 1 << 11, 1)
         try options.validate()
@@ -169,8 +169,8 @@ import Testing
         guard case .object(var members) = options.json else { return }
         members["batch_size"] = .integer(1 << 24)
         expectError(
-            "\(file): --batch-size 16777216 times --sequence-length 1048576 times --accumulate 1: expected at most 2147483648"
-                + " tokens in a step, found 17592186044416"
+            naming: "\(file)", "--batch-size 16777216", "--sequence-length 1048576", "--accumulate 1",
+            "expected at most 2147483648", "found 17592186044416"
         ) { try TrainingOptions(.object(members), file: file) }
     }
 

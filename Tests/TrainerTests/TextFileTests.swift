@@ -216,8 +216,7 @@ import Testing
             let path = try folder.write(lines + broken, "text.txt")
             let offset = lines.count + column - 1
             expectError(
-                "\(path), line 401, column \(column) (byte \(offset)): the byte \(byte) is not valid UTF-8; use byte"
-                    + " tokens for such a text"
+                naming: "\(path), line 401, column \(column) (byte \(offset))", "byte \(byte)", "UTF-8", "byte tokens"
             ) { try CharacterTokenizer(learningFrom: [TextSource(path: path)]) }
         }
     }
