@@ -13,7 +13,7 @@ public struct AttentionLengths: Encodable {
     public struct Row: Encodable {
         public let tokens: Int
         public let form: Form
-        /// Of one pass without, and of one with gradients. Nil where the form was not run.
+        /// The times of one pass without and one with gradients; nil where the form was not run.
         public let forwardSeconds: Double?, trainingSeconds: Double?
         /// The most memory that tensors held at once during the pass with gradients, mask and results included, beyond
         /// what the queries, keys and values take; where the form was not run, what it would have taken.

@@ -58,7 +58,7 @@ struct BoundedMemoryLoops {
     let h: Int, n: Int, k: Int, d: Int
     let inputs: [[Float]]
 
-    /// What one head remembers, and its weights of one token.
+    /// The memory of one head, and its weights of one token.
     private struct Memory {
         var keys: [Float], values: [Float], p: [Float]
     }

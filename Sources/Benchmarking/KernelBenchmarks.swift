@@ -7,7 +7,7 @@ import Tensors
 public struct KernelBenchmarks: Encodable {
     public struct Row: Encodable {
         public let name: String, size: String
-        /// Of ours and of the naive loop, in `unit`.
+        /// The rates of ours and of the naive loop, in `unit`.
         public let rate: Double, naiveRate: Double
         /// GF/s for products, GB/s (bytes that must be read or written at least once) for the rest.
         public let unit: String

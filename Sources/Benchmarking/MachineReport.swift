@@ -21,7 +21,7 @@ public struct MachineReport: Encodable {
     /// OpenBLAS's version, what it chose by itself, and what is used and why.
     public let openblas: String, kernelsChosen: String, kernels: String, reason: String
     public let kernelsBelowProcessor: Bool
-    /// Whether the kernels gave the products of plain C, and how long it took to see that.
+    /// True if the kernels gave the products of plain C, with the time of that check.
     public let checkPassed: Bool
     public let checkSeconds: Double
     public let warnings: [String]
@@ -29,7 +29,7 @@ public struct MachineReport: Encodable {
     /// The processors that the system lets this process run on, and the quota of their time; nil without one.
     public let processors: Int
     public let quota: Double?
-    /// How many threads at once OpenBLAS was built for.
+    /// The number of threads at once that OpenBLAS was built for.
     public let openblasThreads: Int
     /// Nil where they were not measured.
     public let speeds: Speeds?

@@ -76,10 +76,10 @@ public struct GenerationBenchmark: Encodable {
     public let parameters: Int, prompt: Int, length: Int
     /// Sequences that are decoded together.
     public let batch: Int
-    /// What the weights are rounded to, or float.
+    /// The format that the weights are rounded to, or float.
     public let weights: String
     public let promptSeconds: Double
-    /// Of the generated tokens of all sequences, without the prompts.
+    /// The speed of generating the tokens of all sequences, without the prompts.
     public let tokensPerSecond: Double
     /// Held by tensors once the weights are rounded.
     public let weightsMB: Double

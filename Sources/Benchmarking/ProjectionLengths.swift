@@ -29,7 +29,7 @@ public struct ProjectionLengths: Encodable {
     public struct Row: Encodable {
         public let tokens: Int
         public let form: Form
-        /// Of one forward pass; nil where the form was not run.
+        /// The time of one forward pass; nil where the form was not run.
         public let seconds: Double?
         /// The most that tensors held at once beyond weights and input; where the form was not run, what it would have taken.
         public let peakMegabytes: Double

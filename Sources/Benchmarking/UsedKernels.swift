@@ -4,7 +4,7 @@ import Tensors
 public struct UsedKernels: Encodable {
     /// OpenBLAS's name for them, such as SkylakeX.
     public let name = BLAS.kernels
-    /// Whether they compute less widely than the processor could, so that figures are not the processor's.
+    /// True if they compute less widely than the processor could, so that figures are not the processor's.
     public let isBelowProcessor = BLAS.selection.isBelowProcessor
 
     enum CodingKeys: String, CodingKey {

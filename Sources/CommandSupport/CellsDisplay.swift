@@ -4,7 +4,7 @@ import ModelZoo
 
 /// Shows a run that keeps what is finished on standard output, has signals stop it, and says how it ended.
 public final class CellsDisplay {
-    /// Where it writes to.
+    /// The terminal that it writes to.
     public let terminal = Terminal()
     private let output = StandardStream()
 

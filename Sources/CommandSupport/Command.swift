@@ -4,7 +4,7 @@ import ModelZoo
 
 /// A command whose errors are one line on standard error, `error: …`, without usage text around it.
 public protocol Command: ParsableCommand {
-    /// Whether it multiplies matrices: what a user should know of OpenBLAS's kernels is then said on standard error.
+    /// True if it multiplies matrices: notes for users on OpenBLAS's kernels are then printed to standard error.
     static var computes: Bool { get }
 }
 

@@ -1,7 +1,7 @@
 import Foundation
 import NN
 
-/// What somebody means who writes an option that there is not: the parser knows only what is spelled alike.
+/// Hints at the option meant by one that does not exist: the parser knows only similar spellings.
 enum OptionHint {
     /// Other names of options, as other programs have them; of several options, the first that a command has is meant.
     private static let meanings: [String: [String]] = [

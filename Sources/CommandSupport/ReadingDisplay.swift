@@ -8,7 +8,7 @@ final class ReadingDisplay: Sendable {
 
     private struct State {
         var work = ""
-        /// When the work began, and was shown last.
+        /// The times when the work began, and was shown last.
         var (began, shown) = (ContinuousClock.now, ContinuousClock.now)
         var isLineShown = false
         var isOver = false

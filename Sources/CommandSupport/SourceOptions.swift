@@ -28,7 +28,7 @@ public struct SourceOptions: ParsableArguments {
     }
 }
 
-/// How precisely the weights are held, of commands that only read them.
+/// The precision in which commands that only read weights hold them.
 public struct WeightOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(

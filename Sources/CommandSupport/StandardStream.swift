@@ -4,7 +4,7 @@ import ModelZoo
 /// Standard output or standard error, written to at once, so that text shows as it comes, in pipes too. What becomes of a
 /// failed write is left to the caller.
 public final class StandardStream {
-    /// Why nothing is written any more.
+    /// The reason why nothing is written any more.
     public enum Failure: Equatable {
         /// Whoever read it has gone, as `head` does.
         case noReader
@@ -14,11 +14,11 @@ public final class StandardStream {
         case system(Int32)
     }
 
-    /// What the first failed write failed with.
+    /// The failure of the first failed write.
     public private(set) var failure: Failure?
 
-    /// Whether nobody can read what is written who seems to have wanted to. A terminal that was closed is none of these:
-    /// the system says by SIGHUP whether the work is to end with it.
+    /// True if nobody can read the output who seems to have wanted to. A terminal that was closed is no such case: the
+    /// system says by SIGHUP whether the work is to end with it.
     public var isMissed: Bool {
         switch failure {
         case .noReader, .system: true

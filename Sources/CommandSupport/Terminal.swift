@@ -1,10 +1,10 @@
 import Foundation
 
-/// What is known of the place that a file descriptor writes to.
+/// The properties of the place that a file descriptor writes to.
 public struct Terminal: Sendable, Hashable {
-    /// Whether somebody may be looking, and lines can be written over.
+    /// True if somebody may be looking, and lines can be overwritten.
     public let isInteractive: Bool
-    /// Whether colours are wanted there.
+    /// True if colors are wanted there.
     public let hasColor: Bool
     private let descriptor: Int32
     private let columns: Int?

@@ -62,8 +62,8 @@ public final class TrainingDisplay {
     }
 }
 
-/// How a program that was started as `name` is started again from the same folder: a path as short as can be, or the bare
-/// name where a shell has found it.
+/// Returns the word that starts a program, started as `name`, again from the same folder: a path as short as can be, or
+/// the bare name where a shell has found it.
 func invocation(_ name: String, from folder: String) -> String {
     guard name.contains("/") else { return name }
     let prefix = folder.hasSuffix("/") ? folder : folder + "/"

@@ -11,17 +11,17 @@ public struct CompareCommand: Sendable {
     public var data: [String] = []
     /// Tasks of recall, or all.
     public var recall = "all"
-    /// Of training, for each model on each text or task.
+    /// The minutes of training for each model on each text or task.
     public var minutes: Double?
     /// Instead of minutes.
     public var steps: Int?
-    /// Of each model of text and scale.
+    /// The number of parameters of each model of text and scale.
     public var parameters: Int?
     /// Tokens in a window of text.
     public var sequenceLength: Int?
     /// Windows in a batch of text.
     public var batchSize: Int?
-    /// Of Adam.
+    /// The learning rate of Adam.
     public var learningRate: Double?
     /// Steps between two validations on a text.
     public var validateEvery: Int?
@@ -29,11 +29,11 @@ public struct CompareCommand: Sendable {
     public var order: String?
     /// The longest sequence of scale.
     public var longest: Int?
-    /// What a pass of scale may take.
+    /// The seconds that a pass of scale may take.
     public var budgetSeconds: Double?
-    /// What a pass of scale may take, in units of 2³⁰ bytes.
+    /// The memory that a pass of scale may take, in units of 2³⁰ bytes.
     public var budgetGigabytes: Double?
-    /// Of parameters, windows and tasks.
+    /// The seed of parameters, windows, and tasks.
     public var seed: UInt64?
     /// All processors where it is nil.
     public var threads: Int?
@@ -205,7 +205,7 @@ public struct CompareCommand: Sendable {
 }
 
 extension ComparisonOptions {
-    /// What the models of text have in common beside the number of parameters, which gives the width.
+    /// The size that models of text share beside the number of parameters, which gives the width.
     var size: ModelSize { ModelSize(width: 64, sequenceLength: text.sequenceLength) }
 }
 
@@ -217,7 +217,7 @@ extension TextOptions {
 extension ScaleOptions {
     static let shortest = 512
 
-    /// What the models of scale have in common beside the number of parameters, which gives the width.
+    /// The size that models of scale share beside the number of parameters, which gives the width.
     static let size = ModelSize(width: 64, sequenceLength: shortest)
 
     /// From 512, each twice the one before.

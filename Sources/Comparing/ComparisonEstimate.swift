@@ -1,6 +1,6 @@
 import Foundation
 
-/// How long the cells that are left will take: by what the options allow them, corrected by those that are finished.
+/// An estimate of the time left: by what the options allow the cells, corrected by those that are finished.
 struct ComparisonEstimate {
     private let options: ComparisonOptions
     private var open: [ComparisonCell]
@@ -32,7 +32,7 @@ struct ComparisonEstimate {
         return hasTime(cell) ? expected(cell) : nil
     }
 
-    /// Whether the options say how long a cell takes.
+    /// Tells whether the options say how long a cell takes.
     private func hasTime(_ cell: ComparisonCell) -> Bool {
         switch cell.task {
         case .text: options.text.minutes != nil

@@ -23,7 +23,8 @@ extension ComparisonOptions {
     /// The tasks whose models have so many parameters.
     static let sized: Set<ComparisonTask> = [.text, .scale]
 
-    /// What has to be the same. The longest sequence has not: a longer one adds to those that are finished.
+    /// Names the options that have to stay the same. The longest sequence need not: a longer one adds to those that are
+    /// finished.
     private func named(_ tasks: Set<ComparisonTask>, _ measured: Set<ComparisonTask>)
         -> [(name: String, value: String)]
     {

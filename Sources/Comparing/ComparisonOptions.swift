@@ -1,16 +1,16 @@
 import ModelZoo
 
-/// What all models of a comparison have in common; the results of a folder are of one set of them.
+/// The options that all models of a comparison share; the results of a folder have one set of them.
 public struct ComparisonOptions: Codable, Sendable, Equatable {
     /// Parameters that every model of text and scale has, within 5 %.
     public var parameters = 1_000_000
-    /// What parameters, windows and tasks are drawn from.
+    /// The seed of parameters, windows, and tasks.
     public var seed: UInt64 = 0
-    /// Of `--task text` alone.
+    /// The options of `--task text` alone.
     public var text = TextOptions()
-    /// Of `--task recall` alone.
+    /// The options of `--task recall` alone.
     public var recall = RecallOptions()
-    /// Of `--task scale` alone.
+    /// The options of `--task scale` alone.
     public var scale = ScaleOptions()
 
     /// Those of the command line without options.
@@ -19,7 +19,7 @@ public struct ComparisonOptions: Codable, Sendable, Equatable {
 
 /// `--task text`.
 public struct TextOptions: Codable, Sendable, Equatable {
-    /// Of training, for each model and text; nil where `steps` says how long.
+    /// The minutes of training for each model and text; nil where `steps` says how long.
     public var minutes: Double? = 5
     public var steps: Int?
     /// Tokens in a window, windows in a batch.
@@ -43,7 +43,7 @@ public struct TextOptions: Codable, Sendable, Equatable {
 
 /// `--task recall`.
 public struct RecallOptions: Codable, Sendable, Equatable {
-    /// Of training, for each model and task; nil where `steps` says how long.
+    /// The minutes of training for each model and task; nil where `steps` says how long.
     public var minutes: Double? = 2
     public var steps: Int?
     /// After a warm-up the same from step to step, for every model.
@@ -59,7 +59,7 @@ public struct RecallOptions: Codable, Sendable, Equatable {
 public struct ScaleOptions: Codable, Sendable, Equatable {
     /// The longest sequence; each is twice the one before, from 512.
     public var longest = 262_144
-    /// What one pass may take.
+    /// The budget of one pass.
     public var budgetSeconds = 60.0
     public var budgetMegabytes = 8192.0
 

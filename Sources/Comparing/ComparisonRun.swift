@@ -9,13 +9,13 @@ import ModelZoo
 ///     text/NAME/MODEL/      the training runs of the task text, which other commands can open
 ///     .lock                 held while cells are measured
 ///
-/// What is finished there already is not measured again; a training that was interrupted goes on.
+/// Finished cells are not measured again; an interrupted training is resumed.
 public struct ComparisonRun {
     /// In the order in which they are measured.
     public let cells: [ComparisonCell]
-    /// Where results are kept.
+    /// The folder of the results.
     public let folder: String
-    /// What is finished, of other cells than these too.
+    /// The finished results, also of other cells than these.
     public private(set) var results: ComparisonResults
     private let texts: [ComparedText]
     private let lock: RunLock
@@ -43,13 +43,13 @@ public struct ComparisonRun {
         }
     }
 
-    /// What there is to tell.
+    /// The events of a run.
     public enum Event: Sendable {
         /// Before the first cell: how many are finished already, of how many.
         case started(finished: Int, of: Int)
-        /// How a cell stands, in words.
+        /// The progress of a cell, in words.
         case progress(ComparisonCell, String, Progress)
-        /// What came out, in words.
+        /// The outcome of a cell, in words.
         case finished(ComparisonCell, String, Progress)
 
         public typealias Progress = CellProgress

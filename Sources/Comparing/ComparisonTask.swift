@@ -38,7 +38,7 @@ extension ComparisonResults {
         }
     }
 
-    /// Whether anything of a task is finished.
+    /// Tells whether any cell of a task is finished.
     func has(_ task: ComparisonTask) -> Bool {
         switch task {
         case .text: !text.isEmpty

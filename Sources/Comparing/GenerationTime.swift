@@ -1,9 +1,9 @@
 import Benchmarking
 import ModelZoo
 
-/// What generating takes, of one sequence.
+/// The cost of generating one sequence.
 struct GenerationTime {
-    /// Of one token: the median.
+    /// The median time of one token.
     let seconds: Double
     /// The memory of the state after the prompt.
     let stateBytes: Int

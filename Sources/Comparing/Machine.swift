@@ -1,7 +1,7 @@
 import Foundation
 import ModelZoo
 
-/// Where numbers were measured.
+/// The machine that numbers were measured on.
 public struct Machine: Codable, Sendable, Equatable {
     public var processor: String
     /// Such as Debian GNU/Linux 12 (bookworm).
@@ -26,7 +26,7 @@ public struct Machine: Codable, Sendable, Equatable {
             date: Date.now.formatted(.iso8601.year().month().day()))
     }
 
-    /// Whether numbers of both can stand in one table.
+    /// Tells whether numbers of both may share a table.
     func isSame(as other: Machine) -> Bool {
         (processor, threads, blas) == (other.processor, other.threads, other.blas)
     }
@@ -41,7 +41,7 @@ public struct Machine: Codable, Sendable, Equatable {
             ?? ProcessInfo.processInfo.operatingSystemVersionString
     }
 
-    /// What stands behind a name in the first line that begins with it.
+    /// Returns the value behind a name, in the first line that begins with it.
     private static func value(_ name: String, in file: String, separator: Character) -> String? {
         guard let text = try? String(contentsOfFile: file, encoding: .utf8),
             let line = text.split(whereSeparator: \.isNewline).first(where: { $0.hasPrefix(name) }),

@@ -96,7 +96,7 @@ struct LinformerArchitecture: Architecture {
         }
     }
 
-    /// Of an encoder–decoder, whose start token is the last of all, that of both.
+    /// Sets the vocabulary; of an encoder–decoder that of both parts, the last token being the start token.
     func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
         guard configuration.isEncoderDecoder else {
             return configuration.setting(["num_tokens": .integer(vocabularySize)])
@@ -107,7 +107,7 @@ struct LinformerArchitecture: Architecture {
         ])
     }
 
-    /// Of an encoder–decoder, source and target together.
+    /// Returns the longest row; of an encoder–decoder, source and target together.
     func rowLength(of configuration: JSONValue) -> Int? {
         func length(_ prefix: String) -> Int? { configuration.objectValue?[prefix + "input_size"]?.intValue }
         guard configuration.isEncoderDecoder else { return length("") }
@@ -131,7 +131,7 @@ struct LinformerArchitecture: Architecture {
 }
 
 extension JSONValue {
-    /// Whether this configures a `LinformerEncDec`.
+    /// True if this configures a `LinformerEncDec`.
     fileprivate var isEncoderDecoder: Bool {
         objectValue?.keys.contains { $0.hasPrefix("enc_") || $0.hasPrefix("dec_") } ?? false
     }

@@ -15,7 +15,7 @@ struct ModelMemory {
         }
     }
 
-    /// What a tensor takes beside its numbers, at least.
+    /// The least memory that a tensor takes beside its numbers.
     private static let overhead = 512
 
     var bytes: Int { floats.timesClamped(4).plusClamped(tensors * Self.overhead) }

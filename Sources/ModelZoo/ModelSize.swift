@@ -1,6 +1,6 @@
 import Tensors
 
-/// How large a model is to be, in what all architectures have in common, so that they can be compared on equal terms.
+/// The size of a model in the terms that all architectures share, so that they can be compared on equal terms.
 public struct ModelSize: Sendable, Hashable {
     /// Tokens of the vocabulary.
     public var vocabulary: Int
@@ -11,7 +11,8 @@ public struct ModelSize: Sendable, Hashable {
     public var heads: Int
     /// The longest sequence that is read at once.
     public var sequenceLength: Int
-    /// What an architecture attends to exactly: its window, group or block, and the slots of Linformer.
+    /// The number of tokens that an architecture attends to exactly: its window, group, or block, and the slots of
+    /// Linformer.
     public var window: Int
 
     /// Columns of a head: even, as rotary positions need.
@@ -81,7 +82,7 @@ private struct CountedModel: Hashable {
     let configuration: JSONValue
 }
 
-/// What has been counted: a comparison asks for the same sizes in each of its cells.
+/// The parameter counts known so far: a comparison asks for the same sizes in each of its cells.
 private let parameterCounts = Guarded<[CountedModel: Int]>([:])
 
 extension ModelSize {

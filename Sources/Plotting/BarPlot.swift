@@ -12,10 +12,10 @@ public struct BarPlot: Sendable {
         }
     }
 
-    /// What it shows, for those who cannot see it.
+    /// A description for those who cannot see it.
     public var title: String
     public var categories: [String]
-    /// What the categories are, with the unit; may be empty.
+    /// The label of the categories, with the unit; may be empty.
     public var categoryLabel: String
     public var y: Axis
     /// Named in a legend where there are several.

@@ -9,11 +9,11 @@ extension Canvas {
         for slope in hatch.slopes { path(Self.stripes(x, y, slope), colour: colour, width: 1.2) }
     }
 
-    /// How a bar is filled.
+    /// The filling of a bar.
     private enum Hatch: CaseIterable {
         case solid, rising, falling, plain, crossed, level
 
-        /// Of its stripes: y per x, upwards.
+        /// The slopes of its stripes: y per x, upwards.
         var slopes: [Double] {
             switch self {
             case .solid, .plain: []

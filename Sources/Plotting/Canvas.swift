@@ -65,7 +65,7 @@ struct Canvas {
             + (title.isEmpty ? "" : "<title>\(Markup.escape(title))</title>") + Markup.escape(text) + "</text>"
     }
 
-    /// What `draw` draws, cut off outside a rectangle.
+    /// Draws with `draw`, clipped to a rectangle.
     mutating func clipped(
         x: ClosedRange<Double>, y: ClosedRange<Double>, _ draw: (inout Canvas) -> Void
     ) {

@@ -18,7 +18,7 @@ public struct Colour: Sendable, Hashable {
         }
     }
 
-    /// How light it looks, 0 to 1: the weights of red, green and blue are those of Rec. 709.
+    /// The perceived lightness, 0 to 1: the weights of red, green, and blue are those of Rec. 709.
     var lightness: Double { (0.2126 * Double(red) + 0.7152 * Double(green) + 0.0722 * Double(blue)) / 255 }
 }
 
@@ -26,7 +26,7 @@ public struct Colour: Sendable, Hashable {
 public struct ColourMap: Sendable {
     /// From 0 to 1 in even steps.
     private let colours: [Colour]
-    /// Of what is no number.
+    /// The color of values that are not numbers.
     public let missing: Colour
 
     /// - Parameters:

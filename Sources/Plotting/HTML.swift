@@ -1,6 +1,6 @@
 /// A piece of a page. Text becomes one by being escaped, so nothing that is shown can end up as markup.
 ///
-/// What is written is well-formed XML too.
+/// The markup is well-formed XML too.
 public struct HTML: Sendable, Equatable {
     /// Markup, taken as it is.
     public let source: String

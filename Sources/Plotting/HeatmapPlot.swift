@@ -1,12 +1,12 @@
 /// A table of numbers whose cells are coloured by them.
 public struct HeatmapPlot: Sendable {
-    /// What it shows, for those who cannot see it.
+    /// A description for those who cannot see it.
     public var title: String
     public var rows: [String]
     public var columns: [String]
     /// [rows][columns]; rows may be shorter. What is not finite is left grey.
     public var values: [[Double]]
-    /// What the colours' ends stand for; nil for the least and the greatest value.
+    /// The values of the colors' ends; nil for the least and the greatest value.
     public var range: ClosedRange<Double>?
     public var colours: ColourMap
     /// Writes the number in a cell.

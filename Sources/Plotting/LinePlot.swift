@@ -1,6 +1,6 @@
 /// Lines over an axis, labelled at their ends.
 public struct LinePlot: Sendable {
-    /// What it shows, for those who cannot see it.
+    /// A description for those who cannot see it.
     public var title: String
     public var x: Axis
     public var y: Axis
@@ -147,7 +147,7 @@ public struct LinePlot: Sendable {
     // MARK: Labels
 
     private struct EndLabel {
-        /// What the beginning of a label needs: a leader to it and a piece of its line.
+        /// The room before a label's text: a leader to it and a piece of its line.
         static let keyRoom = 42.0
         static let height = 15.0
 

@@ -10,7 +10,7 @@ extension Canvas {
         polygon(points, colour: colour, title: title)
     }
 
-    /// Of shapes that look as large as a dot of radius 1.
+    /// The corners of shapes that look as large as a dot of radius 1.
     private static let corners: [[Point]] = [
         [],
         polygon(4, size: 1.25, turned: 0.125),  // square

@@ -1,6 +1,6 @@
 /// Lying bars with names before and numbers behind them, for few numbers of things with long names.
 public struct NamedBars: Sendable {
-    /// What it shows, for those who cannot see it.
+    /// A description for those who cannot see it.
     public var title: String
     public var names: [String]
     /// As many, at least 0; nil, or not finite, where there is none.

@@ -1,9 +1,9 @@
-/// Where a plot's data are drawn, and the axes around it.
+/// The area of a plot's data, and the axes around it.
 struct PlotFrame {
     /// Room to the sides of the data.
     static let bottom = 42.0
     static let tickRoom = 8.0
-    /// What a label centred at the end of the x axis may need.
+    /// The room of a label centered at the end of the x axis.
     static let right = 24.0
 
     let left: Double

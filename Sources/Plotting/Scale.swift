@@ -1,6 +1,6 @@
 import Foundation
 
-/// How values are spread over an axis.
+/// The spread of values over an axis.
 public enum AxisScale: Sendable {
     case linear
     /// Values that are not above 0 are missing.
@@ -9,12 +9,12 @@ public enum AxisScale: Sendable {
 
 /// One axis of a plot.
 public struct Axis: Sendable {
-    /// What it shows, with the unit; may be empty.
+    /// The quantity it shows, with the unit; may be empty.
     public var label: String
     public var scale: AxisScale
     /// The values it covers; what lies outside is cut off. nil for those of the data.
     public var range: ClosedRange<Double>?
-    /// Whether a range taken from the data is widened to 0.
+    /// True if a range taken from the data is widened to 0.
     public var includesZero: Bool
     public var format: TickFormat
 
@@ -29,7 +29,7 @@ public struct Axis: Sendable {
         self.format = format
     }
 
-    /// Whether a value can be shown at all.
+    /// Tells whether a value can be shown at all.
     func accepts(_ value: Double) -> Bool {
         // Beyond 1e300 the arithmetic of ranges would overflow.
         abs(value) < 1e300 && (scale == .linear || value > 1e-300)
@@ -68,7 +68,7 @@ public struct Axis: Sendable {
         return scale == .linear ? lower - size * 0.05...upper + size * 0.05 : lower / 1.5...upper * 1.5
     }
 
-    /// What a tick and its label need along an axis that lies, with some air.
+    /// The room of a tick and its label along a horizontal axis, with some air.
     var tickRoom: Double { format == .binary ? 44 : 78 }
 
     func ticks(_ domain: ClosedRange<Double>, count: Int) -> Ticks {

@@ -15,11 +15,11 @@ public struct Series: Sendable {
     /// As many as x; values that are not finite are gaps.
     public var y: [Double]
     public var style: Style
-    /// Which colour of the palette; nil for one of its own.
+    /// The index of the color in the palette; nil for one of its own.
     public var colour: Int?
-    /// Which dash pattern, 0 for a solid line; nil for the colour's own.
+    /// The index of the dash pattern, 0 for a solid line; nil for the color's own.
     public var dash: Int?
-    /// What points are marked with, and the line's label too: a shape for each of 0 to 6, beginning with a dot. nil for
+    /// The shape that marks points, and the line's label too: one for each of 0 to 6, beginning with a dot. nil for
     /// dots, and a label without one.
     public var marker: Int?
 

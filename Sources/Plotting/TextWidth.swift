@@ -1,5 +1,5 @@
-/// How wide text will be, without a font to ask: generous estimates for common sans-serif faces, so that what is laid out
-/// by them does not overlap in a wider one.
+/// The width of text, without a font to ask: generous estimates for common sans-serif faces, so that a layout made with
+/// them does not overlap in a wider one.
 enum TextWidth {
     /// - Returns: the width in the unit of `size`, the font's size.
     static func of(_ text: String, size: Double) -> Double {

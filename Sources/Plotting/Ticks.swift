@@ -1,18 +1,18 @@
 import Foundation
 
-/// How the numbers of an axis are written.
+/// The format of the numbers at an axis.
 public enum TickFormat: Sendable {
     /// 0.25, 1,000, 3×10⁻⁴.
     case automatic
     /// As `automatic` below 10,000, then 20k, 1.5M, 3G.
     case compact
-    /// Of shares: 0.25 is 25%.
+    /// Shares: 0.25 is 25%.
     case percent
-    /// Of lengths that are powers of two: 512, 1k, 256k, with k for 1,024. A logarithmic axis is marked at such powers.
+    /// Lengths that are powers of two: 512, 1k, 256k, with k for 1,024. A logarithmic axis is marked at such powers.
     case binary
-    /// Of bytes: 64 MB, 1 GB, of 1,024 each. A logarithmic axis is marked at powers of two.
+    /// Bytes: 64 MB, 1 GB, of 1,024 each. A logarithmic axis is marked at powers of two.
     case bytes
-    /// Of seconds: 10 µs, 1 ms.
+    /// Seconds: 10 µs, 1 ms.
     case seconds
 }
 

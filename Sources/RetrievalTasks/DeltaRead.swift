@@ -1,7 +1,7 @@
 import CKernels
 import Tensors
 
-/// How much each query takes of each value in a memory that was written by the delta rule from nothing: with
+/// Returns the weight a_t of each value for each query in a memory that the delta rule wrote from nothing: with
 /// S ← S + β_t k_tᵀ (v_t − k_t S) for t = 1 … n, q S = Σ a_t v_t.
 ///
 /// Since q S_t = (q − β_t (q·k_t) k_t) S_{t−1} + β_t (q·k_t) v_t, the weights are found from the last pair back without

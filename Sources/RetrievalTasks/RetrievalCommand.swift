@@ -18,7 +18,7 @@ public struct RetrievalCommand: Sendable {
 
     public init() {}
 
-    /// What the options ask for, the smallest tasks first.
+    /// The cells that the options ask for, the smallest tasks first.
     /// - Throws: `InputError` that names the option and what was expected.
     public var cells: [RetrievalCell] {
         get throws {

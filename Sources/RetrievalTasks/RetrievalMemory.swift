@@ -2,7 +2,7 @@ import FastWeightTransformers
 import NN
 import Tensors
 
-/// What keys and queries become before the memory: a feature map φ with its size, or softmax.
+/// The map of keys and queries before the memory: a feature map φ with its size, or softmax.
 public enum RetrievalMap: Hashable, Sendable {
     /// ELU(x) + 1: d features.
     case elu
@@ -100,7 +100,7 @@ public struct RetrievalMemory: Hashable, Sendable {
         return maps.flatMap { map in rules.map { RetrievalMemory(map, $0) } }.filter { seen.insert($0).inserted }
     }
 
-    /// How much each query takes of the value of each pair, after all pairs have been written.
+    /// Returns the weight of each pair's value for each query, after all pairs have been written.
     ///
     /// - Parameters:
     ///   - q: queries before φ, [b, m, d].
@@ -124,6 +124,6 @@ public struct RetrievalMemory: Hashable, Sendable {
         }
     }
 
-    /// What sums are kept from 0 by.
+    /// The bound that keeps sums from 0.
     static let epsilon: Float = 1e-6
 }

@@ -7,7 +7,7 @@ public struct RetrievalPrinter: Sendable {
 
     public init(isTerminal: Bool) { line = OverwrittenLine(isTerminal: isTerminal) }
 
-    /// What to write for an event, with all line ends; empty where there is nothing to write.
+    /// Returns the output for an event, with all line ends; empty if there is nothing to print.
     /// - Parameter width: the columns of the terminal.
     public mutating func output(for event: RetrievalRun.Event, width: Int = 80) -> String {
         switch event {
@@ -20,7 +20,7 @@ public struct RetrievalPrinter: Sendable {
         }
     }
 
-    /// What to write when nothing more will come, as before an error.
+    /// Returns the output when nothing more will come, as before an error.
     public mutating func end() -> String { line.end() }
 
     private static func status(

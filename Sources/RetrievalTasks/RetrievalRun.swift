@@ -10,7 +10,7 @@ import Trainer
 ///     setting-N.svg    the plot of a setting
 ///     .lock            held while cells are trained
 ///
-/// What is finished there already is not trained again.
+/// Finished cells are not trained again.
 public struct RetrievalRun {
     public let cells: [RetrievalCell]
     public let folder: String
@@ -33,7 +33,7 @@ public struct RetrievalRun {
         }
     }
 
-    /// What there is to tell.
+    /// The events of a run.
     public enum Event: Sendable {
         /// Before the first cell: how many are finished already, of how many.
         case started(finished: Int, of: Int)
@@ -93,7 +93,7 @@ public struct RetrievalRun {
     }
 }
 
-/// How long cells take, by those that are finished: their number of steps cannot be known before.
+/// An estimate of the time left, by the finished cells: the number of steps of a cell cannot be known before.
 struct RetrievalEstimate {
     private var open: Set<RetrievalCell>
     private var (seconds, work) = (0.0, 0.0)

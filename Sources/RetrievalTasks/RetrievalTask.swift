@@ -5,7 +5,7 @@ import Tensors
 //
 // S distinct keys and values, b sequences, n pairs of a sequence, m queries of a sequence
 
-/// Which of the paper's two tasks.
+/// The setting: one of the paper's two tasks.
 public enum RetrievalSetting: Int, CaseIterable, Sendable {
     /// S pairs, every key and every value once: how much a memory can hold.
     case distinctKeys = 1

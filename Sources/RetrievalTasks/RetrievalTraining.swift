@@ -1,17 +1,17 @@
 import Tensors
 import Trainer
 
-/// How cells are trained and judged; the defaults are those of the authors' code.
+/// The options of training and judging cells; the defaults are those of the authors' code.
 public struct RetrievalOptions: Sendable, Hashable {
     /// Steps to make at most.
     public var steps = 100_000
     public var batchSize = 32
-    /// Of Adam.
+    /// The learning rate of Adam.
     public var learningRate = 1e-3
-    /// What parameters and sequences are drawn from.
+    /// The seed of parameters and sequences.
     public var seed: UInt64 = 0
-    /// Whether the second setting is judged on sequences as long as those of training, 2 S pairs. The authors' code takes S
-    /// pairs there, drawn with replacement as well.
+    /// True if the second setting is judged on sequences as long as those of training, 2 S pairs. The authors' code
+    /// takes S pairs there, drawn with replacement as well.
     public var judgesFullLength = false
 
     /// The greatest values of two of them.
@@ -37,9 +37,9 @@ public struct RetrievalCell: Sendable, Hashable {
     public init(_ task: RetrievalTask, _ memory: RetrievalMemory) { (self.task, self.memory) = (task, memory) }
 }
 
-/// What became of a cell.
+/// The outcome of a cell.
 public struct RetrievalOutcome: Sendable, Hashable {
-    /// Why its training ended.
+    /// The reason why its training ended.
     public enum End: String, CaseIterable, Sendable {
         /// The loss is 1e-3 or less.
         case solved
@@ -55,7 +55,7 @@ public struct RetrievalOutcome: Sendable, Hashable {
     /// The evaluations: the step after which each was made, and its loss.
     public let evaluations: [Evaluation]
     public let end: End
-    /// How long it took, to a thousandth.
+    /// The time it took, to a thousandth.
     public let seconds: Double
 
     public struct Evaluation: Sendable, Hashable {
@@ -123,12 +123,12 @@ extension RetrievalCell {
     }
 }
 
-/// Whether losses still fall.
+/// The recent progress of a loss, to tell whether it still falls.
 private struct Progress {
     private var best = Double.infinity
     private var strikes = 0
 
-    /// Why to end after an evaluation; nil for going on.
+    /// Returns the reason to end after an evaluation; nil to continue.
     mutating func end(after loss: Double) -> RetrievalOutcome.End? {
         if !loss.isFinite { return .diverged }
         if loss < best {

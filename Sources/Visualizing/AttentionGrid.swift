@@ -13,13 +13,13 @@ public struct AttentionGrid: Sendable {
     public var title: String
     /// A line below the title; may be empty.
     public var note = ""
-    /// Which row of the batch.
+    /// The row of the batch.
     public var batchRow = 0
     /// The heads that are drawn, from 0, those that a layer has; nil for all.
     public var heads: [Int]?
     /// The first so many queries are drawn; nil for all.
     public var nLimit: Int?
-    /// Whether all pictures have the same scale.
+    /// True if all pictures have the same scale.
     public var sharesScale = false
     public var colours = ColourMap.reds
 

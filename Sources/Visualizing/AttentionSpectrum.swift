@@ -3,8 +3,9 @@ import NN
 import Plotting
 import Tensors
 
-/// How near to low rank attention is: the singular values of its n × n matrices of weights, added up from the greatest
-/// down. Linformer, Wang et al. 2020, https://arxiv.org/abs/2006.04768, figure 1 and theorem 1.
+/// The spectrum of attention, which shows how near to low rank it is: the singular values of its n × n matrices of
+/// weights, added up from the greatest down. Linformer, Wang et al. 2020, https://arxiv.org/abs/2006.04768, figure 1
+/// and theorem 1.
 public struct AttentionSpectrum: Sendable {
     /// The spectra of one layer.
     public struct Layer: Sendable {

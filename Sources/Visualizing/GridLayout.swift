@@ -1,7 +1,7 @@
 import Foundation
 import Plotting
 
-/// Where the pictures and the texts of a grid stand.
+/// The layout of the pictures and the texts of a grid.
 struct GridLayout {
     private static let margin = 28, gap = 12
     /// Narrower grids get room beside them, for the texts.
@@ -18,7 +18,7 @@ struct GridLayout {
     private let names: [[String]], captions: [[[String]]]
     private let title: [String], note: [String]
     private let width: Int
-    /// What the names at the left need.
+    /// The room of the names at the left.
     private let nameRoom: Int
     private let commonRange: ClosedRange<Float>?
 
@@ -99,7 +99,7 @@ struct GridLayout {
         y += rows[row].height + captionHeight(row) + Self.gap
     }
 
-    /// What the colours stand for.
+    /// Draws the key of the colors.
     private func drawKey(y: Int, on raster: inout Raster) {
         let ends = commonRange.map { [Self.number($0.lowerBound), Self.number($0.upperBound)] }
         let texts = ends ?? ["least", "greatest of each picture"]

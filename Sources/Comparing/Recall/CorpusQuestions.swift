@@ -78,7 +78,7 @@ struct CorpusQuestions {
             .map { Question(answer: $0.answer, distance: $0.distance) }
     }
 
-    /// What a window holds.
+    /// The distances that a window holds.
     private static var distanceBounds: [Int] { Question.distanceBounds.filter { $0 < length } }
 
     private struct Stopped: Error {}
@@ -110,7 +110,7 @@ struct QuestionWindows {
 
     private func tokens(_ range: Range<Int>) -> [Int32] { corpus.bytes[range].map(Int32.init) }
 
-    /// Of the window that begins at a place.
+    /// Returns the targets of the window that begins at a place.
     private func targets(of start: Int) -> [Int32] {
         var targets = [Int32](repeating: ignoredTarget, count: length)
         for question in corpus.questions(in: start + 1..<start + length + 1) where question.fact.lowerBound >= start {

@@ -21,7 +21,7 @@ struct Passkey: RecallTask {
 
     /// The digits, KEY, ASK, the text's.
     var vocabulary: Int { 12 + cycle }
-    /// Of all digits at once.
+    /// The chance of all digits at once.
     var chance: Double { 1e-5 }
 
     func trainingSequence(of length: Int, key: RandomKey) -> RecallSequence {
@@ -46,7 +46,7 @@ struct Passkey: RecallTask {
         return Double(equal) / Double(orders(digits))
     }
 
-    /// What the key and the questions, the last without its last digit, leave of a sequence.
+    /// Returns the number of fillers left beside the key and the questions, the last without its last digit.
     private func fillerCount(_ length: Int, questions: Int) -> Int {
         let (key, question) = (1 + digits, 2 + digits)
         let count = length - key - questions * question + 1

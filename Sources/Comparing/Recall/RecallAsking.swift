@@ -41,6 +41,6 @@ extension LanguageModel {
         }
     }
 
-    /// What is read at once bounds the memory that it takes.
+    /// The number of tokens read at once, which bounds the memory that reading takes.
     private var pieceTokens: Int { 8192 }
 }

@@ -3,7 +3,7 @@ import ModelZoo
 
 /// One task for one model.
 public struct RecallCell: Sendable, Hashable {
-    /// What is learned and asked.
+    /// The task that is learned and asked.
     public let task: RecallTaskName
     /// The architecture's id.
     public let model: String
@@ -41,13 +41,13 @@ public struct RecallCell: Sendable, Hashable {
             .run(model, progress: progress, stop: stop)
     }
 
-    /// Of the seed and the task alone.
+    /// Returns the random key of the seed and the task alone.
     private func key(_ seed: UInt64) -> RandomKey {
         RandomKey(seed: seed).child(RecallTaskName.allCases.firstIndex(of: task)!)
     }
 }
 
-/// What a cell does with a model.
+/// The training and the tests of a cell's model.
 struct RecallExam {
     let task: any RecallTask
     let id: String
@@ -130,7 +130,7 @@ struct RecallExam {
 struct RecallAnswer {
     let distance: Int
     let isFound: Bool
-    /// What guesses are expected to find: without binding, and without seeing it at all.
+    /// The shares that guesses are expected to find: without binding, and without seeing it at all.
     let chance: Double, blindChance: Double
 }
 
@@ -186,6 +186,6 @@ extension RecallOptions {
 }
 
 extension ExampleTraining.Progress {
-    /// Why the training ended before its time; nil where it did not.
+    /// The reason why training ended before its time; nil if it did not.
     var fault: String? { isDiverged ? "diverged after step \(steps)" : nil }
 }

@@ -1,8 +1,8 @@
 import ModelZoo
 
 extension ModelSize {
-    /// What models have in common on the tasks of recall: small enough to be trained in minutes, and windows short enough
-    /// that a local model does not see a whole sequence of the training.
+    /// Returns the size that models share on the tasks of recall: small enough to be trained in minutes, with windows
+    /// short enough that a local model does not see a whole sequence of the training.
     /// - Parameter length: tokens in a sequence of the training.
     static func recall(vocabulary: Int, length: Int) -> ModelSize {
         ModelSize(vocabulary: vocabulary, width: 64, depth: 2, heads: 2, sequenceLength: length, window: 32)
@@ -18,7 +18,7 @@ extension Architecture {
 }
 
 extension LanguageModel {
-    /// How many tokens before itself a token can see at all, through all layers; nil where there is no such limit.
+    /// The number of tokens before itself that a token can see at all, through all layers; nil without such a limit.
     var reach: Int? { (self as? LocalTransformer).map(\.configuration.reach) }
 }
 

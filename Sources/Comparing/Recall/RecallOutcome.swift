@@ -1,11 +1,11 @@
-/// How much one model finds again of what it has read, after training on one task.
+/// The recall of one model after training on one task.
 public struct RecallOutcome: Codable, Sendable, Equatable {
     public var task: RecallTaskName
     /// The architecture's id.
     public var model: String
-    /// How many the model has.
+    /// The number of the model's parameters.
     public var parameters: Int
-    /// Of the training.
+    /// The steps of the training.
     public var steps: Int
     public var seconds: Double
     /// Tokens in a sequence of the training.
@@ -14,12 +14,13 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
     /// `copying` all tokens that there can be, of `passkey` all numbers of so many digits, of `questions` all places. A model
     /// that sees nothing of what it is asked for finds no more, but for `mqar` (see `Accuracy.blindChance`).
     public var chance: Double
-    /// How far back, in tokens, the model can see at all, whatever it learns; nil for as far as there is text.
+    /// The distance, in tokens, that the model can see at all, whatever it learns; nil for all of the text.
     public var reach: Int?
-    /// What was asked after the training: by length, and by depth where the task has one; then of sequences as long as the
-    /// training's, the same questions once more by distance. Of the corpus's questions by distance alone.
+    /// The results of the tests after the training: by length, and by depth where the task has one; then, for sequences
+    /// as long as the training's, the same questions once more by distance. The corpus's questions come by distance
+    /// alone.
     public var accuracies: [Accuracy]
-    /// Where the training ended before its time because numbers were no longer finite: what was asked then is of the step
+    /// The reason why training ended before its time, if numbers were no longer finite: the tests are then of the step
     /// before.
     public var fault: String?
 
@@ -27,21 +28,21 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
     public struct Accuracy: Codable, Sendable, Equatable {
         /// Tokens in the sequences; of the corpus's questions, in the windows.
         public var length: Int
-        /// How many tokens before the question its answer stands, at most, and farther than the bound before; nil for
+        /// The greatest distance in tokens from the answer to its question, farther than the bound before; nil for
         /// questions of all distances.
         public var distance: Int?
-        /// Where in the sequence the answer stands, 0 for its beginning to 1 for its end; of `passkey` alone.
+        /// The depth of the answer in the sequence, 0 for its beginning to 1 for its end; for `passkey` alone.
         public var depth: Double?
         /// nil where the model cannot read so long a sequence.
         public var asked: Int?
-        /// Of those asked; nil where nothing was.
+        /// The number found of those asked; nil where nothing was.
         public var found: Int?
         /// The share that is found without binding: by who knows which tokens stand in the text and how often, but not
         /// where. `mqar`: any of the text's values, 1 / D. `induction` and `copying`: the token that comes most often.
         /// `passkey`: the key's digits in any order. nil for `questions`, where that is `RecallOutcome.chance`, and where
         /// nothing was asked.
         public var chance: Double?
-        /// Where everything asked stands beyond the model's reach: the most that it can be expected to find. The tokens it
+        /// The greatest share that a model can be expected to find if all answers are beyond its reach. The tokens it
         /// sees say nothing of the others in all tasks but `mqar`: there all values are different, so that those of the
         /// pairs it sees can be left out. nil for models without such a limit, and where some of it can be seen.
         public var blindChance: Double?
@@ -67,7 +68,7 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
         }
     }
 
-    /// What came out for one model and task.
+    /// Creates the outcome of one model and task.
     public init(
         task: RecallTaskName, model: String, parameters: Int, steps: Int, seconds: Double, trainingLength: Int,
         chance: Double, reach: Int?, accuracies: [Accuracy], fault: String? = nil

@@ -5,7 +5,7 @@ import ModelZoo
 /// Training batch k of a seed is the same for every model, and so are the sequences that are asked.
 protocol RecallTask: Sendable {
     var name: RecallTaskName { get }
-    /// How many tokens there are.
+    /// The number of tokens in the vocabulary.
     var vocabulary: Int { get }
     /// The share that a guess among all possible answers finds: the most for who sees nothing of the text.
     var chance: Double { get }
@@ -13,7 +13,7 @@ protocol RecallTask: Sendable {
     var trainingLengths: [Int] { get }
     /// The lengths of the sequences that are asked.
     var testLengths: [Int] { get }
-    /// Where the answers stand in them, 0 for the beginning to 1 for the end; [nil] where that is left to chance.
+    /// The depths of the answers in them, 0 for the beginning to 1 for the end; [nil] where that is left to chance.
     var depths: [Double?] { get }
 
     /// A sequence to train on.
@@ -42,7 +42,8 @@ struct RecallSequence: Sendable, Equatable {
         var place: Int
         /// As many as there are places in a row.
         var answer: [Int32]
-        /// How many tokens before its place the answer stands; to be known, all of them must have been read and kept.
+        /// The number of tokens from the answer to the place where it is asked for; to be known, all of them must have
+        /// been read and kept.
         var distance: Int
 
         var places: Range<Int> { place..<place + answer.count }
@@ -54,10 +55,11 @@ extension RecallTask {
     var trainingLength: Int { trainingLengths.last! }
     var depths: [Double?] { [nil] }
 
-    /// What is seen says nothing of the rest, where tokens are drawn independently of each other.
+    /// Returns the chance of a guess: tokens seen say nothing of the rest, where they are drawn independently of each
+    /// other.
     func guess(_ question: RecallSequence.Question, in sequence: RecallSequence, seeing reach: Int) -> Double { chance }
 
-    /// What a batch of the training has, whatever the length of its sequences.
+    /// The number of tokens in a batch of the training, whatever the length of its sequences.
     static var batchTokens: Int { 4096 }
 
     /// Batch k of the training, of the key that belongs to it.
@@ -96,7 +98,7 @@ extension RecallTaskName {
 }
 
 extension Sequence where Element: Hashable {
-    /// How often each element comes.
+    /// The number of times each element comes.
     var counts: [Element: Int] { reduce(into: [:]) { $0[$1, default: 0] += 1 } }
 }
 

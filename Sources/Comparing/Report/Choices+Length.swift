@@ -98,7 +98,7 @@ extension ComparisonReport {
 
     // MARK: Full attention
 
-    /// Where full attention stops, who goes on, and who of them trains fastest at the longest sequence.
+    /// The models that read longer than full attention, and which of them trains fastest at the longest sequence.
     var longerThanFull: Choice? {
         let scale = scaleNumbers
         // Where it has not stopped it has only not been measured any further yet.
@@ -161,7 +161,7 @@ extension ComparisonReport {
         return Choice(topic: "When full attention is still the best:", sentence: sentence + ".")
     }
 
-    /// How full attention learns for the same number of tokens, text by text.
+    /// Describes how full attention learns from the same number of tokens, text by text.
     private func quality(of full: ComparedModel) -> String? {
         let parts = texts.compactMap { text -> String? in
             guard let own = text.bitsAtCommon(full, .tokens),

@@ -3,7 +3,7 @@ import Trainer
 
 /// A sentence of "which to choose".
 struct Choice {
-    /// What for, with a colon.
+    /// The topic of the choice, with a colon.
     let topic: String
     /// Who, with the numbers that say so.
     let sentence: String
@@ -17,7 +17,7 @@ struct Choice {
 // - Naive attention is no choice: it computes what full attention does, and is left out everywhere.
 
 extension ComparisonReport {
-    /// Which model to choose for what, one sentence each, from the numbers alone.
+    /// The choices of a model for each purpose, one sentence each, from the numbers alone.
     public var choices: [String] { choiceList.map { "\($0.topic) \($0.sentence)" } }
 
     var choiceSection: ReportSection? {

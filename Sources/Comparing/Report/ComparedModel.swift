@@ -1,14 +1,14 @@
 import ModelZoo
 import Plotting
 
-/// What a model is called in reports, where it stands among the others, and how its lines look: the same everywhere.
+/// The name, the rank, and the look of a model in reports: the same everywhere.
 struct ComparedModel: Hashable, Sendable {
     /// The id of full attention, which the others are compared with, and of its form with all n² scores in memory.
     static let (full, naive) = ("transformer", "naive")
 
     let id: String
     let name: String
-    /// Of the palette's colours, dashes and shapes of points.
+    /// The indices of color, dash, and shape of points in the palette.
     let colour: Int, dash: Int, marker: Int
 
     /// In the order of reports. Baselines have the colour of the text; no two dashes and shapes are the same, so that

@@ -4,7 +4,7 @@ import Plotting
 
 /// Plots, tables and a choice between the models, from all finished cells: a page, a document, and text for a terminal.
 ///
-/// Whatever has no results is left out, so that a part of a comparison has its report too.
+/// Tasks without results are left out, so that a part of a comparison has its report too.
 public struct ComparisonReport: Sendable {
     let results: ComparisonResults
     /// All there are, in the order of every table and plot.

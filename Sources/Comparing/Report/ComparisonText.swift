@@ -1,6 +1,6 @@
 import Plotting
 
-/// How reports of comparisons write numbers.
+/// The numbers of comparisons as text.
 enum ComparisonText {
     static let megabyte = 1048576.0
 
@@ -8,7 +8,7 @@ enum ComparisonText {
 
     static func count(_ value: Double) -> String { Numbers.text(value) }
 
-    /// Of tokens in a second.
+    /// Writes a number of tokens in a second.
     static func speed(_ value: Double) -> String { Numbers.significant(value) }
 
     static func megabytes(_ value: Double) -> String { Numbers.bytes(value * megabyte) }

@@ -10,7 +10,7 @@ struct ModelTable {
         let text: (ComparedModel, Double) -> String
         /// nil, or not finite, where there is none.
         let value: (ComparedModel) -> Double?
-        /// Whether a model's number deserves to be marked, where it is the best.
+        /// Tells whether a model's number deserves to be marked if it is the best.
         let deserves: (ComparedModel) -> Bool
 
         init(

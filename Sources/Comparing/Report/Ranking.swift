@@ -3,7 +3,7 @@ struct Ranking {
     struct Entry {
         let model: ComparedModel
         let value: Double
-        /// What the value may be off by, squared; 0 where it is exact.
+        /// The squared error of the value; 0 where it is exact.
         var variance = 0.0
     }
 
@@ -38,7 +38,7 @@ struct Ranking {
         (leaders, rest) = (sorted.filter(ties), sorted.filter { !ties($0) })
     }
 
-    /// Who is best with which number, and who comes next: A with 1.83 bits per byte, ahead of B with 1.95.
+    /// Names the best with its number, and the next: A with 1.83 bits per byte, ahead of B with 1.95.
     /// - Parameters:
     ///   - unit: with a space before it, or empty.
     ///   - tie: says how near a tie is.

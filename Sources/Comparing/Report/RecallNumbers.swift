@@ -1,11 +1,11 @@
 import Foundation
 
-/// What the outcomes of one task of `--task recall` say, by model.
+/// The numbers of one task from the outcomes of `--task recall`, by model.
 struct RecallNumbers {
     let task: RecallTaskName
     private let outcomes: [String: RecallOutcome]
 
-    /// Of several outcomes of a model the last counts.
+    /// Creates the numbers; of several outcomes of a model the last counts.
     init(_ task: RecallTaskName, _ outcomes: [RecallOutcome]) {
         self.task = task
         self.outcomes = Dictionary(
@@ -27,11 +27,11 @@ struct RecallNumbers {
     /// The same for all models of a comparison.
     var trainingLength: Int? { outcomes.values.map(\.trainingLength).min() }
 
-    /// What a guess among all possible answers finds.
+    /// The share that a guess among all possible answers finds.
     var guess: Double? { outcomes.values.map(\.chance).filter(\.isFinite).max() }
 
-    /// What is found without binding (`RecallOutcome.Accuracy.chance`), by length or by distance: the same for all that were
-    /// asked; where it is not known, what a guess among all possible answers finds.
+    /// Returns the share found without binding (`RecallOutcome.Accuracy.chance`), by length or by distance: the same
+    /// for all that were asked; where it is not known, the share that a guess among all possible answers finds.
     func chance(length: Int) -> Double? { unboundShare(length: length) ?? guess }
 
     func chance(distance: Int) -> Double? { unboundShare { cells(of: $0, distance: distance) } ?? guess }
@@ -78,7 +78,7 @@ struct RecallNumbers {
         }
     }
 
-    /// Whether answers are more than a guess explains; true where it is not known what a guess finds.
+    /// Tells whether answers are more than a guess explains; true where it is not known what a guess finds.
     func areAboveGuess(_ answers: Answers, chance: Double?) -> Bool {
         guard let chance else { return true }
         return binomialTail(atLeast: answers.found, of: answers.asked, probability: chance) < Control.significance
@@ -106,7 +106,7 @@ struct RecallNumbers {
         return isJudgedByDistance ? cells.filter { $0.length == judged } : cells
     }
 
-    /// Whether the length that the task is judged by has several distances.
+    /// True if the length that the task is judged by has several distances.
     var isJudgedByDistance: Bool {
         let judged = judgedLength
         return Set(
@@ -126,13 +126,13 @@ struct RecallNumbers {
     /// The least that a model cannot see beyond; nil where all see everything.
     var reach: Int? { outcomes.values.compactMap(\.reach).min() }
 
-    /// What is asked about text that stands farther back than a reach, all of it: at the length that the task is judged
-    /// by, where there is any, else at all lengths.
+    /// Returns the answers about text farther back than a reach, all of it: at the length that the task is judged by,
+    /// where there is any, else at all lengths.
     func answers(_ model: ComparedModel, beyond reach: Int) -> Answers? {
         self[model].flatMap { Answers(cells(of: $0, beyond: reach)) }
     }
 
-    /// What is found of that without binding.
+    /// Returns the share of those found without binding.
     func chance(beyond reach: Int) -> Double? { unboundShare { cells(of: $0, beyond: reach) } ?? guess }
 
     private func cells(of outcome: RecallOutcome, beyond reach: Int) -> [RecallOutcome.Accuracy] {
@@ -153,7 +153,7 @@ struct RecallNumbers {
             reach: reach, answers: answers, chance: mean(cells) { $0.blindChance ?? outcome.chance } ?? outcome.chance)
     }
 
-    /// Whether a model that cannot see what it is asked for finds it.
+    /// The control that a model does not find what it cannot see.
     struct Control {
         let reach: Int
         let answers: Answers
@@ -162,7 +162,7 @@ struct RecallNumbers {
         /// Up to which probability of as many right guesses, or more, they are no accident.
         static let significance = 0.001
 
-        /// Whether so many right answers may be guesses.
+        /// True if so many right answers may be guesses.
         var holds: Bool {
             binomialTail(atLeast: answers.found, of: answers.asked, probability: chance) >= Self.significance
         }

@@ -24,7 +24,7 @@ extension ComparisonReport {
         return sentences.joined(separator: " ")
     }
 
-    /// What is found without having learned what is asked.
+    /// Describes the share found without having learned what is asked.
     private func guess(_ task: RecallNumbers) -> [String] {
         var sentences: [String] = []
         if let chance = task.guess {
@@ -40,7 +40,7 @@ extension ComparisonReport {
 }
 
 extension RecallTaskName {
-    /// What is asked, and in what that is not the paper's.
+    /// An explanation of the task, and of its departures from the paper.
     fileprivate var explanation: String {
         switch self {
         case .mqar:
@@ -69,7 +69,7 @@ extension RecallTaskName {
         }
     }
 
-    /// What such a guess names; nil where there is none.
+    /// The answer that such a guess names; nil where there is none.
     fileprivate var unbound: String? {
         switch self {
         case .mqar: "any of its values"
@@ -92,7 +92,7 @@ private struct RecallPieces {
             + [training]
     }
 
-    /// How far each has come in its training.
+    /// The steps that each model has reached in its training.
     private var training: ReportPiece {
         let outcomes = models.compactMap { model in task[model].map { (model.name, $0) } }
         let steps = outcomes.map { "\($0) \(Numbers.text($1.steps))" }
@@ -102,7 +102,7 @@ private struct RecallPieces {
         return .paragraph("Steps of training: \(steps.joined(separator: "; "))." + faults.joined())
     }
 
-    /// What stands at a depth is at a distance too, which says nothing more.
+    /// True if the table by distance says more than others: an answer at a depth is at a distance too.
     private var hasDistances: Bool { task.distances.count > 1 && task.depths.count < 2 }
 
     // MARK: By length and distance

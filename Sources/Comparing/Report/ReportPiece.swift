@@ -1,6 +1,6 @@
 import Plotting
 
-/// What a section of the report is made of, so that the page and the document are made from the same.
+/// A piece of a section of the report, so that the page and the document are made from the same.
 enum ReportPiece {
     case paragraph(String)
     case heading(String)
@@ -15,7 +15,7 @@ enum ReportPiece {
 
 /// A plot that is a file of its own too.
 struct NamedPlot {
-    /// Of the file, without its ending.
+    /// The name of the file, without its ending.
     let name: String
     var plot: LinePlot
     var caption = ""

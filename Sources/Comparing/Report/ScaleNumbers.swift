@@ -1,4 +1,4 @@
-/// What the outcomes of `--task scale` say, by model and length.
+/// The numbers from the outcomes of `--task scale`, by model and length.
 struct ScaleNumbers {
     private struct Key: Hashable {
         let model: String
@@ -15,7 +15,7 @@ struct ScaleNumbers {
         lengths = Set(outcomes.map(\.length)).sorted()
     }
 
-    /// What is measured of a model at a length.
+    /// The measures of a model at a length.
     enum Measure: CaseIterable {
         /// Seconds of one token: of the pass over all of them, divided by their number.
         case forward, backward, training

@@ -3,7 +3,7 @@ import Plotting
 // The head of the report: what was compared, and every model in one row.
 
 extension ComparisonReport {
-    /// What was compared, in two or three sentences.
+    /// An introduction that says what was compared, in two or three sentences.
     var introduction: String {
         guard !models.isEmpty else { return "No cell is finished yet." }
         let names = enumeration(models.map(\.name))
@@ -15,7 +15,7 @@ extension ComparisonReport {
         return "\(names): \(enumeration(parts)). " + matching
     }
 
-    /// How well the numbers of parameters agree.
+    /// A sentence on how well the numbers of parameters agree.
     private var matching: String {
         // Some models have more parameters the longer the sequence is; widths are matched at the shortest.
         let scale = scaleNumbers.lengths.first.map { shortest in results.scale.filter { $0.length == shortest } } ?? []
@@ -68,7 +68,7 @@ extension ComparisonReport {
 
     // MARK: Columns
 
-    /// Of the text task.
+    /// The columns of the text task.
     var textSummary: [ModelTable.Column] {
         let texts = texts
         let bits = texts.map { text in
@@ -79,7 +79,7 @@ extension ComparisonReport {
         return bits + costs(of: texts)
     }
 
-    /// What training on texts and generating takes.
+    /// Returns the columns of what training on texts and generating takes.
     func costs(of texts: [TextNumbers]) -> [ModelTable.Column] {
         [
             .init("training tokens/s", best: .greatest, ComparisonText.speed) { Self.trainingSpeed($0, texts) },
@@ -141,7 +141,7 @@ extension ComparisonReport {
     /// The longest sequence after which the state of every model that has one is known.
     private var stateLength: Int? { scaleNumbers.common(.state, models).last }
 
-    /// What one pass may take.
+    /// The budget of one pass, in words.
     var budget: String {
         let options = results.options.scale
         return Numbers.round(Numbers.seconds(options.budgetSeconds)) + " and "

@@ -14,7 +14,7 @@ extension ComparisonReport {
         return parts.joined(separator: "\n")
     }
 
-    /// Of the longest sequence that all have come to, and how far each has come.
+    /// The tables of the longest sequence that all have reached, and of the longest that each has reached.
     private var scaleTables: [String] {
         let scale = scaleNumbers
         guard !scale.lengths.isEmpty else { return [] }

@@ -1,9 +1,9 @@
-/// What the outcomes of `--task text` say of one text, by model.
+/// The numbers of one text from the outcomes of `--task text`, by model.
 struct TextNumbers {
     let name: String
     private let outcomes: [String: TextOutcome]
 
-    /// Of several outcomes of a model the last counts.
+    /// Creates the numbers; of several outcomes of a model the last counts.
     init(_ name: String, _ outcomes: [TextOutcome]) {
         self.name = name
         self.outcomes = Dictionary(
@@ -15,7 +15,7 @@ struct TextNumbers {
 
     subscript(model: ComparedModel) -> TextOutcome? { outcomes[model.id] }
 
-    /// What bits per byte are shown against.
+    /// The course that bits per byte are shown against.
     enum Course {
         case seconds, tokens
 

@@ -2,8 +2,8 @@ import ModelZoo
 
 /// A model of a comparison by length: as wide as its number of parameters asks for, made for each length anew.
 ///
-/// What an architecture learns of positions (tables, projections) is as long as the sequence, so some have more parameters
-/// for longer ones.
+/// Learned positions (tables, projections) are as long as the sequence, so some architectures have more parameters for
+/// longer ones.
 struct ScaleModel {
     private let architecture: any Architecture
     /// For the shortest sequence.
@@ -31,8 +31,8 @@ struct ScaleModel {
         return counts[0] + (n - ScaleOptions.shortest) * (counts[1] - counts[0])
     }
 
-    /// What a pass with gradients over n tokens takes at least: parameters and their gradients, and the n² numbers of the
-    /// naive form.
+    /// Returns the least memory of a pass with gradients over n tokens: parameters and their gradients, and the n²
+    /// numbers of the naive form.
     func leastMegabytes(_ n: Int) throws -> Double {
         let fixed = megabytes(2 * MemoryLayout<Float>.size * (try parameterCount(n)))
         guard isNaive else { return fixed }

@@ -1,4 +1,4 @@
-/// What one model costs at one sequence length: a batch of one sequence of random tokens.
+/// The cost of one model at one sequence length: a batch of one sequence of random tokens.
 public struct ScaleOutcome: Codable, Sendable, Equatable {
     /// The architecture's id, or `naive` for the baseline with all n² scores in memory.
     public var model: String
@@ -6,19 +6,20 @@ public struct ScaleOutcome: Codable, Sendable, Equatable {
     public var length: Int
     /// Those of the model for sequences of n tokens: some have more the longer these are.
     public var parameters: Int
-    /// Of the pass without gradients over all n tokens; nil where the model was not run.
+    /// The time of the pass without gradients over all n tokens; nil where the model was not run.
     public var forwardSeconds: Double?
-    /// Of the pass with gradients of the loss over all n tokens, and of its backward alone.
+    /// The time of the pass with gradients of the loss over all n tokens, and of its backward alone.
     public var trainingSeconds: Double?, backwardSeconds: Double?
-    /// Of one token generated after n tokens: the median of many, each of which finds one more in the state. `naive` has no
-    /// state and computes all n again, the same each time: there it is the fastest of several passes.
+    /// The time of one token generated after n tokens: the median of many, each of which finds one more in the state.
+    /// `naive` has no state and computes all n again, the same each time: there it is the fastest of several passes.
     public var generationSeconds: Double?
     /// The most memory that tensors held at once in the pass with gradients, parameters included, in MB of 2²⁰ bytes.
     public var peakMegabytes: Double?
     /// The memory of the decoding state after n tokens; nil for `naive`, which has none.
     public var stateMegabytes: Double?
-    /// Why this length is beyond the budgets, as in: would take about 90 s a pass, more than the 60 s allowed. nil where it
-    /// is within them. What was measured before that was known is there: nothing, only the pass without gradients, or all.
+    /// The reason why this length is beyond the budgets, as in: would take about 90 s a pass, more than the 60 s
+    /// allowed. nil if it is within them. Measurements made before that was known are kept: none, only the pass without
+    /// gradients, or all.
     public var skipped: String?
 
     /// A model at a length, without measurements.

@@ -2,7 +2,7 @@ import Foundation
 import ModelZoo
 import Plotting
 
-/// What a pass with gradients will take, by what it took at shorter lengths; nil where there is nothing to go by.
+/// The predicted cost of a pass with gradients, from shorter lengths; nil where there is nothing to go by.
 struct ScalePrediction: Equatable {
     private(set) var seconds: Double?
     private(set) var megabytes: Double?
@@ -35,14 +35,14 @@ struct ScalePrediction: Equatable {
     /// Takes at least so much memory.
     mutating func raise(megabytes least: Double) { megabytes = max(megabytes ?? 0, least) }
 
-    /// Why a model is not run, as the end of a sentence; nil where it may be.
+    /// Returns the reason why a model is not run, as the end of a sentence; nil if it may be.
     func refusal(_ options: ScaleOptions) -> String? {
         options.excess("would take about", seconds: seconds, megabytes: megabytes)
     }
 }
 
 extension ScaleOptions {
-    /// What is more than the budgets allow, as the end of a sentence; nil where nothing is.
+    /// Describes what exceeds the budgets, as the end of a sentence; nil if nothing does.
     /// - Parameters:
     ///   - verb: took, or would take about.
     ///   - pass: whose `seconds` they are.
@@ -64,8 +64,8 @@ extension ScaleOptions {
 func megabytes(_ bytes: Int) -> Double { Double(bytes) / ComparisonText.megabyte }
 
 extension TransformerConfiguration {
-    /// What a pass with gradients over n tokens takes at least in the naive form: the weights of all layers and their masks,
-    /// and while one layer is worked on three more of what has n² numbers in each head.
+    /// Returns the least memory of a pass with gradients over n tokens in the naive form: the weights of all layers and
+    /// their masks, and three more of what has n² numbers in each head for the layer being worked on.
     func naiveMegabytes(_ n: Int) -> Double {
         let squares = heads * (depth + 3) + depth
         return 4 * Double(squares) * Double(n) * Double(n) / ComparisonText.megabyte

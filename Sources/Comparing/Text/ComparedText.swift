@@ -3,14 +3,14 @@ import ModelZoo
 
 /// A text of a comparison: its name, where it comes from, and its two parts.
 public struct ComparedText: Sendable {
-    /// What `--data` says for the built-in corpus.
+    /// The value of `--data` for the built-in corpus.
     public static let corpus = "corpus"
 
     /// The file's name without its folder, or `corpus`.
     public let name: String
     let origin: RunOrigin
     let split: DataSplit
-    /// Of the tokens trained on, and of those held back.
+    /// The checksum of the tokens trained on, and of those held out.
     let checksum: String
 
     /// - Parameter path: of a file, or `corpus`.

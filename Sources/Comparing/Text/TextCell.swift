@@ -7,7 +7,7 @@ struct TextCell {
     let text: ComparedText
     /// The architecture's id.
     let model: String
-    /// Where its training run is kept, and gone on with; an ordinary run folder.
+    /// The folder of its training run, an ordinary run folder from which it is resumed.
     let folder: String
 
     /// - Parameters:

@@ -1,19 +1,19 @@
-/// How well one model learned a text, and at what cost.
+/// The result of one model's training on a text, and its cost.
 public struct TextOutcome: Codable, Sendable, Equatable {
     /// The text's name: that of its file, or `corpus` for the built-in one. A comparison may have several texts, each with
     /// a training of its own for each model.
     public var text: String
-    /// Of the tokens trained on and of those held back: tells one text from another of the same name.
+    /// The checksum of the tokens trained on and of those held out: tells one text from another of the same name.
     public var checksum: String
     /// The architecture's id.
     public var model: String
-    /// How many the model has.
+    /// The number of the model's parameters.
     public var parameters: Int
     /// The width that gives so many parameters.
     public var width: Int
-    /// Of the whole training.
+    /// The steps and tokens of the whole training.
     public var steps: Int, tokens: Int
-    /// Of training steps alone; validations are not counted.
+    /// The time of training steps alone, without validations.
     public var seconds: Double
     /// Tokens trained on in a second: of the median step; 0 where no step was made.
     public var tokensPerSecond: Double
@@ -26,13 +26,13 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     public var generationPrompt: Int
     /// The validations, in order.
     public var validations: [Validation]
-    /// Where the training ended before its time because numbers were no longer finite: what the trainer said.
+    /// The trainer's message if training ended before its time because numbers were no longer finite.
     public var fault: String?
 
-    /// How well the held back text was predicted after so many steps.
+    /// The bits per byte of the held-out text after so many steps.
     public struct Validation: Codable, Sendable, Equatable {
         public var step: Int, tokens: Int
-        /// Of training before it.
+        /// The seconds of training before it.
         public var seconds: Double
         public var bitsPerByte: Double
 
@@ -50,7 +50,7 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     /// The least of all validations.
     public var best: Double { validations.map(\.bitsPerByte).min() ?? .nan }
 
-    /// What came out for one model and text.
+    /// Creates the outcome of one model and text.
     public init(
         text: String, checksum: String, model: String, parameters: Int, width: Int, steps: Int, tokens: Int,
         seconds: Double, tokensPerSecond: Double,

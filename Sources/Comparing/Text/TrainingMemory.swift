@@ -4,7 +4,7 @@ extension LanguageModel {
     /// The most memory that tensors hold at once in a step of training, in MB of 2²⁰ bytes: parameters, what the optimiser
     /// keeps, activations and gradients. Of the second step, on random tokens; the parameters are changed.
     ///
-    /// What passes from batch to batch is counted where the order is sequential.
+    /// Carries from batch to batch are counted if the order is sequential.
     func trainingMemory(_ options: TrainingOptions) -> Double {
         let shape = [options.batchSize, options.sequenceLength]
         let optimizer = Optimizer(trainable, options.optimizer)

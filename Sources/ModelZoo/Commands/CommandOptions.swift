@@ -55,7 +55,7 @@ package func lastingName(_ option: String, _ path: String) throws -> String {
     return name
 }
 
-/// What the system says a descriptor's file is called.
+/// Returns the system's name of a descriptor's file.
 private func descriptorName(_ path: String) -> String? {
     guard let name = realpath(path, nil) else { return nil }
     defer { free(name) }

@@ -4,11 +4,12 @@ import Foundation
 public struct EvaluateCommand: Sendable {
     public var source: ModelSource
     public var data: [String]
-    /// Of a run on the built-in corpus: bytes of it instead of those that were held back, so that it has more questions.
+    /// The bytes of the built-in corpus to evaluate a run on it with, instead of its validation text, so that there are
+    /// more questions.
     public var corpusLength: Int?
     public var sequenceLength: Int?
     public var batchSize: Int?
-    /// Whether the model's memory passes from window to window; nil: as in the training.
+    /// True if the model's memory passes from window to window; nil: as in the training.
     public var carries: Bool?
     /// Parts of that memory that are forgotten before each segment, to measure what they are worth.
     public var forgotten: [String]
@@ -109,7 +110,7 @@ public struct EvaluateCommand: Sendable {
         if let measured = findings.notFinite { throw notFinite(measured, loaded.model) }
     }
 
-    /// Whether each window goes on from the one before: as asked for, or as in the training.
+    /// Tells whether each window continues the one before: as asked for, or as in the training.
     private func streams(_ loaded: ModelSource.Loaded) throws -> Bool {
         if carries == true && !loaded.model.carriesState {
             throw InputError("--carry: the model carries nothing from window to window")
@@ -130,11 +131,11 @@ public struct EvaluateCommand: Sendable {
     }
 }
 
-/// What `Evaluate` prints of a text.
+/// The findings that `Evaluate` prints about a text.
 private struct EvaluationFindings {
     let result: EvaluationResult
     let sequenceLength: Int
-    /// Whether each window goes on from the one before.
+    /// True if each window continues the one before.
     let streams: Bool
     /// The parts of what passes that are forgotten.
     let forgotten: [String]
@@ -159,7 +160,7 @@ private struct EvaluationFindings {
         return JSONValue.object(members).description
     }
 
-    /// What is not finite, as a sentence; nil where all is.
+    /// A sentence on the numbers that are not finite; nil if all are.
     var notFinite: String? {
         let numbers = [
             ("loss", result.loss), ("bits per byte", result.bitsPerByte), ("perplexity", result.perplexity),

@@ -5,7 +5,8 @@ public struct GenerateCommand: Sendable {
     public var prompt: [UInt8]
     /// The number of tokens; nil for 256, or as many as the prompt has where it is reversed.
     public var length: Int?
-    /// What ends the text, beside the end of a document of a run that was trained with --documents: each TEXT or byte:N.
+    /// The texts that end the continuation, beside the end of a document of a run that was trained with --documents:
+    /// each TEXT or byte:N.
     public var stop: [String]
     /// nil for what is usual: tokens as likely as the model says, or the likeliest where the prompt is reversed.
     public var sampling: SamplingOptions?
@@ -76,7 +77,7 @@ public struct GenerateCommand: Sendable {
         return [byte]
     }
 
-    /// What ends the text: what was asked for, and the end of a document.
+    /// Returns the stop texts: those asked for, and the end of a document.
     private func stops(_ texts: [[UInt8]], _ loaded: ModelSource.Loaded) throws -> StopTexts? {
         for (name, bytes) in zip(stop, texts) where loaded.tokenizer.kind != .bytes {
             do { _ = try loaded.tokenizer.encode(bytes: bytes) } catch let error as InputError {

@@ -1,4 +1,4 @@
-/// Where a trained model comes from: a run folder, or weights with the configuration they fit.
+/// The source of a trained model: a run folder, or weights with the configuration they fit.
 public struct ModelSource: Sendable {
     public var run: String?
     public var model: String?
@@ -25,14 +25,14 @@ public struct ModelSource: Sendable {
 
     /// A model with its weights, and what else is known of it.
     struct Loaded {
-        /// Of the architecture.
+        /// The id of the architecture.
         let id: String
         let model: any LanguageModel
         let tokenizer: any Tokenizer
-        /// How it was trained, where that is known.
+        /// The configuration of its training, if known.
         let run: RunConfiguration?
 
-        /// What it has learned; of weights from elsewhere, what their model can have learned.
+        /// The objective it has learned; for weights from elsewhere, the one their model can have learned.
         var objective: Objective {
             if let run { return run.training.objective.objective(for: tokenizer) }
             return model.startToken.map { .reverse(ReversedTokens(startToken: $0)) } ?? .nextToken
@@ -67,7 +67,7 @@ public struct ModelSource: Sendable {
         return Loaded(id: id, model: model, tokenizer: ByteTokenizer(), run: nil)
     }
 
-    /// What can be known to be missing before anything is read.
+    /// Checks for missing options before anything is read.
     /// - Throws: `InputError` that names the option that is missing, empty, or one too many.
     package func requireNames() throws {
         let expected = "expected --run FOLDER, or --model ID --config FILE --weights FILE"
@@ -100,7 +100,7 @@ public struct ModelSource: Sendable {
 public enum WeightPrecision: String, Sendable, CaseIterable {
     case float, bfloat16, int8
 
-    /// What weights are rounded to; nil for floats.
+    /// The format that weights are rounded to; nil for floats.
     public var format: RoundedMatrix.Format? { RoundedMatrix.Format(rawValue: rawValue) }
 }
 

@@ -1,13 +1,13 @@
 // The texts of a run: files, or the built-in corpus.
 
 extension RunOrigin {
-    /// What a tokenizer learns its vocabulary from.
+    /// Returns the texts that a tokenizer learns its vocabulary from.
     func texts() throws -> [TextSource] {
         if let corpus { return [corpus.training.text, corpus.validation.text] }
         return [try TextSource(paths: data)] + (try validation.map { [try TextSource(path: $0)] } ?? [])
     }
 
-    /// What is trained on, and what is validated with.
+    /// Returns the text to train on and the one to validate with.
     /// - Throws: `InputError` that names the text or the option that does not fit.
     func makeSplit(_ tokenizer: any Tokenizer, sequenceLength: Int) throws -> DataSplit {
         if let corpus { return try DataSplit(corpus, tokenizer: tokenizer, sequenceLength: sequenceLength) }
@@ -28,7 +28,7 @@ extension RunOrigin {
 }
 
 extension RunConfiguration {
-    /// What a run has held back, and what is known of it.
+    /// Returns the text that a run has held out, and known facts about it.
     /// - Parameters:
     ///   - folder: the run's.
     ///   - option: what names another text.

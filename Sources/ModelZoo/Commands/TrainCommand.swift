@@ -49,7 +49,7 @@ public struct TrainCommand: Sendable {
 
     public init() {}
 
-    /// How a training ended.
+    /// The end of a training.
     public enum Outcome: Sendable, Hashable {
         /// With its last step.
         case finished
@@ -86,7 +86,7 @@ public struct TrainCommand: Sendable {
         ] where value == "" { throw InputError("\(name) is empty; expected \(expected)") }
     }
 
-    /// What one training needs of the program around it.
+    /// The callbacks that one training needs of the program around it.
     struct TrainingHost {
         let report: (TrainingEvent) -> Void
         let prepared: () -> Void

@@ -40,7 +40,7 @@ public struct VisualizeCommand: Sendable {
 
     /// As many tokens as the paper of Linformer analyses.
     private static let usualLength = 512
-    /// Of each head a matrix of that many rows is kept.
+    /// The greatest length, as a matrix of that many rows is kept of each head.
     private static let greatestLength = 8192
 
     /// - Parameter print: is given the path of each file that was written.
@@ -86,7 +86,7 @@ public struct VisualizeCommand: Sendable {
         URL(fileURLWithPath: source.run ?? source.weights ?? "").standardizedFileURL.lastPathComponent
     }
 
-    /// What the model reads: the beginning of the text.
+    /// Returns the tokens that the model reads: the beginning of the text.
     private func tokens(_ given: TextSource?, _ loaded: ModelSource.Loaded) throws -> TokenTensor {
         let text: TokenSource
         if let given {
@@ -146,7 +146,8 @@ public struct VisualizeCommand: Sendable {
 }
 
 extension Objective {
-    /// What a model reads of a window: all of it, and after a start token, where there is one, its answer.
+    /// Returns the row that a model reads for a window: all of it, and after a start token, where there is one, its
+    /// answer.
     fileprivate func row(of window: [Int32]) -> [Int32] {
         guard let startToken else { return window }
         return window + [startToken] + window.dropFirst().reversed()

@@ -16,7 +16,7 @@ final class Channel<Element: Sendable>: Sendable {
     private let state = Guarded(State())
     private let stop = Atomic<Bool>(false)
 
-    /// Whether the reader wants no more.
+    /// True once the reader wants no more.
     var isStopWanted: Bool { stop.load(ordering: .relaxed) }
 
     func requestStop() { stop.store(true, ordering: .relaxed) }

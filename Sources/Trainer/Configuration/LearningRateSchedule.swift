@@ -6,7 +6,7 @@ import Tensors
 /// All schedules rise linearly to the peak during warm-up: step t of w warm-up steps has peak · t / w, so that step w
 /// has the peak itself. Steps count from 1.
 public struct LearningRateSchedule: Sendable, Hashable {
-    /// What follows the warm-up, by the names that `--schedule` takes.
+    /// The course after the warm-up, by the names that `--schedule` takes.
     public enum Shape: String, CaseIterable, Sendable {
         /// The peak for ever.
         case constant
@@ -26,7 +26,7 @@ public struct LearningRateSchedule: Sendable, Hashable {
     public let warmupSteps: Int
     /// The number of steps of the whole training; only `cosine` looks at it.
     public let totalSteps: Int?
-    /// Where `cosine` ends, as a share of the peak.
+    /// The end of `cosine`, as a share of the peak.
     public let floor: Double
 
     /// - Throws: `InputError` that names the option that cannot be, or the one that is missing.

@@ -17,18 +17,18 @@ import Tensors
 public struct Corpus: Sendable {
     /// A question in the text, and the fact that answers it.
     public struct Question: Sendable, Hashable {
-        /// Where the answer stands in the text: the bytes of the place, without the stop behind it.
+        /// The range of the answer in the text: the bytes of the place, without the stop behind it.
         public let answer: Range<Int>
-        /// Where the fact says it: the bytes of the same place.
+        /// The range of the same place in the fact.
         public let fact: Range<Int>
-        /// Which fact is asked for, the last before the question being 1.
+        /// The number of the fact asked for, the last before the question being 1.
         public let factsBack: Int
 
         /// From the place in the fact to the answer, in bytes. At least so many a reader must see, or carry along.
         public var distance: Int { answer.lowerBound - fact.lowerBound }
     }
 
-    /// How long a text may be, in bytes.
+    /// The lengths that a text may have, in bytes.
     public static let lengths = 1...2_000_000_000
 
     public let seed: UInt64

@@ -2,14 +2,14 @@ import Foundation
 
 /// The information in the sentences of the built-in corpus, in bits: −log₂ of the probability of the choices made.
 struct CorpusCosts: Sendable {
-    /// Of a sentence being a fact, a filler, a question, once there is a fact.
+    /// The bits of a sentence being a fact, a filler, or a question, once there is a fact.
     private let kindBits: (fact: Double, filler: Double, question: Double)
-    /// What is saved on a fact or a filler while there are no questions yet.
+    /// The bits saved on a fact or a filler while there are no questions yet.
     private let noQuestionBits: Double
-    /// Of a key that is none of n known ones, for n from 0 to the furthest fact.
+    /// The bits of a key that is none of n known ones, for n from 0 to the furthest fact.
     private let keyBits: [Double]
     private let placeBits: Double
-    /// Of which filler it is, and its words.
+    /// The bits of the choice of a filler, and of its words.
     private let fillerBits: [Double]
     /// The probability of asking for the m-th fact back, at m; 0 at 0.
     private let factsBack: [Double]
@@ -60,7 +60,7 @@ struct CorpusCosts: Sendable {
         }
     }
 
-    /// Of the stationary source, which a text is after its first facts: expected bits and expected bytes of a sentence.
+    /// The expected bits and bytes of a sentence of the stationary source, which a text is after its first facts.
     var expectedSentence: (bits: Double, bytes: Double) {
         typealias Grammar = CorpusGrammar
         let fillerCount = Double(Grammar.fillers.count)

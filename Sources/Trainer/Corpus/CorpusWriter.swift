@@ -1,4 +1,4 @@
-/// What is kept of a sentence of a corpus: enough to say what it costs whom.
+/// A sentence of a corpus, in as much as its cost to any reader depends on.
 struct CorpusSentence: Sendable {
     enum Kind: Sendable {
         case fact
@@ -8,7 +8,7 @@ struct CorpusSentence: Sendable {
     }
 
     let kind: Kind
-    /// Where the sentence ends, its newline included. The next one begins there.
+    /// The end of the sentence, its newline included, where the next one begins.
     let end: Int32
     /// The number of facts in the text before the sentence.
     let factsBefore: Int32
@@ -20,18 +20,18 @@ struct CorpusWriter {
     private(set) var sentences: [CorpusSentence] = []
     private(set) var questions: [Corpus.Question] = []
 
-    /// Of the seed's streams; far from those of training windows, which count from 0.
+    /// The stream of the seed's random numbers; far from those of training windows, which count from 0.
     private static let stream: UInt64 = 1 << 63
 
     private var random: SplitMix64
     private var facts: [Fact] = []
-    /// Of every key, whether one of the last facts has it.
+    /// True for every key that one of the last facts has.
     private var isInUse = [Bool](repeating: false, count: CorpusGrammar.keyCount)
 
     private struct Fact {
         let key: Int16
         let place: Int16
-        /// Where the place stands in the text.
+        /// The start of the place in the text.
         let start: Int32
     }
 

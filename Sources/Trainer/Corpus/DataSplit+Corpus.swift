@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-/// Which built-in corpus a run is made with.
+/// The built-in corpus that a run is made with.
 public struct CorpusOptions: Sendable, Hashable {
     public var seed: UInt64
     /// Bytes of the text to train on.
@@ -39,7 +39,7 @@ public struct CorpusOptions: Sendable, Hashable {
     }
 }
 
-/// What the author of a text knows about it, and a model may learn.
+/// Facts about a text that its author knows and a model may learn.
 public struct TextKnowledge: Sendable {
     /// In the order of the text.
     public let questions: [Question]

@@ -2,7 +2,7 @@ import Foundation
 
 /// A sentence with gaps, each filled with a word from a list; all words of a list are equally likely.
 struct SentenceShape: Sendable {
-    /// What stands before each gap, and behind the last.
+    /// The texts before each gap, and behind the last.
     let texts: [[UInt8]]
     /// The words for each gap.
     let lists: [[[UInt8]]]

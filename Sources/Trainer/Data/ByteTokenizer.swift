@@ -40,7 +40,7 @@ private struct ByteTokens: TokenStorage {
 
     func byteCount(of range: Range<Int>) -> Int { range.count }
 
-    /// Of the bytes as they are: that of the text.
+    /// Computes the checksum of the bytes as they are, which is that of the text.
     func checksum(of range: Range<Int>) throws -> UInt32 {
         var checksum = CRC32()
         try text.forEachPiece(of: range) { _, bytes in checksum.update(bytes) }

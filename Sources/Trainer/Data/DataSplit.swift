@@ -1,12 +1,12 @@
 import Foundation
 import Tensors
 
-/// What is trained on and what is held back to validate with.
+/// The text trained on and the text held out for validation.
 public struct DataSplit: Sendable {
     public let training: TokenSource
     /// nil when nothing is held back.
     public let validation: TokenSource?
-    /// What is known of the validation text; nil for texts from outside.
+    /// Known facts about the validation text; nil for texts from outside.
     public var knowledge: TextKnowledge?
 
     /// Holds back the end of a text; if it consists of documents, whole ones as long as enough is left to validate with.
@@ -34,7 +34,7 @@ public struct DataSplit: Sendable {
         self.validation = validation
     }
 
-    /// Where the held back part begins: with the next document, unless that leaves less than a window of it.
+    /// Returns the beginning of the held-out part: with the next document, unless that leaves less than a window of it.
     private static func boundary(in tokens: TokenSource, _ fraction: Double, sequenceLength: Int) throws -> Int {
         let boundary = tokens.count - Int((Double(tokens.count) * fraction).rounded())
         guard boundary > 0, tokens.separator != .nothing else { return boundary }

@@ -1,4 +1,4 @@
-/// What ends the documents of a text.
+/// The separator of documents in a text.
 ///
 /// As text, in options and in config.json: `none`, `files`, `lines`, or `byte:N`.
 public enum DocumentSeparator: Sendable, Hashable {
@@ -10,9 +10,9 @@ public enum DocumentSeparator: Sendable, Hashable {
     /// in a row end documents that hold nothing else; what follows the last one is a document, too.
     case marker(UInt8)
 
-    /// What messages say was expected.
+    /// The expectation named in messages.
     public static let expectedText = "none, files, lines or \(expectedByte)"
-    /// What they say of a byte.
+    /// The expectation of a byte named in messages.
     package static let expectedByte = "byte:N with N from 0 to 255, 0x00 to 0xff, or one of \\n \\r \\t \\0"
 }
 

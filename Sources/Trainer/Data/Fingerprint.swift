@@ -2,11 +2,11 @@ import CZlib
 import Foundation
 
 extension TokenSource {
-    /// What tells one text from another: the CRC-32 of the tokens, eight hexadecimal digits.
+    /// Returns the fingerprint that tells texts apart: the CRC-32 of the tokens, eight hexadecimal digits.
     ///
-    /// Of byte tokens it is that of the text itself, which `crc32` and `gzip -lv` print too; of all others that of the
-    /// tokens as 32-bit numbers, the low byte first. The whole text is read, in pieces, so the memory does not grow with
-    /// it. A change of one byte is always found; 1 in 2³² of larger ones is not.
+    /// For byte tokens it is the checksum of the text itself, which `crc32` and `gzip -lv` print too; for all others
+    /// that of the tokens as 32-bit numbers, the low byte first. The whole text is read, in pieces, so the memory does
+    /// not grow with it. A change of one byte is always found; 1 in 2³² of larger ones is not.
     /// - Throws: `InputError` that names the text when it cannot be read any more.
     public func fingerprint() throws -> String {
         String(format: "%08x", try storage.checksum(of: range))

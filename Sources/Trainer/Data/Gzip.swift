@@ -20,7 +20,7 @@ private final class Inflation {
     private let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     private let file: TextFile
     private var path: String { file.path }
-    /// What zlib reads, at a fixed address too, and how much of the file has been there.
+    /// The input buffer of zlib, at a fixed address too, and the number of the file's bytes given to it.
     private let input = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 1)
     private var given = 0
     private var output: [UInt8] = []
@@ -91,7 +91,7 @@ private final class Inflation {
         )
     }
 
-    /// Whether nothing but zeros follows, which tapes and some tools leave at the end.
+    /// Tells whether nothing but zeros follows, which tapes and some tools leave at the end.
     private func isOnlyPadding(from position: Int) throws -> Bool {
         try stride(from: position, to: file.count, by: 1 << 16).allSatisfy { start in
             try file.bytes(start..<min(start + 1 << 16, file.count)).allSatisfy { $0 == 0 }

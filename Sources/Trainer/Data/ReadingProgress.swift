@@ -1,5 +1,5 @@
-/// What a program can tell about texts while it prepares them: how far long work has come (writing the built-in corpus,
-/// learning characters, counting batches, checksums), and what is odd about a file.
+/// Reports about texts while a program prepares them: the progress of long work (writing the built-in corpus, learning
+/// characters, counting batches, checksums), and oddities of files.
 ///
 ///     try ReadingProgress.observe({ print($0) }, while: { try command.run() })
 public enum ReadingProgress: Sendable, Hashable {

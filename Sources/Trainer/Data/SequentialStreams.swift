@@ -16,7 +16,7 @@ public struct SequentialStreams: Sendable {
     /// The number of epochs completed.
     public private(set) var epoch = 0
     private let source: TokenSource
-    /// What each row reads next; nil when it has come to its end.
+    /// The segment each row reads next; nil when it has come to its end.
     private var segments: [Range<Int>?] = []
 
     /// At the beginning of the text, of which all is read once if it has documents, to count the batches.
@@ -75,7 +75,7 @@ public struct SequentialStreams: Sendable {
 // MARK: Position
 
 extension SequentialStreams {
-    /// Where streams are, to go on from there later, with the same text, sequence length and batch size.
+    /// A position of streams, to resume there later with the same text, sequence length, and batch size.
     public struct Position: Sendable, Hashable {
         /// The number of epochs completed.
         public var epoch: Int
@@ -102,7 +102,7 @@ extension SequentialStreams {
         }
     }
 
-    /// Where the next batch comes from.
+    /// The position that the next batch comes from.
     public var position: Position {
         let offsets = segments.enumerated().map { row, segment in segment?.lowerBound ?? part(row).upperBound }
         return Position(epoch: epoch, offsets: offsets)
@@ -127,7 +127,7 @@ extension SequentialStreams {
 }
 
 extension TokenSource {
-    /// How many segments the tokens of a part make.
+    /// Counts the segments that the tokens of a part make.
     fileprivate func segmentCount(in part: Range<Int>, length: Int) throws -> Int {
         var count = 0
         try forEachDocument(in: part) { document in

@@ -20,13 +20,13 @@ public struct StreamingDecoder: Sendable {
         return String(decoding: pending[..<ready], as: UTF8.self)
     }
 
-    /// What is held back, when no more tokens come: U+FFFD for the beginning of a character, or nothing.
+    /// Returns the text held back, when no more tokens come: U+FFFD for the beginning of a character, or nothing.
     public mutating func finish() -> String {
         defer { pending = [] }
         return String(decoding: pending, as: UTF8.self)
     }
 
-    /// How many bytes at the end are the beginning of a character whose rest may still come.
+    /// Counts the bytes at the end that begin a character whose rest may still come.
     static func incompleteSuffix(of bytes: [UInt8]) -> Int {
         for length in 1...3 where length <= bytes.count {
             let suffix = bytes.suffix(length)
@@ -36,7 +36,7 @@ public struct StreamingDecoder: Sendable {
         return 0
     }
 
-    /// Whether a lead byte and fewer continuation bytes than it wants can begin a character (Unicode, table 3-7).
+    /// Tells whether a lead byte and fewer continuation bytes than it wants can begin a character (Unicode, table 3-7).
     private static func isBeginning(_ lead: UInt8, rest: ArraySlice<UInt8>) -> Bool {
         let wanted =
             switch lead {

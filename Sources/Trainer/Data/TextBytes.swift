@@ -1,4 +1,4 @@
-/// Where the bytes of one document lie.
+/// The storage of one document's bytes.
 enum TextBytes: Sendable {
     /// A file that is read where its bytes are asked for.
     case file(TextFile)

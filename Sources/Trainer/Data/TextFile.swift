@@ -7,8 +7,8 @@ import Tensors
 /// the process by a signal, and no look at the length beforehand closes the gap between the look and the touch. A read says
 /// how much it got, needs no handler of signals, and costs a batch of windows a few microseconds.
 ///
-/// What is appended to the file is not read. A file that is moved, removed, or replaced by a rename is read on; one that is
-/// shortened or written to is an error.
+/// Bytes appended to the file are not read. A file that is moved, removed, or replaced by a rename is read on; one that
+/// is shortened or written to is an error.
 final class TextFile: Sendable {
     /// The path as given.
     let path: String
@@ -21,7 +21,7 @@ final class TextFile: Sendable {
     /// nil where the file is opened for each read.
     private let descriptor: Int32?
 
-    /// Which file a name stands for.
+    /// The identity of the file that a name refers to.
     private struct Identity: Equatable {
         let device: dev_t
         let inode: ino_t
@@ -29,7 +29,7 @@ final class TextFile: Sendable {
         init(_ status: stat) { (device, inode) = (status.st_dev, status.st_ino) }
     }
 
-    /// When a file was last written to.
+    /// The time when a file was last written to.
     private struct Moment: Equatable {
         let seconds: Int
         let nanoseconds: Int
@@ -44,7 +44,7 @@ final class TextFile: Sendable {
         }
     }
 
-    /// How many files are kept open, so that a folder of any number of them takes no more descriptors.
+    /// The number of files kept open, limited so that a folder of any number of them takes no more descriptors.
     private static let kept = Guarded(0)
     private static let mostKept = 128
     private static let tailLength = 64

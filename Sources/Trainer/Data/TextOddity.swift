@@ -1,9 +1,9 @@
-/// What a file is that can be read as a text and was hardly meant as one.
+/// Checks for files that can be read as a text and were hardly meant as one.
 enum TextOddity {
-    /// How much of a file's beginning decides.
+    /// The number of bytes at a file's beginning that decide.
     static let length = 256
 
-    /// What is odd about a file that begins with these bytes; nil where nothing is.
+    /// Returns a description of what is odd about a file that begins with these bytes; nil if nothing is.
     static func oddity(ofFileThatBeginsWith bytes: [UInt8]) -> String? {
         if bytes.starts(with: [0x1F, 0x8B]) {
             return "begins like a gzip file; only one whose name ends in .gz is decompressed"

@@ -65,8 +65,8 @@ extension TextSource {
 }
 
 extension TextSource.Document {
-    /// Where a byte lies, for messages: `text.txt, line 4, column 7 (byte 123)`, lines and columns counted from 1,
-    /// columns in characters, bytes from 0.
+    /// Describes the place of a byte for messages: `text.txt, line 4, column 7 (byte 123)`, lines and columns counted
+    /// from 1, columns in characters, bytes from 0.
     func location(of offset: Int) -> String {
         guard let (line, column) = try? place(of: offset) else { return "\(name) (byte \(offset))" }
         return "\(name), line \(line), column \(column) (byte \(offset))"

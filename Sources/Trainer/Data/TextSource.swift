@@ -11,16 +11,16 @@ public struct TextSource: Sendable {
     public struct Document: Sendable {
         /// The path of the file.
         public let name: String
-        /// Where the document lies in the whole text, in bytes.
+        /// The range of the document in the whole text, in bytes.
         public let range: Range<Int>
         let bytes: TextBytes
     }
 
-    /// What messages call the text: the path it was opened with, or the first and how many more.
+    /// The name of the text in messages: the path it was opened with, or the first and how many more.
     public let name: String
     /// The files in order, none empty.
     public let documents: [Document]
-    /// What is odd about the files, each in one line: one that is gzip under another name, or UTF-16. The first few.
+    /// Oddities of the files, each in one line: one that is gzip under another name, or UTF-16. The first few.
     public let warnings: [String]
 
     /// The length in bytes.
@@ -141,7 +141,7 @@ public struct TextSource: Sendable {
     }
 
     static let firstPiece = 1 << 14
-    /// What stays in the processor's caches while it is worked on.
+    /// The size of a piece that stays in the processor's caches while it is worked on.
     static let largestPiece = 1 << 18
 
     /// The document in which a position lies, by bisection.

@@ -11,8 +11,8 @@ public struct TokenBatch: Sendable, Equatable {
     public internal(set) var targets: [Int32]
     /// `[batch, length]`.
     public let shape: [Int]
-    /// Of each row, whether it has nothing to do with the same row of the batch before, so that a state carried from
-    /// there must be dropped.
+    /// True for each row that does not continue the same row of the batch before, so that a state carried from there
+    /// must be dropped.
     public let startsDocument: [Bool]
     /// The number of tokens of a text that the rows stand for, padding left out: they are predicted, or from among them
     /// what is predicted was chosen.

@@ -8,7 +8,7 @@ extension TokenSource {
         TokenSource(name: name, storage: storage, range: range, separator: separator)
     }
 
-    /// Where the document that holds a token ends: the position after its last token, a marker included.
+    /// Returns the end of the document that holds a token: the position after its last token, a marker included.
     ///
     /// The first and the last document of a part of a text end where the part does.
     /// - Parameter limit: what is returned when the document goes on beyond it; a search goes no farther.
@@ -52,7 +52,7 @@ extension TokenSource {
         if isWanted, start < part.upperBound { _ = try body(start..<part.upperBound) }
     }
 
-    /// Whether the token at `position` is the first of its document.
+    /// Tells whether the token at `position` is the first of its document.
     func startsDocument(at position: Int) throws -> Bool {
         try position == 0 || documentEnd(after: position - 1, limit: position + 1) == position
     }
@@ -70,7 +70,7 @@ extension TokenSource {
         return count
     }
 
-    /// How many bytes of UTF-8 text the tokens that are predicted stand for. Reads the whole text.
+    /// Counts the bytes of UTF-8 text that the predicted tokens encode. Reads the whole text.
     /// - Parameter reversed: whether windows are reversed, so that of each document all but the last is predicted.
     public func targetByteCount(reversed: Bool = false) throws -> Int {
         var count = try byteCount()

@@ -2,9 +2,9 @@ import Tensors
 
 /// The tokens of a text, or of a part of it, handed out range by range.
 public struct TokenSource: Sendable {
-    /// What messages call the text.
+    /// The name of the text in messages.
     public let name: String
-    /// What ends the documents of the text.
+    /// The separator of documents in the text.
     public let separator: DocumentSeparator
     let storage: any TokenStorage
     /// The part of the storage that this is.
@@ -50,7 +50,7 @@ public struct TokenSource: Sendable {
         TokenSource(name: name, storage: storage, range: within(part), separator: separator)
     }
 
-    /// How many bytes of UTF-8 text the tokens stand for. May have to look at every one of them: keep the answer.
+    /// Counts the bytes of UTF-8 text that the tokens encode. May have to look at every one of them: keep the answer.
     public func byteCount() throws -> Int { try storage.byteCount(of: range) }
 
     /// A range of this source as one of the storage.

@@ -1,6 +1,6 @@
 import Tensors
 
-/// Where a tokenizer keeps the tokens of a text, or how it makes them when they are asked for.
+/// A tokenizer's storage of a text's tokens, or its way to make them when they are asked for.
 ///
 /// The first three are needed; the others have implementations on top of them for a text in one file.
 public protocol TokenStorage: Sendable {
@@ -11,7 +11,7 @@ public protocol TokenStorage: Sendable {
     /// - Throws: `InputError` that names the text when it cannot be read any more.
     func copy(_ range: Range<Int>, into destination: UnsafeMutablePointer<Int32>) throws
 
-    /// How many bytes of UTF-8 text the tokens of `range` stand for.
+    /// Counts the bytes of UTF-8 text that the tokens of `range` encode.
     func byteCount(of range: Range<Int>) throws -> Int
 
     /// The CRC-32 of the tokens of `range`; unless said otherwise, of their 32 bits, the low byte first.
@@ -20,7 +20,7 @@ public protocol TokenStorage: Sendable {
     /// The token that stands for this byte and no other; nil when there is none. Unless said otherwise, its number.
     func token(of byte: UInt8) -> Int32?
 
-    /// Where the file that holds the token at `position` ends: the position after its last token.
+    /// Returns the end of the file that holds the token at `position`: the position after its last token.
     func fileEnd(after position: Int) -> Int
 
     /// Calls `body` with the position of every `token` within `range`, in order, as long as it returns true.

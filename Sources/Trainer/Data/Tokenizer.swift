@@ -26,7 +26,7 @@ public protocol Tokenizer: Sendable {
     /// - Throws: `InputError` that names file and position of what the tokenizer has no tokens for.
     func tokens(of text: TextSource) throws -> TokenSource
 
-    /// What `TokenizerKind.load` needs to make the same tokenizer again, as members of a JSON object.
+    /// The state that `TokenizerKind.load` needs to make the same tokenizer again, as members of a JSON object.
     var savedState: [String: JSONValue] { get }
 }
 

@@ -26,7 +26,7 @@ public struct WindowSampler: Sendable {
         self.seed = seed
     }
 
-    /// How many batches have as many targets as the text, rounded up: what goes for an epoch with random windows.
+    /// The number of batches with as many targets as the text, rounded up: an epoch of random windows.
     public var batchesPerEpoch: Int {
         let targets = batchSize * sequenceLength
         return (source.count - 1 + targets - 1) / targets

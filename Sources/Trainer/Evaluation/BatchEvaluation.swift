@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-/// What `evaluateBatch` found beside what it wrote.
+/// The results of `evaluateBatch` beside the file that it writes.
 public struct BatchEvaluation: Hashable, Sendable {
     /// The mean cross-entropy in nats; nil where no target counts.
     public let loss: Double?
@@ -13,9 +13,9 @@ extension LanguageModel {
     /// Checks weights from elsewhere against their origin: runs one batch of a safetensors file and writes what comes out,
     /// dropout off.
     ///
-    /// Of a model that carries something, rows longer than its longest segment are read in consecutive segments, what they
-    /// carry detached between them. The loss is then the mean over segments of each one's mean loss, as the peers train;
-    /// a segment without a target that counts is left out.
+    /// Rows longer than the longest segment of a model with a carry are read in consecutive segments, their carries
+    /// detached. The loss is then the mean over segments of each one's mean loss, as the peers train; a segment without
+    /// a target that counts is left out.
     /// - Parameters:
     ///   - input: holds `tokens` [b, n] and `targets` [b, n], integers of any width.
     ///   - output: gets `logits` [b, n, vocabulary], `loss` [1], the mean cross-entropy in nats, and one

@@ -2,7 +2,7 @@ import Foundation
 import NN
 import Tensors
 
-/// How well a model predicts a text.
+/// The loss of a model on a text, and the measures that follow from it.
 public struct EvaluationResult: Sendable, Hashable {
     /// The number of tokens predicted: all of the text but the first of each document, or those that were hidden, or
     /// reversed, which is all but the last of each document.
@@ -11,7 +11,7 @@ public struct EvaluationResult: Sendable, Hashable {
     public let bytes: Int
     /// Mean cross-entropy a token, in nats.
     public let loss: Double
-    /// What was predicted.
+    /// The objective that was evaluated.
     public var objective = ObjectiveKind.nextToken
     /// The share of the tokens predicted that the model holds for the likeliest; nil for the next token, where it says
     /// little.
@@ -20,10 +20,10 @@ public struct EvaluationResult: Sendable, Hashable {
     public var answers: [AnsweredQuestions] = []
 
     public var bitsPerByte: Double { Trainer.bitsPerByte(loss: loss, tokens: tokens, bytes: bytes) }
-    /// Of a token: e^loss.
+    /// The perplexity of a token: e^loss.
     public var perplexity: Double { exp(loss) }
 
-    /// What a validation adds to the metrics of its step.
+    /// The metrics that a validation adds to those of its step.
     var metrics: [String: Double] {
         var metrics = ["validation_loss": loss, "validation_bits_per_byte": bitsPerByte]
         if let name = objective.accuracyName { metrics["validation_" + name] = accuracy }
@@ -40,7 +40,7 @@ extension LanguageModel {
     /// The text is cut into consecutive windows, and every token but the very first of a document is predicted once. A
     /// prediction sees the tokens before it in its own window; what came before the window only as far as the model carries
     /// it along. (With a masked objective a share of the tokens, always the same, is predicted from all others of the window.
-    /// Where windows are reversed, every token but the very last of a document is predicted once, from the whole window.)
+    /// For reversed windows, every token but the very last of a document is predicted once, from the whole window.)
     /// - Parameters:
     ///   - sequenceLength: tokens in a window.
     ///   - batchSize: windows that are read at once; has no influence on the result. Where each goes on from the one before,
@@ -111,7 +111,7 @@ extension LanguageModel {
     }
 }
 
-/// What an evaluation adds up.
+/// The running sums of an evaluation.
 private struct EvaluationSums {
     private var (nats, targets, found) = (0.0, 0, 0)
     /// The number of tokens of the text read so far.

@@ -5,7 +5,7 @@ import Tensors
 public struct Question: Sendable, Hashable {
     /// The tokens of the answer, all of which have to be foreseen.
     public let answer: Range<Int>
-    /// How far back the answer is told, in bytes.
+    /// The distance from the answer back to the fact that tells it, in bytes.
     public let distance: Int
 
     public init(answer: Range<Int>, distance: Int) {
@@ -32,7 +32,7 @@ public struct Question: Sendable, Hashable {
     }
 }
 
-/// How many questions of about one distance a model has answered.
+/// The number of questions of about one distance that a model has answered.
 public struct AnsweredQuestions: Sendable, Hashable {
     /// The largest distance, in bytes; the smallest is above the bound before.
     public let distance: Int
@@ -46,11 +46,11 @@ public struct AnsweredQuestions: Sendable, Hashable {
     public var leastDistance: Int { (Question.distanceBounds.last { $0 < distance } ?? 0) + 1 }
 }
 
-/// Which questions have been answered while a text is read.
+/// The questions answered so far while a text is read.
 struct AnswerCount {
     private let questions: [Question]
     private var isAnswered: [Bool]
-    /// How many targets have been read, and the first question that is not answered before them.
+    /// The number of targets read, and the first question not answered before them.
     private var (position, first) = (1, 0)
 
     init(_ questions: [Question]) {

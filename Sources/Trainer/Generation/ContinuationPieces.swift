@@ -12,10 +12,10 @@ struct ContinuationPieces {
         search = stop?.makeSearch() ?? StopSearch()
     }
 
-    /// Whether a stop text has ended the continuation.
+    /// True once a stop text has ended the continuation.
     var isFound: Bool { search.isFound }
 
-    /// What has come and is not given out yet.
+    /// Bytes that have come and are not given out yet.
     var held: [UInt8] { incomplete + search.held }
 
     /// The bytes that a token makes ready; often none.

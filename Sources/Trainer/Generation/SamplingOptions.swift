@@ -2,12 +2,12 @@ import Foundation
 import NN
 import Tensors
 
-/// How the next token is chosen from a model's logits.
+/// The options for choosing the next token from a model's logits.
 ///
 /// The limits are applied in this order: the threshold and top-k on the logits, then the temperature, then top-p on the
 /// probabilities that remain, made to sum to 1 again.
 public struct SamplingOptions: Sendable, Hashable {
-    /// What logits are divided by: 0 always takes the likeliest token (the first of equals), 1 samples as the model says.
+    /// The divisor of logits: 0 always takes the likeliest token (the first of equals), 1 samples as the model says.
     public var temperature: Double
     /// Only the k likeliest tokens; the first of equals come first.
     public var topK: Int?
@@ -101,7 +101,7 @@ public struct SamplingOptions: Sendable, Hashable {
         (tokens, weights) = (order.map { tokens[$0] }, order.map { weights[$0] })
     }
 
-    /// Whether token a comes before token b in descending order.
+    /// Tells whether token a comes before token b in descending order.
     private func precedes(_ a: Int, _ b: Int, _ logits: UnsafeBufferPointer<Float>) -> Bool {
         logits[a] > logits[b] || (logits[a] == logits[b] && a < b)
     }

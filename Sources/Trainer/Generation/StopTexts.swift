@@ -55,7 +55,7 @@ public struct StopTexts: Sendable {
             (self.bytes, self.fallback) = (bytes, fallback)
         }
 
-        /// How much of the text has come with one more byte.
+        /// Returns the length of the prefix matched after one more byte.
         /// - Parameter matched: how much of it had come before, less than all.
         func advance(_ matched: Int, _ byte: UInt8) -> Int {
             var matched = matched
@@ -68,11 +68,11 @@ public struct StopTexts: Sendable {
 /// Looks for stop texts in one continuation as it comes.
 struct StopSearch: Sendable {
     private let patterns: [StopTexts.Pattern]
-    /// How much of each pattern the bytes so far end with.
+    /// The length of each pattern's prefix that the bytes so far end with.
     private var matched: [Int]
     /// Bytes that may be the beginning of a stop text.
     private(set) var held: [UInt8] = []
-    /// Whether a stop text has come up: the continuation is over.
+    /// True once a stop text has come up and ended the continuation.
     private(set) var isFound = false
 
     fileprivate init(_ patterns: [StopTexts.Pattern]) {

@@ -15,11 +15,11 @@ public struct TokenGenerator<Model: LanguageModel> {
     public let endToken: Int32?
     /// Texts that end a row with the token that completes one; nil for none.
     public let stop: StopTexts?
-    /// What a row that has ended gives from then on.
+    /// The token that a row gives once it has ended.
     public let padToken: Int32
 
     private let startToken: Int32?
-    /// What is chosen is below.
+    /// The bound below which tokens are chosen.
     private let limit: Int
     private let rowCount: Int
     /// The rows that have not ended, what each of them has read, and what it has to read before its next token.
@@ -157,13 +157,13 @@ public struct TokenGenerator<Model: LanguageModel> {
         return chosen
     }
 
-    /// Whether a token ends the row that it was chosen for.
+    /// Tells whether a token ends the row it was chosen for.
     private mutating func isEnd(_ token: Int32, at index: Int) -> Bool {
         if let stop { _ = searches[index].append(stop.tokenizer.bytes(of: token)) }
         return token == endToken || searches[index].isFound
     }
 
-    /// Where a row stands, to go on with it later; nil when it has ended.
+    /// Returns the state of a row, to continue it later; nil when it has ended.
     public func state(ofRow row: Int) -> GenerationState<Model>? {
         guard let index = rows.firstIndex(of: row) else { return nil }
         return GenerationState(decoding: states[index], unread: unread[index], position: position)

@@ -11,7 +11,7 @@ struct BatchFeed {
 
     private var source: Source
     private let objective: Objective
-    /// How many batches have as many targets as the text.
+    /// The number of batches with as many targets as the text.
     let batchesPerEpoch: Double
 
     /// - Throws: `InputError` when the text is too short.
@@ -31,7 +31,7 @@ struct BatchFeed {
         }
     }
 
-    /// Whether each row of a batch continues the same row of the batch before.
+    /// True if each row of a batch continues the same row of the batch before.
     var isContinuous: Bool { if case .streams = source { true } else { false } }
 
     /// The next batch of examples, which is number `number` of the training, counted from 0.
@@ -50,7 +50,7 @@ struct BatchFeed {
         }
     }
 
-    /// What it takes to go on from here, beside the number of the next batch.
+    /// The position to resume from, beside the number of the next batch.
     var position: JSONValue {
         switch source {
         case .windows: .null

@@ -10,17 +10,17 @@ package struct ExampleTraining: Sendable {
     package var optimizer = OptimizerOptions.adam()
     /// The greatest global norm of the gradients; nil for no limit.
     package var clip: Double?
-    /// Of dropout.
+    /// The random key of dropout.
     package var key: RandomKey
 
     package init(_ length: TrainingLength, _ schedule: LearningRateSchedule, clip: Double?, key: RandomKey) {
         (self.length, self.schedule, self.clip, self.key) = (length, schedule, clip, key)
     }
 
-    /// Where a training stands, or how it ended.
+    /// The progress of a training, or its end.
     package struct Progress: Sendable {
         package fileprivate(set) var steps = 0
-        /// Of the steps alone.
+        /// The time of the steps alone.
         package fileprivate(set) var seconds = 0.0
         /// Mean nats a target, of the last step.
         package fileprivate(set) var loss = Double.nan

@@ -32,7 +32,7 @@ public enum Interrupt {
 
     private static let all = [SIGINT, SIGTERM, SIGHUP]
 
-    /// Whether one has been caught.
+    /// True once a signal has been caught.
     public static var isWanted: Bool { caught != nil }
 
     /// The number of the first signal that was caught.

@@ -5,7 +5,7 @@ package struct OverwrittenLine: Sendable {
 
     package init(isTerminal: Bool) { self.isTerminal = isTerminal }
 
-    /// What to write for a new text; nothing where there is no terminal.
+    /// Returns the output that shows a new text; empty without a terminal.
     package mutating func show(_ text: String, width: Int) -> String {
         guard isTerminal else { return "" }
         let before = end()
@@ -14,7 +14,7 @@ package struct OverwrittenLine: Sendable {
         return before + text.prefix(max(width - 1, 1))
     }
 
-    /// What to write before anything else.
+    /// Returns the output that must come before anything else.
     package mutating func end() -> String {
         defer { isShown = false }
         return isShown ? "\r\u{1B}[K" : ""

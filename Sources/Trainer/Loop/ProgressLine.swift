@@ -74,7 +74,7 @@ struct ProgressLine {
         return line
     }
 
-    /// How much of the training is done, from 0 to 1; nil before there is anything to say.
+    /// The share of the training that is done, from 0 to 1; nil before there is anything to say.
     private var share: Double? {
         guard let summary, step > 0 else { return nil }
         if let total = summary.totalSeconds { return min(1, seconds / total) }
@@ -109,8 +109,8 @@ private struct RunningMean {
     var value: Double? { weight > 0 ? sum / weight : nil }
 }
 
-/// How long a step takes, with all that comes between steps: a mean over about the last half of the time that has been
-/// seen. So it settles after a slow first step, follows a machine that slows down, and does not jump with each validation.
+/// The time a step takes, with all that comes between steps: a mean over about the last half of the time seen. So it
+/// settles after a slow first step, follows a machine that slows down, and does not jump with each validation.
 private struct Pace {
     private var last: (step: Int, seconds: Double)?
     private var (elapsed, steps, seconds) = (0.0, 0.0, 0.0)

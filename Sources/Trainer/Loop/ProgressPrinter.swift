@@ -25,7 +25,7 @@ public struct ProgressPrinter {
 
     public init(_ style: Style) { self.style = style }
 
-    /// What to write for an event, with all line ends; empty where there is nothing to write.
+    /// Returns the output for an event, with all line ends; empty if there is nothing to print.
     /// - Parameter width: the columns of the terminal.
     public mutating func output(for event: TrainingEvent, width: Int = 80) -> String {
         switch style {
@@ -36,7 +36,7 @@ public struct ProgressPrinter {
         }
     }
 
-    /// What to write when nothing more will come although the training has not ended, as before an error.
+    /// Returns the output when nothing more will come although the training has not ended, as before an error.
     public mutating func end() -> String {
         defer { isLineShown = false }
         return isLineShown ? "\n" : ""
@@ -102,7 +102,7 @@ public struct ProgressPrinter {
 }
 
 extension StepMetrics {
-    /// Whether a line is written for it in any case.
+    /// Tells whether a line is printed for the step in any case.
     fileprivate func isRemarkable(_ total: Int?) -> Bool { step == total || validationSummary != nil }
 }
 

@@ -11,7 +11,7 @@ final class RunningTime: Sendable {
     private struct State {
         var seconds = 0.0
         var last = ContinuousClock.now
-        /// How many threads take the time.
+        /// The number of threads that take the time.
         var tickers = 0
     }
 

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-/// What the batches of one step give: the gradients of the mean loss over all their targets, and its value.
+/// The gradients of the mean loss over all targets of a step's batches, and its value.
 package struct StepGradients {
     package fileprivate(set) var gradients = Gradients()
     /// Mean nats a target.
@@ -10,7 +10,7 @@ package struct StepGradients {
     package fileprivate(set) var forwardSeconds = 0.0
     /// The number of targets.
     let targets: Int
-    /// What else the model has measured, weighted like the loss.
+    /// Other metrics of the model, weighted like the loss.
     fileprivate(set) var metrics: [String: Double] = [:]
 
     fileprivate init(targets: Int) { self.targets = targets }

@@ -3,7 +3,7 @@ import NN
 // Events for programs: one JSON object a line, told apart by "event". Lengths of time are in seconds.
 
 extension TrainingEvent {
-    /// What happened, in one word: the "event" of its line of JSON.
+    /// The event in one word: the "event" of its line of JSON.
     public var name: String {
         switch self {
         case .started: "started"

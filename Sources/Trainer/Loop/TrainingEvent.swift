@@ -1,6 +1,6 @@
 import Foundation
 
-/// What happens in a training, in order.
+/// The events of a training, in order.
 public enum TrainingEvent: Sendable {
     /// Before the first step.
     case started(TrainingSummary)
@@ -19,7 +19,7 @@ public enum TrainingEvent: Sendable {
     case interrupted(step: Int, seconds: Double, folder: String?)
 }
 
-/// What is about to be trained.
+/// A summary of the training about to begin.
 public struct TrainingSummary: Sendable {
     /// The number of trainable floats.
     public let parameters: Int
@@ -93,7 +93,7 @@ extension StepMetrics {
         return text
     }
 
-    /// What a validation found, for people; nil without one.
+    /// The result of a validation, for people; nil without one.
     var validationSummary: String? {
         guard let bits = extra["validation_bits_per_byte"] else { return nil }
         var parts = [String(format: "validation %.4f bits/byte", bits)]

@@ -4,8 +4,8 @@ import Tensors
 // The memory of a training, as far as it is known before the first step, and what is said where it does not suffice.
 
 extension TrainingOptions {
-    /// Whether memory holds a training beside the weights, which are there: gradients, what the optimiser remembers, the
-    /// tokens of a step, and what its layers keep for the backward pass.
+    /// Checks that memory holds a training beside the weights, which are there: gradients, the optimizer's moments, the
+    /// tokens of a step, and the tensors that layers keep for the backward pass.
     /// - Throws: `InputError` that says how much that is at least, and what to lower.
     func requireMemory(for model: some LanguageModel) throws {
         let parameters = model.parameterCount.timesClamped(4 * (1 + optimizer.momentNames.count))
@@ -31,7 +31,7 @@ extension TrainingOptions {
 }
 
 extension TrainingRun {
-    /// What is safe should memory not suffice in the midst of a step, and how to go on.
+    /// A note on what is saved should memory not suffice in the middle of a step, and how to continue.
     var memoryNote: String {
         guard let folder else { return "nothing is saved; try a smaller --batch-size or --sequence-length" }
         guard let saved = savedStep, saved > 0 else {

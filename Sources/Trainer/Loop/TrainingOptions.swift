@@ -1,9 +1,9 @@
 import Tensors
 
-/// What a preset says about training: the options its author recommends.
+/// The training options that the author of a preset recommends.
 public typealias TrainingDefaults = TrainingOptions
 
-/// When training ends. Counted from the beginning of the run, also where it is resumed.
+/// The end of a training, counted from the beginning of the run, also where it is resumed.
 public enum TrainingLength: Sendable, Hashable {
     case steps(Int)
     /// As many steps as predict each token of the text this many times on average; windows are random.
@@ -12,7 +12,7 @@ public enum TrainingLength: Sendable, Hashable {
     case minutes(Double)
 }
 
-/// Which windows of the text a batch holds, by the names that `--order` takes.
+/// The order of windows of the text in batches, by the names that `--order` takes.
 public enum DataOrder: String, Codable, CaseIterable, Sendable {
     /// Windows from random places.
     case random
@@ -20,11 +20,11 @@ public enum DataOrder: String, Codable, CaseIterable, Sendable {
     case sequential
 }
 
-/// How a model is trained: everything but the model, the text, and where the results go.
+/// The options of a training: everything but the model, the text, and the place of the results.
 public struct TrainingOptions: Sendable, Hashable {
-    /// What the model learns to predict.
+    /// The objective that the model learns.
     public var objective: ObjectiveKind
-    /// Which windows are in a batch.
+    /// The order of windows in batches.
     public var order: DataOrder
     /// Tokens in a window.
     public var sequenceLength: Int
@@ -39,7 +39,7 @@ public struct TrainingOptions: Sendable, Hashable {
     public var schedule: LearningRateSchedule.Shape
     /// Steps in which the learning rate rises from 0.
     public var warmupSteps: Int
-    /// Where the cosine schedule ends, as a share of the learning rate.
+    /// The end of the cosine schedule, as a share of the learning rate.
     public var learningRateFloor: Double
     /// The greatest global norm of the gradients; they are scaled down to it. nil for no limit.
     public var clip: Double?
@@ -54,12 +54,12 @@ public struct TrainingOptions: Sendable, Hashable {
     public var sampleLength: Int
     /// Steps between two saves, beside those of the best validations; 0 for none but these and the last.
     public var saveEvery: Int
-    /// How many checkpoints are kept, at least; the latest and the best are kept in any case.
+    /// The least number of checkpoints kept; the latest and the best are kept in any case.
     public var keepCheckpoints: Int
-    /// Where the windows and dropout come from.
+    /// The seed of windows and dropout.
     public var seed: UInt64
 
-    /// How many tokens a validation reads unless `validationShare` says otherwise.
+    /// The number of tokens a validation reads unless `validationShare` says otherwise.
     public static let validationTokens = 1 << 18
 
     public init(

@@ -4,7 +4,7 @@ import Tensors
 // What ends a training before its time: numbers that are not finite, files that cannot be written.
 
 extension TrainingRun {
-    /// What found out that numbers are no longer finite.
+    /// The finding that numbers are no longer finite.
     enum Divergence {
         /// The next step: its loss and its gradients, of which nothing has been changed yet.
         case step(loss: Double, norm: Double, Gradients)
@@ -25,7 +25,7 @@ extension TrainingRun {
         throw TrainingFault(.notFinite, "after step \(step): \(weight)", wayOn: wayOn)
     }
 
-    /// What is not finite although all weights are.
+    /// Describes the numbers that are not finite although all weights are.
     private func problem(_ finding: Divergence) -> String {
         switch finding {
         case .step(let loss, let norm, let gradients):
@@ -41,7 +41,7 @@ extension TrainingRun {
 
     private var firstWeightNotFinite: String? { model.firstWeightNotFinite.map { "the parameter \($0)" } }
 
-    /// Where the numbers may have begun to grow: a loss that is not finite spoils all gradients at once.
+    /// A note on where the numbers may have begun to grow: a loss that is not finite spoils all gradients at once.
     private var largestWeight: String {
         let sizes = model.trainable.map { key, parameter in
             (key: key, size: parameter.value.detached().contiguous().values.reduce(0) { max($0, abs($1)) })
@@ -57,8 +57,8 @@ extension TrainingRun {
         return nil
     }
 
-    /// How to go on. The step after a checkpoint gives the same numbers again whatever the options: one before it is
-    /// needed then. Where nothing has been learned yet, no option of the optimiser has had a say.
+    /// Advice on how to continue. The step after a checkpoint gives the same numbers again whatever the options: one
+    /// before it is needed then. If nothing has been learned yet, no option of the optimizer has had a say.
     private var wayOn: String {
         if step == 0 {
             return "; nothing has been learned yet, so a lower learning rate would not help: look at the model's"

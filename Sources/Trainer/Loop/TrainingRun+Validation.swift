@@ -35,7 +35,8 @@ extension TrainingRun {
         return Question.sample(inside, perDistance: Self.questionsPerDistance)
     }
 
-    /// What the best possible models would reach where a validation reads; empty for texts of which it is not known.
+    /// Returns the losses that the best possible models would reach on the validation text; empty if they are not
+    /// known.
     func makeFloors() -> [String: Double] {
         guard objective == .nextToken, let text = validationText, let knowledge = split.knowledge else { return [:] }
         var floors: [String: Double] = [:]
@@ -88,7 +89,8 @@ extension TrainingRun {
         return .sample(step: step, prompt: tokenizer.decode(prompt), text: tokenizer.decode(tokens))
     }
 
-    /// Of a prompt that is answered in full no more than the training has windows of, else what leaves room for an answer.
+    /// Returns the longest prompt of a sample: as long as training's windows if it is answered in full, else one that
+    /// leaves room for an answer.
     private func longestPrompt(_ most: Int?) -> Int {
         if objective.answerLength(toPrompt: 1) != nil { return options.sequenceLength }
         return most.map { max(1, $0 / 2) } ?? .max

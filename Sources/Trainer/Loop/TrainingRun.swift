@@ -18,7 +18,7 @@ public final class TrainingRun<Model: LanguageModel> {
     public let split: DataSplit
     public let tokenizer: any Tokenizer
     public let options: TrainingOptions
-    /// Where the run is kept; nil for nowhere.
+    /// The folder of the run; nil if it is not kept.
     public let folder: RunFolder?
     /// The number of steps made.
     public private(set) var step = 0
@@ -32,7 +32,7 @@ public final class TrainingRun<Model: LanguageModel> {
 
     let optimizer: Optimizer
     let objective: Objective
-    /// What each row of a stream continues; empty where every batch begins anew.
+    /// The carry that each row of a stream continues; empty if every batch begins anew.
     private var carries: [Model.Carry?] = []
     private let origin: RunOrigin
     private let schedule: LearningRateSchedule
@@ -49,9 +49,9 @@ public final class TrainingRun<Model: LanguageModel> {
     private var validation: BestValidation?
     /// The last step where what was due after it has been given up: it is the first thing to do.
     private var unfollowed: StepMetrics?
-    /// What should be known of a run that is resumed: damaged checkpoints, broken lines, a learning rate that jumps.
+    /// Warnings about a resumed run: damaged checkpoints, broken lines, a learning rate that jumps.
     private var warnings: [String] = []
-    /// Whether the last save of a run that is resumed had been cut off, and what it left undone was done on resuming.
+    /// True if the last save of a resumed run had been cut off, and resuming completed it.
     public private(set) var finishedCutSave = false
 
     // MARK: Making
@@ -138,7 +138,7 @@ public final class TrainingRun<Model: LanguageModel> {
                 gradientNorm: .nan, tokensPerSecond: .nan, seconds: seconds)
     }
 
-    /// How the learning rate goes on where it does not as it would have.
+    /// Describes the change of the learning rate's course on resuming, if there is one.
     private func scheduleChange(from saved: TrainingOptions) throws -> String? {
         let steps = saved.totalSteps(batchesPerEpoch: feed.batchesPerEpoch)
         return schedule.change(from: try saved.makeSchedule(totalSteps: steps), after: step)
@@ -199,7 +199,7 @@ public final class TrainingRun<Model: LanguageModel> {
 
     // MARK: Running
 
-    /// Whether the steps or minutes of the options are used up, and nothing that is due after the last was given up.
+    /// True once the steps or minutes of the options are used up, and nothing that is due after the last was skipped.
     public var isFinished: Bool { isOver && unfollowed == nil }
 
     private var isOver: Bool {
@@ -239,8 +239,8 @@ public final class TrainingRun<Model: LanguageModel> {
                 : .finished(step: step, seconds: seconds))
     }
 
-    /// What comes after a step: validation, the line of metrics, a sample, a save, where they are due.
-    /// A validation better than any before makes the save due too.
+    /// Does what is due after a step: validation, the line of metrics, a sample, a save. A validation better than any
+    /// before makes the save due too.
     /// - Parameter isLast: whether to save since no other step is to be made now.
     /// - Returns: whether `stop` said so. What takes long is then left out or given up, and made up for when the run goes on;
     ///   the save is not.
@@ -346,7 +346,7 @@ public final class TrainingRun<Model: LanguageModel> {
         savedStep = step
     }
 
-    /// What a resumed run needs beside weights and optimiser.
+    /// The state that a resumed run needs beside weights and optimizer.
     private var state: TrainingState {
         TrainingState(
             step: step, tokens: tokens, seconds: seconds,

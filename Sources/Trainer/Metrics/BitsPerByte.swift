@@ -1,6 +1,6 @@
 import Foundation
 
-/// How many bits a model needs for a byte of text: the measure in which models with different tokens compare.
+/// Returns the bits a model needs for a byte of text: the measure in which models with different tokens compare.
 ///
 /// - Parameters:
 ///   - loss: mean cross-entropy a token, in nats.

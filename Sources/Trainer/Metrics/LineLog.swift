@@ -60,7 +60,7 @@ final class LineLog: Sendable {
 
     // MARK: Reading
 
-    /// What the whole lines of a file say, in order.
+    /// Reads the values of the whole lines of a file, in order.
     /// - Parameter warn: is called with a sentence about the lines that are broken, which are left out; nil to throw the
     ///   error of the first.
     static func values<Value>(

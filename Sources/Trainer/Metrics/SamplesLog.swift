@@ -7,7 +7,7 @@ public struct Sample: Sendable, Hashable {
     /// The step it was drawn after.
     public var step: Int
     public var prompt: String
-    /// What the model wrote after the prompt.
+    /// The text that the model wrote after the prompt.
     public var text: String
 
     public init(step: Int, prompt: String, text: String) {

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-/// What is measured in one step: a line of `metrics.jsonl`.
+/// The measurements of one step: a line of `metrics.jsonl`.
 public struct StepMetrics: Sendable, Equatable {
     /// The step's number, counted from 1.
     public var step: Int

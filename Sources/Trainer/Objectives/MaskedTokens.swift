@@ -4,7 +4,7 @@ import Tensors
 /// The masked language model of BERT (Devlin et al., 1810.04805, section 3.1), with which Linformer was trained: of the
 /// tokens chosen to be predicted, 80 % are replaced by the mask token, 10 % by any token, and 10 % stay as they are.
 public struct MaskedTokens: Sendable, Hashable {
-    /// What hides a token; all smaller ones are text.
+    /// The token that hides others; all smaller ones are text.
     public var maskToken: Int32
     /// The share of tokens to predict.
     public var share: Double

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-/// What a model learns to predict, by the names that `--objective` takes.
+/// The kinds of objectives, by the names that `--objective` takes.
 public enum ObjectiveKind: String, CaseIterable, Sendable {
     /// The token after each position; for causal models.
     case nextToken = "next-token"
@@ -15,7 +15,7 @@ public enum ObjectiveKind: String, CaseIterable, Sendable {
         tokenizer.vocabularySize + (extraToken == nil ? 0 : 1)
     }
 
-    /// What it needs a token for that the tokenizer does not have; nil where it needs none.
+    /// The purpose of the token that it needs beyond the tokenizer's; nil if it needs none.
     package var extraToken: String? {
         switch self {
         case .nextToken: nil
@@ -24,7 +24,7 @@ public enum ObjectiveKind: String, CaseIterable, Sendable {
         }
     }
 
-    /// How long a row is that a model reads for a window of `sequenceLength` tokens.
+    /// Returns the length of the row that a model reads for a window of `sequenceLength` tokens.
     public func rowLength(ofWindow sequenceLength: Int) -> Int {
         self == .reverse ? 2 * sequenceLength : sequenceLength
     }
@@ -32,7 +32,7 @@ public enum ObjectiveKind: String, CaseIterable, Sendable {
     /// The longest window whose row has at most `rowLength` tokens.
     public func windowLength(inRow rowLength: Int) -> Int { self == .reverse ? rowLength / 2 : rowLength }
 
-    /// What the share of the targets that a model finds is called in results and metrics; nil where it says little.
+    /// The name of the share of targets that a model finds, in results and metrics; nil where it says little.
     public var accuracyName: String? {
         switch self {
         case .nextToken: nil
@@ -51,7 +51,7 @@ public enum ObjectiveKind: String, CaseIterable, Sendable {
     }
 }
 
-/// What a model learns to predict: turns windows of text into inputs and targets.
+/// An objective, which turns windows of text into inputs and targets.
 ///
 /// The loop and the evaluation read finished examples (`BatchFeed`, `EvaluationExamples`) and count the targets that are
 /// not `ignoredTarget`: they know no objective but by what stands here.
@@ -92,15 +92,15 @@ public enum Objective: Sendable, Hashable {
 
     // MARK: Generation
 
-    /// Whether a model that has learned it answers a prompt.
+    /// True if a model that has learned it answers a prompt.
     var isGenerative: Bool { kind != .masked }
 
-    /// What stands between a prompt and the model's answer; nil where the answer continues the prompt.
+    /// The token between a prompt and the model's answer; nil if the answer continues the prompt.
     public var startToken: Int32? { if case .reverse(let tokens) = self { tokens.startToken } else { nil } }
 
-    /// How many tokens answer a prompt of `count`; nil where nothing says when an answer is complete.
+    /// Returns the number of tokens that answer a prompt of `count`; nil if nothing says when an answer is complete.
     func answerLength(toPrompt count: Int) -> Int? { kind == .reverse ? count : nil }
 
-    /// How tokens are chosen unless somebody says otherwise: a reversal has one right answer.
+    /// The usual sampling: a reversal has one right answer.
     public var usualSampling: SamplingOptions { kind == .reverse ? .greedy : SamplingOptions() }
 }

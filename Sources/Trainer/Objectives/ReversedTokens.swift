@@ -11,7 +11,7 @@ import Tensors
 ///
 /// An encoder–decoder gives its encoder what stands before the start token, and its decoder the rest.
 public struct ReversedTokens: Sendable, Hashable {
-    /// What ends the window and begins its reversal; all smaller tokens are text.
+    /// The token that ends the window and begins its reversal; all smaller tokens are text.
     public var startToken: Int32
     /// The share of training batches in which only a beginning of each window is reversed, as long as is drawn for the batch,
     /// each length as likely: a model that has seen windows of one length alone does not learn to look where a shorter one

@@ -102,7 +102,7 @@ public final class Optimizer {
 }
 
 extension OptimizerOptions {
-    /// What is remembered for each parameter, by the names it is saved under.
+    /// The moments kept for each parameter, by the names they are saved under.
     var momentNames: [String] {
         switch kind {
         case .adam, .adamW: ["first_moment", "second_moment"]

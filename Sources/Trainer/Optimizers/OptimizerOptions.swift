@@ -1,6 +1,6 @@
 import Tensors
 
-/// How parameters follow their gradients. Names and defaults are those of torch.optim.
+/// The optimizer and its constants. Names and defaults are those of torch.optim.
 public struct OptimizerOptions: Sendable, Hashable {
     /// The optimisers there are, by the names that `--optimizer` takes.
     public enum Kind: String, CaseIterable, Sendable {

@@ -11,7 +11,7 @@ extension RunRecord {
         Axis(label, includesZero: true, format: .compact)
     }
 
-    /// Of all steps: pale, and smoothed where there are enough.
+    /// Returns the series of all steps: pale, and smoothed where there are enough.
     private func noisy(_ values: [Double], name: String = "") -> [Series] {
         let radius = values.count / 100
         guard radius > 0 else { return [Series(name, x: steps, y: values, colour: 0, dash: 0)] }
@@ -112,7 +112,7 @@ extension RunRecord {
 }
 
 extension ReportText {
-    /// What guessing gets, if the metrics say so.
+    /// Returns the share of answers that guessing gets, if the metrics say so.
     static func chance(of runs: [RunRecord]) -> [ReferenceLine] {
         let shares = runs.compactMap { $0.last("answered_by_chance") }
         return shares.max().map { [ReferenceLine($0, "chance")] } ?? []

@@ -2,16 +2,16 @@ import Foundation
 import NN
 import Tensors
 
-/// What a run has left in its folder: all that its report shows.
+/// The contents of a run's folder: all that its report shows.
 public struct RunRecord: Sendable {
-    /// What the run is called in reports.
+    /// The name of the run in reports.
     public var name: String
     /// The folder, as commands take it.
     public let path: String
     public let configuration: RunConfiguration
     /// The number of trainable floats, where it is known.
     public let parameters: Int?
-    /// Of every step so far.
+    /// The metrics of every step so far.
     public internal(set) var metrics: [StepMetrics]
     public internal(set) var samples: [Sample]
 
@@ -69,7 +69,7 @@ extension RunRecord {
     /// The last value of a key; nil where there is none.
     func last(_ key: String) -> Double? { metrics.last { $0.extra[key] != nil }?.extra[key] }
 
-    /// How many steps training's bits per byte are averaged over for its last value.
+    /// The number of steps that training's bits per byte are averaged over for its last value.
     var lastStepsAveraged: Int { min(metrics.count, max(1, min(100, metrics.count / 20))) }
 
     var lastTraining: Double? {
@@ -92,7 +92,7 @@ extension RunRecord {
         }
     }
 
-    /// Whether the training has come to the end that its options set.
+    /// True if the training has come to the end that its options set.
     var isFinished: Bool {
         guard let last = metrics.last else { return false }
         if case .minutes(let minutes) = configuration.training.length { return last.seconds >= minutes * 60 }

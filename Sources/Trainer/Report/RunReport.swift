@@ -112,7 +112,7 @@ public struct RunReport: Sendable {
 
     // MARK: Commands
 
-    /// How to go on, for runs that the commands can make again.
+    /// The commands that continue the run, if they know its model.
     private var commands: [String] {
         let origin = run.configuration.origin
         guard origin.model != RunOrigin().model else { return [] }

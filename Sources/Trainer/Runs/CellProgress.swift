@@ -1,10 +1,10 @@
-/// Where a plan of cells stands, of which one after another is measured.
+/// The progress of a plan of cells, which are measured one after another.
 public struct CellProgress: Sendable {
-    /// Of the current cell, from 1.
+    /// The number of the current cell, from 1.
     public let number: Int
     /// Cells of the plan.
     public let total: Int
-    /// Of the whole plan, an estimate; nil while there is nothing to go by.
+    /// The estimated time that the whole plan still takes; nil while there is nothing to go by.
     public let secondsLeft: Double?
 
     public init(number: Int, total: Int, secondsLeft: Double?) {

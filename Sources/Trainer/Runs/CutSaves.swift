@@ -28,7 +28,7 @@ extension RunFolder {
 
     func endSave() throws { try FileSystem.remove(markPath) }
 
-    /// Whether the last save left something undone, of this version or another; also while it is under way.
+    /// True if the last save left something undone, of this version or another; also while it is under way.
     var isSaveCut: Bool {
         FileSystem.exists(markPath) || ((try? tornFiles)?.isEmpty == false) || unusedCheckpoint != nil
     }

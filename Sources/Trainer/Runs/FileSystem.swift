@@ -1,7 +1,7 @@
 import Foundation
 import Tensors
 
-/// What saves do with folders, each operation reported to `DiskOperations` first. Errors name the path and the system's
+/// The operations of saves on folders, each reported to `DiskOperations` first. Errors name the path and the system's
 /// reason. Nothing is changed or removed through a symbolic link.
 enum FileSystem {
     static func makeFolder(_ path: String) throws {
@@ -42,7 +42,7 @@ enum FileSystem {
         }
     }
 
-    /// Whether two files hold the same bytes; false where one cannot be read.
+    /// Tells whether two files hold the same bytes; false where one cannot be read.
     static func areEqual(_ first: String, _ second: String) -> Bool {
         guard let a = try? MappedFile(path: first), let b = try? MappedFile(path: second) else { return false }
         return a.withUnsafeBytes { a in
@@ -82,7 +82,7 @@ enum FileSystem {
 
     static func exists(_ path: String) -> Bool { status(of: path) != nil }
 
-    /// What a name stands for; a symbolic link for itself.
+    /// The kind of file that a name refers to; a symbolic link is its own kind.
     enum Kind: String {
         case file = "a file"
         case folder = "a folder"

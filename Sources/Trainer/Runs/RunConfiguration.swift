@@ -2,7 +2,7 @@ import Foundation
 import NN
 import Tensors
 
-/// Where a run's model and text come from: what the commands need to make them again.
+/// The origin of a run's model and text: what the commands need to make them again.
 public struct RunOrigin: Sendable, Hashable {
     /// The architecture's id in the model zoo.
     public var model: String
@@ -10,9 +10,9 @@ public struct RunOrigin: Sendable, Hashable {
     public var configuration: JSONValue
     /// The files and folders of the text; none for the built-in corpus.
     public var data: [String]
-    /// Which built-in corpus; nil where the text comes from files.
+    /// The built-in corpus; nil where the text comes from files.
     public var corpus: CorpusOptions?
-    /// What ends the documents of the text, and of the validation text.
+    /// The separator of documents in the text and the validation text.
     public var documents: DocumentSeparator
     /// The file or folder of a validation text of its own.
     public var validation: String?

@@ -53,7 +53,7 @@ public struct RunFolder: Sendable {
         try self.init(creating: "\(stem)-\(number)")
     }
 
-    /// Whether a folder holds a run.
+    /// Tells whether a folder holds a run.
     static func isRun(_ path: String) -> Bool { FileSystem.exists(path + "/config.json") }
 
     /// The folder of a run that there is, or one of its checkpoints (`RUN/checkpoints/step-N`): its weights are used then,

@@ -11,14 +11,14 @@ package final class RunLock: Sendable {
     private let folder: String
     private let use: Use
     private let folderDescriptor: Int32
-    /// Whether the system could lock the folder.
+    /// True if the system could lock the folder.
     private let isFolderLocked: Bool
     /// That of `.lock`; negative before it is open.
     private let fileDescriptor = Mutex<Int32>(-1)
 
     static func path(in folder: String) -> String { folder + "/.lock" }
 
-    /// What somebody else does in a folder, and what was expected instead.
+    /// The use another process makes of a folder, and what was expected instead.
     package struct Use: Sendable {
         let verb: String
         let expected: String
@@ -138,7 +138,7 @@ package final class RunLock: Sendable {
         return status
     }
 
-    /// Whether a path names what a descriptor has open.
+    /// Tells whether a path names the file that a descriptor has open.
     private static func names(_ path: String, _ descriptor: Int32) -> Bool {
         var (named, opened) = (stat(), stat())
         return stat(path.fileSystemName, &named) == 0 && fstat(descriptor, &opened) == 0
@@ -164,7 +164,7 @@ package final class RunLock: Sendable {
         return holder(descriptor)
     }
 
-    /// Who has the lock, for the message; the file is empty for a moment before its number is written.
+    /// Describes the holder of the lock for the message; the file is empty for a moment before its number is written.
     private static func holder(_ descriptor: Int32) -> String {
         var bytes = [UInt8](repeating: 0, count: 32)
         let count = bytes.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, $0.count, 0) }

@@ -1,8 +1,8 @@
 import NN
 import Tensors
 
-/// What the rows of a stream carry, as tensors of a checkpoint: by row and the model's own name, `3/memory`. A row that
-/// carries nothing has none.
+/// The carries of a stream's rows as tensors of a checkpoint, named by row and the model's own name, `3/memory`. A row
+/// that carries nothing has none.
 enum SavedCarries {
     static func tensors(of carries: [(some SegmentCarry)?]) -> [String: Tensor] {
         var tensors: [String: Tensor] = [:]
@@ -57,7 +57,8 @@ extension SegmentCarry {
 }
 
 extension LanguageModel {
-    /// Whether a carry from a file is one of this model's, as far as it can say: of those whose decoding states can be saved.
+    /// Checks that a carry from a file fits this model, as far as models with a decoding state that can be saved can
+    /// tell.
     /// - Throws: `InputError` that names the tensor.
     func requireFit(of carry: Carry) throws {
         guard self.carry(of: startDecoding()) != nil else { return }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What ends a training that was well begun, as against an `InputError`: a command that cannot be begun.
+/// An error that ends a training well begun, as against an `InputError`: a command that cannot be begun.
 public struct TrainingFault: Error, Hashable, Sendable, CustomStringConvertible, LocalizedError {
     public enum Kind: Sendable, Hashable {
         /// A loss, a gradient or a weight is infinite or no number. The last checkpoint is from before it.
@@ -14,7 +14,7 @@ public struct TrainingFault: Error, Hashable, Sendable, CustomStringConvertible,
     public let kind: Kind
     /// The whole message, one line, which says how to go on.
     public let message: String
-    /// What happened, without how to go on.
+    /// The problem, without how to continue.
     public let problem: String
 
     /// A fault of which there is nothing to say but what happened.

@@ -8,7 +8,7 @@ public struct BestValidation: Sendable, Hashable {
     public var bitsPerByte: Double
 }
 
-/// Where a training stands, beside the weights and what the optimiser remembers: what it takes to go on as if it had never
+/// The state of a training beside the weights and the optimizer's moments: all it takes to resume as if it had never
 /// been interrupted.
 struct TrainingState: Sendable {
     /// The steps made.
@@ -21,17 +21,16 @@ struct TrainingState: Sendable {
     var validation: Double?
     /// nil before the first validation.
     var best: BestValidation?
-    /// Whether the validation and the sample that are due after this step have been made; not where they were given up to
-    /// stop at once.
+    /// False if the validation and the sample that were due after this step were skipped to stop at once.
     var isFollowed = true
-    /// Where the stream of data stands: whatever the stream says of itself.
+    /// The position of the stream of data, in the stream's own form.
     var position: JSONValue = .null
-    /// What models with a state carry from step to step, by names of the trainer's choice.
+    /// The carries of models with a state, by names of the trainer's choice.
     var carries: [String: Tensor] = [:]
 }
 
 extension TrainingState {
-    /// What stands before the names of the carries in a state file, among the tensors of the optimiser.
+    /// The prefix of the carries' names in a state file, among the tensors of the optimizer.
     private static let carryPrefix = "carry/"
 
     /// Tokens of all steps together: more than any machine reads.
