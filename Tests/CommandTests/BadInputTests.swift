@@ -18,7 +18,8 @@ import Testing
 
     // MARK: Names and options
 
-    @Test func anUnknownModelListsTheIds() throws {
+    @Test("An unknown model or preset is named with the known ones")
+    func anUnknownModelListsTheIds() throws {
         let known = ModelZoo.identifiers.joined(separator: ", ")
         try expectRefusal("unknown model \"flsh\", did you mean \"flash\"? (known: \(known))") { $0.model = "flsh" }
         try expectRefusal("--model is missing; expected one of \(known)") { $0.model = nil }
@@ -34,7 +35,8 @@ import Testing
         }
     }
 
-    @Test func wordsAndNumbersOutOfRangeNameTheOption() throws {
+    @Test("Words and numbers out of range name the option")
+    func wordsAndNumbersOutOfRangeNameTheOption() throws {
         try expectRefusal("--optimizer: expected one of adam, adamw, sgd, found \"adm\"; did you mean \"adam\"?") {
             $0.optimizer = "adm"
         }
@@ -59,7 +61,8 @@ import Testing
         }
     }
 
-    @Test func impossibleCombinationsAreRefused() throws {
+    @Test("Options that cannot be combined are refused")
+    func impossibleCombinationsAreRefused() throws {
         try expectRefusal("--epochs: cannot be combined with --steps; expected one of the two") { $0.epochs = 1 }
         try expectRefusal("--schedule cosine: needs to know the number of steps; expected --steps or --epochs") {
             ($0.steps, $0.minutes, $0.schedule) = (nil, 1, "cosine")
@@ -101,7 +104,8 @@ import Testing
 
     // MARK: Configurations
 
-    @Test func aMistypedConfigurationNamesFileAndKey() throws {
+    @Test("A mistyped configuration names file and key")
+    func aMistypedConfigurationNamesFileAndKey() throws {
         func expectRefusal(
             _ message: String, _ changes: String, location: SourceLocation = #_sourceLocation
         ) throws {
@@ -126,7 +130,8 @@ import Testing
         try expectRefusal(", line 1, column 96: not valid JSON: expected a key in double quotes, found \"}\"", ", ")
     }
 
-    @Test func aConfigurationThatCannotPredictTextIsRefused() throws {
+    @Test("A configuration that cannot predict the text is refused")
+    func aConfigurationThatCannotPredictTextIsRefused() throws {
         let config = try workspace.write(
             "{\"num_tokens\": 256, \"dim\": 8, \"depth\": 1}", "full.json")
         try expectRefusal(
@@ -150,7 +155,8 @@ import Testing
 
     // MARK: Texts
 
-    @Test func aTextThatIsMissingEmptyOrTooShortIsNamed() throws {
+    @Test("A missing, empty, or too short text is named")
+    func aTextThatIsMissingEmptyOrTooShortIsNamed() throws {
         try expectRefusal(
             "--validation: expected only with --data; the built-in corpus has a validation text of its own"
         ) { ($0.data, $0.validation) = ([], "another.txt") }
@@ -191,7 +197,8 @@ import Testing
         try expectRefusal("\(broken): is not gzip data; expected that of a file named .gz") { $0.data = [broken] }
     }
 
-    @Test func tokensOutsideTheVocabularyAreNamed() throws {
+    @Test("Tokens outside the vocabulary are named")
+    func tokensOutsideTheVocabularyAreNamed() throws {
         let config = try workspace.write(
             "{\"num_tokens\": 100, \"dim\": 8, \"depth\": 1, \"causal\": true}", "small.json")
         let model = try ModelZoo.architecture("flash").makeModel(
@@ -210,7 +217,8 @@ import Testing
 
     // MARK: Weights
 
-    @Test func weightsThatDoNotFitListEverything() throws {
+    @Test("Weights that do not fit list everything that differs")
+    func weightsThatDoNotFitListEverything() throws {
         var source = try workspace.foreign()
         let weights = source.weights!
         source.config = try workspace.write(
@@ -236,7 +244,8 @@ import Testing
         ("key twice", { replacing($0, "\"to_logits.1.bias\"", "\"to_logits.0.bias\"") }, "\"to_logits.0.bias\""),
     ]
 
-    @Test(arguments: damages.indices) func damagedWeightsAreRefused(_ index: Int) throws {
+    @Test("Damaged weights are refused in one line", arguments: damages.indices)
+    func damagedWeightsAreRefused(_ index: Int) throws {
         let (kind, damage, excerpt) = Self.damages[index]
         let source = try workspace.foreign()
         let path = source.weights!
@@ -252,7 +261,8 @@ import Testing
 
     // MARK: Runs
 
-    @Test func runsAreNeitherOverwrittenNorInvented() throws {
+    @Test("Runs are neither overwritten nor invented")
+    func runsAreNeitherOverwrittenNorInvented() throws {
         try workspace.tinyTraining("run").lines()
         let run = workspace.path("run")
         let before = try workspace.read("run/weights.safetensors")
@@ -305,7 +315,8 @@ import Testing
         #expect(try workspace.read("run/weights.safetensors") == before)
     }
 
-    @Test func aRunOfAModelThatTheZooDoesNotHaveIsNamed() throws {
+    @Test("A run of a model that the zoo does not have is named")
+    func aRunOfAModelThatTheZooDoesNotHaveIsNamed() throws {
         try workspace.tinyTraining("run").lines()
         let path = workspace.path("run/config.json")
         let text = String(decoding: try workspace.read("run/config.json"), as: UTF8.self)

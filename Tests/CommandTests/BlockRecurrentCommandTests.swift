@@ -2,8 +2,7 @@ import Foundation
 import ModelZoo
 import Testing
 
-/// What memories and states mean for the commands.
-@Suite struct BlockRecurrentCommandTests {
+@Suite("Memories and states in the commands") struct BlockRecurrentCommandTests {
     let workspace = try! Workspace()
 
     /// Blocks of 6 tokens, segments of 12, windows of 28: two segments, and a part that ends inside a block.
@@ -17,8 +16,11 @@ import Testing
         return command
     }
 
-    /// Memories and states are part of what a run saves, also in the middle of blocks.
-    @Test(arguments: ["random", "sequential"]) func aRunGoesOnAsIfItHadNotStopped(_ order: String) throws {
+    /// Also in the middle of blocks.
+    @Test(
+        "A resumed run equals the uninterrupted one, memories and states included",
+        arguments: ["random", "sequential"])
+    func aRunGoesOnAsIfItHadNotStopped(_ order: String) throws {
         try training(order, out: "whole").lines()
         try training(order, steps: 2, out: "part").lines()
         var rest = TrainCommand()
@@ -31,8 +33,8 @@ import Testing
         }
     }
 
-    /// The training script of the peer, with its numbers.
-    @Test func theReferenceIsThePeers() throws {
+    @Test("The reference preset has the numbers of the peer's training script")
+    func theReferenceIsThePeers() throws {
         let preset = try ModelZoo.architecture("block-recurrent").preset("reference")
         let c = try BlockRecurrentConfiguration(preset.configuration, file: "preset")
         let sizes: [Int] = [c.tokens, c.dimension, c.depth, c.heads, c.headDimension, c.maximumLength, c.blockWidth]
@@ -45,7 +47,8 @@ import Testing
         #expect(training.order == .random)
     }
 
-    @Test func whatItCannotLearnIsSaid() throws {
+    @Test("Objectives and options that the model does not have are refused")
+    func whatItCannotLearnIsSaid() throws {
         var command = try training("random")
         (command.config, command.objective) = (nil, "masked")
         expectError(

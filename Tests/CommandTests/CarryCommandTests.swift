@@ -31,7 +31,8 @@ import Testing
         return try #require(JSONValue(parsing: printed.utf8, file: "printed").objectValue)
     }
 
-    @Test func partsOfWhatIsCarriedAreForgotten() throws {
+    @Test("Evaluation forgets the named parts of the carry")
+    func partsOfWhatIsCarriedAreForgotten() throws {
         try training().lines()
         let parts = [[], ["states"], ["memories"], ["states", "memories"]]
         let results = try parts.map { try members(evaluation($0)) }
@@ -67,8 +68,8 @@ import Testing
         return text
     }
 
-    /// Before anything is generated that would be lost.
-    @Test func aStateThatCannotBeSavedIsRefusedAtOnce() throws {
+    @Test("A state that cannot be written is refused before anything is generated")
+    func aStateThatCannotBeSavedIsRefusedAtOnce() throws {
         try training().lines()
         let path = workspace.path("missing/state")
         var text = ""
@@ -81,7 +82,8 @@ import Testing
     }
 
     /// In the middle of a block and at its end, before and after the first states.
-    @Test func aTextGoesOnInAnotherProcess() throws {
+    @Test("A text is continued by another process at any cut")
+    func aTextGoesOnInAnotherProcess() throws {
         try training().lines()
         let whole = try generate("z", 40)
         for cut in [1, 2, 3, 4, 7, 8, 9, 23] {
@@ -100,8 +102,8 @@ import Testing
         }
     }
 
-    /// Logits of more tokens than a segment are those of reading them one by one.
-    @Test func aBatchIsReadInSegments() throws {
+    @Test("The logits of a batch longer than a segment are those of reading token by token")
+    func aBatchIsReadInSegments() throws {
         try training().lines()
         let tokens = (0..<19).map { Int32($0 * $0 % 256) }
         var writer = SafetensorsWriter()

@@ -2,11 +2,11 @@ import Foundation
 import ModelZoo
 import Testing
 
-/// What the commands do when all is well.
-@Suite struct CommandTests {
+@Suite("Commands with good input") struct CommandTests {
     let workspace = try! Workspace()
 
-    @Test func aRunIsTrainedResumedContinuedAndEvaluated() throws {
+    @Test("A run is trained, resumed, continued as text, and evaluated")
+    func aRunIsTrainedResumedContinuedAndEvaluated() throws {
         let lines = try workspace.tinyTraining("run", steps: 4).lines()
         #expect(lines[0].contains("4 steps, folder \(workspace.path("run"))"))
         #expect(lines.contains { $0.hasPrefix("step 4/4  loss ") && $0.contains("validation ") })
@@ -39,7 +39,8 @@ import Testing
         #expect(printed.hasSuffix("\(bytes - 1) tokens (\(bytes - 1) bytes) predicted, in consecutive windows of 16"))
     }
 
-    @Test func aResumedCommandEqualsTheUninterruptedOne() throws {
+    @Test("A resumed command equals the uninterrupted one to the bit")
+    func aResumedCommandEqualsTheUninterruptedOne() throws {
         var whole = try workspace.tinyTraining("whole", steps: 6)
         (whole.dropout, whole.accumulate, whole.optimizer) = (0.2, 2, "adamw")
         try whole.lines()
@@ -54,7 +55,8 @@ import Testing
         }
     }
 
-    @Test func aStoppedRunSaysHowToGoOn() throws {
+    @Test("A stopped run prints the command that resumes it")
+    func aStoppedRunSaysHowToGoOn() throws {
         let folder = workspace.path("run")
         func outcome(_ command: TrainCommand, after last: Int) throws -> TrainCommand.Outcome {
             var step = 0
@@ -74,7 +76,8 @@ import Testing
         #expect(try outcome(resume, after: 99) == .finished)
     }
 
-    @Test func theOptionsGoIntoTheRun() throws {
+    @Test("All options are saved in the run")
+    func theOptionsGoIntoTheRun() throws {
         var command = try workspace.tinyTraining("run", steps: 1)
         command.validation = try workspace.text("other.txt", lines: 20)
         (command.optimizer, command.learningRate, command.schedule, command.warmup) = ("sgd", 0.5, "noam", 7)
@@ -102,7 +105,8 @@ import Testing
         #expect(run.origin.configuration.objectValue?["dim"] == .integer(8))
     }
 
-    @Test func learningRateClipAndCheckpointsCanBeChangedWhenARunGoesOn() throws {
+    @Test("Resume may change learning rate, clipping, and kept checkpoints")
+    func learningRateClipAndCheckpointsCanBeChangedWhenARunGoesOn() throws {
         try workspace.tinyTraining("run", steps: 2).lines()
         var command = TrainCommand()
         (command.resume, command.model, command.tokenizer) = (workspace.path("run"), "flash", "bytes")
@@ -113,7 +117,8 @@ import Testing
         #expect(try MetricsLog.read(path: workspace.path("run/metrics.jsonl")).last?.learningRate == 0.125)
     }
 
-    @Test func aPresetIsAConfigurationAndItsTraining() throws {
+    @Test("A preset is a configuration and its training options")
+    func aPresetIsAConfigurationAndItsTraining() throws {
         var command = TrainCommand()
         (command.model, command.preset, command.data) = ("flash", "tiny", [try workspace.text()])
         (command.steps, command.out, command.batchSize) = (1, workspace.path("run"), 1)
@@ -126,7 +131,8 @@ import Testing
         #expect(run.training == training)
     }
 
-    @Test func charactersSetTheVocabulary() throws {
+    @Test("A character tokenizer sets the vocabulary of a preset, not of a configuration")
+    func charactersSetTheVocabulary() throws {
         var command = try workspace.tinyTraining("run")
         command.tokenizer = "characters"
         // Of 256 tokens, which the configuration names, most are not in the text: the model keeps them all the same.
@@ -154,7 +160,8 @@ import Testing
             .intValue
     }
 
-    @Test func weightsFromElsewhereAreReadWithTheirConfiguration() throws {
+    @Test("Weights from elsewhere are read with their configuration")
+    func weightsFromElsewhereAreReadWithTheirConfiguration() throws {
         let source = try workspace.foreign()
         var text = ""
         try GenerateCommand(source: source, prompt: "zoo", length: 5, sampling: .greedy).run { text += $0 }

@@ -16,7 +16,8 @@ import Testing
         return command
     }
 
-    @Test func theFloorAndTheQuestionsAreInTheMetrics() throws {
+    @Test("The metrics hold the floor and the answered questions")
+    func theFloorAndTheQuestionsAreInTheMetrics() throws {
         var summary: TrainingSummary?
         var last: StepMetrics?
         try training("run").run(report: { event in
@@ -38,7 +39,8 @@ import Testing
         #expect(try #require(metrics["validation_bits_per_byte"]) > floor)
     }
 
-    @Test func aRunGoesOnWithItsCorpusAndIsEvaluatedOnWhatItHeldBack() throws {
+    @Test("A run on the corpus is resumed, and evaluated on its validation text")
+    func aRunGoesOnWithItsCorpusAndIsEvaluatedOnWhatItHeldBack() throws {
         try training("whole").run()
         var parts = try training("parts")
         parts.steps = 1
@@ -63,8 +65,8 @@ import Testing
         #expect(members?["floor"]?.doubleValue != nil && members?["answered_to_100"]?.doubleValue != nil)
     }
 
-    /// More of the text than the run held back has more questions; what it held back is the beginning.
-    @Test func moreOfTheCorpusHasMoreQuestions() throws {
+    @Test("A longer evaluation text begins with the validation text and has more questions")
+    func moreOfTheCorpusHasMoreQuestions() throws {
         try training("run").run()
         let source = ModelSource(run: workspace.path("run"))
         func evaluate(_ length: Int?) throws -> (asked: Int, bytes: Int, bits: Double) {
@@ -95,7 +97,8 @@ import Testing
         }
     }
 
-    @Test func aTextThatHasChangedIsNotWhatWasHeldBack() throws {
+    @Test("A changed validation text is refused, a changed training text is not")
+    func aTextThatHasChangedIsNotWhatWasHeldBack() throws {
         var command = try workspace.tinyTraining("changed")
         let text = String(repeating: "a zoo by the river; ", count: 100)
         command.data = [try workspace.write(text, "changed.txt")]
@@ -112,7 +115,8 @@ import Testing
         #expect(error?.message.hasSuffix("; expected --data with another text") ?? false)
     }
 
-    @Test func aMaskedModelTrainsAndIsEvaluated() throws {
+    @Test("A masked model is trained and evaluated")
+    func aMaskedModelTrainsAndIsEvaluated() throws {
         var command = try workspace.tinyTraining("masked")
         command.objective = "masked"
         command.config = try workspace.configuration(name: "masked.json")
@@ -131,8 +135,9 @@ import Testing
         #expect(lines.contains(" % of the hidden tokens found"))
     }
 
-    /// Floors and questions are about text that is foreseen.
-    @Test func aMaskedModelOfTheCorpusIsNotAskedQuestions() throws {
+    /// They are about predicted text.
+    @Test("A masked model has no floor and no questions")
+    func aMaskedModelOfTheCorpusIsNotAskedQuestions() throws {
         var command = try training("masked")
         command.objective = "masked"
         command.config = try workspace.write(
@@ -148,7 +153,8 @@ import Testing
         #expect(lines.contains("hidden tokens") && !lines.contains("floor") && !lines.contains("questions"))
     }
 
-    @Test func streamsOfDocumentsTrainAndGoOnExactly() throws {
+    @Test("A run on streams of documents is resumed exactly")
+    func streamsOfDocumentsTrainAndGoOnExactly() throws {
         func streams(_ run: String) throws -> TrainCommand {
             var command = try workspace.tinyTraining(run, steps: 7)
             (command.order, command.documents) = ("sequential", "lines")

@@ -2,8 +2,7 @@ import Foundation
 import ModelZoo
 import Testing
 
-/// What commands do with a run whose last save was cut off after it had been committed.
-@Suite struct CutSaveCommandTests {
+@Suite("Commands on a run whose last save was cut off after its commit") struct CutSaveCommandTests {
     let workspace = try! Workspace()
 
     /// A training that saves every step, in which the last weights are the best.

@@ -16,7 +16,8 @@ import Testing
         return outcome
     }
 
-    @Test func benchPrintsOneObject() throws {
+    @Test("Bench prints one JSON object")
+    func benchPrintsOneObject() throws {
         func members(_ arguments: [String]) throws -> [String: JSONValue] {
             let outcome = try run(
                 "Bench", arguments + ["--model", "flash", "--preset", "tiny", "--threads", "1", "--json"])
@@ -40,7 +41,8 @@ import Testing
         #expect(generate["tokens_per_second"]!.doubleValue! > 0)
     }
 
-    @Test func benchChangesKeysOfThePreset() throws {
+    @Test("Bench changes keys of the preset")
+    func benchChangesKeysOfThePreset() throws {
         func bench(_ changes: String...) throws -> Outcome {
             let length = ["--prompt-length", "3", "--length", "1"]
             let model = ["--model", "flash", "--preset", "tiny", "--threads", "1", "--json"]
@@ -68,7 +70,8 @@ import Testing
         }
     }
 
-    @Test func trainResumeGenerateEvaluate() throws {
+    @Test("Train, Generate, and Evaluate work on one run")
+    func trainResumeGenerateEvaluate() throws {
         _ = try workspace.text()
         _ = try workspace.configuration()
         let train = try run(
@@ -94,7 +97,8 @@ import Testing
         #expect(evaluate.output.hasPrefix("bits per byte "))
     }
 
-    @Test func errorsAreOneLineOnStandardError() throws {
+    @Test("Errors are one line on standard error with an exit code")
+    func errorsAreOneLineOnStandardError() throws {
         let text = try workspace.text()
         for (outcome, code, message) in [
             (
@@ -127,7 +131,8 @@ import Testing
         }
     }
 
-    @Test func aTrainingThatDivergesHasAnExitCodeOfItsOwn() throws {
+    @Test("A training that diverges exits with code 3")
+    func aTrainingThatDivergesHasAnExitCodeOfItsOwn() throws {
         let outcome = try run(
             "Train",
             workspace.tinyArguments() + ["--optimizer", "sgd", "--learning-rate", "1e30", "--clip", "0", "--quiet"])
@@ -136,7 +141,8 @@ import Testing
         #expect(outcome.output == "")
     }
 
-    @Test func runsAreNumberedWhereNoFolderIsGiven() throws {
+    @Test("Runs without a folder are numbered")
+    func runsAreNumberedWhereNoFolderIsGiven() throws {
         for number in 1...2 {
             let train = try run(
                 "Train", "--model", "flash", "--config", try workspace.configuration(), "--data", try workspace.text(),
@@ -147,7 +153,8 @@ import Testing
         }
     }
 
-    @Test func helpIsNoError() throws {
+    @Test("Help is printed to standard output without an error")
+    func helpIsNoError() throws {
         for command in ["Train", "Generate", "Evaluate"] {
             let help = try run(command, "--help")
             #expect(help.code == 0)

@@ -22,8 +22,10 @@ import Testing
         return try JSONValue(parsing: Data(printed.utf8), file: "printed").objectValue ?? [:]
     }
 
-    /// A run is measured as it was trained, unless one says otherwise.
-    @Test(arguments: ["random", "sequential"]) func isEvaluatedAsItWasTrained(_ order: String) throws {
+    @Test(
+        "A run is evaluated with the carry it was trained with, unless an option overrides it",
+        arguments: ["random", "sequential"])
+    func isEvaluatedAsItWasTrained(_ order: String) throws {
         try training(order).lines()
         let (usual, carried, fresh) = (try evaluate(), try evaluate(true), try evaluate(false))
         #expect(usual == (order == "sequential" ? carried : fresh))
@@ -31,7 +33,8 @@ import Testing
         #expect(carried["bits_per_byte"] != fresh["bits_per_byte"] && carried["tokens"] == fresh["tokens"])
     }
 
-    @Test(arguments: ["flash", "softmax"]) func onlyWhatCarriesCanCarry(_ model: String) throws {
+    @Test("The carry option is refused for models without a carry", arguments: ["flash", "softmax"])
+    func onlyWhatCarriesCanCarry(_ model: String) throws {
         var command = try training("random")
         if model == "flash" {
             (command.model, command.config) = (model, nil)
@@ -44,8 +47,8 @@ import Testing
         #expect(try evaluate() == evaluate(false))
     }
 
-    /// Of weights from elsewhere nothing is known: windows begin with nothing.
-    @Test func weightsAreEvaluatedInWindows() throws {
+    @Test("Weights from elsewhere are evaluated without a carry")
+    func weightsAreEvaluatedInWindows() throws {
         try training("random").lines()
         let source = ModelSource(
             model: "fast-weights", config: workspace.path("fast-weights.json"),
@@ -69,7 +72,8 @@ import Testing
         return text
     }
 
-    @Test func aTextGoesOnInAnotherProcess() throws {
+    @Test("A text is continued by another process")
+    func aTextGoesOnInAnotherProcess() throws {
         try training("random").lines()
         let whole = try generate("the zoo", 60)
         let parts = [
@@ -99,7 +103,8 @@ import Testing
         #expect(written == bytes && String(decoding: bytes, as: UTF8.self) == whole)
     }
 
-    @Test func aTextThatCannotGoOnIsRefused() throws {
+    @Test("A text that cannot be continued is refused")
+    func aTextThatCannotGoOnIsRefused() throws {
         var softmax = try training("random")
         softmax.config = try workspace.write(
             "{\"n_vocab\": 256, \"d_model\": 8, \"heads\": 2, \"feature_map\": \"softmax\"}", "softmax.json")
@@ -153,8 +158,9 @@ import Testing
 
     // MARK: Streams
 
-    /// Parts of the memory: fast weights have none, as their models remember all in one place.
-    @Test func thereIsNothingToForgetApart() throws {
+    /// Fast weights keep everything in one memory.
+    @Test("Models without parts of a carry have nothing to forget")
+    func thereIsNothingToForgetApart() throws {
         try training("sequential").lines()
         func evaluate(_ model: String = "run", carries: Bool? = nil, batch: String? = nil) throws {
             try EvaluateCommand(
@@ -170,8 +176,8 @@ import Testing
         expectError("--forget: the model carries nothing from window to window") { try evaluate("flash") }
     }
 
-    /// A run on streams that is stopped and goes on is the run that was not: what the memory holds is saved with it.
-    @Test func streamsGoOnWhereTheyStopped() throws {
+    @Test("A resumed run on streams equals the uninterrupted one, memory included")
+    func streamsGoOnWhereTheyStopped() throws {
         var command = try training("sequential")
         (command.steps, command.out) = (4, workspace.path("whole"))
         try command.lines()

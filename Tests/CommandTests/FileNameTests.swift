@@ -17,7 +17,7 @@ import Testing
             + " --threads 1 \(arguments)"
     }
 
-    @Test("a run whose texts and folder have names in Latin-1 is trained, resumed, evaluated and reported")
+    @Test("A run whose texts and folder have names in Latin-1 is trained, resumed, evaluated and reported")
     func namesInLatin1() throws {
         let text = try workspace.text()
         let outcome = try shell(
@@ -38,7 +38,7 @@ import Testing
         #expect(outcome.output.contains("step 3/3"))
     }
 
-    @Test("weights, configuration, batch and output may have such names too")
+    @Test("Weights, configuration, batch and output may have names in Latin-1")
     func foreignFiles() throws {
         let source = try workspace.foreign()
         var writer = SafetensorsWriter()
@@ -55,7 +55,7 @@ import Testing
         #expect(outcome.code == 0 && outcome.error == "", "\(outcome.error)")
     }
 
-    @Test("names of 255 bytes are written and read")
+    @Test("Names of 255 bytes are written and read")
     func longNames() throws {
         let source = try workspace.foreign()
         let name = String(repeating: "n", count: 255)

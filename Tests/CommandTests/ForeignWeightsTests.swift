@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test(
-        "wrapped names, shared tensors stored once and several files give the same numbers, and a note of what was done"
+        "Wrapped names, shared tensors stored once and several files give the same numbers, and a note of what was done"
     )
     func notes() throws {
         let source = try source()
@@ -70,7 +70,7 @@ import Testing
         }
     }
 
-    @Test("the library's source hands the same note to its caller, and has none of a run's own weights")
+    @Test("The library's source hands the same note to its caller, and has none of a run's own weights")
     func libraryNote() throws {
         let notes = Mutex<[String]>([])
         var source = try source()
@@ -88,7 +88,7 @@ import Testing
         #expect(notes.withLock { $0 }.count == 1)
     }
 
-    @Test("the wrong file by the name of weights says what it is, in one line and with exit code 1")
+    @Test("The wrong file by the name of weights says what it is, in one line and with exit code 1")
     func wrongFiles() throws {
         let source = try source()
         for (content, kind) in [
@@ -110,7 +110,7 @@ import Testing
         }
     }
 
-    @Test("other tensors of a batch are named in a note")
+    @Test("Other tensors of a batch are named in a note")
     func unreadTensors() throws {
         let source = try source()
         var writer = SafetensorsWriter()

@@ -33,7 +33,7 @@ private let known = (0..<100).compactMap { az_known_core($0).map { String(cStrin
         return try decoder.decode(Machine.self, from: data)
     }
 
-    @Test("multiply rightly under every name that the library and the processor allow", arguments: runnable)
+    @Test("Kernels multiply rightly under every name that the library and the processor allow", arguments: runnable)
     func everyCore(_ core: String) throws {
         let machine = try machine(core)
         #expect(machine.checkPassed, "\(machine.warnings)")
@@ -43,7 +43,7 @@ private let known = (0..<100).compactMap { az_known_core($0).map { String(cStrin
         if isObeyed { #expect(az_kernel_class(machine.kernels) >= az_kernel_class(core)) }
     }
 
-    @Test("suit the processor where nothing is said")
+    @Test("Kernels suit the processor if no name is given")
     func chosen() throws {
         let machine = try machine(nil)
         #expect(machine.checkPassed && machine.checkSeconds < 60)
@@ -52,7 +52,7 @@ private let known = (0..<100).compactMap { az_known_core($0).map { String(cStrin
         #expect(machine.reason != "variable")
     }
 
-    @Test("that the processor cannot run are replaced", arguments: unrunnable)
+    @Test("Kernels that the processor cannot run are replaced", arguments: unrunnable)
     func tooHigh(_ core: String) throws {
         let machine = try machine(core)
         // By the shim, or by the library itself: it takes Prescott's for names of 32-bit processors, such as Athlon.
@@ -60,13 +60,13 @@ private let known = (0..<100).compactMap { az_known_core($0).map { String(cStrin
         #expect(az_can_run(az_processor_features(), machine.kernels) != 0)
     }
 
-    @Test("a name that does not exist costs nothing")
+    @Test("A name that does not exist changes nothing")
     func unknownName() throws {
         let (wrong, none) = (try machine("Haswel"), try machine(nil))
         #expect(wrong.checkPassed && az_kernel_class(wrong.kernels) == az_kernel_class(none.kernels))
     }
 
-    @Test("a run's config.json names them")
+    @Test("A run's config.json names the kernels")
     func configuration() throws {
         let outcome = try workspace.run("Train", workspace.tinyArguments(steps: 1))
         #expect(outcome.code == 0, "\(outcome.error)")

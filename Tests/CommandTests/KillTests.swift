@@ -40,7 +40,8 @@ import Testing
         return names.contains { $0.hasPrefix(".step-") }
     }
 
-    @Test func aTrainThatIsKilledAtAnyMomentGoesOn() throws {
+    @Test("A Train killed at any moment resumes from a whole checkpoint")
+    func aTrainThatIsKilledAtAnyMomentGoesOn() throws {
         let begin = try arguments("killed", steps: 1_000_000, saveEvery: 1)
         var generator = SplitMix64(seed: 1)
         var (kills, torn, reported) = (0, 0, 0)
@@ -96,7 +97,8 @@ import Testing
 
     // MARK: Several at once
 
-    @Test func aSecondTrainInTheFolderIsRefused() throws {
+    @Test("A second Train in the folder is refused")
+    func aSecondTrainInTheFolderIsRefused() throws {
         let first = try start(arguments("run", steps: 1_000_000, saveEvery: 0))
         while !FileManager.default.fileExists(atPath: workspace.path("run/config.json")) { usleep(1000) }
         let second = try workspace.run("Train", ["--resume", "run"])
@@ -135,7 +137,8 @@ import Testing
         #expect(try MetricsLog.read(path: workspace.path("run/metrics.jsonl")).map(\.step) == Array(1...made))
     }
 
-    @Test func trainsThatStartAtOnceGetFoldersOfTheirOwn() throws {
+    @Test("Trains started at once get folders of their own")
+    func trainsThatStartAtOnceGetFoldersOfTheirOwn() throws {
         let arguments = try Array(arguments("none", steps: 1, saveEvery: 0).dropLast(2))
         let processes = try (0..<4).map { _ in try start(arguments) }
         for process in processes {
@@ -166,7 +169,8 @@ import Testing
         return (process.terminationStatus, String(decoding: try workspace.read("err"), as: UTF8.self))
     }
 
-    @Test func aSaveThatFindsNoRoomIsOneErrorAndTheRunGoesOn() throws {
+    @Test("A save on a full disk is one error, and the run can be resumed")
+    func aSaveThatFindsNoRoomIsOneErrorAndTheRunGoesOn() throws {
         #expect(try workspace.run("Train", arguments("run", steps: 2, saveEvery: 1)).code == 0)
         let size = try workspace.read("run/checkpoints/step-2/state.safetensors").count
         // Files of at most that many KiB: room for the weights, not for the state.
@@ -182,7 +186,8 @@ import Testing
         #expect(try workspace.read("whole/weights.safetensors") == workspace.read("run/weights.safetensors"))
     }
 
-    @Test func metricsThatFindNoRoomAreOneErrorAndTheRunGoesOn() throws {
+    @Test("Metrics on a full disk are one error, and the run can be resumed")
+    func metricsThatFindNoRoomAreOneErrorAndTheRunGoesOn() throws {
         #expect(try workspace.run("Train", arguments("run", steps: 2, saveEvery: 1)).code == 0)
         let metrics = workspace.path("run/metrics.jsonl")
         // Room for config.json and some lines.
@@ -199,7 +204,8 @@ import Testing
         #expect(try MetricsLog.read(path: metrics).map(\.step) == Array(1...9))
     }
 
-    @Test func aTrainingThatDivergesHasAnExitCodeOfItsOwn() throws {
+    @Test("A training that diverges exits with code 3")
+    func aTrainingThatDivergesHasAnExitCodeOfItsOwn() throws {
         let outcome = try workspace.run(
             "Train", arguments("run", steps: 50, saveEvery: 1) + ["--learning-rate", "1e30", "--optimizer", "sgd"])
         #expect(outcome.code == 3)

@@ -4,7 +4,8 @@ import Testing
 
 /// Runs made by a program, opened by the commands.
 @Suite struct LibraryRunTests {
-    @Test func aRunOfFitIsGoneOnWithAndAskedByTheCommands() async throws {
+    @Test("The commands resume, evaluate, and continue a run made by a program")
+    func aRunOfFitIsGoneOnWithAndAskedByTheCommands() async throws {
         let workspace = try Workspace()
         let file = try workspace.text()
         var configuration = FLASHConfiguration(tokens: 256, dimension: 8, depth: 1)

@@ -17,7 +17,8 @@ import Testing
     static let sizes =
         "\"num_tokens\": 256, \"input_size\": 16, \"channels\": 8, \"dim_k\": 4, \"dim_ff\": 8, \"nhead\": 2"
 
-    @Test func theLeakyMaskIsRefusedForLanguageModels() throws {
+    @Test("The leaky mask is refused for language models")
+    func theLeakyMaskIsRefusedForLanguageModels() throws {
         let command = try training("{\(Self.sizes), \"causal\": \"compatible\"}")
         let error = #expect(throws: InputError.self) { try command.lines() }
         let message = try #require(error).description
@@ -26,7 +27,8 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: workspace.path("run")))
     }
 
-    @Test func theLeakFreeFormIsTrainedContinuedAndEvaluated() throws {
+    @Test("The leak-free form is trained, continued, and evaluated")
+    func theLeakFreeFormIsTrainedContinuedAndEvaluated() throws {
         try training("{\(Self.sizes), \"causal\": true}").lines()
         let source = ModelSource(run: workspace.path("run"))
         var text = ""
@@ -41,7 +43,8 @@ import Testing
         #expect(printed.hasPrefix("bits per byte "))
     }
 
-    @Test func whatIsNoLanguageModelIsRefused() throws {
+    @Test("Configurations that are no language models are refused")
+    func whatIsNoLanguageModelIsRefused() throws {
         for (change, message) in [
             ("\"return_emb\": true", "\"return_emb\": true is no language model; expected false"),
             ("\"decoder_mode\": true", "\"decoder_mode\": true is no language model; expected false"),
@@ -51,7 +54,8 @@ import Testing
         }
     }
 
-    @Test func anEncoderDecoderNeedsAStartToken() throws {
+    @Test("An encoder-decoder needs a start token")
+    func anEncoderDecoderNeedsAStartToken() throws {
         let parts = ["enc_", "dec_"].map { prefix in
             Self.sizes.replacing("\"num", with: "\"\(prefix)num").replacing("\"input", with: "\"\(prefix)input")
                 .replacing("\"channels", with: "\"\(prefix)channels").replacing("\"dim", with: "\"\(prefix)dim")
@@ -73,8 +77,8 @@ import Testing
         #expect(model.startToken == 256 && model.maximumLength == 32 && model.vocabularySize == 257)
     }
 
-    /// Source and answer have a limit each, whatever room the other leaves.
-    @Test func anEncoderDecodersPromptAndAnswerAreNoLongerThanItReads() throws {
+    @Test("An encoder-decoder's prompt and answer have a limit each")
+    func anEncoderDecodersPromptAndAnswerAreNoLongerThanItReads() throws {
         let members = ["enc_", "dec_"].flatMap { part in
             ["num_tokens\": 257", "input_size\": 16", "channels\": 8"].map { "\"\(part)\($0)" }
         }

@@ -34,7 +34,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ModelZoo.identifiers, ObjectiveKind.allCases)
+    @Test("Every preset fits its objective", arguments: ModelZoo.identifiers, ObjectiveKind.allCases)
     func aPresetFitsItsObjective(_ id: String, _ objective: ObjectiveKind) throws {
         let architecture = try ModelZoo.architecture(id)
         for name in architecture.presetNames {
@@ -53,7 +53,7 @@ import Testing
         #expect(model.carriesState || model.maximumLength ?? length >= length)
     }
 
-    @Test(arguments: ModelZoo.identifiers, ObjectiveKind.allCases)
+    @Test("An objective needs no configuration", arguments: ModelZoo.identifiers, ObjectiveKind.allCases)
     func anObjectiveNeedsNoConfiguration(_ id: String, _ objective: ObjectiveKind) throws {
         guard try preset(ModelZoo.architecture(id), "tiny", objective) != nil else { return }
         try presetTraining(id, objective.rawValue, "run").lines()
@@ -64,7 +64,8 @@ import Testing
         #expect(result["token_accuracy"] != nil || objective != .reverse)
     }
 
-    @Test func theFilesWordStands() throws {
+    @Test("A configuration file is taken at its word, and must have the token that the objective needs")
+    func theFilesWordStands() throws {
         var command = try workspace.tinyTraining("run")
         command.objective = "masked"
         command.config = try workspace.configuration(name: "causal.json")
@@ -87,7 +88,8 @@ import Testing
         #expect(configuration.objectValue?["num_tokens"] == .integer(300))
     }
 
-    @Test func anEncoderDecoderIsTrainedWithItsStartToken() throws {
+    @Test("An encoder-decoder is trained with the start token of the objective")
+    func anEncoderDecoderIsTrainedWithItsStartToken() throws {
         func expectRefusal(
             _ message: String, _ objective: String, tokens: Int = 257, start: Int,
             location: SourceLocation = #_sourceLocation
@@ -117,7 +119,8 @@ import Testing
                 + " with, found 200", "reverse", tokens: 200, start: 5)
     }
 
-    @Test func wordsAreChecked() throws {
+    @Test("A misspelled objective is named")
+    func wordsAreChecked() throws {
         var command = try workspace.tinyTraining("run")
         command.objective = "revers"
         expectError(
@@ -125,7 +128,8 @@ import Testing
         ) { try command.lines() }
     }
 
-    @Test func theWindowsOfAReversalAreHalfOfWhatTheModelReads() throws {
+    @Test("The windows of a reversal are half of what the model reads")
+    func theWindowsOfAReversalAreHalfOfWhatTheModelReads() throws {
         var command = try presetTraining("local", "reverse", "run")
         command.sequenceLength = 9
         try command.lines()
@@ -159,7 +163,8 @@ import Testing
         return command
     }
 
-    @Test func aCausalModelLearnsToReverse() throws {
+    @Test("A causal model learns to reverse")
+    func aCausalModelLearnsToReverse() throws {
         var accuracies: [Double] = []
         var samples: [(prompt: String, text: String)] = []
         var command = try reversal("run", steps: 200)

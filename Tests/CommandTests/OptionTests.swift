@@ -4,8 +4,7 @@ import Testing
 
 @testable import CommandSupport
 
-/// What options and configurations mean together, and what is said of those that mean nothing.
-@Suite struct OptionTests {
+@Suite("Options together with configurations") struct OptionTests {
     let workspace = try! Workspace()
 
     // MARK: Lengths

@@ -2,8 +2,7 @@ import Foundation
 import ModelZoo
 import Testing
 
-/// What reaches a model as its prompt, and what comes out of it, byte by byte.
-@Suite struct PromptTests {
+@Suite("Prompts and continuations, byte by byte") struct PromptTests {
     let workspace = try! Workspace()
     private let options = ["--length", "40", "--temperature", "2", "--seed", "5"]
     private let sampling = SamplingOptions(temperature: 2, seed: 5)

@@ -12,7 +12,8 @@ import Testing
         return lines
     }
 
-    @Test func oneRunAndSeveral() throws {
+    @Test("A report of one run is its page, of several a comparison")
+    func oneRunAndSeveral() throws {
         for run in ["a/flash", "b/flash"] { try workspace.tinyTraining(run).lines() }
         let runs = ["a/flash", "b/flash"].map { workspace.path($0) }
         // A single run: its own page again.
@@ -28,15 +29,18 @@ import Testing
         for text in ["2 runs", ">a/flash<", ">b/flash<"] { #expect(both.contains(text), "\(text)") }
     }
 
-    @Test(arguments: [
-        (["runs/a", "runs/b/"], ["a", "b"]), (["x/run", "y/run", "z"], ["x/run", "y/run", "z"]),
-        (["/p/q", "/p/q"], ["q (1)", "q (2)"]), (["/x/a/run", "/y/a/run"], ["x/a/run", "y/a/run"]),
-    ])
+    @Test(
+        "Runs are named by as much of their paths as tells them apart",
+        arguments: [
+            (["runs/a", "runs/b/"], ["a", "b"]), (["x/run", "y/run", "z"], ["x/run", "y/run", "z"]),
+            (["/p/q", "/p/q"], ["q (1)", "q (2)"]), (["/x/a/run", "/y/a/run"], ["x/a/run", "y/a/run"]),
+        ])
     func names(folders: [String], names: [String]) {
         #expect(ReportCommand.names(folders) == names)
     }
 
-    @Test func badInput() throws {
+    @Test("Missing runs and unwritable files are named")
+    func badInput() throws {
         expectError("--runs is missing; expected folders of training runs") { try report([]) }
         let none = workspace.path("none")
         expectError("\(none): is no run folder: expected it to hold config.json") { try report([none]) }
@@ -69,7 +73,8 @@ import Testing
 }
 
 extension ExecutableTests {
-    @Test func reportOfTwoRuns() throws {
+    @Test("The executable reports two runs")
+    func reportOfTwoRuns() throws {
         for run in ["x", "y"] { try workspace.tinyTraining(run).lines() }
         let outcome = try run("Report", "--runs", "x", "y")
         #expect(outcome.code == 0 && outcome.error == "" && outcome.output == "runs-report.html\n")

@@ -23,7 +23,9 @@ import Testing
         return workspace.outcome(of: process, output: text, error: errors)
     }
 
-    @Test(arguments: zip([SIGINT, SIGTERM, SIGHUP], [130, 143, 129] as [Int32]))
+    @Test(
+        "A signal saves the run and prints the command that resumes it",
+        arguments: zip([SIGINT, SIGTERM, SIGHUP], [130, 143, 129] as [Int32]))
     func aSignalSavesAndSaysHowToGoOn(signal: Int32, code: Int32) throws {
         let folder = "my run's"
         let outcome = try interrupted(by: signal, workspace.tinyArguments(folder))
@@ -50,7 +52,8 @@ import Testing
         #expect(steps == Array(1...made + 2))
     }
 
-    @Test func programsAreToldOfTheStop() throws {
+    @Test("The JSON output reports the interruption")
+    func programsAreToldOfTheStop() throws {
         let outcome = try interrupted(by: SIGTERM, workspace.tinyArguments() + ["--json"], after: "\"step\":1,")
         let last = try outcome.output.split(separator: "\n").suffix(2).map {
             try #require(JSONValue(parsing: $0.utf8, file: "line").objectValue)
@@ -60,7 +63,8 @@ import Testing
         #expect(last[1]["folder"] == .string("run"))
     }
 
-    @Test func aSecondCtrlCEndsTheProcessInTheMiddleOfAStep() throws {
+    @Test("A second Ctrl-C ends the process in the middle of a step")
+    func aSecondCtrlCEndsTheProcessInTheMiddleOfAStep() throws {
         // A step of a hundred thousand batches, which a test would notice to be waited for.
         let process = workspace.process(
             "Train", try workspace.tinyArguments() + ["--accumulate", "100000"],
@@ -82,8 +86,9 @@ import Testing
         #expect(weights.metadata["step"] == "0")
     }
 
-    /// What `nohup` asks for.
-    @Test func aHangupThatIsIgnoredStaysSo() throws {
+    /// As under `nohup`.
+    @Test("An ignored hangup stays ignored")
+    func aHangupThatIsIgnoredStaysSo() throws {
         let process = workspace.process("Train", [])
         let train = process.executableURL!.path
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
@@ -103,7 +108,8 @@ import Testing
         #expect(process.terminationStatus == 143)
     }
 
-    @Test func beforeTheFirstStepThereIsNothingToWaitFor() throws {
+    @Test("A signal before the first step ends the process at once")
+    func beforeTheFirstStepThereIsNothingToWaitFor() throws {
         // Nobody ever writes to this text.
         #expect(mkfifo(workspace.path("fifo"), 0o600) == 0)
         var arguments = try workspace.tinyArguments()
@@ -116,7 +122,8 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: workspace.path("run")))
     }
 
-    @Test func aReaderThatGoesEndsTheTrainingAfterASave() throws {
+    @Test("A closed output pipe ends the training after a save")
+    func aReaderThatGoesEndsTheTrainingAfterASave() throws {
         let process = workspace.process("Train", try workspace.tinyArguments() + ["--json"])
         let (output, error) = (Pipe(), Pipe())
         (process.standardOutput, process.standardError) = (output, error)
@@ -134,7 +141,9 @@ import Testing
         #expect(resumed.code == 0)
     }
 
-    @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/full")))
+    @Test(
+        "Output that cannot be written is an error",
+        .enabled(if: FileManager.default.fileExists(atPath: "/dev/full")))
     func outputThatCannotBeWrittenIsAnErrorAfterASave() throws {
         let process = workspace.process("Train", try workspace.tinyArguments())
         let error = Pipe()

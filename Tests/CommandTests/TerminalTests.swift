@@ -4,8 +4,7 @@ import Testing
 
 @testable import CommandSupport
 
-/// What `Train` writes to a terminal, to a pipe, to programs, and when it is to be quiet.
-@Suite struct TerminalTests {
+@Suite("Output of Train to a terminal, a pipe, and programs") struct TerminalTests {
     let workspace = try! Workspace()
 
     private static let erase = "\r\u{1B}[K"
@@ -32,7 +31,8 @@ import Testing
             .map { $0.components(separatedBy: "\r\n").last! }
     }
 
-    @Test(arguments: [6, 30, 40, 80, 200]) func aTerminalGetsALineThatFits(columns: Int) throws {
+    @Test("A terminal shows a progress line that fits its width", arguments: [6, 30, 40, 80, 200])
+    func aTerminalGetsALineThatFits(columns: Int) throws {
         let text = try terminalOutput(columns: columns)
         let lines = progressLines(text)
         #expect(lines.count >= 4)
@@ -52,7 +52,8 @@ import Testing
         #expect(!text.components(separatedBy: "\u{1B}[0m").last!.contains(#/\u{1B}\[[0-9]+m/#))
     }
 
-    @Test func eventsStandAboveTheLine() throws {
+    @Test("Events are printed above the progress line")
+    func eventsStandAboveTheLine() throws {
         let lines = withoutColors(try terminalOutput()).components(separatedBy: "\r\n")
             .map { $0.components(separatedBy: Self.erase).last! }
         #expect(lines[0].contains(" parameters, "))
@@ -62,7 +63,8 @@ import Testing
         #expect(lines[1].contains("  validation "))
     }
 
-    @Test func colorsAreLeftOutWhereTheyAreNotWanted() throws {
+    @Test("NO_COLOR turns colors off")
+    func colorsAreLeftOutWhereTheyAreNotWanted() throws {
         let colored = try terminalOutput()
         #expect(colored.contains("\u{1B}[36m") && colored.contains("\u{1B}[1m"))
         for value in ["", "1"] {
@@ -74,14 +76,16 @@ import Testing
         }
     }
 
-    @Test(arguments: ["dumb", nil]) func aTerminalThatCanOnlyWriteOnGetsPlainLines(term: String?) throws {
+    @Test("A dumb terminal gets plain lines", arguments: ["dumb", nil])
+    func aTerminalThatCanOnlyWriteOnGetsPlainLines(term: String?) throws {
         let text = try terminalOutput(["TERM": term, "NO_COLOR": nil])
         #expect(!text.contains("\u{1B}"))
         #expect(!text.replacing("\r\n", with: "").contains("\r"))
         #expect(text.contains("\r\nstep 3/3  loss "))
     }
 
-    @Test func anErrorBeginsALine() throws {
+    @Test("An error begins a new line")
+    func anErrorBeginsALine() throws {
         let terminal = try PseudoTerminal()
         let process = workspace.process(
             "Train", try workspace.tinyArguments() + ["--save-every", "0", "--validate-every", "0"],
@@ -102,7 +106,8 @@ import Testing
 
     // MARK: Elsewhere
 
-    @Test func aPipeGetsPlainLines() throws {
+    @Test("A pipe gets plain lines")
+    func aPipeGetsPlainLines() throws {
         let outcome = try workspace.run("Train", workspace.tinyArguments(steps: 3) + ["--sample-every", "2"])
         #expect(outcome.code == 0)
         #expect(!outcome.output.unicodeScalars.contains { $0.value < 0x20 && $0 != "\n" })
@@ -112,7 +117,8 @@ import Testing
         #expect(lines.last!.hasPrefix("finished after 3 steps"))
     }
 
-    @Test func programsGetALineOfJSONForEveryEvent() throws {
+    @Test("The JSON output has one line for every event")
+    func programsGetALineOfJSONForEveryEvent() throws {
         let outcome = try workspace.run("Train", workspace.tinyArguments(steps: 3) + ["--sample-every", "2", "--json"])
         #expect(outcome.code == 0)
         #expect(outcome.error == "")
@@ -139,7 +145,8 @@ import Testing
         #expect(lines[6].keys.sorted() == ["event", "seconds", "step"])
     }
 
-    @Test func quietIsQuiet() throws {
+    @Test("Quiet prints nothing but errors")
+    func quietIsQuiet() throws {
         let outcome = try workspace.run(
             "Train", workspace.tinyArguments(steps: 3) + ["--sample-every", "2", "--quiet"])
         #expect(outcome.code == 0)
@@ -156,7 +163,8 @@ import Testing
 
     // MARK: Names
 
-    @Test func wordsAreQuotedForAShell() {
+    @Test("Words are quoted for a shell")
+    func wordsAreQuotedForAShell() {
         #expect("runs/flash-1".shellQuoted == "runs/flash-1")
         #expect("my run's".shellQuoted == "'my run'\\''s'")
         #expect("".shellQuoted == "''")
@@ -165,7 +173,8 @@ import Testing
         #expect("füße".shellQuoted == "'füße'")
     }
 
-    @Test func aProgramIsNamedAsItIsFoundAgain() {
+    @Test("A program is named by a path that finds it again")
+    func aProgramIsNamedAsItIsFoundAgain() {
         #expect(invocation("Train", from: "/zoo") == "Train")
         #expect(invocation("./Train", from: "/zoo") == "./Train")
         #expect(invocation("/zoo/.build/release/Train", from: "/zoo") == ".build/release/Train")
@@ -174,7 +183,8 @@ import Testing
         #expect(invocation("/bin/Train", from: "/") == "bin/Train")
     }
 
-    @Test func widthComesFromTheEnvironmentWhereTheSystemDoesNotKnow() throws {
+    @Test("The width comes from the environment if the system does not know it")
+    func widthComesFromTheEnvironmentWhereTheSystemDoesNotKnow() throws {
         let file = open("/dev/null", O_WRONLY)
         defer { close(file) }
         #expect(Terminal(descriptor: file, environment: ["COLUMNS": "33", "TERM": "xterm"]).width == 33)

@@ -18,7 +18,8 @@ import Testing
         return [16, 20].map { bytes[$0..<$0 + 4].reduce(0) { $0 << 8 | Int($1) } }
     }
 
-    @Test func picturesOfARun() throws {
+    @Test("The attention of a run is drawn")
+    func picturesOfARun() throws {
         try workspace.tinyTraining("flash").lines()
         var local = try workspace.tinyTraining("local")
         (local.model, local.sequenceLength) = ("local", 32)
@@ -54,7 +55,8 @@ import Testing
         #expect(svg.contains(">Layer 2<") && !svg.contains(">Layer 1<"))
     }
 
-    @Test func picturesOfWeightsFromElsewhere() throws {
+    @Test("The attention of weights from elsewhere is drawn")
+    func picturesOfWeightsFromElsewhere() throws {
         let command = VisualizeCommand(
             source: try workspace.foreign(), text: try workspace.text(), nLimit: 10, sharesScale: true,
             out: workspace.path("heads.PNG"))
@@ -63,8 +65,9 @@ import Testing
         #expect(try size("heads.PNG")[0] == 476)
     }
 
-    /// What linformer-pytorch's Visualizer takes.
-    @Test func picturesOfLayersOnVectors() throws {
+    /// The calls of linformer-pytorch's Visualizer.
+    @Test("The attention of single layers is drawn on vectors")
+    func picturesOfLayersOnVectors() throws {
         var configuration = LinformerConfiguration(inputSize: 16, channels: 8, slots: 4)
         (configuration.heads, configuration.depth) = (2, 3)
         let x = Tensor.normal([1, 16, 8], key: RandomKey(seed: 1))
@@ -76,8 +79,9 @@ import Testing
         #expect(layer.attention(of: x).count == 1)
     }
 
-    /// Encoder, decoder and what the decoder takes of the encoder: a window and, after the start token, its reversal.
-    @Test func picturesOfAnEncoderDecoder() throws {
+    /// Encoder, decoder, and cross attention: a window and, after the start token, its reversal.
+    @Test("The attention of an encoder-decoder is drawn for a reversal")
+    func picturesOfAnEncoderDecoder() throws {
         var training = try workspace.tinyTraining("reversal")
         (training.model, training.config, training.objective) = ("linformer", nil, "reverse")
         (training.preset, training.sequenceLength) = ("tiny", 12)
@@ -96,7 +100,8 @@ import Testing
         #expect(error?.message.contains("expected the square ones of attention to all tokens") ?? false)
     }
 
-    @Test func badInput() throws {
+    @Test("Wrong options are named and draw nothing")
+    func badInput() throws {
         try workspace.tinyTraining("run").lines()
         let (run, text) = (workspace.path("run"), try workspace.text())
         func refusal(
@@ -151,7 +156,8 @@ import Testing
 }
 
 extension ExecutableTests {
-    @Test func visualizeARun() throws {
+    @Test("The executable draws a run")
+    func visualizeARun() throws {
         try workspace.tinyTraining("x").lines()
         let outcome = try run(
             "Visualize", "--run", "x", "--length", "9", "--layers", "1", "--heads", "1", "--common-scale")

@@ -21,7 +21,8 @@ import Testing
             JSONValue(parsing: Data(printed.utf8), file: "result").objectValue?["bits_per_byte"]?.doubleValue)
     }
 
-    @Test func evaluationMeasuresWhatRoundingCosts() throws {
+    @Test("Evaluation measures the cost of rounding")
+    func evaluationMeasuresWhatRoundingCosts() throws {
         let float = try bits(nil)
         #expect(try bits("float") == float)
         for format in ["bfloat16", "int8"] {
@@ -30,7 +31,8 @@ import Testing
         }
     }
 
-    @Test func generationContinuesAPrompt() throws {
+    @Test("Rounded weights continue a prompt")
+    func generationContinuesAPrompt() throws {
         func text(_ weightsAs: String?) throws -> String {
             var text = ""
             try GenerateCommand(source: source(weightsAs), prompt: "the", length: 12).run { text += $0 }
@@ -43,8 +45,8 @@ import Testing
         }
     }
 
-    /// A text goes on with the weights it was begun with.
-    @Test func aSavedTextKnowsItsWeights() throws {
+    @Test("A saved state is continued only with the weights that began it")
+    func aSavedTextKnowsItsWeights() throws {
         var training = try workspace.tinyTraining("run")
         training.model = "fast-weights"
         (training.config, training.preset) = (nil, "tiny")
@@ -64,7 +66,8 @@ import Testing
         #expect(error?.message.hasPrefix("\(state): was saved with other weights") == true)
     }
 
-    @Test func aBatchIsComputedWithRoundedWeights() throws {
+    @Test("A batch is computed with rounded weights, without gradients")
+    func aBatchIsComputedWithRoundedWeights() throws {
         let batch = workspace.path("batch.safetensors")
         var writer = SafetensorsWriter()
         for name in ["tokens", "targets"] {
@@ -84,7 +87,8 @@ import Testing
         }
     }
 
-    @Test func wordsAndWeightsThatDoNotFitAreNamed() throws {
+    @Test("Unknown formats and weights that cannot be rounded are named")
+    func wordsAndWeightsThatDoNotFitAreNamed() throws {
         expectError("--weights-as: expected one of float, bfloat16, int8, found \"int9\"; did you mean \"int8\"?") {
             try GenerateCommand(source: source("int9"), prompt: "the").run { _ in }
         }
