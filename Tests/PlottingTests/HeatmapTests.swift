@@ -3,7 +3,8 @@ import Testing
 @testable import Plotting
 
 @Suite struct HeatmapTests {
-    @Test func coloursGetDarkerFromWhiteOn() {
+    @Test("Color maps darken steadily from white")
+    func coloursGetDarkerFromWhiteOn() {
         for map in [ColourMap.reds, .blues] {
             let colours = (0...255).map { map(Double($0) / 255) }
             #expect(zip(colours, colours.dropFirst()).allSatisfy { $0.lightness > $1.lightness })
@@ -17,7 +18,8 @@ import Testing
         #expect(Colour(0, 114, 178).hex == "#0072b2")
     }
 
-    @Test func cellsAreColouredByTheirValues() throws {
+    @Test("Cells are colored by their values")
+    func cellsAreColouredByTheirValues() throws {
         let plot = HeatmapPlot(
             "shares",
             rows: ["Layer 1", "a layer with <a name> that is by far too long to be shown beside its cells, whole"],
@@ -39,7 +41,8 @@ import Testing
         #expect(cells.allSatisfy { $0.number("x")! + $0.number("width")! <= width })
     }
 
-    @Test func strangeHeatmaps() {
+    @Test("Empty, constant, and missing values make a whole heatmap")
+    func strangeHeatmaps() {
         for values in [[], [[]], [[3, 3]], [[.nan, .infinity]]] as [[[Double]]] {
             let rows = values.indices.map { "row \($0)" }
             let svg = HeatmapPlot("h", rows: rows, columns: ["a", "b"], values: values).svg
@@ -54,8 +57,8 @@ import Testing
         #expect(elements["title"].contains { $0.text == "r, c30: 0.50" })
     }
 
-    /// A drawing as a file needs its name space and a title that is seen.
-    @Test func aPlotAsADocument() {
+    @Test("A plot as a document has a namespace and a visible title")
+    func aPlotAsADocument() {
         let plot = LinePlot("a <plot>", x: Axis("x"), y: Axis("y"), series: [Series("s", x: [0, 1], y: [1, 2])])
         let document = plot.svgDocument
         #expect(document.hasPrefix("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\""))

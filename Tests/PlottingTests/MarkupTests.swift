@@ -2,7 +2,8 @@ import Plotting
 import Testing
 
 @Suite struct MarkupTests {
-    @Test func whatHasAMeaningBecomesReferences() {
+    @Test("Characters with a meaning are escaped")
+    func whatHasAMeaningBecomesReferences() {
         #expect(
             Markup.escape("<script>alert(\"a\" & 'b')</script>")
                 == "&lt;script&gt;alert(&quot;a&quot; &amp; &#39;b&#39;)&lt;/script&gt;")
@@ -11,7 +12,8 @@ import Testing
         #expect(Markup.escape("<\u{301}") == "&lt;\u{301}")
     }
 
-    @Test func whatIsNotAllowedBecomesTheReplacementCharacter() {
+    @Test("Characters that are not allowed are replaced")
+    func whatIsNotAllowedBecomesTheReplacementCharacter() {
         #expect(
             Markup.escape("a\0b\u{1B}c\u{7F}\u{85}\u{FFFE}\u{1FFFF}d") == "a\u{FFFD}b\u{FFFD}c"
                 + String(repeating: "\u{FFFD}", count: 4) + "d")
@@ -21,7 +23,8 @@ import Testing
 
     private static let hostile = "</pre></title><script>x</script>&amp;\"'\0]]><!--"
 
-    @Test func pageIsWellFormedWhateverIsShown() throws {
+    @Test("A page is well-formed, whatever text it shows")
+    func pageIsWellFormedWhateverIsShown() throws {
         let text = Self.hostile
         var page = Page(text, subtitle: text)
         let plot = LinePlot(
@@ -48,7 +51,8 @@ import Testing
                 == Array(repeating: shown, count: 3))
     }
 
-    @Test func pageIsSelfContained() {
+    @Test("A page refers to nothing outside itself")
+    func pageIsSelfContained() {
         var page = Page("A run")
         page.add("Plot", .figure("a", svg: LinePlot("a", x: Axis(), y: Axis(), series: []).svg))
         let elements = Elements(page.html)
@@ -59,7 +63,8 @@ import Testing
         #expect(!page.html.contains("://") && !page.html.contains("url(") && !page.html.contains("@import"))
     }
 
-    @Test func tablesHoldTheirCells() {
+    @Test("Tables hold their cells")
+    func tablesHoldTheirCells() {
         let table = Table(head: ["run", "bits"], rows: [["a", "1.25"], ["b & c", "2"]], numeric: [1]).html
         let elements = Elements(table.source)
         #expect(elements["th"].map(\.text) == ["run", "bits", "a", "b & c"])
@@ -68,7 +73,8 @@ import Testing
         #expect(Elements(Table(rows: [["a", "b"]]).html.source)["thead"].isEmpty)
     }
 
-    @Test func promptIsSetApartAndLineEndsStay() {
+    @Test("A prompt is set apart and keeps its line ends")
+    func promptIsSetApartAndLineEndsStay() {
         let elements = Elements(HTML.continuation(of: "\nOnce", " upon\n a time").source)
         #expect(elements["b"].map(\.text) == ["\nOnce"])
         #expect(elements["span"].map(\.text) == [" upon\n a time"])

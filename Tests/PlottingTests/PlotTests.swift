@@ -38,7 +38,8 @@ import Testing
 
     // MARK: Lines
 
-    @Test func pointsAreWhereTheAxesSay() throws {
+    @Test("Points are at their places on the axes")
+    func pointsAreWhereTheAxesSay() throws {
         let svg = plot(
             [Series("", x: [0, 5, 10], y: [0, 10, 5])], y: Axis("", range: 0...10)
         ).svg
@@ -49,14 +50,16 @@ import Testing
         #expect(points[1].x == (points[0].x + points[2].x) / 2)
     }
 
-    @Test func logarithmicAxesSkipWhatTheyCannotShow() throws {
+    @Test("Logarithmic axes skip zero and negative values")
+    func logarithmicAxesSkipWhatTheyCannotShow() throws {
         let logarithmic = Axis("", scale: .logarithmic, range: 1...100)
         let svg = plot([Series("", x: [0, 1, 2, 3, 4], y: [1, 0, 10, -3, 100])], y: logarithmic).svg
         let path = try #require(try check(svg)["path"].first { $0.attributes["stroke-width"] == "1.8" })
         #expect(path.runs.map { $0.map(\.y) } == [[278, 278], [144, 144], [10, 10]])
     }
 
-    @Test func manySeriesAreLabelledWithoutOverlap() throws {
+    @Test("Many series are labeled without overlap and told apart without color")
+    func manySeriesAreLabelledWithoutOverlap() throws {
         let names = (0..<30).map { "run number \($0) with a name too long for the margin to hold it" }
         let series = names.map { Series($0, x: [0, 1], y: [1, 2]) }
         let elements = try check(plot(series, references: [ReferenceLine(2, "floor 2.00")]).svg)
@@ -73,7 +76,8 @@ import Testing
         #expect(Set(looks).count == 30)
     }
 
-    @Test func aHundredThousandPointsStaySmall() throws {
+    @Test("A plot of 100,000 points stays small and keeps its extremes")
+    func aHundredThousandPointsStaySmall() throws {
         let x = (1...100_000).map(Double.init)
         let y = x.map { 2 + sin($0) + 6 / $0 }
         let svg = plot([
@@ -89,6 +93,7 @@ import Testing
     }
 
     @Test(
+        "Values that cannot be drawn leave a whole plot",
         arguments: [
             [], [1], [.nan], [3, 3, 3, 3], [0, 0], [.nan, 1, .nan, 2, .infinity, -.infinity], [-1e308, 1e308],
             [.leastNonzeroMagnitude, .leastNonzeroMagnitude], [5, 5.000000000000001],
@@ -107,7 +112,8 @@ import Testing
         }
     }
 
-    @Test func aSinglePointIsADot() throws {
+    @Test("A single point is a dot")
+    func aSinglePointIsADot() throws {
         let elements = try check(plot([Series("v", x: [3], y: [2], style: .points)]).svg)
         #expect(elements["circle"].count == 1)
         #expect(elements["title"].contains { $0.text == "v, 3: 2" })
@@ -115,7 +121,8 @@ import Testing
         #expect(path.runs[0].count == 2)  // from the point to itself, which round caps make a dot
     }
 
-    @Test func whatIsOutsideARangeIsCutOff() throws {
+    @Test("Values outside the range are cut off")
+    func whatIsOutsideARangeIsCutOff() throws {
         let series = Series("v", x: [0, 1, 2], y: [100, 1, 2], style: .points)
         let elements = try check(plot([series], y: Axis("", range: 0...4)).svg)
         #expect(elements["circle"].count == 2)
@@ -123,7 +130,8 @@ import Testing
         #expect(elements["svg"][1].attributes["overflow"] == "hidden")
     }
 
-    @Test func smallPlotsHaveRoomForTheirText() throws {
+    @Test("Small plots have room for their text")
+    func smallPlotsHaveRoomForTheirText() throws {
         for height in [100.0, 220] {
             let plot = LinePlot(
                 "small", x: Axis("step", format: .compact), y: Axis("tokens/s"),
@@ -132,7 +140,8 @@ import Testing
         }
     }
 
-    @Test func pointsHaveShapes() throws {
+    @Test("Points have shapes")
+    func pointsHaveShapes() throws {
         let series = (0..<7).map { Series("line \($0)", x: [0, 1], y: [1, Double($0)], style: .points, marker: $0) }
         let elements = try check(plot(series).svg)
         // Of each line two points and its label.
@@ -144,7 +153,8 @@ import Testing
         #expect(try check(plot([Series("v", x: [0, 1], y: [1, 2], style: .points)]).svg)["circle"].count == 2)
     }
 
-    @Test func marksStandAtTheirPlaces() throws {
+    @Test("Marks are at their places, those beyond the axis left out")
+    func marksStandAtTheirPlaces() throws {
         var plot = plot([Series("", x: [0, 10], y: [0, 1])])
         plot.marks = [ReferenceLine(5, "the middle"), ReferenceLine(10, "the end"), ReferenceLine(11, "beyond")]
         let elements = try check(plot.svg)
@@ -171,7 +181,8 @@ import Testing
 
     // MARK: Bars
 
-    @Test func barsAreAsHighAsTheirValues() throws {
+    @Test("Bars are as high as their values")
+    func barsAreAsHighAsTheirValues() throws {
         let plot = BarPlot(
             "answered", categories: ["near", "far", "farther"], categoryLabel: "distance",
             y: Axis("answered", range: 0...1, format: .percent), bars: [.init("a", [1, 0.5, nil])],
@@ -183,7 +194,8 @@ import Testing
         #expect(elements["rect"].count == 2)
     }
 
-    @Test func groupsOfBarsAreToldApart() throws {
+    @Test("Groups of bars are told apart by color and hatching")
+    func groupsOfBarsAreToldApart() throws {
         let bars = (0..<9).map { index in
             BarPlot.Bars("run \(index)", (0..<4).map { Double($0 + index) / 12 } + [.nan])
         }
@@ -207,7 +219,8 @@ import Testing
             })
     }
 
-    @Test func barsWithoutValues() throws {
+    @Test("Bars without values leave a whole plot")
+    func barsWithoutValues() throws {
         for values in [[], [nil], [.nan], [0]] as [[Double?]] {
             let elements = try check(
                 BarPlot("b", categories: ["a"], y: Axis("y"), bars: [.init("x", values)]).svg)
@@ -216,7 +229,8 @@ import Testing
         try check(BarPlot("b", categories: [], y: Axis(), bars: []).svg)
     }
 
-    @Test func namedBarsAreInProportion() throws {
+    @Test("Named bars are in proportion")
+    func namedBarsAreInProportion() throws {
         let plot = NamedBars(
             "tokens per second", names: ["a", "a run with a name that is by far too long to be shown whole", "c", "d"],
             values: [100, 200, nil, .nan])

@@ -5,7 +5,8 @@ import Testing
 @Suite struct SeriesTests {
     // MARK: Thinning
 
-    @Test func thinningKeepsExtremesAndEnds() {
+    @Test("Thinning keeps extremes and ends")
+    func thinningKeepsExtremesAndEnds() {
         // 100,000 points over 800 columns with a spike up and one down.
         var points = (0..<100_000).map { Point(x: Double($0) * 0.008, y: Double(($0 * 7919) % 101)) }
         points[31_234].y = 5000
@@ -20,14 +21,15 @@ import Testing
         #expect(runs[0].count { $0.y <= 0 } > 700 && runs[0].count { $0.y >= 100 } > 700)
     }
 
-    @Test func fewPointsStayAsTheyAre() {
+    @Test("Few points are not thinned")
+    func fewPointsStayAsTheyAre() {
         let points = (0..<50).map { Point(x: Double($0), y: Double($0 * $0)) }
         #expect(Thinning.runs(points) == [points])
         #expect(Thinning.runs([]) == [])
         #expect(Thinning.runs([Point(x: 1, y: 2)]) == [[Point(x: 1, y: 2)]])
     }
 
-    @Test(arguments: [10, 100_000])
+    @Test("Missing values are gaps", arguments: [10, 100_000])
     func missingValuesAreGaps(count: Int) {
         let points = (0..<count).map { index in
             let share = Double(index) / Double(count)
@@ -41,13 +43,15 @@ import Testing
 
     // MARK: Smoothing
 
-    @Test func smoothingIsTheMeanOfNeighbours() {
+    @Test("Smoothing takes the mean of neighbors")
+    func smoothingIsTheMeanOfNeighbours() {
         #expect(Series.smoothed([1, 2, 6, 3, 5], radius: 1) == [1, 3, 11.0 / 3, 14.0 / 3, 4])
         #expect(Series.smoothed([1, 2, 3], radius: 0) == [1, 2, 3])
         #expect(Series.smoothed([], radius: 3) == [])
     }
 
-    @Test func smoothingDoesNotLagAndSkipsWhatIsMissing() {
+    @Test("Smoothing does not lag and skips missing values")
+    func smoothingDoesNotLagAndSkipsWhatIsMissing() {
         let falling = (0..<50).map { 100 - Double($0) }
         // A straight line stays one but for the end, where there are no later values.
         #expect(Array(Series.smoothed(falling, radius: 5)[..<45]) == Array(falling[..<45]))
@@ -58,7 +62,8 @@ import Testing
 
     // MARK: Labels
 
-    @Test func labelsDoNotOverlapAndStayNear() {
+    @Test("Labels do not overlap and stay near their places")
+    func labelsDoNotOverlapAndStayNear() {
         #expect(LabelPlacement.spread([50, 10, 90], height: 15, within: 0...100) == [50, 10, 90])
         #expect(LabelPlacement.spread([50, 50], height: 10, within: 0...100) == [45, 55])
         #expect(LabelPlacement.spread([0, 0, 0], height: 10, within: 0...100) == [0, 10, 20])
@@ -68,7 +73,8 @@ import Testing
         #expect(LabelPlacement.spread([-5, 0, 12], height: 10, within: 0...100) == [0, 10, 20])
     }
 
-    @Test func labelsOfAnyPlacesKeepTheirDistance() {
+    @Test("Labels of random places keep their distance")
+    func labelsOfAnyPlacesKeepTheirDistance() {
         var state: UInt64 = 1
         func next() -> Double {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
@@ -84,14 +90,16 @@ import Testing
         }
     }
 
-    @Test func textIsCutWithAnEllipsis() {
+    @Test("Long text is cut with an ellipsis")
+    func textIsCutWithAnEllipsis() {
         #expect(TextWidth.fitting("short", width: 100, size: 12) == "short")
         let cut = TextWidth.fitting("a rather long name of a run", width: 100, size: 12)
         #expect(cut.hasSuffix("…") && TextWidth.of(cut, size: 12) <= 100 && cut.count > 8)
         #expect(TextWidth.of("東京", size: 10) >= 20)
     }
 
-    @Test func coordinatesAreShort() {
+    @Test("Coordinates are short")
+    func coordinatesAreShort() {
         #expect(
             [0, -0.04, 1.25, 12, -3.07, .nan, 1e30].map(Canvas.number) == [
                 "0", "0", "1.3", "12", "-3.1", "0", "1000000",

@@ -7,7 +7,8 @@ import Testing
         rows: [["FLASH", "1.85", "12,345"], ["a | <b>", "1.9", "–"], ["short"]], numeric: [1, 2],
         marked: [.init(row: 0, column: 1)])
 
-    @Test func markedCellsAreBold() {
+    @Test("Marked cells are bold")
+    func markedCellsAreBold() {
         let elements = Elements(table.html.source)
         #expect(elements["strong"].map(\.text) == ["1.85"])
         #expect(elements["div"].map { $0.attributes["class"] } == ["table"])
@@ -15,8 +16,8 @@ import Testing
         #expect(Elements(many.html.source)["div"].map { $0.attributes["class"] } == ["table wide"])
     }
 
-    /// Numbers stand at the right, below each other with and without a star.
-    @Test func linesForTerminals() {
+    @Test("Terminals show numbers at the right, with or without a star")
+    func linesForTerminals() {
         #expect(
             table.text == """
                 model    bits    speed
@@ -29,7 +30,8 @@ import Testing
         #expect(Table(rows: [["a", "1"], ["bb", "22"]], numeric: [1]).text == "a    1\nbb  22\n")
     }
 
-    @Test func linesOfMarkdown() {
+    @Test("Markdown tables mark and escape their cells")
+    func linesOfMarkdown() {
         #expect(
             table.markdown == """
                 | model | bits | speed |
@@ -43,13 +45,15 @@ import Testing
         #expect(Table(rows: [["a\nb"]]).markdown == "|  |\n| --- |\n| a b |\n")
     }
 
-    @Test func markdownIsShownAsItIs() {
+    @Test("Markdown's own characters are escaped")
+    func markdownIsShownAsItIs() {
         #expect(
             Markdown.escape("a_b *c* `d` [e](f) <g> ~h~ \\ |\r\ni")
                 == "a\\_b \\*c\\* \\`d\\` \\[e\\](f) \\<g> \\~h\\~ \\\\ \\| i")
     }
 
-    @Test func listsHaveTopics() {
+    @Test("List items have bold topics")
+    func listsHaveTopics() {
         let elements = Elements(HTML.list([("For <a>:", "b & c."), ("", "d")]).source)
         #expect(elements["strong"].map(\.text) == ["For <a>:"])
         #expect(elements["li"].map(\.text) == [" b & c.", "d"])

@@ -4,6 +4,7 @@ import Testing
 
 @Suite struct TickTests {
     @Test(
+        "Linear ticks are round numbers with labels",
         arguments: [
             (0.0...10.0, 5, TickFormat.automatic, ["0", "2", "4", "6", "8", "10"]),
             (1.0...3.5, 5, .automatic, ["1.0", "1.5", "2.0", "2.5", "3.0", "3.5"]),
@@ -23,18 +24,21 @@ import Testing
         #expect(Ticks(linear: domain, count: count, format: format).labels == labels)
     }
 
-    @Test(arguments: [
-        (1.0...1000.0, 6, ["1", "10", "100", "1,000"]),
-        (1.0...40.0, 6, ["1", "2", "5", "10", "20"]),
-        (1e-6...1e-2, 6, ["10⁻⁶", "10⁻⁵", "10⁻⁴", "0.001", "0.01"]),
-        (1e-8...1e4, 4, ["10⁻⁸", "10⁻⁴", "1", "10,000"]),
-        (3.0...4.0, 4, ["3.0", "3.2", "3.4", "3.6", "3.8", "4.0"]),
-    ])
+    @Test(
+        "Logarithmic ticks are powers and their simple multiples",
+        arguments: [
+            (1.0...1000.0, 6, ["1", "10", "100", "1,000"]),
+            (1.0...40.0, 6, ["1", "2", "5", "10", "20"]),
+            (1e-6...1e-2, 6, ["10⁻⁶", "10⁻⁵", "10⁻⁴", "0.001", "0.01"]),
+            (1e-8...1e4, 4, ["10⁻⁸", "10⁻⁴", "1", "10,000"]),
+            (3.0...4.0, 4, ["3.0", "3.2", "3.4", "3.6", "3.8", "4.0"]),
+        ])
     func logarithmic(domain: ClosedRange<Double>, count: Int, labels: [String]) {
         #expect(Ticks(logarithmic: domain, count: count, format: .automatic).labels == labels)
     }
 
     @Test(
+        "Ticks of bytes, seconds, and binary counts have units",
         arguments: [
             (
                 512.0...262_144.0, 10, TickFormat.binary,
@@ -52,12 +56,14 @@ import Testing
         #expect(Ticks(logarithmic: domain, count: count, format: format).labels == labels)
     }
 
-    @Test func linearAxesHaveUnitsToo() {
+    @Test("Linear axes have units too")
+    func linearAxesHaveUnitsToo() {
         #expect(Ticks(linear: 0...2048, count: 2, format: .binary).labels == ["0", "1,000", "1.95k"])
         #expect(Ticks(linear: 0...0.03, count: 3, format: .seconds).labels == ["0", "10 ms", "20 ms", "30 ms"])
     }
 
-    @Test func quantitiesForPeople() {
+    @Test("Quantities are rounded and have units")
+    func quantitiesForPeople() {
         let numbers: [(Double, String)] = [
             (0.012345, "0.0123"), (1.2345, "1.23"), (12.345, "12.3"), (9.996, "10.0"), (99.96, "100"), (999.6, "1,000"),
             (12_345.6, "12,346"), (0, "0"), (-1.2345, "−1.23"), (.nan, "–"), (.infinity, "∞"), (0.0999999, "0.100"),
@@ -78,7 +84,8 @@ import Testing
             ])
     }
 
-    @Test func roundRangesOfAnySize() {
+    @Test("Ranges of any size have few ticks, none outside")
+    func roundRangesOfAnySize() {
         // From the least to the greatest ranges that can be drawn: never many ticks, never one outside.
         for exponent in stride(from: -290.0, through: 290, by: 14.3) {
             for (start, width) in [(0, 1.0), (-0.37, 0.9), (1, 1e-6), (-5, 4.99)] {
@@ -93,7 +100,8 @@ import Testing
         }
     }
 
-    @Test func numbersForPeople() {
+    @Test("Numbers have separators and true minus signs")
+    func numbersForPeople() {
         #expect(Numbers.text(1_234_567) == "1,234,567")
         #expect(Numbers.text(-1234.5, decimals: 2) == "−1,234.50")
         #expect(Numbers.text(-0.001, decimals: 1) == "0.0")
