@@ -38,7 +38,8 @@ import Testing
         matrixProduct(deltaRead(inputs[0], inputs[1], beta: inputs[2]), values)
     }
 
-    @Test(arguments: cases) func equalsTheMemory(_ test: Case) throws {
+    @Test("Reading equals that of the memory, outputs and gradients", arguments: cases)
+    func equalsTheMemory(_ test: Case) throws {
         let leaves = test.inputs.map { $0.requiringGradient() }
         let (got, expected) = (read(leaves, test.valueRows), fromMemory(leaves, test.valueRows))
         // A query loses something to each of n writes; what it reads of one is a sum of d products, and all are added.
@@ -50,8 +51,9 @@ import Testing
             try leaves.map { ("\($0.shape)", try #require(first[$0]), try #require(second[$0])) }, lengths)
     }
 
-    /// Each input alone, from a gradient that is an expanded view.
-    @Test func inputsAreIndependent() throws {
+    /// From a gradient that is an expanded view.
+    @Test("Each input's gradient is the same alone")
+    func inputsAreIndependent() throws {
         let test = Case(b: 2, m: 3, n: 12, d: 6)
         let seed = Tensor.normal([12], key: RandomKey(seed: 6)).expanded(to: [2, 3, 12])
         let leaves = test.inputs.map { $0.requiringGradient() }
@@ -66,7 +68,8 @@ import Testing
         }
     }
 
-    @Test func weightsAddUpByValue() throws {
+    @Test("Weights are summed by value")
+    func weightsAddUpByValue() throws {
         let weights = Tensor.normal([2, 3, 5], key: RandomKey(seed: 7)).requiringGradient()
         let values = TokenTensor([0, 2, 2, 3, 0, 1, 1, 1, 1, 0], shape: [2, 5])
         let oneHot = Tensor.identity(4).taking(values)
@@ -77,7 +80,8 @@ import Testing
         expectClose(try #require(first[weights]), try #require(second[weights]), roundings: 4, "gradient")
     }
 
-    @Test func shapesThatDoNotFitStop() async {
+    @Test("Shapes that do not fit stop with a message")
+    func shapesThatDoNotFitStop() async {
         let read = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             _ = deltaRead(.zeros([2, 1, 4]), .zeros([2, 3, 5]), beta: .zeros([2, 3]))
         }

@@ -11,7 +11,7 @@ import Testing
         [.elu, .dpfp(nu: 1), .dpfp(nu: 3), .favor(directions: 40), .softmax], [.sum, .delta])
     private static let key = RandomKey(seed: 11)
 
-    @Test(arguments: memories, RetrievalSetting.allCases)
+    @Test("Answers and loss equal the paper's equations", arguments: memories, RetrievalSetting.allCases)
     func equalsTheEquations(_ memory: RetrievalMemory, setting: RetrievalSetting) {
         let task = RetrievalTask(setting, keys: 6)
         let model = RetrievalModel(task, memory, key: Self.key)
@@ -29,8 +29,8 @@ import Testing
         }
     }
 
-    /// Along the gradient the loss rises as the gradient says; every parameter has one.
-    @Test(arguments: memories) func theGradientIsTheSlope(_ memory: RetrievalMemory) throws {
+    @Test("The loss along the gradient rises by its norm, and every parameter has a gradient", arguments: memories)
+    func theGradientIsTheSlope(_ memory: RetrievalMemory) throws {
         let task = RetrievalTask(.repeatedKeys, keys: 6)
         let model = RetrievalModel(task, memory, key: Self.key)
         let batch = task.trainingBatch(16, key: Self.key)
@@ -53,7 +53,8 @@ import Testing
 
     /// int(1.1 · 2 S) columns of embeddings; W_k has a row for each of 64 keys and a column for each value and each of the
     /// embedding's; only the delta rule has shares.
-    @Test func sizesAreThePapers() {
+    @Test("The number of parameters is the paper's")
+    func sizesAreThePapers() {
         func count(_ memory: RetrievalMemory) -> Int {
             RetrievalModel(RetrievalTask(.repeatedKeys, keys: 20), memory, key: Self.key).parameterCount
         }
@@ -62,7 +63,8 @@ import Testing
         #expect(count(RetrievalMemory(.elu, .delta)) == projections + 20 + 44 + 1)
     }
 
-    @Test func initialWeightsAreTheAuthors() {
+    @Test("Initial weights are distributed as the authors'")
+    func initialWeightsAreTheAuthors() {
         func parameters(_ memory: RetrievalMemory) -> [String: [Float]] {
             let model = RetrievalModel(RetrievalTask(.distinctKeys, keys: 100), memory, key: Self.key)
             return Dictionary(uniqueKeysWithValues: model.state.map { ($0.key, $0.parameter.value.values) })
@@ -85,7 +87,8 @@ import Testing
         expect(softmax["query.weight"], (6.0 / (64 + 220) as Float).squareRoot())
     }
 
-    @Test func namesAreReadAndWritten() throws {
+    @Test("Names of memories are read and written")
+    func namesAreReadAndWritten() throws {
         for name in ["elu", "dpfp1", "dpfp12", "favor64", "softmax"] { #expect(try RetrievalMap(name).name == name) }
         for name in ["", "dpfp", "dpfp0", "dpfp128", "favor-1", "elu1", "Softmax", "favor65537"] {
             #expect(

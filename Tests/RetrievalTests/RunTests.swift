@@ -25,7 +25,8 @@ import Testing
 
     // MARK: Options
 
-    @Test func cellsAreOrderedBySize() throws {
+    @Test("Cells are ordered by setting, size, and memory")
+    func cellsAreOrderedBySize() throws {
         let cells = try command {
             ($0.setting, $0.pairs, $0.maps) = ("2,1", "30, 5,30", "softmax,dpfp2")
         }.cells
@@ -47,7 +48,8 @@ import Testing
         ({ $0.threads = 0 }, "--threads: expected a whole number of at least 1, found 0"),
     ]
 
-    @Test(arguments: wrong.indices) func wrongOptionsAreNamed(_ index: Int) {
+    @Test("Wrong options are named before anything is made", arguments: wrong.indices)
+    func wrongOptionsAreNamed(_ index: Int) {
         let (change, message) = Self.wrong[index]
         #expect(throws: InputError(message)) { try command(change).run() }
         // Nothing is made for a command that cannot be run.
@@ -56,7 +58,8 @@ import Testing
 
     // MARK: Going on
 
-    @Test func whatIsFinishedIsNotTrainedAgain() throws {
+    @Test("Finished cells are not trained again")
+    func whatIsFinishedIsNotTrainedAgain() throws {
         let first = try command { $0.maps = "elu" }.run()
         #expect(first.isComplete && names(first.results) == ["2 4 elu sum", "2 4 elu delta"])
         var started: [String] = []
@@ -73,7 +76,8 @@ import Testing
     }
 
     /// The third cell is stopped in the middle: two are kept, and the same command makes the other two.
-    @Test func aStoppedRunKeepsWhatIsFinished() throws {
+    @Test("A stopped run keeps its finished cells")
+    func aStoppedRunKeepsWhatIsFinished() throws {
         var finished = 0
         let stopped = try command().run(
             report: { if case .finished = $0 { finished += 1 } }, stop: { finished == 2 })
@@ -83,12 +87,14 @@ import Testing
         #expect(whole.isComplete && whole.results.outcomes.count == 4)
     }
 
-    @Test func minutesEndARun() throws {
+    @Test("A limit in minutes ends a run")
+    func minutesEndARun() throws {
         let cut = try command { ($0.minutes, $0.options.steps) = (1e-9, 100_000) }.run()
         #expect(!cut.isComplete && cut.results.outcomes.isEmpty)
     }
 
-    @Test func otherOptionsNeedAnotherFolder() throws {
+    @Test("Other options need another folder")
+    func otherOptionsNeedAnotherFolder() throws {
         _ = try command { $0.maps = "elu" }.run()
         let path = folder.path + "/out/results.json"
         let changes: [(String, (inout RetrievalCommand) -> Void)] = [
@@ -105,7 +111,8 @@ import Testing
         }
     }
 
-    @Test func foldersThatCannotBeMadeAreNamed() throws {
+    @Test("A folder that cannot be made is named")
+    func foldersThatCannotBeMadeAreNamed() throws {
         try folder.write("", "file")
         #expect {
             try command { $0.out = folder.path + "/file/out" }.run()
@@ -114,7 +121,8 @@ import Testing
 
     // MARK: The file
 
-    @Test func resultsAreReadAsTheyWereWritten() throws {
+    @Test("Results are read as they were written")
+    func resultsAreReadAsTheyWereWritten() throws {
         var options = RetrievalOptions()
         (options.seed, options.judgesFullLength) = (.max, true)
         var results = RetrievalResults(options)
@@ -131,7 +139,8 @@ import Testing
         #expect(read.outcomes[1].loss == nil && read.outcomes[1].evaluations[0].loss.isNaN)
     }
 
-    @Test func brokenFilesAreNamed() throws {
+    @Test("A malformed results file names the key")
+    func brokenFilesAreNamed() throws {
         _ = try command { ($0.maps, $0.rules) = ("elu", "sum") }.run()
         let (path, text) = (folder.path + "/broken.json", try folder.read("out/results.json"))
         let changes = [
@@ -165,7 +174,8 @@ import Testing
             seconds: seconds)
     }
 
-    @Test func tablesHaveARowForEachMemory() {
+    @Test("Tables have a row for each memory")
+    func tablesHaveARowForEachMemory() {
         var results = RetrievalResults(RetrievalOptions())
         results.add(outcome(20, .dpfp(nu: 2), delta: true, loss: 0.00052))
         results.add(outcome(100, .dpfp(nu: 2), delta: true, loss: 3e-5))
@@ -191,13 +201,15 @@ import Testing
         #expect(series.map(\.colour) == [0, 1, 1] && series.map(\.dash) == [1, 1, 0])
     }
 
-    @Test func filesAreWrittenForPeople() throws {
+    @Test("A run writes a page and plots of both settings")
+    func filesAreWrittenForPeople() throws {
         _ = try command { ($0.setting, $0.maps) = ("1,2", "elu") }.run()
         #expect(try folder.read("out/report.html").contains("Setting 1: every key once"))
         for setting in 1...2 { #expect(try folder.read("out/setting-\(setting).svg").contains("<svg")) }
     }
 
-    @Test func progressIsALineThatIsWrittenOver() {
+    @Test("A terminal's progress line is overwritten")
+    func progressIsALineThatIsWrittenOver() {
         let solved = outcome(20, .dpfp(nu: 1), delta: true, loss: 5e-4, seconds: 75)
         let events: [RetrievalRun.Event] = [
             .started(finished: 0, of: 9),
@@ -218,8 +230,9 @@ import Testing
         #expect(terminal.end() == "\r\u{1B}[K" && terminal.end() == "")
     }
 
-    /// By the work that the finished cells were and the time they took.
-    @Test func timeLeftFollowsTheFinishedCells() {
+    /// By their share of the work and the time they took.
+    @Test("The time left follows the finished cells")
+    func timeLeftFollowsTheFinishedCells() {
         let memory = RetrievalMemory(.elu, .sum)
         let cells = [10, 20, 30].map { RetrievalCell(RetrievalTask(.distinctKeys, keys: $0), memory) }
         var estimate = RetrievalEstimate(cells)

@@ -9,7 +9,8 @@ import Testing
         stride(from: 0, to: tokens.count, by: tokens.shape[1]).map { Array(tokens.values[$0..<$0 + tokens.shape[1]]) }
     }
 
-    @Test func withoutReplacementEveryKeyAndValueComesOnce() {
+    @Test("Without replacement every key and value comes once")
+    func withoutReplacementEveryKeyAndValueComesOnce() {
         let batch = RetrievalTask(.distinctKeys, keys: 9).trainingBatch(6, key: key)
         #expect(batch.keys.shape == [6, 9] && batch.queries.shape == [6, 1])
         for row in rows(batch.keys) + rows(batch.values) { #expect(row.sorted() == Array(0..<9)) }
@@ -18,7 +19,8 @@ import Testing
         expectTargets(batch)
     }
 
-    @Test func withReplacementTheLastValueCounts() {
+    @Test("With replacement the last value of a key counts")
+    func withReplacementTheLastValueCounts() {
         let batch = RetrievalTask(.repeatedKeys, keys: 5).trainingBatch(40, key: key)
         #expect(batch.keys.shape == [40, 10])
         expectTargets(batch)
@@ -43,7 +45,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [RetrievalTask(.distinctKeys, keys: 30), RetrievalTask(.repeatedKeys, keys: 30)])
+    @Test(
+        "Evaluations ask for every key",
+        arguments: [RetrievalTask(.distinctKeys, keys: 30), RetrievalTask(.repeatedKeys, keys: 30)])
     func evaluationsAskForEveryKey(_ task: RetrievalTask) {
         let batch = task.evaluationSequence(of: 30, key: key)
         #expect(batch.queries.values == Set(batch.keys.values).sorted())
@@ -54,7 +58,8 @@ import Testing
         expectTargets(some)
     }
 
-    @Test func theKeyDecides() {
+    @Test("The random key decides the batch, and every key is asked for")
+    func theKeyDecides() {
         let task = RetrievalTask(.repeatedKeys, keys: 12)
         #expect(task.trainingBatch(4, key: key) == task.trainingBatch(4, key: key))
         #expect(task.trainingBatch(4, key: key) != task.trainingBatch(4, key: key.child(1)))

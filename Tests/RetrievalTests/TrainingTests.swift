@@ -6,8 +6,9 @@ import Testing
         RetrievalCell(RetrievalTask(setting, keys: keys), RetrievalMemory(map, delta ? .delta : .sum))
     }
 
-    /// What the paper shows, small: a memory that adds up cannot forget the value a key had before.
-    @Test func onlyTheDeltaRuleOverwrites() throws {
+    /// The paper's result, small: a memory that sums cannot forget the value a key had before.
+    @Test("Only the delta rule learns to overwrite values")
+    func onlyTheDeltaRuleOverwrites() throws {
         let options = RetrievalOptions()
         let delta = try #require(cell(.repeatedKeys, 8, .dpfp(nu: 1), true).train(options))
         #expect(delta.end == .solved && delta.loss! <= 1e-3)
@@ -18,7 +19,7 @@ import Testing
         #expect(distinct.end == .solved)
     }
 
-    @Test(arguments: [RetrievalMap.dpfp(nu: 2), .favor(directions: 32), .softmax])
+    @Test("The seed decides the evaluations", arguments: [RetrievalMap.dpfp(nu: 2), .favor(directions: 32), .softmax])
     func theSeedDecides(_ map: RetrievalMap) throws {
         func evaluations(_ seed: UInt64) throws -> [RetrievalOutcome.Evaluation] {
             var options = RetrievalOptions()
@@ -32,7 +33,8 @@ import Testing
     }
 
     /// Evaluations come every 100 steps and after the last.
-    @Test func stepsEnd() throws {
+    @Test("A cell ends after its steps")
+    func stepsEnd() throws {
         var options = RetrievalOptions()
         (options.steps, options.learningRate) = (230, 1e-12)
         var reports: [Int] = []
@@ -44,9 +46,9 @@ import Testing
         #expect(outcome.loss == outcome.evaluations.map(\.loss).min())
     }
 
-    /// The model stands still, so that evaluations differ by their sequences alone: it ends with the eleventh in a row that
-    /// is not below the least.
-    @Test func elevenEvaluationsWithoutProgressEnd() throws {
+    /// The model stands still, so that evaluations differ by their sequences alone.
+    @Test("Eleven evaluations without progress end a cell")
+    func elevenEvaluationsWithoutProgressEnd() throws {
         var options = RetrievalOptions()
         options.learningRate = 1e-12
         let outcome = try #require(cell(.distinctKeys, 5, .elu, false).train(options))
@@ -56,14 +58,16 @@ import Testing
         #expect(losses.count == best + 1 + 11)
     }
 
-    @Test func divergenceEnds() throws {
+    @Test("Divergence ends a cell")
+    func divergenceEnds() throws {
         var options = RetrievalOptions()
         options.learningRate = 1e30
         let outcome = try #require(cell(.repeatedKeys, 5, .dpfp(nu: 1), true).train(options))
         #expect(outcome.end == .diverged && outcome.loss == nil && outcome.evaluations.count == 1)
     }
 
-    @Test func stoppedCellsHaveNoOutcome() {
+    @Test("A stopped cell has no outcome")
+    func stoppedCellsHaveNoOutcome() {
         var asked = 0
         let outcome = cell(.distinctKeys, 5, .elu, true).train(
             RetrievalOptions(),
@@ -74,8 +78,8 @@ import Testing
         #expect(outcome == nil && asked == 120)
     }
 
-    /// Twice as many pairs to judge by are other sequences of the same training.
-    @Test func fullLengthIsJudgedOnRequest() throws {
+    @Test("Evaluation of the full length is optional and leaves the training unchanged")
+    func fullLengthIsJudgedOnRequest() throws {
         func losses(_ full: Bool, _ setting: RetrievalSetting) throws -> [Double] {
             var options = RetrievalOptions()
             (options.steps, options.judgesFullLength) = (100, full)
