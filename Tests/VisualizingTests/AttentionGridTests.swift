@@ -14,7 +14,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
 }
 
 @Suite struct AttentionPanelTests {
-    @Test func fewWeightsBecomeSquaresOfDots() {
+    @Test("Few weights are drawn as squares")
+    func fewWeightsBecomeSquaresOfDots() {
         let panel = AttentionPanel(Tensor([0, 1, 2, 3, 4, 5], shape: [2, 3]), size: 20)
         #expect((panel.width, panel.height) == (18, 20))
         #expect(panel.range == 0...5)
@@ -30,8 +31,9 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         #expect(raster[0, 5] == .white && raster[19, 5] == .white)
     }
 
-    /// Means over areas: nothing is left out, also where the numbers do not divide.
-    @Test(arguments: [(12, 4), (10, 4), (7, 5), (5, 5), (1000, 96)]) func manyWeightsAreAveraged(n: Int, count: Int) {
+    /// Nothing is left out, even if the numbers do not divide.
+    @Test("Many weights are averaged over areas", arguments: [(12, 4), (10, 4), (7, 5), (5, 5), (1000, 96)])
+    func manyWeightsAreAveraged(n: Int, count: Int) {
         let matrix = AttentionPanel.averages(n, count)
         #expect(matrix.shape == [count, n])
         // Rounded to 6e-8 of at most 1, up to 12 of them.
@@ -40,7 +42,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         #expect(matrix.sum(axes: [0]).values.allSatisfy { abs($0 - share) < 1e-6 })
     }
 
-    @Test func averagesOfBothAxes() {
+    @Test("Averages are taken over both axes")
+    func averagesOfBothAxes() {
         let weights = Tensor((0..<24).map(Float.init), shape: [4, 6])
         let panel = AttentionPanel(weights, size: 3)
         #expect((panel.rows, panel.columns, panel.width, panel.height) == (3, 3, 3, 3))
@@ -48,7 +51,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         #expect(abs(panel.range!.lowerBound - 2) < 1e-5 && abs(panel.range!.upperBound - 21) < 1e-5)
     }
 
-    @Test func constantAndMissingWeights() {
+    @Test("Constant weights are white, missing ones gray")
+    func constantAndMissingWeights() {
         func colours(_ values: [Float]) -> [Colour] {
             let panel = AttentionPanel(Tensor(values, shape: [1, values.count]), size: values.count)
             var raster = Raster(width: values.count, height: values.count)
@@ -86,7 +90,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         return count
     }
 
-    @Test func aRowALayerAColumnAHead() {
+    @Test("Each layer is a row and each head a column")
+    func aRowALayerAColumnAHead() {
         let raster = AttentionGrid(twoByThree, title: "T").draw()
         let width = 2 * 28 + 24 + 3 * 320 + 2 * 12
         // Pictures of 4 × 80 dots, 12 between them; the darkest square of each is 80 × 80, and the key ends dark.
@@ -94,7 +99,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         #expect(dark(raster) >= 6 * 80 * 80 && dark(raster) < 6 * 80 * 80 + 14 * 5)
     }
 
-    @Test func titleAndLabelsAreDrawn() {
+    @Test("Title and labels are drawn at their places")
+    func titleAndLabelsAreDrawn() {
         var grid = AttentionGrid(twoByThree, title: "Title")
         let raster = grid.draw()
         // Below 28 dots of margin and 36 of title come 12 of nothing, then pictures of 320 dots, 12 between them.
@@ -136,7 +142,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
                 }())
     }
 
-    @Test func nLimitIsHowManyRowsAreShown() {
+    @Test("Only the first n_limit rows are shown")
+    func nLimitIsHowManyRowsAreShown() {
         var grid = AttentionGrid(twoByThree, title: "T")
         let whole = grid.draw()
         grid.nLimit = 2
@@ -148,7 +155,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         #expect(grid.draw() == whole)
     }
 
-    @Test func theBatchRowAndTheScaleCanBeChosen() {
+    @Test("The row of the batch and a common scale can be chosen")
+    func theBatchRowAndTheScaleCanBeChosen() {
         var grid = AttentionGrid(twoByThree, title: "T")
         let own = dark(grid.draw())
         // On one scale only the second layer's third head reaches the end.
@@ -160,7 +168,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         #expect(grid.draw() != first)
     }
 
-    @Test func layersOfOneHeadStandSideBySide() {
+    @Test("Layers of one head are side by side")
+    func layersOfOneHeadStandSideBySide() {
         let names = (1...5).map { "Layer \($0): relu² in groups" }
         let layers = recorded((0..<5).map { _ in Tensor.ones([1, 1, 8, 8]) }, names: names)
         let raster = AttentionGrid(layers).draw()
@@ -172,7 +181,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         #expect(one.width == 2 * 28 + 420)
     }
 
-    @Test func layersOfDifferentSizes() {
+    @Test("Layers of different sizes are drawn, empty ones refused")
+    func layersOfDifferentSizes() {
         let layers = recorded([.ones([1, 2, 500, 500]), .ones([1, 1, 500, 30]), .ones([1, 4, 3, 2])])
         let raster = AttentionGrid(
             layers, title: "a title that is much too long for one line " + String(repeating: "x", count: 300)
@@ -186,7 +196,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         }
     }
 
-    @Test func wrongRowsStop() async {
+    @Test("A row outside the batch stops with a message")
+    func wrongRowsStop() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             var grid = AttentionGrid(recorded([.ones([2, 1, 3, 3])]))
             grid.batchRow = 2
@@ -196,8 +207,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         #expect(message.contains("AttentionGrid: row 2 of batches of [2], n_limit 1"))
     }
 
-    /// Anything that passes its mode on can be shown.
-    @Test func theVisualizerRunsWhatItIsGiven() throws {
+    @Test("The visualizer shows any module that passes its mode on")
+    func theVisualizerRunsWhatItIsGiven() throws {
         let visualizer = Visualizer { (x: Tensor, mode) in
             mode.recorder?.record(softmax(x))
             mode.child(1).recorder?.record(x, name: "raw")

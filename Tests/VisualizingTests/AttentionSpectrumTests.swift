@@ -15,7 +15,8 @@ import Testing
         return matrixProduct(left * values, right)
     }
 
-    @Test(arguments: [1, 3, 10]) func aMatrixOfRankRReachesOneAtR(rank: Int) throws {
+    @Test("The spectrum of a matrix of rank r reaches 1 at r", arguments: [1, 3, 10])
+    func aMatrixOfRankRReachesOneAtR(rank: Int) throws {
         let n = 12
         let weights = stack((0..<6).map { matrix(n, rank: rank, seed: UInt64($0)) }).reshaped([2, 3, n, n])
         let spectrum = try AttentionSpectrum(recorded([weights]))
@@ -31,7 +32,8 @@ import Testing
         }
     }
 
-    @Test func headsAndBatchAreAveraged() throws {
+    @Test("Spectra are averaged over batch and heads")
+    func headsAndBatchAreAveraged() throws {
         // Heads of rank 1 and of full rank; in the batch's second row the other way round for head 2.
         let n = 4
         let flat = Tensor.ones([n, n])
@@ -47,7 +49,8 @@ import Testing
         expect(try AttentionSpectrum(recorded([.zeros([1, 1, 3, 3])])).layers[0].mean, [1, 1, 1])
     }
 
-    @Test func matricesThatHaveNoSpectrumAreNamed() {
+    @Test("Matrices that have no spectrum are named")
+    func matricesThatHaveNoSpectrumAreNamed() {
         #expect(
             throws: InputError(
                 "cross: the matrices of attention are 6 × 4; expected the square ones of attention to all"
@@ -64,7 +67,8 @@ import Testing
         }
     }
 
-    @Test func theFigureHasBothParts() throws {
+    @Test("The figure has the curves of layers and a heatmap of heads")
+    func theFigureHasBothParts() throws {
         let n = 8
         let layers = (0..<3).map { layer in
             stack((0..<2).map { matrix(n, rank: 2 + layer, seed: UInt64(layer * 2 + $0)) }).unsqueezed(0)

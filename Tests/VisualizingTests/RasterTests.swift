@@ -47,7 +47,8 @@ struct DecodedPNG {
 }
 
 @Suite struct RasterTests {
-    @Test(arguments: [(1, 1), (3, 2), (257, 130)]) func aPNGHoldsTheDots(width: Int, height: Int) throws {
+    @Test("A PNG file holds the pixels", arguments: [(1, 1), (3, 2), (257, 130)])
+    func aPNGHoldsTheDots(width: Int, height: Int) throws {
         var raster = Raster(width: width, height: height, colour: Colour(1, 2, 3))
         for (index, number) in RandomKey(seed: 1).integers(width * height).enumerated() where number % 3 > 0 {
             raster[index % width, index / width] = Colour(
@@ -60,7 +61,8 @@ struct DecodedPNG {
         #expect(raster[0, 0] == Colour(raster.bytes[0], raster.bytes[1], raster.bytes[2]))
     }
 
-    @Test func rectanglesAreCutOffAtTheEdge() {
+    @Test("Rectangles are clipped at the edge")
+    func rectanglesAreCutOffAtTheEdge() {
         var raster = Raster(width: 5, height: 4)
         raster.fill(x: -3..<2, y: 2..<99, .black)
         raster.fill(x: 9..<12, y: 0..<4, .black)
@@ -71,7 +73,8 @@ struct DecodedPNG {
         #expect(dark.count == 12 && !dark.contains(2 * 6 + 2) && dark.contains(6 + 1) && dark.contains(4 * 6 + 4))
     }
 
-    @Test func aFileThatCannotBeWrittenIsNamed() {
+    @Test("A file that cannot be written is named")
+    func aFileThatCannotBeWrittenIsNamed() {
         let path = "/nonexistent/heads.png"
         #expect(throws: InputError("\(path): cannot be written: No such file or directory")) {
             try Raster(width: 1, height: 1).write(to: path)
@@ -91,7 +94,8 @@ struct DecodedPNG {
             .filter { raster[$0.0, $0.1] != .white }
     }
 
-    @Test func everyLetterIsThereOnce() {
+    @Test("The font has every printable letter once")
+    func everyLetterIsThereOnce() {
         let letters = PixelFont.bands.flatMap { Array($0.letters) }
         #expect(Set(letters).count == letters.count)
         let printable = (33...126).map { Character(UnicodeScalar($0)!) }
@@ -111,7 +115,8 @@ struct DecodedPNG {
         }
     }
 
-    @Test func textStandsWhereItIsPut() {
+    @Test("Text is drawn at its place, across and upwards")
+    func textStandsWhereItIsPut() {
         let across = dark(drawn("Li"))
         #expect(across.map(\.x).min() == 60 && across.map(\.y).min() == 60)
         #expect(across.map(\.x).max() == 60 + PixelFont.width(of: "Li") * 2 - 1)
@@ -123,7 +128,8 @@ struct DecodedPNG {
         #expect(across.count < 14 * PixelFont.width(of: "Li") * 2 / 2)
     }
 
-    @Test func slantsAreSmoothed() {
+    @Test("Slanted strokes are smoothed")
+    func slantsAreSmoothed() {
         let raster = drawn("v")
         let paler = dark(raster).filter { raster[$0.x, $0.y] != .black }
         #expect(!paler.isEmpty && paler.allSatisfy { raster[$0.x, $0.y] == Colour(127, 127, 127) })
@@ -131,13 +137,15 @@ struct DecodedPNG {
         #expect(dark(upright).allSatisfy { upright[$0.x, $0.y] == .black })
     }
 
-    @Test func accentsAndUnknownLetters() {
+    @Test("Accents are dropped, unknown letters replaced")
+    func accentsAndUnknownLetters() {
         #expect(drawn("é") == drawn("e"))
         #expect(drawn("漢") == drawn("字") && drawn("漢") != drawn(""))
         #expect(PixelFont.width(of: "") == 0 && PixelFont.width(of: "ll") == 2 * PixelFont.width(of: "l") + 1)
     }
 
-    @Test func linesAreBrokenBetweenWords() {
+    @Test("Lines are broken between words")
+    func linesAreBrokenBetweenWords() {
         let width = PixelFont.width(of: "one two")
         #expect(PixelFont.lines(of: "one two three  four", width: width) == ["one two", "three", "four"])
         #expect(PixelFont.lines(of: "  ", width: width).isEmpty)
