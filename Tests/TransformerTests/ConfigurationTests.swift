@@ -17,7 +17,8 @@ import Testing
         return try TransformerConfiguration(.object(members), file: "config.json")
     }
 
-    @Test func defaults() throws {
+    @Test("Absent keys have their defaults")
+    func defaults() throws {
         let expected: [String: JSONValue] = [
             "heads": .integer(8), "dim_head": .integer(64), "ff_mult": .number(4), "attn_dropout": .number(0),
             "ff_dropout": .number(0), "attention": .string("fused"),
@@ -26,7 +27,8 @@ import Testing
         #expect(try read([:]).hiddenDimension == 32)
     }
 
-    @Test func everyOptionSurvivesItsJSON() throws {
+    @Test("Every option is read back from its JSON")
+    func everyOptionSurvivesItsJSON() throws {
         let changes: [String: JSONValue] = [
             "num_tokens": .integer(7), "dim": .integer(10), "depth": .integer(0), "heads": .integer(3),
             "dim_head": .integer(6), "ff_mult": .number(1.5), "attn_dropout": .number(0.25),
@@ -38,6 +40,7 @@ import Testing
     }
 
     @Test(
+        "Mistakes name the key",
         arguments: [
             ("num_tokens", nil, "is missing; expected a whole number of at least 1"),
             ("num_tokens", .integer(0), "expected a whole number of at least 1, found 0"),
@@ -59,7 +62,8 @@ import Testing
         #expect(error?.message == "config.json: \"\(key)\": \(problem)")
     }
 
-    @Test func unknownKeys() throws {
+    @Test("An unknown key is named")
+    func unknownKeys() throws {
         let error = #expect(throws: InputError.self) { try read(["max_seq_len": .integer(4)]) }
         #expect(error?.message.hasPrefix("config.json: unknown key \"max_seq_len\"") == true)
     }

@@ -27,8 +27,9 @@ import Testing
         }
     }
 
-    /// Ten training steps as PyTorch makes them: the same losses, gradient norms and final weights.
-    @Test func tenSteps() throws {
+    /// Losses, gradient norms, and final weights.
+    @Test("Ten training steps agree with PyTorch")
+    func tenSteps() throws {
         let fixture = try Fixture("trajectory-transformer")
         let model = try fixture.model()
         let (losses, norms) = try fixture.train(model)

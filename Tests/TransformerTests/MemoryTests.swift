@@ -16,17 +16,19 @@ import Testing
         return Double(MemoryPool.shared.statistics.peak - before)
     }
 
-    /// The fused form grows with n: four times as much would be n².
-    @Test func theFusedFormStoresNoWeights() async {
+    /// Four times as much would be n².
+    @Test("The memory of the fused form grows with n")
+    func theFusedFormStoresNoWeights() async {
         await #expect(processExitsWith: .success) {
             let bytes = [4096, 8192].map { MemoryTests.peak(.fused, $0) }
             require(bytes[1] < 2.1 * bytes[0], "\(bytes)")
         }
     }
 
-    /// The naive form keeps the weights of each of 3 layers, n² of each of 4 heads, and the mask; while one layer is worked
-    /// on there are three more. All else is some 220 floats a token.
-    @Test func theNaiveFormStoresWeights() async {
+    /// n² of each of 3 layers' 4 heads, and the mask; while one layer is worked on there are three more. All else is some
+    /// 220 floats a token.
+    @Test("The naive form stores the weights of every layer")
+    func theNaiveFormStoresWeights() async {
         await #expect(processExitsWith: .success) {
             let floats = MemoryTests.peak(.naive, 2048) / Double(4 * 2048 * 2048)
             let expected = Double(4 * (3 + 3) + 3)

@@ -7,7 +7,9 @@ import Testing
 @testable import Transformers
 
 @Suite struct PropertyTests {
-    @Test(arguments: TransformerConfiguration.AttentionForm.allCases)
+    @Test(
+        "Later tokens do not change earlier logits, earlier ones change later",
+        arguments: TransformerConfiguration.AttentionForm.allCases)
     func laterTokensDoNotChangeEarlierLogits(_ form: TransformerConfiguration.AttentionForm) {
         let model = makeModel { $0.attention = form }
         let n = 23
@@ -23,9 +25,9 @@ import Testing
         }
     }
 
-    /// Positions are relative: logits do not depend on where a text begins, if nothing stands before it that it sees; and
-    /// they do depend on the order.
-    @Test func theOrderCounts() {
+    /// Positions are relative.
+    @Test("Logits depend on the order of tokens")
+    func theOrderCounts() {
         let model = makeModel()
         var swapped = randomTokens([1, 9])
         let before = model(swapped)

@@ -7,7 +7,7 @@ import Testing
 
 /// The weights of attention that the layers show.
 @Suite struct RecordingTests {
-    @Test(arguments: TransformerConfiguration.AttentionForm.allCases)
+    @Test("Layers record their weights", arguments: TransformerConfiguration.AttentionForm.allCases)
     func layersShowTheirWeights(_ form: TransformerConfiguration.AttentionForm) {
         let n = 23
         let model = makeModel { $0.attention = form }
@@ -25,8 +25,9 @@ import Testing
         #expect(recorder.layers[0].weights.values != recorder.layers[1].weights.values)
     }
 
-    /// With them the layer's output can be made by hand.
-    @Test(arguments: TransformerConfiguration.AttentionForm.allCases)
+    @Test(
+        "The recorded weights times the values are the output",
+        arguments: TransformerConfiguration.AttentionForm.allCases)
     func weightsTimesValuesAreTheOutput(_ form: TransformerConfiguration.AttentionForm) {
         let model = makeModel { $0.attention = form }
         let layer = model.layers[0].attention
