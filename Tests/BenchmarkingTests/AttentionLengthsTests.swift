@@ -4,7 +4,8 @@ import Testing
 
 /// In a process of its own: the memory of tensors is everybody's.
 @Suite struct AttentionLengthsTests {
-    @Test func formsAgreeAndTheMaskedOneStopsAtTheLimit() async {
+    @Test("All forms agree, and the masked one stops at the memory limit")
+    func formsAgreeAndTheMaskedOneStopsAtTheLimit() async {
         await #expect(processExitsWith: .success) {
             // 300² scores take 0.36 MB each time they are held, 600² four times as much.
             let result = AttentionLengths.run(lengths: [40, 300, 600], window: 16, columns: 8, limitMegabytes: 3)

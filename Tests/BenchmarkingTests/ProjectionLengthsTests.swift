@@ -4,7 +4,8 @@ import Testing
 
 /// In a process of its own: the memory of tensors is everybody's.
 @Suite struct ProjectionLengthsTests {
-    @Test func everyFormIsMeasuredAndTheQuadraticOneStopsAtTheLimit() async {
+    @Test("Every form is measured, and the quadratic one stops at the memory limit")
+    func everyFormIsMeasuredAndTheQuadraticOneStopsAtTheLimit() async {
         await #expect(processExitsWith: .success) {
             // Two heads of 300² scores take 0.7 MB each time they are held, of 600² four times as much.
             let result = ProjectionLengths.run(
