@@ -33,7 +33,7 @@ import Testing
     }
 
     /// 0 / (0 + eps).
-    @Test("Adam does not move without a gradient")
+    @Test("Adam does not move at a gradient of zero")
     func adamAtRest() {
         var (parameter, first, second) = (
             [Float](values(5)), [Float](repeating: 0, count: 5), [Float](repeating: 0, count: 5)

@@ -27,14 +27,14 @@ import Testing
         }
     }
 
-    @Test("never lets in more, and everybody in the end", arguments: [1, 3, 64])
+    @Test("A door never lets in more than its capacity, and everybody in the end", arguments: [1, 3, 64])
     func capacity(_ capacity: Int32) {
         let room = Room(capacity: capacity)
         visit(room)
         #expect(room.most <= Int(capacity) && room.most >= 1)
     }
 
-    @Test("lets in no more than have room", arguments: [Int32(1), 2, 5])
+    @Test("A door lets in no more than have room", arguments: [Int32(1), 2, 5])
     func room(_ sure: Int32) {
         // Room for two beside those that are sure.
         let room = Room(capacity: 64, sure: sure) { $0 <= 2 ? 1 : 0 }

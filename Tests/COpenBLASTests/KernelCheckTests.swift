@@ -70,7 +70,7 @@ private func settle(
     }
 
     /// Each is a fault that a version of OpenBLAS has had, or could.
-    @Test("a wrong product is found, whatever is wrong with it")
+    @Test("A wrong product is found, whatever is wrong with it")
     func faults() {
         let mistakes: [(String, az_sgemm_function)] = [
             (
@@ -146,7 +146,7 @@ private func settle(
         for (fault, sgemm) in mistakes { #expect(check(sgemm)?.contains("product") == true, "\(fault)") }
     }
 
-    @Test("several threads share nothing")
+    @Test("Several threads share nothing")
     func sharedBuffer() {
         // Products made in one buffer for all threads, as a library without locks would.
         let failure = check { ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc in
@@ -158,7 +158,7 @@ private func settle(
         #expect(failure?.contains("threads at once") == true)
     }
 
-    @Test("a wrong matrix times vector is found")
+    @Test("A wrong matrix times vector is found")
     func vectors() {
         let failure = check(az_plain_sgemm) { transpose, rows, cols, alpha, a, lda, x, step, beta, y in
             az_plain_sgemv(transpose, rows, cols, alpha, a, lda, x, 1, beta, y)
@@ -166,44 +166,44 @@ private func settle(
         #expect(failure?.contains("times a vector") == true)
     }
 
-    @Test("kernels that suit are kept without a word")
+    @Test("Kernels that suit are kept without a word")
     func kept() {
         let (report, used, lines) = settle(chosen: "SkylakeX")
         #expect(used == "SkylakeX" && lines.isEmpty && report.passed == 1 && report.below == 0)
     }
 
-    @Test("kernels below the processor are chosen again without a word")
+    @Test("Kernels below the processor are chosen again without a word")
     func chosenAgain() {
         let (report, used, lines) = settle(chosen: "Prescott")
         #expect(used == "SkylakeX" && lines.isEmpty && report.reason == AZ_KERNELS_TOO_LOW && report.below == 0)
     }
 
-    @Test("a variable is respected, and what it costs is known")
+    @Test("A variable is respected, and what it costs is known")
     func variable() {
         let (report, used, lines) = settle(chosen: "Prescott", variable: "Prescott")
         #expect(used == "Prescott" && lines.isEmpty && report.reason == AZ_KERNELS_BY_VARIABLE && report.below == 1)
     }
 
-    @Test("a library that cannot choose again is named, with the variable to set and what it brings")
+    @Test("A library that cannot choose again is named, with the variable to set and what it brings")
     func cannotChoose() {
         let (report, used, lines) = settle(chosen: "Prescott", available: [])
         #expect(used == "Prescott" && report.below == 1 && report.passed == 1)
         #expect(lines.count == 1 && lines[0].contains("OPENBLAS_CORETYPE=SkylakeX") && lines[0].contains("8 times"))
     }
 
-    @Test("a library for one processor is named, with what to install")
+    @Test("A library for one processor is named, with what to install")
     func oneProcessor() {
         let (report, _, lines) = settle(chosen: "HASWELL", dynamic: 0)
         #expect(report.below == 1 && lines.count == 1 && lines[0].contains("DYNAMIC_ARCH"))
     }
 
-    @Test("a library without the kernels that were asked for says which it has")
+    @Test("A library without the kernels that were asked for says which it has")
     func withoutTheKernels() {
         let (report, used, lines) = settle(chosen: "Prescott", available: ["Prescott", "Haswell"])
         #expect(used == "Prescott" && report.below == 1 && lines.count == 1)
     }
 
-    @Test("wrong kernels give way to the class below, each step in a line")
+    @Test("Wrong kernels give way to the class below, each step in a line")
     func stepsDown() {
         let (report, used, lines) = settle(chosen: "SkylakeX", broken: ["SkylakeX", "Haswell"]) { m, n, k in m == 31 }
         #expect(used == "Sandybridge" && report.passed == 1 && report.plain == 0 && report.below == 1)
@@ -211,13 +211,13 @@ private func settle(
         #expect(lines[1].contains("Haswell") && lines[1].contains("Sandybridge"))
     }
 
-    @Test("a missing class is passed over")
+    @Test("A missing class is passed over")
     func passesOver() {
         let (_, used, lines) = settle(chosen: "SkylakeX", available: ["SkylakeX", "Nehalem"], broken: ["SkylakeX"])
         #expect(used == "Nehalem" && lines.count == 1)
     }
 
-    @Test("where all are wrong, plain C multiplies")
+    @Test("Where all are wrong, plain C multiplies")
     func plainInTheEnd() {
         let (report, used, lines) = settle(chosen: "SkylakeX", broken: all)
         #expect(used == "plain C" && report.plain == 1 && report.passed == 0)
@@ -226,7 +226,7 @@ private func settle(
         #expect(fixed.plain == 1 && line.count == 2)
     }
 
-    @Test("kernels that would end in an illegal instruction are never called")
+    @Test("Kernels that would end in an illegal instruction are never called")
     func tooHigh() {
         let (report, used, lines) = settle(
             chosen: "SkylakeX", available: [], broken: ["SkylakeX"], features: avx512 & ~UInt32(AZ_AVX512)

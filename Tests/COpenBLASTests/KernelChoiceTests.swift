@@ -102,14 +102,14 @@ private let choices = [
 ]
 
 @Suite("The choice of kernels") struct KernelChoiceTests {
-    @Test("is a function of processor, library and variable", arguments: choices)
+    @Test("The choice is a function of processor, library and variable", arguments: choices)
     func table(_ choice: Choice) {
         let (core, reason) = choice.decide()
         #expect(core == choice.wanted)
         #expect(reason == choice.reason)
     }
 
-    @Test("never asks for kernels that the processor cannot run")
+    @Test("The choice never asks for kernels that the processor cannot run")
     func neverTooHigh() {
         for features in 0..<UInt32(512) {
             for index in Int32(0)..<100 {
@@ -126,7 +126,7 @@ private let choices = [
         }
     }
 
-    @Test("knows every name that OpenBLAS has had for x86-64")
+    @Test("The choice knows every name that OpenBLAS has had for x86-64")
     func names() {
         let names = (0..<100).compactMap { az_known_core($0).map { String(cString: $0) } }
         #expect(Set(names).count == 26 && names.count == 26)
@@ -139,7 +139,7 @@ private let choices = [
     }
 
     /// leaf 1 ecx: sse4.2 20, fma 12, osxsave 27, avx 28; leaf 7 ebx: avx2 5, f 16, dq 17, bw 30, vl 31.
-    @Test("counts instructions only where the system saves their registers")
+    @Test("Instructions count only where the system saves their registers")
     func features() {
         let ecx: UInt32 = 1 << 20 | 1 << 12 | 1 << 27 | 1 << 28
         let ebx: UInt32 = 1 << 5 | 1 << 16 | 1 << 17 | 1 << 30 | 1 << 31

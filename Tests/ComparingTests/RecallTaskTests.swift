@@ -3,8 +3,7 @@ import Testing
 
 @testable import Comparing
 
-/// What the sequences of each task are made of, by rules that are read off the tokens alone.
-@Suite struct RecallTaskTests {
+@Suite("Sequences of the recall tasks, by rules read off the tokens alone") struct RecallTaskTests {
     static let tasks: [any RecallTask] = RecallTaskName.allCases.compactMap(\.task)
     private let key = RandomKey(seed: 5)
 

@@ -132,8 +132,7 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
     }
 }
 
-/// Which run counts, by a clock that is made up.
-@Suite struct FastestTests {
+@Suite("The run that counts, by an artificial clock") struct FastestTests {
     /// The runs take so many seconds, one after another; returns the number of the run that counts, from 1, its seconds, and
     /// how many there were.
     private func fastest(for time: Double, _ seconds: [Double], stop: Int = .max) -> (

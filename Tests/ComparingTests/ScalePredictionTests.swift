@@ -3,8 +3,7 @@ import Testing
 
 @testable import Comparing
 
-/// What is expected of a length by those before, and what is then not run.
-@Suite struct ScalePredictionTests {
+@Suite("Predicted costs of a length, and lengths refused by them") struct ScalePredictionTests {
     private func outcome(_ length: Int, seconds: Double?, megabytes: Double? = nil, forward: Double? = nil)
         -> ScaleOutcome
     {

@@ -34,7 +34,7 @@ import Testing
         }
     }
 
-    @Test("keys and numbers of any length give short messages, and a document of any size is refused")
+    @Test("Keys and numbers of any length give short messages, and a document of any size is refused")
     func longParts() throws {
         func message(_ json: String) -> String {
             let error = #expect(throws: InputError.self) { try JSONValue(parsing: json.utf8, file: "x.json") }
@@ -57,7 +57,7 @@ import Testing
     }
 
     /// Hashing a string of marks takes the square of their number.
-    @Test("keys have at most 30 combining marks in a row")
+    @Test("Keys have at most 30 combining marks in a row")
     func marks() throws {
         let most = "e" + String(repeating: "\u{301}\u{323}", count: 15)
         #expect(
@@ -165,7 +165,7 @@ private struct LinearCongruential: RandomNumberGenerator {
     }
 }
 
-/// What is written is JSON, whatever the numbers.
+/// Output is valid JSON, whatever the numbers.
 @Suite("JSON of numbers that are not finite") struct FiniteJSONTests {
     static let numbers: [Double] = [.nan, -.nan, .infinity, -.infinity, .signalingNaN]
 

@@ -103,7 +103,7 @@ import Testing
         }
     }
 
-    @Test("types that are not read here are refused only where the model asks for them")
+    @Test("Types that are not read here are refused only where the model asks for them")
     func unreadableTypes() throws {
         let files = try Files()
         var writer = SafetensorsWriter()

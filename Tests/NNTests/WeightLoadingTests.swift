@@ -20,7 +20,7 @@ private struct Pairs: Module {
 @Suite struct SharedParameterTests {
     let files = try! Files()
 
-    @Test("a shared parameter is taken from any of its names", arguments: ["input.table", "output.table"])
+    @Test("A shared parameter is taken from any of its names", arguments: ["input.table", "output.table"])
     func anyName(lost: String) throws {
         let model = Tied(seed: 1)
         try files.write(model) { $0[lost] = nil }
@@ -33,13 +33,13 @@ private struct Pairs: Module {
             report.note == "\(files.path): 1 shared parameter taken from another name (\(lost) from \(kept))")
     }
 
-    @Test("without any of its names a shared parameter is missing under all of them")
+    @Test("Without any of its names a shared parameter is missing under all of them")
     func noName() throws {
         try files.write(Tied(seed: 1)) { ($0["input.table"], $0["output.table"]) = (nil, nil) }
         #expect(files.failure().hasSuffix("does not fit the model: 2 missing (input.table, output.table)"))
     }
 
-    @Test("the metadata say which tensor stands for a name, also of parameters that the model does not share")
+    @Test("The metadata say which tensor stands for a name, also of parameters that the model does not share")
     func metadata() throws {
         var writer = SafetensorsWriter(metadata: ["a.one": "b.two", "b.one": "b.two", "a.two": "b.two", "format": "pt"])
         try writer.add("b.two", Tensor([1, 2, 3, 4]).reshaped([2, 2]))
@@ -51,7 +51,7 @@ private struct Pairs: Module {
         #expect(report.note?.contains("3 shared parameters taken from another name (a.one from b.two, …)") == true)
     }
 
-    @Test("metadata that name what is not there are no help")
+    @Test("Metadata that name what is not there are no help")
     func metadataWithoutTensor() throws {
         var writer = SafetensorsWriter(metadata: ["a.one": "c.one", "a.two": "a.one", "c.one": "b.two"])
         try writer.add("b.two", Tensor.ones([2, 2]))
@@ -60,7 +60,7 @@ private struct Pairs: Module {
         #expect(error?.message == "\(files.path): does not fit the model: 2 missing (a.one, a.two)")
     }
 
-    @Test("an alternative key is another name as well, and none that is reported where it is the key's own")
+    @Test("An alternative key is another name as well, and none that is reported where it is the key's own")
     func alternativeKey() throws {
         var writer = SafetensorsWriter()
         try writer.add("b.old", Tensor([1, 2, 3, 4]).reshaped([2, 2]))
@@ -72,7 +72,7 @@ private struct Pairs: Module {
         #expect(report.otherNames == ["b.two": "b.old", "a.one": "a.two"])
     }
 
-    @Test("several names of a shared parameter must hold equal values, of whatever type")
+    @Test("Several names of a shared parameter must hold equal values, of whatever type")
     func unequal() throws {
         try files.write(Tied(seed: 1)) { $0["output.table"] = $0["output.table"]! + 1 }
         #expect(files.failure().hasSuffix("1 shared parameter with unequal values (input.table and output.table)"))
@@ -95,7 +95,7 @@ private struct Pairs: Module {
         #expect(other.values == Tied(seed: 1).values)
     }
 
-    @Test("a tensor of a wrong shape is reported once, whatever number of names it is for")
+    @Test("A tensor of a wrong shape is reported once, whatever number of names it is for")
     func misshaped() throws {
         try files.write(Tied(seed: 1)) { ($0["input.table"], $0["output.table"]) = (nil, .zeros([3, 3])) }
         #expect(
@@ -103,7 +103,7 @@ private struct Pairs: Module {
                 "does not fit the model: 1 of another shape or type (output.table is F32 [3, 3], expected F32 [2, 3])"))
     }
 
-    @Test("what is saved with each shared parameter once loads to the same bits, and names the other keys")
+    @Test("What is saved with each shared parameter once loads to the same bits, and names the other keys")
     func savedOnce() throws {
         let model = Tied(seed: 1)
         try model.save(to: files.path, metadata: ["model": "tied"], sharedOnce: true)
@@ -125,7 +125,7 @@ private struct Pairs: Module {
     let files = try! Files()
 
     @Test(
-        "what all names begin with and no key of the model has is taken off",
+        "What all names begin with and no key of the model has is taken off",
         arguments: [
             "module.", "_orig_mod.", "model.", "net.", "module._orig_mod.", "_orig_mod.module.", "model.module.model.",
             "state_dict.model._orig_mod.", "flash.encoder.",
@@ -141,7 +141,8 @@ private struct Pairs: Module {
     }
 
     @Test(
-        "a shared parameter stored once under wrapped names, as the metadata name it or not", arguments: [true, false])
+        "A shared parameter may be stored once under wrapped names, named by the metadata or not",
+        arguments: [true, false])
     func wrappedOnce(hasMetadata: Bool) throws {
         let model = Tied(seed: 1)
         var writer = SafetensorsWriter(metadata: hasMetadata ? ["module.input.table": "module.output.table"] : [:])
@@ -154,7 +155,7 @@ private struct Pairs: Module {
         #expect(other.values == model.values && report.otherNames == ["input.table": "output.table"])
     }
 
-    @Test("a prefix that not all names have stays")
+    @Test("A prefix that not all names have stays")
     func notShared() throws {
         try files.write(Tied(seed: 1), prefix: "module.") { $0["extra"] = .zeros([1]) }
         let message = files.failure()
@@ -162,13 +163,13 @@ private struct Pairs: Module {
         #expect(message.contains("7 unused (extra, module.input.table, "))
     }
 
-    @Test("a word that keys of the model begin with stays")
+    @Test("A word that keys of the model begin with stays")
     func ownWord() throws {
         try files.write(Tied(seed: 1), prefix: "layers.") { _ in }
         #expect(files.failure().contains("6 unused (layers.input.table, layers.inv_freq, layers.layers.0.bias"))
     }
 
-    @Test("names of another model stay as they are, and so do those that end with the prefix")
+    @Test("Names of another model stay as they are, and so do those that end with the prefix")
     func otherModels() throws {
         var writer = SafetensorsWriter()
         try writer.add("bert.embeddings.weight", Tensor.ones([2]))
@@ -178,7 +179,7 @@ private struct Pairs: Module {
         #expect(files.failure().contains("7 unused (module., "))
     }
 
-    @Test("what does not fit is told without the prefix, and that it was taken off")
+    @Test("What does not fit is told without the prefix, and that it was taken off")
     func misfits() throws {
         try files.write(Tied(seed: 1), prefix: "model.module.") {
             $0["model.module.layers.0.weight"] = nil
@@ -191,7 +192,7 @@ private struct Pairs: Module {
     }
 
     @Test(
-        "a checkpoint with the weights in it and a training's state beside them is opened",
+        "A checkpoint with the weights in it and a training's state beside them is opened",
         arguments: [
             (
                 "state_dict.model.", ["epoch", "optimizer_states.0.exp_avg", "loops.fit.step"],
@@ -213,7 +214,7 @@ private struct Pairs: Module {
                 == "\(files.path): \"\(prefix)\" taken off all names; left alone: \(leftOut.joined(separator: ", "))")
     }
 
-    @Test("beside a checkpoint's weights nothing may lie that is not known to be a training's")
+    @Test("Beside a checkpoint's weights nothing may lie that is not known to be a training's")
     func strangeNeighbor() throws {
         try files.write(Tied(seed: 1), prefix: "state_dict.") { $0["decoder.weight"] = .zeros([3]) }
         #expect(files.failure().contains("7 unused (decoder.weight, state_dict.input.table"))
@@ -262,7 +263,7 @@ private struct Pairs: Module {
         return error?.message.replacingOccurrences(of: files.folder, with: "FOLDER")
     }
 
-    @Test("an index, or the folder that holds it, loads what its files hold")
+    @Test("An index, or the folder that holds it, loads what its files hold")
     func indexAndFolder() throws {
         let model = Tied(seed: 1)
         try writeShards(model, halves)
@@ -278,7 +279,7 @@ private struct Pairs: Module {
         #expect(weights.entry("inv_freq")?.shape == [4] && weights.entry("none") == nil)
     }
 
-    @Test("files of a whole set do without an index, and their names may be wrapped and shared ones stored once")
+    @Test("Files of a whole set do without an index, and their names may be wrapped and shared ones stored once")
     func setWithoutIndex() throws {
         let model = Tied(seed: 1)
         let shards = [
@@ -295,7 +296,7 @@ private struct Pairs: Module {
     }
 
     @Test(
-        "of a folder with a whole file that file is read",
+        "Of a folder with a whole file that file is read",
         arguments: ["model.safetensors", "weights.safetensors", "x.safetensors"])
     func singleFile(name: String) throws {
         let model = Tied(seed: 1)
@@ -306,7 +307,7 @@ private struct Pairs: Module {
         #expect(other.values == model.values)
     }
 
-    @Test("an index that names an absent file, or a tensor that its file does not hold")
+    @Test("An index that names an absent file or tensor is refused")
     func absentParts() throws {
         try writeShards(Tied(seed: 1), halves)
         try FileManager.default.removeItem(atPath: files.folder + "/" + second)
@@ -322,7 +323,7 @@ private struct Pairs: Module {
                 + " \(second), which does not hold it")
     }
 
-    @Test("a key that two files hold")
+    @Test("A key that two files hold is refused")
     func overlap() throws {
         var shards = halves
         shards[1].1.append("layers.0.bias")
@@ -333,7 +334,7 @@ private struct Pairs: Module {
     }
 
     @Test(
-        "an index that is none",
+        "A malformed index is refused",
         arguments: [
             ("{}", "is no index of weights: \"weight_map\" is missing"), ("[1]", "is no index of weights"),
             ("{\"weight_map\": {}}", "\"weight_map\": is empty; expected tensors"),
@@ -358,7 +359,7 @@ private struct Pairs: Module {
         }
     }
 
-    @Test("folders that hold no weights, several, or a part of a set")
+    @Test("Folders that hold no weights, several, or a part of a set are refused")
     func badFolders() throws {
         #expect(
             message(files.folder)
@@ -378,7 +379,7 @@ private struct Pairs: Module {
                 + " as the path")
     }
 
-    @Test("a damaged or foreign file of a set is named")
+    @Test("A damaged or foreign file of a set is named")
     func damagedShard() throws {
         try writeShards(Tied(seed: 1), halves)
         try AtomicFile.write(Data("version https://git-lfs.github.com/spec/v1\n".utf8), to: files.folder + "/" + second)

@@ -52,7 +52,7 @@ import Testing
         return all
     }()
 
-    @Test("the fused form agrees with the plain form", arguments: cases, [false, true])
+    @Test("The fused form agrees with the plain form", arguments: cases, [false, true])
     func formsAgree(_ test: Case, headsFirst: Bool) throws {
         let inputs = CaseInputs(test)
         // As the caller lays them out; magnitudes are of [b, h, n, d].
@@ -86,7 +86,7 @@ import Testing
     }
 
     /// They are those that are used, also without keeping a gradient.
-    @Test("the weights that are shown agree with the plain form's", arguments: cases, [false, true])
+    @Test("The weights that are shown agree with the plain form's", arguments: cases, [false, true])
     func showsItsWeights(_ test: Case, headsFirst: Bool) {
         if test.n > 500 { return }  // n² weights; longer ones are cut into the same tiles
         let inputs = CaseInputs(test)

@@ -62,7 +62,7 @@ import Testing
         }
     }
 
-    @Test("names as long as the file system allows are written", arguments: ["x", "é", "字", "😀"])
+    @Test("Names as long as the file system allows are written", arguments: ["x", "é", "字", "😀"])
     func longNames(letter: String) throws {
         try withTemporaryFolder { folder in
             let name = String(repeating: letter, count: 255 / letter.utf8.count)

@@ -1,7 +1,7 @@
 import Tensors
 import Testing
 
-/// What decoding calls of a few rows agree with: the same operation where gradients are recorded, on the general path.
+/// Decoding calls of a few rows agree with the general path, which the same operation takes with gradients.
 @Suite("Operations on few rows") struct FewRowsTests {
     private static let rows = [1, 2, 7, 8, 9, 20]
     private static let norms = ["layer", "scale", "root mean square"]

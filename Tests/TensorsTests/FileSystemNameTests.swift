@@ -12,13 +12,13 @@ import Testing
         [0xED, 0xA0, 0x80], [0xF4, 0x8F, 0xBF, 0xBD], [0xF4, 0x8F, 0xBE, 0x80, 0xE9], Array("字é😀\u{10FE7F}".utf8), [],
     ]
 
-    @Test("any bytes come back from a string as they were", arguments: names)
+    @Test("Any bytes come back from a string as they were", arguments: names)
     func roundTrip(bytes: [UInt8]) {
         let name = String(fileSystemBytes: bytes)
         #expect(name.fileSystemName.map { UInt8(bitPattern: $0) } == bytes + [0])
     }
 
-    @Test("names of random bytes come back as they were, each as a string of its own")
+    @Test("Names of random bytes come back as they were, each as a string of its own")
     func randomNames() {
         var random = SystemRandomNumberGenerator()
         var seen: [String: [UInt8]] = [:]
@@ -33,13 +33,13 @@ import Testing
         }
     }
 
-    @Test("text that is UTF-8 stays as it is", arguments: ["", "a", "é", "字/x", "😀", "\u{F0000}"])
+    @Test("Text that is UTF-8 stays as it is", arguments: ["", "a", "é", "字/x", "😀", "\u{F0000}"])
     func text(_ text: String) {
         #expect(String(fileSystemBytes: Array(text.utf8)) == text)
         #expect(text.fileSystemName == Array(text.utf8CString))
     }
 
-    @Test("files with such names are listed, read, written and replaced", arguments: names.dropLast())
+    @Test("Files with names that are not UTF-8 are listed, read, written and replaced", arguments: names.dropLast())
     func files(bytes: [UInt8]) throws {
         try withTemporaryFolder { folder in
             let path = folder + "/" + String(fileSystemBytes: bytes)
@@ -58,7 +58,7 @@ import Testing
         }
     }
 
-    @Test("a folder that cannot be listed is named, with the system's reason")
+    @Test("A folder that cannot be listed is named, with the system's reason")
     func unlistable() throws {
         try withTemporaryFolder { folder in
             #expect(

@@ -14,7 +14,7 @@ import Testing
         [UInt8](repeating: 97, count: 257) + Array("ustar\0".utf8) + [UInt8](repeating: 0, count: 250)
 
     @Test(
-        "the wrong file says what it is",
+        "The wrong file says what it is",
         arguments: [
             ([], "an empty file; expected a safetensors file"),
             (
@@ -80,7 +80,7 @@ import Testing
 
     /// A header's length may begin like anything else.
     @Test(
-        "a safetensors file whose first bytes are those of another format is read", arguments: [0x0280, 0x0480, 0x8B1F])
+        "A safetensors file whose first bytes are those of another format is read", arguments: [0x0280, 0x0480, 0x8B1F])
     func lookAlikes(length: Int) throws {
         let header = "{}" + String(repeating: " ", count: length - 2)
         #expect(try safetensorsFile(safetensorsBytes(header: Array(header.utf8), data: [])).names.isEmpty)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Tensors
 
-/// What memory there is, and what happens where there is none.
+/// The memory of the system and of its groups, and errors without enough of it.
 @Suite("Memory limits") struct MemoryLimitsTests {
     /// Goes with the test.
     private final class Folder {

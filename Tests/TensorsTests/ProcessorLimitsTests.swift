@@ -18,7 +18,7 @@ import Testing
     }
 
     @Test(
-        "a part of a processor counts as one thread",
+        "A part of a processor counts as one thread",
         arguments: [
             (8, nil, 8), (8, 0.5, 1), (8, 1, 1), (8, 1.5, 2), (8, 2, 2), (8, 100, 8), (1, 4, 1), (0, nil, 1),
             (4, 1e300, 4), (2, 0.01, 1),
@@ -27,7 +27,7 @@ import Testing
         #expect(ProcessorLimits(affinity: affinity, quota: quota).threads == threads)
     }
 
-    @Test("threads that can use a quota up do not look for work while they wait")
+    @Test("Threads that can use a quota up do not look for work while they wait")
     func looking() {
         #expect(ProcessorLimits(affinity: 8, quota: nil).leavesTimeToLook(threads: 8))
         #expect(ProcessorLimits(affinity: 8, quota: 2).leavesTimeToLook(threads: 2))
@@ -35,12 +35,12 @@ import Testing
         #expect(!ProcessorLimits(affinity: 8, quota: 0.5).leavesTimeToLook(threads: 1))
     }
 
-    @Test("version 2: the group's own quota") func second() throws {
+    @Test("Version 2 gives the group's own quota") func second() throws {
         #expect(
             try quota(["proc/self/cgroup": "0::/job\n", "sys/fs/cgroup/job/cpu.max": "50000 100000\n"]) == 0.5)
     }
 
-    @Test("version 2: the smallest of the groups around") func around() throws {
+    @Test("Version 2 gives the smallest quota of the enclosing groups") func around() throws {
         #expect(
             try quota([
                 "proc/self/cgroup": "0::/pod/job\n", "sys/fs/cgroup/pod/job/cpu.max": "max 100000\n",
@@ -48,14 +48,14 @@ import Testing
             ]) == 1.5)
     }
 
-    @Test("version 2: a container that sees its own group as the root") func root() throws {
+    @Test("Version 2 works in a container that sees its own group as the root") func root() throws {
         #expect(
             try quota(["proc/self/cgroup": "0::/../../job\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"]) == 2)
         #expect(
             try quota(["proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"]) == 2)
     }
 
-    @Test("version 1, with the controller's own mount and the joint one", arguments: ["cpu", "cpu,cpuacct"])
+    @Test("Version 1 works with the controller's own mount and the joint one", arguments: ["cpu", "cpu,cpuacct"])
     func first(_ mount: String) throws {
         #expect(
             try quota([
@@ -65,7 +65,7 @@ import Testing
             ]) == 1.5)
     }
 
-    @Test("no limit, and files that say nothing") func none() throws {
+    @Test("Files without a limit give none") func none() throws {
         #expect(try quota([:]) == nil)
         #expect(try quota(["proc/self/cgroup": "0::/job\n", "sys/fs/cgroup/job/cpu.max": "max 100000\n"]) == nil)
         #expect(try quota(["sys/fs/cgroup/job/cpu.max": "nonsense"]) == nil)
@@ -78,7 +78,7 @@ import Testing
             ]) == nil)
     }
 
-    @Test("this process") func here() {
+    @Test("The limit of this process is at least one thread") func here() {
         let limits = ProcessorLimits.current
         #expect(limits.threads >= 1 && limits.threads <= limits.affinity)
         #expect(limits.explanation.contains("\(limits.affinity) processor"))

@@ -96,7 +96,7 @@ import Testing
         }
     }
 
-    @Test("equals its parts", arguments: Kind.allCases, [false, true])
+    @Test("The fused loss equals its parts", arguments: Kind.allCases, [false, true])
     func equalsItsParts(_ kind: Kind, bias: Bool) {
         // Two classes, one row, rows that threads do not share evenly, odd widths. (A norm of one column has no gradient.)
         for (rows, d, classes) in [
@@ -108,7 +108,7 @@ import Testing
         }
     }
 
-    @Test("one class is certain") func oneClass() {
+    @Test("The loss of a single class is 0") func oneClass() {
         let one = Case(.layer, [40], 5, 1, bias: true)
         let loss = one.fused(one.leaves)
         #expect(loss.item == 0)
@@ -116,13 +116,15 @@ import Testing
         for leaf in one.leaves { #expect(all[leaf]!.values.allSatisfy { $0 == 0 }) }
     }
 
-    @Test("several panels of rows", arguments: [Kind.none, .layer]) func severalPanels(_ kind: Kind) {
+    @Test("Several panels of rows agree with the parts", arguments: [Kind.none, .layer]) func severalPanels(
+        _ kind: Kind
+    ) {
         // A panel has 262 rows at most.
         let one = Case(kind, [2, 225], 3, 40_000, bias: true)
         one.expectEqual { $0(one.leaves) }
     }
 
-    @Test("gradients by differences", arguments: Kind.allCases) func differences(_ kind: Kind) {
+    @Test("Gradients agree with central differences", arguments: Kind.allCases) func differences(_ kind: Kind) {
         // Scaled, so that gradients are of the size that the tolerance is for.
         let one = Case(kind, [2, 3], 5, 4, bias: true, ignoring: 1)
         let inputs = one.leaves.map { $0.detached() }
@@ -130,7 +132,7 @@ import Testing
         checkGradients(Array(inputs.dropLast()), layouts: [.dense]) { one.fused($0) * 16 }
     }
 
-    @Test("targets that do not count", arguments: Kind.allCases) func ignoredTargets(_ kind: Kind) {
+    @Test("Ignored targets do not count", arguments: Kind.allCases) func ignoredTargets(_ kind: Kind) {
         for rows in [[4], [2, 100]] {
             for ignoring in [1, 2] {
                 let one = Case(kind, rows, 7, 257, bias: true, ignoring: ignoring)
@@ -139,7 +141,7 @@ import Testing
         }
     }
 
-    @Test("no target counts: NaN, and gradients of 0") func allIgnored() {
+    @Test("If no target counts, the loss is NaN and gradients are 0") func allIgnored() {
         let one = Case(.layer, [2, 5], 7, 11, bias: true, ignoring: 3)
         let loss = one.fused(one.leaves)
         #expect(loss.item.isNaN)
@@ -149,7 +151,7 @@ import Testing
         }
     }
 
-    @Test("a row that does not count may hold anything") func ignoredRowsAreNotRead() {
+    @Test("A row that does not count may hold anything") func ignoredRowsAreNotRead() {
         let values = Tensor([1, 2, .nan, .infinity, 3, -1], shape: [3, 2]).requiringGradient()
         let weight = sample([4, 2]).requiringGradient()
         let loss = crossEntropy(
@@ -162,7 +164,7 @@ import Testing
 
     // MARK: How the loss is used
 
-    @Test("a loss that is scaled, used twice and summed with others") func inAGraph() {
+    @Test("A loss may be scaled, used twice, and summed with others") func inAGraph() {
         let one = Case(.layer, [130], 7, 257, bias: true)
         one.expectEqual { form in
             let loss = form(one.leaves)
@@ -171,7 +173,7 @@ import Testing
         }
     }
 
-    @Test("gradients that are added to those from before") func accumulation() {
+    @Test("Gradients are added to earlier ones") func accumulation() {
         let one = Case(.scale, [130], 7, 257, bias: true)
         func twice(_ form: ([Tensor]) -> Tensor) -> Gradients {
             gradients(of: form(one.leaves) * 2, addedTo: gradients(of: form(one.leaves)))
@@ -179,7 +181,7 @@ import Testing
         one.compare(twice(one.fused), twice(one.composed))
     }
 
-    @Test("recomputed in the backward pass: the same bits") func recomputed() {
+    @Test("The backward pass recomputes the same bits") func recomputed() {
         let one = Case(.rootMeanSquare, [130], 7, 257, bias: true)
         let (kind, targets, count) = (one.kind, one.targets, one.count)
         let direct = gradients(of: one.fused(one.leaves))
@@ -193,14 +195,14 @@ import Testing
         for leaf in one.leaves { #expect(again[leaf]!.values == direct[leaf]!.values) }
     }
 
-    @Test("without gradients the loss alone is made") func withoutRecording() {
+    @Test("Without gradients only the loss is computed") func withoutRecording() {
         let one = Case(.layer, [130], 7, 257, bias: true)
         let loss = withoutGradients { one.fused(one.leaves) }
         #expect(!loss.requiresGradient && loss.item == one.fused(one.leaves).item)
     }
 
     /// The number of threads is everybody's, so this has a process of its own.
-    @Test("any number of threads, and the same bits again") func threads() async {
+    @Test("Any number of threads agrees with the parts, with the same bits each run") func threads() async {
         await #expect(processExitsWith: .success) {
             for rows in [[1], [9], [33], [2, 150]] {
                 let one = Case(.layer, rows, 7, 3001, bias: true)
@@ -225,7 +227,7 @@ import Testing
     // MARK: Numbers
 
     /// Integers up to 2²⁴, so that the products are exact and what is compared is the softmax alone.
-    @Test("logits of ten thousand, against float64") func extremeLogits() {
+    @Test("Logits of 10,000 classes agree with float64") func extremeLogits() {
         let (x, classes) = (Tensor([1, 0, 0, 1, 1, 1, -1, 2], shape: [4, 2]).requiringGradient(), 5)
         let entries: [Float] = [10_000, -10_000, -10_000, 10_000, 9_999, 3, 0, 0, 5_000, -4_999]
         let weight = Tensor(entries, shape: [classes, 2]).requiringGradient()
@@ -255,7 +257,7 @@ import Testing
         expectClose(all[weight]!, dw, tolerance: 1e-6)
     }
 
-    @Test("the loss of each row and its likeliest class", arguments: Kind.allCases) func rowByRow(_ kind: Kind) {
+    @Test("Each row has its loss and its likeliest class", arguments: Kind.allCases) func rowByRow(_ kind: Kind) {
         for (rows, classes) in [([2, 3], 4), ([150], 257)] {
             let one = Case(kind, rows, 7, classes, bias: true, ignoring: 1)
             let (losses, likeliest) = classLosses(
@@ -281,7 +283,7 @@ import Testing
     // MARK: Memory
 
     /// In a process of its own: the memory of tensors is everybody's.
-    @Test("nothing of the size of the logits is stored") func memory() async {
+    @Test("Nothing of the size of the logits is stored") func memory() async {
         await #expect(processExitsWith: .success) {
             let (d, classes, megabyte) = (16, 20_000, 1 << 20)
             let weight = sample([classes, d], seed: 2).requiringGradient()

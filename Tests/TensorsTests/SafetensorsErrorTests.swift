@@ -141,7 +141,7 @@ import Testing
     }
 
     @Test(
-        "keys that stand twice, however they are written",
+        "A key that comes twice is refused, however it is written",
         arguments: [
             (#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0061":{}}"#, #"header: key "a""#),
             (#"{"a":{"dtype":"U8","dtype":"U8"}}"#, #"tensor "a": key "dtype""#),
@@ -156,7 +156,7 @@ import Testing
 
     /// The first tensor's fields, one per line: wrong in themselves, whatever the data.
     @Test(
-        "entries that are wrong in themselves",
+        "Malformed entries are refused",
         arguments: [
             (
                 #""dtype":"U8","shape":[4],"data_offsets":[0,4],"x":0"#,
@@ -227,7 +227,7 @@ import Testing
     }
 
     /// A message is a line to be read, also where a header was made to be long.
-    @Test("names, shapes and types of any length give short messages")
+    @Test("Names, shapes and types of any length give short messages")
     func longParts() throws {
         let long = String(repeating: "é", count: 40_000)
         let marks = String(repeating: "\u{323}", count: 16)
@@ -250,7 +250,7 @@ import Testing
     }
 
     @Test(
-        "data that is not covered exactly",
+        "Tensors that do not cover the data exactly are refused",
         arguments: [
             ([("a", 0, 4), ("b", 3, 8)], #"tensor "b": begins at byte 3, inside tensor "a""#),
             ([("b", 3, 8), ("a", 0, 4)], #"tensor "b": begins at byte 3, inside tensor "a""#),
@@ -273,7 +273,7 @@ import Testing
 
 @Suite struct InputErrorTests {
     @Test(
-        "an error is one line whatever names from outside hold",
+        "An error is one line whatever names from outside hold",
         arguments: ["\n", "\r", "\u{7F}", "\u{84}", "\u{1B}[2J"])
     func oneLine(control: String) {
         let message = InputError("a\(control)b: expected é, 字").message

@@ -13,7 +13,7 @@ import Testing
 
     /// The header's padding moves the data to every alignment.
     @Test(
-        "every type as floats, at every alignment",
+        "Every type is read as floats, at every alignment",
         arguments: [
             (
                 "F64", "000000000000F83F 000000000000F07F 9A9999999999B93F FFFFFFFFFFFFEFFF",
@@ -42,7 +42,7 @@ import Testing
     }
 
     @Test(
-        "integer types as Int32",
+        "Integer types are read as Int32",
         arguments: [
             ("I64", "FFFFFF7F00000000 00000080FFFFFFFF", [Int32.max, .min]), ("I32", "01000000 00000080", [1, .min]),
             ("I16", "FEFF FF7F", [-2, 32767]), ("I8", "FE 7F", [-2, 127]), ("U8", "FE 7F", [254, 127]),
@@ -54,7 +54,7 @@ import Testing
         #expect(try safetensorsFile(bytes(dtype, 2, hexadecimal, padding: " ")).int32s("x") == expected)
     }
 
-    @Test("half and bfloat16 longer than a block of conversion")
+    @Test("Half and bfloat16 tensors longer than a conversion block are read")
     func longHalves() throws {
         let halves = (0..<9001).map { Float16($0 % 2048) }
         let data = halves.flatMap { withUnsafeBytes(of: $0.bitPattern, Array.init) }
@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test(
-        "a file opens whatever types its tensors have; only what is asked for must be readable",
+        "A file opens whatever types its tensors have; only what is asked for must be readable",
         arguments: [
             ("C64", 1, 8), ("F8_E4M3", 3, 3), ("F8_E5M2", 2, 2), ("F8_E8M0", 1, 1), ("F6_E3M2", 4, 3), ("F4", 6, 3),
             ("U64", 1, 8), ("TYPE_OF_2030", 5, 7),
@@ -110,7 +110,7 @@ import Testing
                 + " U8 or BOOL")
     }
 
-    @Test("metadata that are null are none, as the reference library reads them")
+    @Test("Null metadata are read as none, as in the reference library")
     func nullMetadata() throws {
         let header = #"{"__metadata__": null ,"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#
         let file = try safetensorsFile(safetensorsBytes(header: Array(header.utf8), data: [5]))
@@ -147,7 +147,7 @@ import Testing
         #expect(try file.int32s("mask") == [1, 0, 1])
     }
 
-    @Test("a header may be without padding and tensors, and its strings may be escaped")
+    @Test("A header may be without padding and tensors, and its strings may be escaped")
     func unusualHeaders() throws {
         let empty = try safetensorsFile(safetensorsBytes(header: Array("{}".utf8), data: []))
         #expect(empty.names.isEmpty)
@@ -161,7 +161,7 @@ import Testing
         #expect(try escaped.floats("aé😀\n/\\\"") == [1, 2])
     }
 
-    @Test("copies of the file value keep the map alive, on any thread")
+    @Test("Copies of the file value keep the map alive, on any thread")
     func concurrentReads() async throws {
         let file = try safetensorsFile(pythonFile)
         try await withThrowingTaskGroup(of: [Float].self) { group in

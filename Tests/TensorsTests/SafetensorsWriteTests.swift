@@ -3,7 +3,7 @@ import Tensors
 import Testing
 
 @Suite struct SafetensorsWriteTests {
-    @Test("what is written is read back bit for bit")
+    @Test("What is written is read back bit for bit")
     func roundTrip() throws {
         try withTemporaryFolder { folder in
             let path = folder + "/weights.safetensors"
@@ -36,7 +36,7 @@ import Testing
         }
     }
 
-    @Test("the bytes of a small file")
+    @Test("A small file has exactly the expected bytes")
     func layout() throws {
         try withTemporaryFolder { folder in
             var writer = SafetensorsWriter(metadata: ["b": "2", "a": "1"], order: .asAdded)
@@ -63,7 +63,7 @@ import Testing
         }
     }
 
-    @Test("a source may hand its bytes over in parts")
+    @Test("A source may hand its bytes over in parts")
     func parts() throws {
         try withTemporaryFolder { folder in
             var writer = SafetensorsWriter()
@@ -94,7 +94,7 @@ import Testing
 
     private struct Interruption: Error {}
 
-    @Test("a write that fails leaves the old file and nothing else")
+    @Test("A write that fails leaves the old file and nothing else")
     func failures() throws {
         try withTemporaryFolder { folder in
             let path = folder + "/weights"
@@ -127,7 +127,7 @@ import Testing
         }
     }
 
-    @Test("a file that is open keeps its bytes when it is replaced")
+    @Test("A file that is open keeps its bytes when it is replaced")
     func replacedWhileOpen() throws {
         try withTemporaryFolder { folder in
             let path = folder + "/weights"

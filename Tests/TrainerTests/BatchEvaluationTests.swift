@@ -69,7 +69,7 @@ import Testing
         #expect(try SafetensorsFile(path: output).tensor("gradients/spare").values == [0, 0, 0, 0])
     }
 
-    @Test("other tensors of a batch, of whatever type, are named and left alone")
+    @Test("Other tensors of a batch, of whatever type, are named and left alone")
     func otherTensors() throws {
         let plain = try writeBatch([("tokens", tokens), ("targets", targets)])
         #expect(try Bigram(vocabulary: 7).evaluateBatch(plain, output: output).unread == [])
@@ -90,7 +90,7 @@ import Testing
     }
 
     @Test(
-        "tokens and targets are integers of any width",
+        "Tokens and targets are integers of any width",
         arguments: ["U8", "U16", "U32", "U64", "I8", "I16", "I32", "I64"])
     func widths(type: String) throws {
         let type = SafetensorsType(rawValue: type)

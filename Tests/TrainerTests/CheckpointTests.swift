@@ -6,8 +6,7 @@ import Testing
 
 @testable import Trainer
 
-/// Which checkpoints there are after saves that went well, that were interrupted anywhere, and that failed anywhere.
-@Suite struct CheckpointTests {
+@Suite("Checkpoints after saves that succeed, are interrupted, or fail") struct CheckpointTests {
     let temporary = try! TemporaryFolder()
 
     /// Every step is validated and saved.

@@ -79,8 +79,7 @@ import Testing
     }
 }
 
-/// What is said of a cosine whose end has moved.
-@Suite struct ScheduleChangeTests {
+@Suite("Warnings about a cosine whose end has moved") struct ScheduleChangeTests {
     func cosine(_ steps: Int, peak: Double = 1, warmup: Int = 0) throws -> LearningRateSchedule {
         try LearningRateSchedule(.cosine, peak: peak, warmupSteps: warmup, totalSteps: steps)
     }

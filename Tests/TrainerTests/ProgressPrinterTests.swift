@@ -3,8 +3,7 @@ import Testing
 
 @testable import Trainer
 
-/// What is written for the events of a training, as values.
-@Suite struct ProgressPrinterTests {
+@Suite("Output for the events of a training") struct ProgressPrinterTests {
     static func metrics(_ step: Int, seconds: Double, bits: Double = 2, validation: Double? = nil) -> StepMetrics {
         StepMetrics(
             step: step, tokens: step * 100, loss: 1.5, bitsPerByte: bits, learningRate: 1e-3, gradientNorm: 0.5,
