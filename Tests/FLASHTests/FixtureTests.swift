@@ -8,7 +8,7 @@ import Testing
 /// Agreement with flash-pytorch 0.1.9: outputs, loss and all gradients, every option at least once.
 @Suite struct FixtureTests {
     @Test(
-        "models agree with flash-pytorch in both forms", arguments: Fixture.names("flash-transformer-"),
+        "Models agree with flash-pytorch in both forms", arguments: Fixture.names("flash-transformer-"),
         Implementation.allCases)
     func transformer(_ name: String, form: Implementation) throws {
         let fixture = try Fixture(name)
@@ -28,7 +28,7 @@ import Testing
     }
 
     @Test(
-        "layers agree with flash-pytorch in both forms", arguments: Fixture.names("flash-layer-"),
+        "Layers agree with flash-pytorch in both forms", arguments: Fixture.names("flash-layer-"),
         Implementation.allCases)
     func layer(_ name: String, form: Implementation) throws {
         let fixture = try Fixture(name)
@@ -87,11 +87,11 @@ import Testing
         }
     }
 
-    @Test("the card lists the code") func listing() throws {
+    @Test("The card lists the code") func listing() throws {
         try expectListing(inCard: "Models/FLASH/README.md", of: "Models/FLASH/FLASH.swift", lines: 80)
     }
 
-    @Test("relative positions fall into T5's buckets") func relativePositionBuckets() throws {
+    @Test("Relative positions fall into T5's buckets") func relativePositionBuckets() throws {
         let fixture = try Fixture("t5-buckets")
         let positions = try fixture.file.tokens("relative_positions").values
         for (kind, causal) in [("causal", true), ("bidirectional", false)] {

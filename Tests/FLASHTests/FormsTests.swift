@@ -7,7 +7,7 @@ import Testing
 
 /// The plain form, FLASH.swift read as the paper, against the fused one, over random configurations of every option.
 @Suite struct FormsTests {
-    @Test("fused and plain models agree in logits, loss and gradients", arguments: 0..<60)
+    @Test("Fused and plain models agree in logits, loss and gradients", arguments: 0..<60)
     func models(seed: UInt64) {
         var draw = Draws(seed: seed)
         let configuration = draw.configuration(tokens: 11)
@@ -18,7 +18,7 @@ import Testing
         expectFormsAgree(of: model, tokens, targets, dropout: RandomKey(seed: seed), draw.description)
     }
 
-    @Test("fused and plain layers agree, with masks and the weights that they show", arguments: 0..<80)
+    @Test("Fused and plain layers agree, with masks and the weights that they show", arguments: 0..<80)
     func layers(seed: UInt64) throws {
         var draw = Draws(seed: seed + 100)
         let configuration = draw.configuration(tokens: 0)

@@ -42,7 +42,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
 }
 
 @Suite struct PropertyTests {
-    @Test("every later position sees the first token") func everyLaterPositionSeesTheFirstToken() {
+    @Test("Every later position sees the first token") func everyLaterPositionSeesTheFirstToken() {
         let model = makeModel()
         var tokens = randomTokens([1, 23])
         let before = model(tokens)
@@ -51,7 +51,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         for t in 0..<23 { #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)") }
     }
 
-    @Test("generation reads long prompts in pieces") func longPromptsAreReadInPieces() throws {
+    @Test("Generation reads long prompts in pieces") func longPromptsAreReadInPieces() throws {
         let model = makeModel(groupSize: 7)
         let prompts = [randomTokens([2600]).values, randomTokens([3], seed: 5).values]
         let rows = try model.generate(prompts, length: 2, sampling: .greedy)
@@ -65,7 +65,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         }
     }
 
-    @Test("one mask for all rows equals a mask for each", arguments: [true, false])
+    @Test("One mask for all rows equals a mask for each", arguments: [true, false])
     func oneMaskForAllRows(causal: Bool) {
         let model = makeModel(causal: causal)
         let tokens = randomTokens([2, 14])
@@ -74,7 +74,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         #expect(model(tokens, mask: Tensor(ones)).values == each.values && each.values != model(tokens).values)
     }
 
-    @Test("one sequence split over threads equals a batch of two") func unitsOfWorkAgree() {
+    @Test("One sequence split over threads equals a batch of two") func unitsOfWorkAgree() {
         // One unit a sequence, and one sequence cut over threads, add up to the same.
         let model = makeModel(groupSize: 3)
         let tokens = randomTokens([1, 31])
@@ -100,7 +100,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         #expect(!plain.contains(0))
     }
 
-    @Test("a fixed score divisor makes prefixes of GAU independent of the rest") func unfixedAndFixedNormOfGAU() {
+    @Test("A fixed score divisor makes prefixes of GAU independent of the rest") func unfixedAndFixedNormOfGAU() {
         var options = GAU.Options(dimension: 8)
         options.queryKeyDimension = 6
         options.isCausal = true
@@ -112,7 +112,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         expectClose(fixed(x).sliced(1, to: 4), fixed(x.sliced(1, to: 4)), through: fixed, positions: 9, "prefix")
     }
 
-    @Test("a model needs the configuration of a model") func aModelNeedsAVocabulary() async {
+    @Test("A model needs the configuration of a model") func aModelNeedsAVocabulary() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             _ = FLASHTransformer(.layer(dimension: 8), key: RandomKey(seed: 1))
         }
@@ -120,7 +120,7 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         #expect(message.contains("FLASHTransformer: the configuration of a layer"))
     }
 
-    @Test("a wrong shape is named with its operation") func wrongShapesNameTheOperation() async {
+    @Test("A wrong shape is named with its operation") func wrongShapesNameTheOperation() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             _ = FLASH(.layer(dimension: 8), key: RandomKey(seed: 1))(Tensor.zeros([1, 3, 9]))
         }

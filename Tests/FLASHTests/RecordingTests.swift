@@ -7,7 +7,7 @@ import Testing
 
 /// The weights of attention that the layers show.
 @Suite struct RecordingTests {
-    @Test("recorded weights change nothing and are named after their layers", arguments: [true, false], [true, false])
+    @Test("Recorded weights change nothing and are named after their layers", arguments: [true, false], [true, false])
     func modelsShowTheirWeights(causal: Bool, laplace: Bool) {
         let model = makeModel(causal: causal, laplace: laplace)
         let tokens = randomTokens([2, 23])

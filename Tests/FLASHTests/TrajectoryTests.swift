@@ -7,7 +7,7 @@ import Testing
 
 /// Ten training steps as PyTorch makes them: the same losses, gradient norms and final weights.
 @Suite struct TrajectoryTests {
-    @Test("ten training steps agree with PyTorch", arguments: Fixture.names("trajectory-flash"))
+    @Test("Ten training steps agree with PyTorch", arguments: Fixture.names("trajectory-flash"))
     func tenSteps(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = FLASHTransformer(

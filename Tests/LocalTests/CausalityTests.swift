@@ -7,7 +7,7 @@ import Testing
 /// Which tokens a position sees.
 @Suite struct CausalityTests {
     /// One layer sees W · look_backward tokens before oneself, or with whole windows up to W − 1 more.
-    @Test("one layer sees as far back as its windows", arguments: [0, 1, 2, 3], [true, false])
+    @Test("One layer sees as far back as its windows", arguments: [0, 1, 2, 3], [true, false])
     func oneLayerSeesAsFarAsItsWindows(back: Int, exact: Bool) {
         let window = 3
         let model = makeModel(Variant(back: back, exact: exact), window: window, depth: 1)
@@ -24,7 +24,7 @@ import Testing
         }
     }
 
-    @Test("one layer looks as far forward as its windows", arguments: [0, 1, 2], [true, false])
+    @Test("One layer looks as far forward as its windows", arguments: [0, 1, 2], [true, false])
     func oneLayerLooksAsFarForward(forward: Int, exact: Bool) {
         let window = 3
         let model = makeModel(Variant(exact: exact), causal: false, window: window, depth: 1) {

@@ -16,7 +16,7 @@ import Testing
         return try LocalConfiguration(.object(members), file: "config.json")
     }
 
-    @Test("defaults are the peer's") func defaultsArePeers() throws {
+    @Test("Defaults are the peer's") func defaultsArePeers() throws {
         let json = try #require(read([:]).json.objectValue)
         let expected: [String: JSONValue] = [
             "causal": .bool(true), "local_attn_window_size": .integer(512), "dim_head": .integer(64),
@@ -32,7 +32,7 @@ import Testing
         #expect(try read([:]).hiddenDimension == 21)
     }
 
-    @Test("every option survives its JSON") func everyOptionSurvivesItsJSON() throws {
+    @Test("Every option survives its JSON") func everyOptionSurvivesItsJSON() throws {
         let changes: [String: JSONValue] = [
             "num_tokens": .null, "max_seq_len": .integer(7), "dim": .integer(10), "depth": .integer(3),
             "causal": .bool(false), "local_attn_window_size": .integer(3), "dim_head": .integer(6),
@@ -50,7 +50,7 @@ import Testing
     }
 
     @Test(
-        "mistakes name the key",
+        "Mistakes name the key",
         arguments: [
             ("num_tokens", nil, "is missing; expected a whole number of at least 1"),
             ("num_tokens", .integer(0), "expected a whole number of at least 1, found 0"),
@@ -90,7 +90,7 @@ import Testing
         #expect(error?.message == "config.json: \"\(key)\": \(problem)")
     }
 
-    @Test("mistakes in several keys, unknown keys and no object are named") func otherMistakes() throws {
+    @Test("Mistakes in several keys, unknown keys and no object are named") func otherMistakes() throws {
         let narrow = #expect(throws: InputError.self) {
             try read(["dim": .integer(1), "use_dynamic_pos_bias": .bool(true)])
         }
@@ -106,18 +106,18 @@ import Testing
         #expect(noObject?.message.hasPrefix("config.json: expected a JSON object") == true)
     }
 
-    @Test("only rotary positions need heads of an even width") func onlyRotaryPositionsNeedHeadsOfAnEvenWidth() throws {
+    @Test("Only rotary positions need heads of an even width") func onlyRotaryPositionsNeedHeadsOfAnEvenWidth() throws {
         #expect(try read(["dim_head": .integer(7), "use_dynamic_pos_bias": .bool(true)]).attention.headDimension == 7)
         #expect(try read(["dim_head": .integer(7), "use_rotary_pos_emb": .bool(false)]).attention.headDimension == 7)
     }
 
-    @Test("a dynamic bias leaves other options as they are") func aDynamicBiasLeavesOtherOptionsAsTheyAre() throws {
+    @Test("A dynamic bias leaves other options as they are") func aDynamicBiasLeavesOtherOptionsAsTheyAre() throws {
         let json = try read(["use_dynamic_pos_bias": .bool(true)]).json
         #expect(json.objectValue?["use_rotary_pos_emb"] == .bool(true))
         #expect(try LocalConfiguration(json, file: "again").json == json)
     }
 
-    @Test("attention alone has its own options") func layersHaveTheirOwnOptions() throws {
+    @Test("Attention alone has its own options") func layersHaveTheirOwnOptions() throws {
         func attention(_ members: [String: JSONValue]) throws -> LocalAttentionOptions {
             try LocalAttentionOptions(.object(members), file: "a.json")
         }

@@ -71,7 +71,7 @@ import Testing
         (0...3).flatMap { back in Positions.allCases.map { (exact, back, $0) } }
     }
 
-    @Test("decoding equals the forward pass", arguments: kinds, variants) func equalsTheForward(
+    @Test("Decoding equals the forward pass", arguments: kinds, variants) func equalsTheForward(
         _ kind: (exact: Bool, back: Int, positions: Positions), _ options: Options
     ) {
         let model = model(kind.exact, kind.back, kind.positions, options)
@@ -81,7 +81,7 @@ import Testing
     }
 
     /// Windows of more tokens than a tile has rows, and more keys than are worked on together.
-    @Test("decoding equals the forward pass in large windows", arguments: Positions.allCases)
+    @Test("Decoding equals the forward pass in large windows", arguments: Positions.allCases)
     func equalsTheForwardInLargeWindows(_ positions: Positions) {
         let model = model(true, 2, positions, Options(window: 600), length: 2000)
         expectDecodesAsForward(model, tokens(2000), cuts: [3, 700, 701, 1300, 1999])
@@ -89,7 +89,7 @@ import Testing
 
     /// Past max_seq_len positions go through the second half again: the same as a model that has learned so many more
     /// positions, equal to those.
-    @Test("decoding continues past the last learned position", arguments: Positions.allCases)
+    @Test("Decoding continues past the last learned position", arguments: Positions.allCases)
     func goesOnPastTheLastPosition(_ positions: Positions) {
         let short = model(true, 1, positions, Options(), length: 10)
         let long = model(true, 1, positions, Options(), length: 50)
@@ -111,7 +111,7 @@ import Testing
 
     /// The state, and so the cost of a token, does not grow with the position once the windows are full, and takes no more
     /// than twice the tokens read before.
-    @Test("the state does not grow") func theStateDoesNotGrow() {
+    @Test("The state does not grow") func theStateDoesNotGrow() {
         let model = model(true, 2, .dynamic, Options())
         var states = [model.startDecoding()]
         // Two layers of keys and values of 2 heads of 6 floats.
@@ -129,7 +129,7 @@ import Testing
     }
 
     /// The caller's layers keep their own state; one without it is named.
-    @Test("global layers decode") func globalLayersDecode() async {
+    @Test("Global layers decode") func globalLayersDecode() async {
         let c = { () -> LocalConfiguration in
             var c = LocalConfiguration(tokens: 11, maximumLength: 40, dimension: 12, depth: 3, windowSize: 4)
             (c.attention.heads, c.attention.headDimension, c.globalLayers) = (2, 6, [1, 3])

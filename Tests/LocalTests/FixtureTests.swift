@@ -8,7 +8,7 @@ import Testing
 /// Agreement of both forms with local-attention 1.11.2: outputs, loss and all gradients, every option at least once.
 @Suite struct FixtureTests {
     @Test(
-        "both forms of the transformer agree with the peer",
+        "Both forms of the transformer agree with the peer",
         arguments: Fixture.names("local-transformer-").filter { !$0.hasPrefix("local-transformer-stack") },
         Implementation.allCases)
     func transformer(_ name: String, _ implementation: Implementation) throws {
@@ -30,7 +30,7 @@ import Testing
     }
 
     @Test(
-        "both forms of the stack agree with the peer", arguments: Fixture.names("local-transformer-stack"),
+        "Both forms of the stack agree with the peer", arguments: Fixture.names("local-transformer-stack"),
         Implementation.allCases)
     func stack(_ name: String, _ implementation: Implementation) throws {
         let mode = ForwardMode.inference.using(implementation)
@@ -42,7 +42,7 @@ import Testing
         try expectLayer(fixture, model, inputs: ["x"]) { model($0[0], mask: mask, mode: mode) }
     }
 
-    @Test("both forms of LocalMHA agree with the peer", arguments: Fixture.names("local-mha-"), Implementation.allCases)
+    @Test("Both forms of LocalMHA agree with the peer", arguments: Fixture.names("local-mha-"), Implementation.allCases)
     func layer(_ name: String, _ implementation: Implementation) throws {
         let mode = ForwardMode.inference.using(implementation)
         let fixture = try Fixture(name)
@@ -54,7 +54,7 @@ import Testing
     }
 
     @Test(
-        "both forms of LocalAttention agree with the peer", arguments: Fixture.names("local-attention-"),
+        "Both forms of LocalAttention agree with the peer", arguments: Fixture.names("local-attention-"),
         Implementation.allCases)
     func attention(_ name: String, _ implementation: Implementation) throws {
         let mode = ForwardMode.inference.using(implementation)
@@ -82,7 +82,7 @@ import Testing
 
     /// The peer's table of 4 queries and 9 keys, the last 4 of which are their own places: element [h, i, j] is that of
     /// the distance |5 + i − j|.
-    @Test("the dynamic bias agrees with the peer's table") func dynamicBias() throws {
+    @Test("The dynamic bias agrees with the peer's table") func dynamicBias() throws {
         let fixture = try Fixture("local-dynamic-bias")
         var reader = try ConfigurationReader(fixture.configuration, file: fixture.name)
         let (dimension, heads) = (try reader.int("dim"), try reader.int("heads"))

@@ -7,7 +7,7 @@ import Testing
 
 /// The fused form and the plain form, over every option.
 @Suite struct FormsTests {
-    @Test("random models have the same logits, losses and gradients in both forms", arguments: 0..<60)
+    @Test("Random models have the same logits, losses and gradients in both forms", arguments: 0..<60)
     func modelsAgree(_ seed: Int) {
         var draw = Draw(seed)
         let (b, n) = (draw.count(1...3), draw.count(1...19))
@@ -17,7 +17,7 @@ import Testing
             dropout: draw.key(), "\(seed): \(model.configuration.json)")
     }
 
-    @Test("random models with masks have the same logits and gradients in both forms", arguments: 0..<40)
+    @Test("Random models with masks have the same logits and gradients in both forms", arguments: 0..<40)
     func maskedModelsAgree(_ seed: Int) throws {
         var draw = Draw(seed + 100)
         let (b, n) = (draw.count(1...3), draw.count(1...19))
@@ -30,7 +30,7 @@ import Testing
         }
     }
 
-    @Test("random layers with a norm of their own, masks and biases agree", arguments: 0..<30)
+    @Test("Random layers with a norm of their own, masks and biases agree", arguments: 0..<30)
     func layersAgree(_ seed: Int) throws {
         var draw = Draw(seed + 200)
         let (b, n) = (draw.count(1...3), draw.count(1...19))
@@ -51,7 +51,7 @@ import Testing
         }
     }
 
-    @Test("random attention over windows agrees, also with other windows than trained", arguments: 0..<40)
+    @Test("Random attention over windows agrees, also with other windows than trained", arguments: 0..<40)
     func attentionAgrees(_ seed: Int) throws {
         var draw = Draw(seed + 300)
         let (n, d) = (draw.count(1...19), 2 * draw.count(2...4))
@@ -92,7 +92,7 @@ import Testing
 }
 
 @Suite struct ListingTests {
-    @Test("the card shows the source as it is") func card() throws {
+    @Test("The card shows the source as it is") func card() throws {
         try expectListing(inCard: "Models/Local/README.md", of: "Models/Local/LocalTransformer.swift", lines: 60)
     }
 }

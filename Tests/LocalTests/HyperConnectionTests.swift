@@ -7,7 +7,7 @@ import Testing
 @testable import LocalTransformers
 
 @Suite struct HyperConnectionTests {
-    @Test("initial values") func initialValues() {
+    @Test("Initial values read one stream and keep all of them") func initialValues() {
         let connection = HyperConnection(streams: 3, dimension: 2, firstStream: 4, key: RandomKey(seed: 1))
         #expect(connection.staticAlpha.value.values == [0, 1, 0, 0, 1, 0, 1, 0, 0, 0, 0, 1])
         #expect(connection.staticBeta.value.values == [1, 1, 1])
@@ -20,7 +20,7 @@ import Testing
 
     /// The first stream is drawn: with 20 keys, each of 3 streams comes up (all but certain: 3 · (2/3)²⁰ = 1e-3, and the
     /// keys are fixed).
-    @Test("the first stream is drawn") func theFirstStreamIsDrawn() {
+    @Test("The first stream is drawn") func theFirstStreamIsDrawn() {
         let drawn = (0..<20).map { (seed: UInt64) in
             let alpha = HyperConnection(streams: 3, dimension: 1, key: RandomKey(seed: seed)).staticAlpha.value
             return alpha.sliced(1, to: 1).values.firstIndex(of: 1)
@@ -28,7 +28,7 @@ import Testing
         #expect(Set(drawn) == [0, 1, 2])
     }
 
-    @Test("a state dict can be saved and loaded") func stateDictRoundTrips() throws {
+    @Test("A state dict can be saved and loaded") func stateDictRoundTrips() throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("hyper-\(UUID()).safetensors").path
         defer { try? FileManager.default.removeItem(atPath: path) }
         let saved = HyperConnection(streams: 2, dimension: 3, key: RandomKey(seed: 1))
@@ -49,7 +49,7 @@ import Testing
 
     /// hyper-connections 0.4.11 itself (Scripts/fixtures/local.py): sub-layers that are linear, in 1 … 4 streams.
     @Test(
-        "both forms of the streams agree with the peer", arguments: [(1, 2), (2, 1), (3, 2), (4, 3)],
+        "Both forms of the streams agree with the peer", arguments: [(1, 2), (2, 1), (3, 2), (4, 3)],
         Implementation.allCases)
     func equalsThePeer(_ case: (streams: Int, count: Int), _ implementation: Implementation) throws {
         let (streams, count) = `case`

@@ -43,7 +43,7 @@ private struct Whole: GlobalLayer {
 
 /// Each in a process of its own, which must fail with the message.
 @Suite struct MistakeTests {
-    @Test("misuse stops with a message", arguments: mistakes.indices) func stops(_ i: Int) async {
+    @Test("Misuse stops with a message", arguments: mistakes.indices) func stops(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
             mistakes[i].make()
         }

@@ -8,7 +8,7 @@ import Testing
 /// Sequences that do not fill their windows.
 @Suite struct PaddingTests {
     /// Padding that fills the last window has no weight: local-attention attends it where it is not causal and there is no mask.
-    @Test("padding that fills the last window has no weight", arguments: [1, 2, 3, 4, 5, 7, 10], [true, false])
+    @Test("Padding that fills the last window has no weight", arguments: [1, 2, 3, 4, 5, 7, 10], [true, false])
     func paddingOfTheLastWindowHasNoWeight(length: Int, exact: Bool) {
         let shape = [2, 3, length, 4]
         let (q, k, v) = (

@@ -10,7 +10,7 @@ import Trainer
 @Suite struct PropertyTests {
     /// The peer has the dynamic bias for windows that look back once and not forward; here it is the bias by place that
     /// the distances say, whatever the windows.
-    @Test("the dynamic bias depends on the distance alone", arguments: [0, 1, 2, 3], [0, 1, 2])
+    @Test("The dynamic bias depends on the distance alone", arguments: [0, 1, 2, 3], [0, 1, 2])
     func theDynamicBiasGoesByDistance(back: Int, forward: Int) {
         for exact in [true, false] {
             let window = 3
@@ -42,7 +42,7 @@ import Trainer
 
     /// Heads of two columns turn by one radian a token, so the scores can be written down: by default a query that looks
     /// forward stands in the last window it sees (as in the peer), with `true_positions` where it is.
-    @Test("queries that look forward are rotated by the last window, or truly", arguments: [0, 1, 2], [true, false])
+    @Test("Queries that look forward are rotated by the last window, or truly", arguments: [0, 1, 2], [true, false])
     func rotaryPositionsOfQueriesThatLookForward(forward: Int, truly: Bool) {
         let (window, n) = (3, 11)
         var options = LocalAttentionOptions(windowSize: window)
@@ -70,7 +70,7 @@ import Trainer
     }
 
     /// Dropped weights are 0 and the others grow as much: of values that are 1, the mean over many queries stays 1.
-    @Test("dropout of attention keeps the mean") func dropoutOfAttentionKeepsTheMean() {
+    @Test("Dropout of attention keeps the mean") func dropoutOfAttentionKeepsTheMean() {
         var options = LocalAttentionOptions(windowSize: 8)
         (options.dropout, options.isCausal) = (0.5, true)
         let q = Tensor.normal([1, 4, 512, 2], key: RandomKey(seed: 1))
@@ -84,7 +84,7 @@ import Trainer
         #expect(stride(from: 0, to: values.count, by: 2).allSatisfy { abs(values[$0] - values[$0 + 1]) < 1e-5 })
     }
 
-    @Test("global layers are inserted before the chosen layers") func globalLayersStandWhereTheyAreWanted() {
+    @Test("Global layers are inserted before the chosen layers") func globalLayersStandWhereTheyAreWanted() {
         for (layers, wanted) in [(nil, [0, 1, 2]), ([2], [1]), ([1, 3], [0, 2]), ([], [])] as [([Int]?, [Int])] {
             let configuration = makeModel(Variant(streams: 2), depth: 3) { $0.globalLayers = layers }.configuration
             let model = LocalTransformer(configuration, key: RandomKey(seed: 1)) { _, key in
@@ -96,7 +96,7 @@ import Trainer
         }
     }
 
-    @Test("windows of another size keep weights and positions") func windowsOfAnotherSizeKeepWeightsAndPositions() {
+    @Test("Windows of another size keep weights and positions") func windowsOfAnotherSizeKeepWeightsAndPositions() {
         // With windows that reach over everything, attention is full whatever their size: the outputs are the same.
         var options = LocalAttentionOptions(windowSize: 8)
         (options.usesXpos, options.dimension, options.autopads, options.isCausal) = (true, 6, true, true)

@@ -7,7 +7,7 @@ import Testing
 
 /// The weights of attention that the layers show.
 @Suite struct RecordingTests {
-    @Test("models record their weights of attention", arguments: Variant.some, [true, false])
+    @Test("Models record their weights of attention", arguments: Variant.some, [true, false])
     func modelsShowTheirWeights(_ variant: Variant, causal: Bool) {
         let (n, window) = (23, 4)
         let model = makeModel(variant, causal: causal, window: window)
@@ -32,7 +32,7 @@ import Testing
     }
 
     /// With them the layer's output can be made by hand.
-    @Test("recorded weights times values are the output", arguments: Variant.some, [true, false])
+    @Test("Recorded weights times values are the output", arguments: Variant.some, [true, false])
     func weightsTimesValuesAreTheOutput(_ variant: Variant, masked: Bool) {
         let (n, window) = (19, 4)
         let model = makeModel(variant, causal: false, window: window)
@@ -53,7 +53,7 @@ import Testing
     }
 
     /// Both layouts of the layer without projections.
-    @Test("attention alone records its weights", arguments: [3, 4]) func attentionAloneShowsItsWeights(rank: Int) {
+    @Test("Attention alone records its weights", arguments: [3, 4]) func attentionAloneShowsItsWeights(rank: Int) {
         var options = LocalAttentionOptions(windowSize: 5)
         (options.isCausal, options.autopads, options.dimension) = (true, true, 6)
         let layer = LocalAttention(options)

@@ -23,7 +23,7 @@ import Testing
         expectGradients(pairs, lengths, sourceLocation: sourceLocation)
     }
 
-    @Test("short chains agree in both forms", arguments: [1, 2, 3, 4], [1, 2, 3, 4]) func formsAgree(
+    @Test("Short chains agree in both forms", arguments: [1, 2, 3, 4], [1, 2, 3, 4]) func formsAgree(
         _ length: Int, _ streams: Int
     ) throws {
         let x = Tensor.normal([2, 3, 7], key: RandomKey(seed: 3))
@@ -31,7 +31,7 @@ import Testing
     }
 
     /// Long enough to be written to memory twice, with 1 … 8 streams; features fill vectors, leave rests, or both.
-    @Test("long chains agree in both forms", arguments: [1, 2, 3, 5, 8], [1, 16, 37, 67]) func longChains(
+    @Test("Long chains agree in both forms", arguments: [1, 2, 3, 5, 8], [1, 16, 37, 67]) func longChains(
         _ streams: Int, _ dimension: Int
     ) throws {
         let x = Tensor.normal([5, dimension], key: RandomKey(seed: 4))
@@ -39,16 +39,16 @@ import Testing
     }
 
     /// Panels are of 64 rows here (of 5 in the last case), and ranges of 16 panels.
-    @Test("many rows agree in both forms", arguments: [[64, 3], [65, 3], [1024, 3], [1031, 3], [83, 400]])
+    @Test("Many rows agree in both forms", arguments: [[64, 3], [65, 3], [1024, 3], [1031, 3], [83, 400]])
     func manyRows(_ shape: [Int]) throws {
         try compare(Chain(6, streams: 4, dimension: shape[1]), .normal(shape, key: RandomKey(seed: 5)))
     }
 
-    @Test("other axes agree in both forms", arguments: [[7], [1, 1, 1, 7]]) func otherAxes(_ shape: [Int]) throws {
+    @Test("Other axes agree in both forms", arguments: [[7], [1, 1, 1, 7]]) func otherAxes(_ shape: [Int]) throws {
         try compare(Chain(3, streams: 2, dimension: 7), .normal(shape, key: RandomKey(seed: 6)))
     }
 
-    @Test("no rows give no output and zero gradients") func noRows() throws {
+    @Test("No rows give no output and zero gradients") func noRows() throws {
         let x = Tensor.zeros([0, 3]).requiringGradient()
         let chain = Chain(7, streams: 2, dimension: 3)
         let y = chain(x)
@@ -61,7 +61,7 @@ import Testing
     }
 
     /// A row of zeros has no direction: its norm's denominator is the constant 1e-12.
-    @Test("rows of zeros agree in both forms") func rowsOfZeros() throws {
+    @Test("Rows of zeros agree in both forms") func rowsOfZeros() throws {
         let x = Tensor.normal([4, 5], key: RandomKey(seed: 7)).values
         let zeroed = Tensor(x.enumerated().map { $0.offset / 5 == 2 ? 0 : $0.element }, shape: [4, 5])
         // The first connection alone meets zeros; its gradient is 1e12 times larger there, so directions are kept small.
@@ -73,7 +73,7 @@ import Testing
     }
 
     /// Two sub-layers may read the same streams: their gradients are added.
-    @Test("streams read twice add their gradients") func twoWaysOn() throws {
+    @Test("Streams read twice add their gradients") func twoWaysOn() throws {
         let chain = Chain(3, streams: 3, dimension: 5)
         func both(_ streams: ResidualStreams) -> Tensor {
             let (input, rest) = streams.read(chain.connections[0])
@@ -99,7 +99,7 @@ import Testing
 
     /// Central differences of Σ y · seed with h = 1/32, Richardson's: truncation h⁴ f⁽⁵⁾/30 = 3e-8 f⁽⁵⁾. The forward pass
     /// rounds to 2⁻²⁴, which is some 4e-6 of the sum's size over such a step. Hence 5e-4 of the largest gradient (or 1).
-    @Test("gradients agree with central differences", arguments: [1, 3]) func gradientsByDifferences(_ length: Int)
+    @Test("Gradients agree with central differences", arguments: [1, 3]) func gradientsByDifferences(_ length: Int)
         throws
     {
         let chain = Chain(length, streams: 2, dimension: 3)
@@ -128,7 +128,7 @@ import Testing
         }
     }
 
-    @Test("gradients accumulate") func gradientsAccumulate() throws {
+    @Test("Gradients accumulate") func gradientsAccumulate() throws {
         let chain = Chain(4, streams: 3, dimension: 5)
         let x = Tensor.normal([6, 5], key: RandomKey(seed: 8)).requiringGradient()
         let seed = Tensor.normal([6, 5], key: RandomKey(seed: 9))
@@ -142,7 +142,7 @@ import Testing
     }
 
     /// A row depends on nothing but itself: decoding one token at a time gives the same bits as all at once.
-    @Test("rows are independent to the bit") func rowsAreIndependent() {
+    @Test("Rows are independent to the bit") func rowsAreIndependent() {
         let chain = Chain(11, streams: 4, dimension: 21)
         let x = Tensor.normal([70, 21], key: RandomKey(seed: 8))
         withoutGradients {
@@ -163,7 +163,7 @@ import Testing
         }
     }
 
-    @Test("one stream is the plain residual") func oneStreamIsThePlainResidual() {
+    @Test("One stream is the plain residual") func oneStreamIsThePlainResidual() {
         let x = Tensor.normal([2, 3], key: RandomKey(seed: 8))
         let streams = ResidualStreams(x, streams: 1)
         let (input, rest) = streams.read(nil)
@@ -176,14 +176,14 @@ import Testing
         #expect(ResidualStreams(x, streams: 2).residual == nil)
     }
 
-    @Test("streams without sub-layers are copies") func withoutSubLayersStreamsAreCopies() {
+    @Test("Streams without sub-layers are copies") func withoutSubLayersStreamsAreCopies() {
         let x = Tensor.normal([2, 3], key: RandomKey(seed: 8)).requiringGradient()
         let y = ResidualStreams(x, streams: 4).reduced()
         #expect(y.values == x.values.map { 4 * $0 })
         #expect(gradients(of: y, seed: .ones([2, 3]))[x]?.values == [4, 4, 4, 4, 4, 4])
     }
 
-    @Test("misuse stops with a message") func mistakesStop() async {
+    @Test("Misuse stops with a message") func mistakesStop() async {
         func expectStop(
             _ result: ExitTest.Result?, _ message: String, sourceLocation: SourceLocation = #_sourceLocation
         ) {

@@ -7,7 +7,7 @@ import Testing
 @Suite struct StreamMemoryTests {
     /// 24 sub-layers of 4 streams whose outputs are their inputs: 25 places of 4 · 256 · 64 floats if all were kept. Kept
     /// are every fifth after the first nine, each input (which is the output: one of 256 · 64), and the weights.
-    @Test("few streams are kept for backward") func fewStreamsAreKeptForBackward() async {
+    @Test("Few streams are kept for backward") func fewStreamsAreKeptForBackward() async {
         await #expect(processExitsWith: .success) {
             Threads.count = 1
             let (rows, d) = (256, 64)
@@ -41,7 +41,7 @@ import Testing
     }
 
     /// The same bits for any number of threads.
-    @Test("any number of threads gives the same bits") func threadsDoNotMatter() async {
+    @Test("Any number of threads gives the same bits") func threadsDoNotMatter() async {
         await #expect(processExitsWith: .success) {
             let chain = Chain(6, streams: 4, dimension: 96)
             let x = Tensor.normal([1000, 96], key: RandomKey(seed: 1)).requiringGradient()

@@ -7,7 +7,7 @@ import Testing
 
 /// Ten training steps as PyTorch makes them: the same losses, gradient norms and final weights.
 @Suite struct TrajectoryTests {
-    @Test("ten training steps follow PyTorch's", arguments: Fixture.names("trajectory-local"))
+    @Test("Ten training steps follow PyTorch's", arguments: Fixture.names("trajectory-local"))
     func tenSteps(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = LocalTransformer(
