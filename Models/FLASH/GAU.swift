@@ -88,9 +88,11 @@ public struct GAU: Module {
         if let mask { weights = weights * mask.expanded(to: [b, n]).unsqueezed(1) }
         if options.isCausal { weights = weights.lowerTriangle() }
         mode.recorder?.record(weights.unsqueezed(1), note: options.attentionFunction.label)
-        let output = dropout(
-            toOut(matrixProduct(weights, v) * gate), probability: Float(options.dropout), key: mode.key?.child(1))
-        return options.addsResidual ? output + x : output
+        let output = toOut(matrixProduct(weights, v) * gate)
+        guard options.addsResidual else {
+            return dropout(output, probability: Float(options.dropout), key: mode.key?.child(1))
+        }
+        return x.addingBranch(output, dropout: options.dropout, mode: mode.child(1))
     }
 
     public func collect(into state: inout StateCollector) {

@@ -100,7 +100,7 @@ public struct LocalMHA: Module {
             let heads = o.reshaped(o.shape.dropLast() + [options.heads, options.headDimension])
             y = (heads * sigmoid(gates).unsqueezed(-1)).reshaped(o.shape)
         }
-        return residual.map { toOut(y, residual: $0) } ?? toOut(y)
+        return toOut(y, residual: residual)
     }
 
     public func collect(into state: inout StateCollector) {

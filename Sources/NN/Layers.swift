@@ -18,11 +18,6 @@ public struct Linear: Module {
         linear(x, weight: weight.matrix, bias: bias?.value, activation: activation)
     }
 
-    /// x Wᵀ + b + residual. residual: [..., out]
-    public func callAsFunction(_ x: Tensor, residual: Tensor) -> Tensor {
-        linear(x, weight: weight.matrix, bias: bias?.value, residual: residual)
-    }
-
     /// This layer as a part of `normLinear`.
     public var projection: Projection { Projection(weight: weight.matrix, bias: bias?.value) }
 
