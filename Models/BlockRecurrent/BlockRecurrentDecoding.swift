@@ -1,4 +1,3 @@
-import CKernels
 import NN
 import Tensors
 
@@ -137,7 +136,8 @@ extension BlockRecurrentTransformer {
             for (place, read) in reads[layer].enumerated() {
                 let container = container(read.chain)
                 let start = (place + 1) * h * d
-                container.readNorm.queries(h, projected[place + 2].pointer + index * h * d, row + start)
+                container.readNorm.queries(
+                    projected[place + 2].pointer + index * h * d, heads: h, into: row + start)
                 let values = states[index].found[read.chain].values
                 all.append(
                     FewQueries(
@@ -177,8 +177,8 @@ extension AttentionBlock {
     ) {
         let (h, d) = (configuration.heads, configuration.headDimension)
         if let queryKeyNorm {
-            queryKeyNorm.queries(h, queries, q)
-            queryKeyNorm.key(keysAndValues, k)
+            queryKeyNorm.queries(queries, heads: h, into: q)
+            queryKeyNorm.key(keysAndValues, into: k)
         } else {
             q.update(from: queries, count: h * d)
             k.update(from: keysAndValues, count: d)
@@ -194,26 +194,6 @@ extension BlockPositions {
     ) {
         self.queries.rotate(row: origin + offset, heads: h, queries)
         keys.rotate(row: origin + offset, heads: 1, key)
-    }
-}
-
-extension QueryKeyNorm {
-    /// Normalizes the queries of h heads, [h, d], to `y`.
-    fileprivate func queries(_ h: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
-        Self.normalize(h, x, queryScale.value, y)
-    }
-
-    /// Normalizes a key, [d], to `y`.
-    fileprivate func key(_ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
-        Self.normalize(1, x, keyScale.value, y)
-    }
-
-    private static func normalize(
-        _ rows: Int, _ x: UnsafePointer<Float>, _ scale: Tensor, _ y: UnsafeMutablePointer<Float>
-    ) {
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: rows) { statistics in
-            az_l2_norm_forward(rows, scale.count, 1, 1e-12, 1, x, scale.pointer, y, statistics.baseAddress)
-        }
     }
 }
 

@@ -210,30 +210,6 @@ public struct BiaslessLayerNorm: NormLayer {
     }
 }
 
-/// Queries and keys of length 1 times learned scales (QK normalization, 2010.04245), before positions. Keys: q_scale [d],
-/// k_scale [d].
-public struct QueryKeyNorm: Module {
-    public let queryScale: Parameter
-    public let keyScale: Parameter
-
-    /// Begins with ones.
-    public init(_ headDimension: Int) {
-        queryScale = Parameter(.ones([headDimension]))
-        keyScale = Parameter(.ones([headDimension]))
-    }
-
-    /// x: [..., d] → [..., d]
-    func queries(_ x: Tensor) -> Tensor { x.l2Normalized() * queryScale.value }
-
-    /// x: [..., d] → [..., d]
-    func keys(_ x: Tensor) -> Tensor { x.l2Normalized() * keyScale.value }
-
-    public func collect(into state: inout StateCollector) {
-        state.add("q_scale", queryScale)
-        state.add("k_scale", keyScale)
-    }
-}
-
 /// Rotary positions with xpos's decay (2212.10554, base 512), counted from the beginning of the block: only distances
 /// matter, so all blocks rotate alike, however far the text goes.
 struct BlockPositions: Sendable {

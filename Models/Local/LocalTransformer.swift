@@ -18,9 +18,8 @@ public struct LocalMHA: Module {
     /// Nil without prenorm.
     public let norm: LayerNorm?
     public let toQKV: Linear
-    /// [d], with qk_rmsnorm; so is `keyScale`.
-    public let queryScale: Parameter?
-    public let keyScale: Parameter?
+    /// Nil without qk_rmsnorm.
+    public let queryKeyNorm: QueryKeyNorm?
     public let attention: LocalAttention
     /// Nil without gates.
     public let toGates: Linear?
@@ -39,8 +38,7 @@ public struct LocalMHA: Module {
         toQKV = Linear(options.dimension, 3 * inner, bias: false, key: key.child(0))
         toOut = Linear(inner, options.dimension, bias: false, key: key.child(1))
         toGates = options.gatesHeads ? Linear(options.dimension, options.heads, key: key.child(2)) : nil
-        queryScale = options.normalizesQueriesAndKeys ? Parameter(.ones([options.headDimension])) : nil
-        keyScale = options.normalizesQueriesAndKeys ? Parameter(.ones([options.headDimension])) : nil
+        queryKeyNorm = options.normalizesQueriesAndKeys ? QueryKeyNorm(options.headDimension) : nil
     }
 
     /// Attends over windows.
@@ -88,8 +86,8 @@ public struct LocalMHA: Module {
         let axis = qkv.rank - 1
         let parts = qkv.reshaped(qkv.shape.dropLast() + [3, options.heads, options.headDimension])
         let (q, k, v) = (parts.at(axis, 0), parts.at(axis, 1), parts.at(axis, 2))
-        guard let queryScale, let keyScale else { return (q, k, v) }
-        return (q.l2Normalized() * queryScale.value, k.l2Normalized() * keyScale.value, v)
+        guard let queryKeyNorm else { return (q, k, v) }
+        return (queryKeyNorm.queries(q), queryKeyNorm.keys(k), v)
     }
 
     /// Multiplies each head's output by the sigmoid of its gate, and projects. o: [..., h d]; gates: [..., h]; residual:
@@ -106,8 +104,7 @@ public struct LocalMHA: Module {
     public func collect(into state: inout StateCollector) {
         if let norm { state.add("norm", norm) }
         state.add("to_qkv", toQKV)
-        if let queryScale { state.add("q_scale", queryScale) }
-        if let keyScale { state.add("k_scale", keyScale) }
+        queryKeyNorm?.collect(into: &state)
         state.add("attn_fn", attention)
         if let toGates { state.add("to_v_gate.0", toGates) }
         state.add("to_out", toOut)

@@ -79,6 +79,45 @@ import Testing
         expectClose(linear(x, after: norm).values, linear(norm(x)).values, terms: 24)
     }
 
+    @Test("Queries and keys are of length 1 times their scales, as tensors and on memory")
+    func queryKeyNorm() {
+        let norm = QueryKeyNorm(5)
+        #expect(norm.queryScale.value.values == norm.keyScale.value.values, "both begin with ones")
+        norm.queryScale.assign(normal([5], seed: 1))
+        norm.keyScale.assign(normal([5], seed: 2))
+        let x = normal([3, 5], seed: 3)
+        func expected(_ scale: Parameter) -> [Double] {
+            (0..<3).flatMap { row -> [Double] in
+                let values = x.at(0, row).values.map(Double.init)
+                let length = values.reduce(0) { $0 + $1 * $1 }.squareRoot()
+                return zip(values, scale.value.values).map { $0 / length * Double($1) }
+            }
+        }
+        let (queries, keys) = (norm.queries(x), norm.keys(x))
+        expectClose(queries.values, expected(norm.queryScale), within: Rounding.bound(16, of: 2), "queries")
+        expectClose(keys.values, expected(norm.keyScale), within: Rounding.bound(16, of: 2), "keys")
+        var (several, one) = ([Float](repeating: 0, count: 15), [Float](repeating: 0, count: 5))
+        x.values.withUnsafeBufferPointer {
+            norm.queries($0.baseAddress!, heads: 3, into: &several)
+            norm.key($0.baseAddress!, into: &one)
+        }
+        #expect(several == queries.values && one == Array(keys.values[..<5]))
+    }
+
+    @Test("A residual takes a branch with dropout, also as the end of a product", arguments: [0, 0.4], [true, false])
+    func residual(_ probability: Double, _ isTraining: Bool) {
+        let (x, y) = (normal([4, 6], seed: 1), normal([4, 3], seed: 2))
+        let mode = isTraining ? ForwardMode.training(RandomKey(seed: 3)) : .inference
+        func dropped(_ branch: Tensor) -> Tensor { dropout(branch, probability: Float(probability), key: mode.key) }
+        let sum = y.addingBranch(y * 3, dropout: probability, mode: mode)
+        #expect(sum.values == (y + dropped(y * 3)).values)
+        let linear = Linear(6, 3, key: RandomKey(seed: 4))
+        let ended = linear(x, residual: y, dropout: probability, mode: mode)
+        expectClose(ended.values, (y + dropped(linear(x))).values, terms: 12)
+        let alone = linear(x, residual: nil, dropout: probability, mode: mode)
+        #expect(alone.values == dropped(linear(x)).values)
+    }
+
     @Test("Sinusoids are sine and cosine of position times rate, in either order", arguments: [1, 2, 5, 8])
     func sinusoidTable(_ d: Int) {
         let rates = inverseFrequencies(d)
