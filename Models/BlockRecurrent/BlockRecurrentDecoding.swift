@@ -192,8 +192,8 @@ extension BlockPositions {
     fileprivate func rotate(
         _ offset: Int, queries: UnsafeMutablePointer<Float>, _ h: Int, key: UnsafeMutablePointer<Float>
     ) {
-        self.queries.rotate(row: origin + offset, heads: h, queries)
-        keys.rotate(row: origin + offset, heads: 1, key)
+        self.queries.rotate(queries, heads: h, row: origin + offset)
+        keys.rotate(key, heads: 1, row: origin + offset)
     }
 }
 

@@ -213,13 +213,13 @@ public struct BiaslessLayerNorm: NormLayer {
 /// Rotary positions with xpos's decay (2212.10554, base 512), counted from the beginning of the block: only distances
 /// matter, so all blocks rotate alike, however far the text goes.
 struct BlockPositions: Sendable {
-    let queries: HalvesTable, keys: HalvesTable
+    let queries: RotaryTable, keys: RotaryTable
     /// The row of a block's first token.
     let origin: Int
 
     init(_ configuration: BlockRecurrentConfiguration) {
         let width = configuration.blockWidth
-        let rotary = RotaryHalves(configuration.headDimension, scaleBase: 512)
+        let rotary = Rotary(configuration.headDimension, scaleBase: 512)
         origin = width + configuration.compressedLength
         let positions = Array(0..<origin + width)
         // All in one window of xpos: powers stay within the block's reach.
@@ -235,6 +235,6 @@ struct BlockPositions: Sendable {
     /// Rotates keys of which the last is token `end` − 1 of a block; those before its first are the memory's. x: [b, n, d]
     func rotate(keys x: Tensor, end: Int) -> Tensor {
         let last = origin + end
-        return keys.rows(last - x.shape[1]..<last).rotate(x.unsqueezed(2)).squeezed(2)
+        return keys.rows(last - x.shape[1]..<last).rotate(x)
     }
 }

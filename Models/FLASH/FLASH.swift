@@ -17,7 +17,7 @@ public struct FLASH: Module {
     /// The configuration, whose vocabulary and depth a layer ignores.
     public let configuration: FLASHConfiguration
     /// The rotation of queries and keys; nil for none.
-    public let rotary: RotaryEmbedding?
+    public let rotary: Rotary?
     /// B, the bias of the scores by distance.
     public let relativeBias: T5RelativePositionBias
     /// The norm of the input.
@@ -33,7 +33,7 @@ public struct FLASH: Module {
 
     /// Draws the initial parameters.
     /// - Parameter configuration: for a layer without a model, `FLASHConfiguration.layer(dimension:)`.
-    public init(_ configuration: FLASHConfiguration, rotary: RotaryEmbedding? = nil, key: RandomKey) {
+    public init(_ configuration: FLASHConfiguration, rotary: Rotary? = nil, key: RandomKey) {
         let (d, e, s) = (configuration.dimension, configuration.hiddenDimension, configuration.queryKeyDimension)
         self.configuration = configuration
         self.rotary = rotary
@@ -62,7 +62,8 @@ public struct FLASH: Module {
         let (hidden, qk) = projections(x, mask, mode)  // [b, n, 2e], [b, n, s]
         let attention = MixedChunkAttention(
             hidden: hidden, qk: qk, gamma: offsetScale.gamma.value, beta: offsetScale.beta.value,
-            bias: relativeBias.byDistance(configuration.groupSize), mask: mask, rotary: table ?? rotary?.table(n),
+            bias: relativeBias.byDistance(configuration.groupSize), mask: mask,
+            rotary: table ?? rotary?.table(Array(0..<n)),
             groupSize: configuration.groupSize, function: configuration.attentionFunction,
             contextGroups: configuration.contextGroups, divisors: divisors(mask),
             attentionDropout: Float(configuration.attentionDropout), mode: mode)
@@ -138,16 +139,6 @@ public struct OffsetScale: Module {
 /// Scales and shifts x for each head: x ⊙ γ_h + β_h. x: [..., s]; gamma, beta: [heads, s]
 private func scaledHeads(_ x: Tensor, gamma: Tensor, beta: Tensor) -> [Tensor] {
     (0..<gamma.shape[0]).map { x * gamma.at(0, $0) + beta.at(0, $0) }
-}
-
-extension RotaryTable {
-    /// Turns adjacent pairs (x, y) of the first columns: (x cos − y sin, y cos + x sin). x: [b, n, s]
-    func rotate(_ x: Tensor) -> Tensor {
-        let (b, n, columns) = (x.shape[0], x.shape[1], 2 * cosines.shape[1])
-        let (even, odd) = (x.sliced(2, to: columns, by: 2), x.sliced(2, from: 1, to: columns, by: 2))
-        let turned = stack([even * cosines - odd * sines, odd * cosines + even * sines], axis: 3)
-        return concatenate([turned.reshaped([b, n, columns]), x.sliced(2, from: columns)], axis: 2)
-    }
 }
 
 // MARK: Attention
@@ -235,7 +226,9 @@ struct MixedChunkAttention: Sendable {
     private func plain() -> Tensor {
         let halves = silu(hidden).split(count: 2, axis: 2)
         let (v, u) = (halves[0].grouped(g), halves[1])  // [b, n/g, g, e], [b, n, e]
-        let heads = scaledHeads(silu(qk), gamma: gamma, beta: beta).map { (rotary?.rotate($0) ?? $0).grouped(g) }
+        let heads = scaledHeads(silu(qk), gamma: gamma, beta: beta).map {
+            (rotary?.rotate($0, implementation: .plain) ?? $0).grouped(g)  // [b, n/g, g, s]
+        }
         let (q1, q2, k1, k2) = (heads[0], heads[1], heads[2], heads[3])  // [b, n/g, g, s]
         let a = weights(q1, k1)  // [b, n/g, g, g]
         let h = contexts(k2, v)  // [b, n/g or 1, s, e]
@@ -305,7 +298,7 @@ public struct FLASHTransformer: LanguageModel {
     /// The sinusoids that are added to the embedded tokens.
     public let absolutePositions: ScaledSinusoidalEmbedding
     /// The rotation that all layers share.
-    public let rotary: RotaryEmbedding
+    public let rotary: Rotary
     /// The layers from the input on.
     public let layers: [FLASH]
     /// The norm before the logits.
@@ -325,7 +318,7 @@ public struct FLASHTransformer: LanguageModel {
         self.configuration = configuration
         tokenEmbedding = Embedding(configuration.tokens, d, key: key.child(0))
         absolutePositions = ScaledSinusoidalEmbedding(d)
-        let rotary = RotaryEmbedding(min(32, configuration.queryKeyDimension))
+        let rotary = FLASH.rotary(min(32, configuration.queryKeyDimension))
         self.rotary = rotary
         layers = (0..<configuration.depth).map { FLASH(configuration, rotary: rotary, key: key.child(1).child($0)) }
         finalNorm = LayerNorm(d)
@@ -353,7 +346,7 @@ public struct FLASHTransformer: LanguageModel {
         require(tokens.shape.count == 2, "FLASHTransformer: tokens \(tokens.shape), expected [b, n]")
         let n = tokens.shape[1]
         var x = tokenEmbedding(tokens) + absolutePositions(n)  // [b, n, d]
-        let table = rotary.table(n)
+        let table = rotary.table(Array(0..<n))
         for (index, layer) in layers.enumerated() {
             x = layer(x, mask: mask, table: table, mode: mode.child(index))
         }

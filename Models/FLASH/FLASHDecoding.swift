@@ -57,7 +57,7 @@ extension FLASHTransformer {
         return withoutGradients {
             var x = tokenEmbedding(rows.tokens)  // [rows, d]
             x = x + concatenate(zip(tokens, states).map { absolutePositions($0.count, from: $1.position) })
-            let tables = zip(tokens, states).map { rotary.table($0.count, from: $1.position) }
+            let tables = zip(tokens, states).map { rotary.table(Array($1.position..<$1.position + $0.count)) }
             for index in layers.indices {
                 x = layers[index].decode(x, spans: rows.spans, tables: tables, states: &states, layer: index)
             }

@@ -33,32 +33,14 @@ public struct ScaledSinusoidalEmbedding: Module {
     }
 }
 
-/// Rotary positions (RoFormer, 2104.09864) on adjacent pairs of the first `dimension` columns.
-///
-/// Key: freqs [dimension / 2] (buffer, 10000^(−2i/dimension)).
-public struct RotaryEmbedding: Module {
-    /// The angle of each pair by which a position differs from the one before: [dimension / 2]
-    public let frequencies: Parameter
-    var dimension: Int { 2 * frequencies.count }
-
-    /// Computes the frequencies.
+extension FLASH {
+    /// Makes rotary positions as the peer has them: on adjacent pairs of the first columns, of float32 angles.
+    ///
+    /// Key: freqs [dimension / 2] (buffer, 10000^(−2i/dimension)).
     /// - Parameter dimension: the number of rotated columns; odd numbers are rounded down.
-    public init(_ dimension: Int) {
-        frequencies = Parameter(Tensor(inverseFrequencies(dimension / 2 * 2)), .computed)
+    public static func rotary(_ dimension: Int) -> Rotary {
+        Rotary(dimension / 2 * 2, pairs: .interleaved, angles: .single, name: "freqs")
     }
-
-    /// Computes the rotation of the positions first ..< first + n.
-    public func table(_ n: Int, from first: Int = 0) -> RotaryTable {
-        let angles = (Tensor.range(n) + Float(first)).reshaped([n, 1]) * frequencies.value
-        return RotaryTable(cosines: cos(angles), sines: sin(angles))
-    }
-
-    public func collect(into state: inout StateCollector) { state.add("freqs", frequencies) }
-}
-
-/// Cosines and sines of consecutive positions, [n, dimension / 2] each.
-public struct RotaryTable: Sendable {
-    let cosines: Tensor, sines: Tensor
 }
 
 /// A learned bias for each bucket of relative positions (T5, 1910.10683), one head, times a scale.

@@ -13,13 +13,13 @@ import Tensors
 public struct LocalAttention: Module {
     public let options: LocalAttentionOptions
     /// Nil without rotary positions.
-    public let rotary: RotaryHalves?
+    public let rotary: Rotary?
 
     /// Makes the layer, which has nothing to learn.
     public init(_ options: LocalAttentionOptions) {
         self.options = options
         rotary = options.rotaryDimension.map {
-            RotaryHalves($0, scaleBase: options.usesXpos ? options.scaleBase : nil)
+            Rotary($0, scaleBase: options.usesXpos ? options.scaleBase : nil)
         }
     }
 
@@ -56,7 +56,8 @@ public struct LocalAttention: Module {
     ) -> Tensor {
         let w = window ?? options.windowSize
         let positions = Array(0..<q.shape[headsFirst ? 2 : 1])
-        let (queries, keys) = positioned(q, k, positions, headsFirst: headsFirst, window: w)
+        let (queries, keys) = positioned(
+            q, k, positions, headsFirst: headsFirst, window: w, implementation: mode.implementation)
         let rules = rules(q.shape[3], window: w, mask: mask, bias: bias, mode: mode)
         mode.recorder?.record(
             windowAttentionWeights(
@@ -67,7 +68,8 @@ public struct LocalAttention: Module {
 
     /// Normalizes keys that are shared with queries, and rotates both by their positions.
     func positioned(
-        _ q: Tensor, _ k: Tensor, _ positions: [Int], headsFirst: Bool, window w: Int
+        _ q: Tensor, _ k: Tensor, _ positions: [Int], headsFirst: Bool, window w: Int,
+        implementation: Implementation = .fused
     ) -> (queries: Tensor, keys: Tensor) {
         let keys = options.sharesQueriesAndKeys ? k.l2Normalized() : k
         guard let rotary else { return (q, keys) }
@@ -78,7 +80,10 @@ public struct LocalAttention: Module {
         // The shift is by whole windows: places in a window, by which xpos decays, stay.
         let isSame = queryShift == 0 && !options.usesXpos
         let forQueries = isSame ? forKeys : rotary.table(positions.map { $0 + queryShift * w }, window: w, decay: 1)
-        return (forQueries.rotate(q, headsFirst: headsFirst), forKeys.rotate(keys, headsFirst: headsFirst))
+        return (
+            forQueries.rotate(q, headsFirst: headsFirst, implementation: implementation),
+            forKeys.rotate(keys, headsFirst: headsFirst, implementation: implementation)
+        )
     }
 
     /// Collects how scores are weighed: the keys a query sees, scale d^−½, decay between windows, mask, bias, dropout.

@@ -30,14 +30,14 @@ public struct TransformerAttention: Module {
     }
 
     /// x: [b, n, m], token i rotated by row i → [b, n, m], x included.
-    func callAsFunction(_ x: Tensor, _ rotation: HalvesTable, mode: ForwardMode) -> Tensor {
+    func callAsFunction(_ x: Tensor, _ rotation: RotaryTable, mode: ForwardMode) -> Tensor {
         let (q, k, v) = project(x, rotation, mode)
         if let recorder = mode.recorder { withoutGradients { recorder.record(weights(q, k)) } }
         return finish(attend(q, k, v, mode), residual: x)
     }
 
     /// Queries and keys, rotated by their positions, and values: [b, n, h, d] each.
-    func project(_ x: Tensor, _ rotation: HalvesTable, _ mode: ForwardMode) -> (q: Tensor, k: Tensor, v: Tensor) {
+    func project(_ x: Tensor, _ rotation: RotaryTable, _ mode: ForwardMode) -> (q: Tensor, k: Tensor, v: Tensor) {
         let shape = [x.shape[0], x.shape[1], configuration.heads, configuration.headDimension]
         let layers = [toQueries, toKeys, toValues]
         let parts =
@@ -45,7 +45,8 @@ public struct TransformerAttention: Module {
             case .plain: layers.map { $0(norm(x)).reshaped(shape) }
             case .fused: normLinear(x, norm: norm.norm, layers.map(\.projection)).map { $0.reshaped(shape) }
             }
-        return (rotation.rotate(parts[0]), rotation.rotate(parts[1]), parts[2])
+        let rotated = parts[..<2].map { rotation.rotate($0, implementation: mode.implementation) }
+        return (rotated[0], rotated[1], parts[2])
     }
 
     /// softmax(q kᵀ / √d) v over the tokens up to each (1706.03762, equation 1): [b, n, h, d].
@@ -113,7 +114,7 @@ public struct Transformer: LanguageModel {
     public let layers: [TransformerLayer]
     public let finalNorm: LayerNorm
     public let toLogits: Linear
-    let rotary: RotaryHalves
+    let rotary: Rotary
 
     public var vocabularySize: Int { configuration.tokens }
     public var isCausal: Bool { true }
@@ -128,7 +129,7 @@ public struct Transformer: LanguageModel {
         layers = (0..<configuration.depth).map { TransformerLayer(configuration, key: key.child(1).child($0)) }
         finalNorm = LayerNorm(m)
         toLogits = Linear(m, configuration.tokens, bias: false, key: key.child(2))
-        rotary = RotaryHalves(configuration.headDimension)
+        rotary = Rotary(configuration.headDimension)
     }
 
     /// tokens: [b, n] → [b, n, vocabulary]

@@ -50,7 +50,7 @@ extension Transformer {
 extension TransformerAttention {
     /// x: [1, rows, m], the rows of sequence i in spans[i] → [1, rows, m], x included.
     func decode(
-        _ x: Tensor, _ rotation: HalvesTable, _ spans: [Range<Int>], _ rings: inout [KeyValueRing]
+        _ x: Tensor, _ rotation: RotaryTable, _ spans: [Range<Int>], _ rings: inout [KeyValueRing]
     ) -> Tensor {
         let (q, k, v) = project(x, rotation, .inference)
         let rules = WindowAttentionOptions(Transformer.pattern, scale: scale)

@@ -16,9 +16,9 @@ AZ_KERNEL void az_rotate_pairs(long rows, long d, long rotated, float sign, cons
     }
 }
 
-AZ_KERNEL void az_rotate_halves(long rows, long d, float sign, const float *cosines, const float *sines, const float *x,
-                                long x_row, float *y, long y_row) {
-    const long half = d / 2;
+AZ_KERNEL void az_rotate_halves(long rows, long d, long rotated, float sign, const float *cosines, const float *sines,
+                                const float *x, long x_row, float *y, long y_row) {
+    const long half = rotated / 2;
     for (long r = 0; r < rows; r++, x += x_row, y += y_row, cosines += half, sines += half) {
         AZ_VECTORIZE
         for (long j = 0; j < half; j++) {
@@ -26,5 +26,6 @@ AZ_KERNEL void az_rotate_halves(long rows, long d, float sign, const float *cosi
             y[j] = low * c - high * s;
             y[j + half] = high * c + low * s;
         }
+        if (x != y) memcpy(y + rotated, x + rotated, (size_t)(d - rotated) * sizeof *y);
     }
 }

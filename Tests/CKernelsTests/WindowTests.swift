@@ -163,19 +163,21 @@ import Testing
     /// Pairs (j, j + d/2), backwards with sign −1.
     @Test("Rotations by halves agree with float64, both ways and in place", arguments: [2, 6, 40])
     func rotateHalves(_ d: Int) {
-        let (rows, half) = (3, d / 2)
+        let (rows, half) = (3, rotated / 2)
         let angles = values(rows * half, scale: 3).doubles
         let x = values(rows * d, seed: 2)
         let (cosines, sines) = (angles.map { Float(cos($0)) }, angles.map { Float(sin($0)) })
-        let turned = output(rows * d) { az_rotate_halves(rows, d, 1, cosines, sines, x, d, $0, d) }
-        var expected = [Double](repeating: 0, count: rows * d)
+        let turned = output(rows * d) { az_rotate_halves(rows, d, rotated, 1, cosines, sines, x, d, $0, d) }
+        var expected = x.doubles
         for (r, j) in (0..<rows).flatMap({ r in (0..<half).map { (r, $0) } }) {
             let (a, low, high) = (angles[r * half + j], Double(x[r * d + j]), Double(x[r * d + j + half]))
             expected[r * d + j] = low * cos(a) - high * sin(a)
             expected[r * d + j + half] = high * cos(a) + low * sin(a)
         }
         expectClose(turned, expected, relative: 0, absolute: 5e-7, "turned")
-        let back = output(rows * d, initially: turned) { az_rotate_halves(rows, d, -1, cosines, sines, $0, d, $0, d) }
+        let back = output(rows * d, initially: turned) {
+            az_rotate_halves(rows, d, rotated, -1, cosines, sines, $0, d, $0, d)
+        }
         expectClose(back, x.doubles, relative: 0, absolute: 1e-6, "turned back")
     }
 }

@@ -43,7 +43,7 @@ import Testing
         configuration.shiftsTokens = try reader.bool("shift_tokens")
         configuration.usesLaplace = try reader.bool("laplace_attn_fn")
         configuration.reducesGroups = try reader.bool("reduce_group_non_causal_attn")
-        let rotary = try reader.optionalInt("rotary_pos_emb").map { RotaryEmbedding($0) }
+        let rotary = try reader.optionalInt("rotary_pos_emb").map { FLASH.rotary($0) }
         try reader.finish()
         let layer = FLASH(configuration, rotary: rotary, key: RandomKey(seed: 1))
         let mask = try fixture.optional("mask")

@@ -22,7 +22,7 @@ import Testing
     func layers(seed: UInt64) throws {
         var draw = Draws(seed: seed + 100)
         let configuration = draw.configuration(tokens: 0)
-        let rotary = draw.one(of: [nil, 1, 4, 32]).map { RotaryEmbedding(min($0, configuration.queryKeyDimension)) }
+        let rotary = draw.one(of: [nil, 1, 4, 32]).map { FLASH.rotary(min($0, configuration.queryKeyDimension)) }
         let layer = FLASH(configuration, rotary: rotary, key: RandomKey(seed: seed))
         moveParameters(of: layer)
         let (b, n) = (draw.number(in: 1...3), draw.length(groupSize: configuration.groupSize))

@@ -60,7 +60,7 @@ import Testing
     /// Angles of a million radians are known to less than 1e-6 of a turn only in float64.
     @Test("Scores depend on the distance of tokens, even at positions of millions")
     func rotationsGoByDistanceFarOut() {
-        let rotary = RotaryHalves(2)
+        let rotary = Rotary(2)
         let (q, k) = (Tensor([0.6, 0.8], shape: [1, 1, 1, 2]), Tensor([1, 0], shape: [1, 1, 1, 2]))
         func score(_ query: Int, _ key: Int) -> Float {
             (rotary.table([query]).rotate(q) * rotary.table([key]).rotate(k)).sum().item

@@ -1,4 +1,5 @@
 import CKernels
+import NN
 import Tensors
 
 /// Writes the heads of consecutive tokens, silu(qk) ⊙ γ + β, rotated.
@@ -16,17 +17,7 @@ func writeHeads(
     az_silu_rows_forward(count, s, qk, s, shared, s)
     for (index, head) in heads.enumerated() {
         az_affine_rows_forward(count, s, shared, gamma.pointer + index * s, beta.pointer + index * s, head)
-        rotary?.rotate(rows: count, width: s, from: position, sign: 1, head)
-    }
-}
-
-extension RotaryTable {
-    /// Rotates dense rows [rows, width] in place, the first of them by row `first` of the table; sign −1 rotates back.
-    fileprivate func rotate(rows: Int, width: Int, from first: Int, sign: Float, _ x: UnsafeMutablePointer<Float>) {
-        let pairs = cosines.shape[1]
-        az_rotate_pairs(
-            rows, width, 2 * pairs, sign, cosines.pointer + first * pairs, sines.pointer + first * pairs, x, width, x,
-            width)
+        rotary?.rotate(head, rows: count, width: s, from: position)
     }
 }
 
@@ -90,7 +81,7 @@ final class GroupTile {
 
     /// Rotates gradients of a head back by position.
     func rotateBack(_ head: UnsafeMutablePointer<Float>) {
-        attention.rotary?.rotate(rows: count, width: s, from: tokens.lowerBound, sign: -1, head)
+        attention.rotary?.rotate(head, rows: count, width: s, from: tokens.lowerBound, sign: -1)
     }
 
     private var maskPointer: UnsafePointer<Float>? {

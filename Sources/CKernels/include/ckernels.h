@@ -266,9 +266,9 @@ void az_merge_few_queries(long parts, long queries, long e, const float *maxima,
 void az_rotate_pairs(long rows, long d, long rotated, float sign, const float *cosines, const float *sines,
                      const float *x, long x_row, float *y, long y_row);
 
-// The same for pairs of column j and column j + d / 2, over all d columns (even); cosines and sines [rows, d / 2].
-void az_rotate_halves(long rows, long d, float sign, const float *cosines, const float *sines, const float *x,
-                      long x_row, float *y, long y_row);
+// The same for pairs of column j and column j + rotated / 2.
+void az_rotate_halves(long rows, long d, long rotated, float sign, const float *cosines, const float *sines,
+                      const float *x, long x_row, float *y, long y_row);
 
 // MARK: Exponentials in pairs: with h = |x_r|^2 / 2, y_r = scale * [exp(u_r - h), exp(-u_r - h)]. x: [rows, d], u:
 // [rows, m], y: [rows, 2 m].
