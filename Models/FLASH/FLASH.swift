@@ -75,7 +75,9 @@ public struct FLASH: Module {
         let shifts = configuration.shiftsTokens
         let mask = shifts && configuration.masksTokenShift ? mask : nil
         if mode.implementation == .fused && mask == nil {
-            let both = normLinear(x, norm: norm.norm, shiftTokens: shifts, [toHidden.projection, toQK.projection])
+            let delayed = shifts ? (x.shape[2] + 1) / 2 : 0
+            let both = normLinear(
+                x, norm: norm.norm, delayedColumns: delayed, [toHidden.projection, toQK.projection])
             return (both[0], both[1])
         }
         var input = norm(x)

@@ -42,7 +42,7 @@ import Testing
                 let product = matrixProduct(rows, p.weight, transposeB: true)
                 return p.bias.map { product + $0 } ?? product
             }
-            let fused = normLinear(x, norm: norm, shiftTokens: shifts, projections)
+            let fused = normLinear(x, norm: norm, delayedColumns: shifts ? (d + 1) / 2 : 0, projections)
             let leaves = [x] + parameters + projections.flatMap { [$0.weight] + ($0.bias.map { [$0] } ?? []) }
             func total(_ outputs: [Tensor]) -> Tensor {
                 zip(outputs, [11, 12]).map { output, seed in

@@ -62,7 +62,7 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
             }
         return feedForward(
             p[0], norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
-            residual: residual, addsInput: addsInput)
+            residual: addsInput ? .input : residual.map(FeedForwardResidual.tensor) ?? FeedForwardResidual.none)
     }
 
     func composed(_ p: [Tensor]) -> Tensor {

@@ -74,8 +74,8 @@ import Testing
                 guard out == d else { return all }
                 return all + [
                     Tensors.feedForward(
-                        x, norm: norm, up: up, activation: .gelu, isGated: isGated, down: down, addsInput: true),
-                    Tensors.feedForward(x, up: up, activation: .gelu, isGated: isGated, down: down, addsInput: true),
+                        x, norm: norm, up: up, activation: .gelu, isGated: isGated, down: down, residual: .input),
+                    Tensors.feedForward(x, up: up, activation: .gelu, isGated: isGated, down: down, residual: .input),
                 ]
             }
         }

@@ -140,9 +140,8 @@ import Testing
         }
     }
 
-    private func shifted(_ x: Tensor) -> Tensor {
-        let half = (x.length(-1) + 1) / 2
-        let parts = x.split(sizes: [half, x.length(-1) - half])
+    private func delayed(_ x: Tensor, columns: Int) -> Tensor {
+        let parts = x.split(sizes: [columns, x.length(-1) - columns])
         return concatenate([parts[0].padded(axis: -2, before: 1, after: -1), parts[1]], axis: -1)
     }
 
@@ -151,13 +150,13 @@ import Testing
         let n = kind.parameters.count
         func fused(_ p: [Tensor]) -> [Tensor] {
             normLinear(
-                p[0], norm: kind.norm(p[1...n]), shiftTokens: shift,
+                p[0], norm: kind.norm(p[1...n]), delayedColumns: columns,
                 [Projection(weight: p[n + 1], bias: p[n + 2]), Projection(weight: p[n + 3])])
         }
         let inputs = [x] + kind.parameters + [weight, bias, sample([3, 5], seed: 8)]
         let outputs = fused(inputs)
         let plain = kind.apply(x, inputs[1...n])
-        let normalized = shift ? shifted(plain) : plain
+        let normalized = delayed(plain, columns: columns)
         expectSame(outputs[0], composed(normalized, weight, bias))
         expectSame(outputs[1], composed(normalized, inputs[n + 3], nil))
         // Norm parameters and biases must be dense; so they are in `Parameter`.
@@ -173,9 +172,9 @@ import Testing
         let inputs = [sample([14, 70, 5])] + kind.parameters + [weight, bias]
         let (a, b) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
         let fused = normLinear(
-            a[0], norm: kind.norm(a[1...n]), shiftTokens: shift, [Projection(weight: a[n + 1], bias: a[n + 2])])[0]
+            a[0], norm: kind.norm(a[1...n]), delayedColumns: columns, [Projection(weight: a[n + 1], bias: a[n + 2])])[0]
         let normalized = kind.apply(b[0], b[1...n])
-        let plain = composed(shift ? shifted(normalized) : normalized, b[n + 1], b[n + 2])
+        let plain = composed(delayed(normalized, columns: columns), b[n + 1], b[n + 2])
         expectSame(fused, plain)
         let seed = sample(plain.shape, seed: 4)
         let (first, second) = (gradients(of: fused, seed: seed), gradients(of: plain, seed: seed))

@@ -66,8 +66,11 @@ private var productMistakes: [Mistake] {
         Mistake("normLinear: a norm's parameter [2] for rows of 3; expected [3]") {
             normLinear(a, norm: .rootMeanSquare(weight: Tensor.ones([2])), weight: Tensor.ones([4, 3]))
         },
-        Mistake("normLinear: token shift of x [3] needs an axis of tokens") {
-            normLinear(Tensor.ones([3]), norm: .scale(gain: Tensor([1])), shiftTokens: true, [])
+        Mistake("normLinear: 2 delayed columns of x [3]; expected at most 3, and an axis of tokens") {
+            normLinear(Tensor.ones([3]), norm: .scale(gain: Tensor([1])), delayedColumns: 2, [])
+        },
+        Mistake("normLinear: 4 delayed columns of x [2, 3]; expected at most 3, and an axis of tokens") {
+            normLinear(a, norm: .scale(gain: Tensor([1])), delayedColumns: 4, [])
         },
         Mistake("layerNorm: x of shape [2, 3] with a parameter of shape [2]; expected [3]") {
             layerNorm(a, weight: Tensor.ones([2]))
@@ -136,6 +139,11 @@ private var feedForwardMistakes: [Mistake] {
         Mistake("feedForward: weight [7, 3] of a gate has no two halves") { feed(up: [7, 3]) },
         Mistake("feedForward: down of [2, 8], weight [5, 4], bias []: expected [out, 8]") { feed(gated: false) },
         Mistake("feedForward: residual [2, 3] for an output [2, 5]") { feed(residual: a) },
+        Mistake("feedForward: x [2, 3] cannot be added to an output [2, 5]") {
+            feedForward(
+                a, up: Projection(weight: .ones([4, 3])), activation: .gelu, down: Projection(weight: .ones([5, 4])),
+                residual: .input)
+        },
         Mistake("feedForward: dropout 1.5; expected 0 to 1") { feed(dropout: 1.5) },
         Mistake("feedForward: a norm's parameter [2] for rows of 3; expected [1]") {
             feed(norm: .scale(gain: Tensor.ones([2])))

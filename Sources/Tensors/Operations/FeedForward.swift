@@ -20,19 +20,16 @@ public func feedForward(
     _ x: Tensor, norm: Norm? = nil, up: Projection, activation: Activation, isGated: Bool = false,
     dropout: Double = 0, key: RandomKey? = nil, down: Projection, residual: FeedForwardResidual
 ) -> Tensor {
-    switch residual {
-    case .none:
-        feedForward(
-            x, norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down)
-    case .tensor(let residual):
-        feedForward(
-            x, norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
-            residual: residual)
-    case .input:
-        feedForward(
-            x, norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
-            addsInput: true)
+    if dropout == 0,
+        let y = FewRows.feedForward(
+            x, norm: norm, up: up, activation: activation, isGated: isGated, down: down, residual: residual)
+    {
+        return y
     }
+    return FeedForward(
+        x, norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
+        residual: residual
+    ).record()
 }
 
 /// What is added to the output of a feed-forward block.
@@ -42,21 +39,30 @@ public enum FeedForwardResidual: Sendable {
     case tensor(Tensor)
     /// What up multiplies, norm(x), as post-norm transformers add it: out = d.
     case input
+
+    /// [..., out], where there is one.
+    var tensor: Tensor? { if case .tensor(let tensor) = self { tensor } else { nil } }
+    var isInput: Bool { if case .input = self { true } else { false } }
 }
 
 /// The same with a residual of [..., out], or none.
-/// - Parameter addsInput: adds what up multiplies, norm(x).
 public func feedForward(
     _ x: Tensor, norm: Norm? = nil, up: Projection, activation: Activation, isGated: Bool = false,
-    dropout: Double = 0, key: RandomKey? = nil, down: Projection, residual: Tensor? = nil, addsInput: Bool = false
+    dropout: Double = 0, key: RandomKey? = nil, down: Projection, residual: Tensor? = nil
 ) -> Tensor {
-    if dropout == 0,
-        let y = FewRows.feedForward(
-            x, norm, up, activation, isGated: isGated, down, residual, addsInput: addsInput)
-    {
-        return y
-    }
-    return FeedForward(x, norm, up, activation, isGated, dropout, key, down, residual, addsInput).record()
+    feedForward(
+        x, norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
+        residual: residual.map(FeedForwardResidual.tensor) ?? FeedForwardResidual.none)
+}
+
+/// The same, and with `addsInput` what up multiplies added.
+public func feedForward(
+    _ x: Tensor, norm: Norm? = nil, up: Projection, activation: Activation, isGated: Bool = false,
+    dropout: Double = 0, key: RandomKey? = nil, down: Projection, addsInput: Bool
+) -> Tensor {
+    feedForward(
+        x, norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
+        residual: addsInput ? FeedForwardResidual.input : .none)
 }
 
 struct FeedForward: Sendable {
@@ -74,8 +80,8 @@ struct FeedForward: Sendable {
     let width: Int
 
     init(
-        _ x: Tensor, _ norm: Norm?, _ up: Projection, _ activation: Activation, _ isGated: Bool, _ dropout: Double,
-        _ key: RandomKey?, _ down: Projection, _ residual: Tensor?, _ addsInput: Bool
+        _ x: Tensor, norm: Norm?, up: Projection, activation: Activation, isGated: Bool, dropout: Double,
+        key: RandomKey?, down: Projection, residual: FeedForwardResidual
     ) {
         require(x.rank >= 1, "feedForward: x \(x.shape) has no last axis")
         d = x.shape[x.rank - 1]
@@ -86,14 +92,12 @@ struct FeedForward: Sendable {
         let outer = Array(x.shape.dropLast())
         self.down = down.checked("feedForward: down of \(outer + [inner])", inputs: inner)
         out = down.matrix.shape[0]
+        let added = residual.tensor
         require(
-            residual == nil || residual!.shape == outer + [out],
-            "feedForward: residual \(residual?.shape ?? []) for an output \(outer + [out])")
-        require(
-            !addsInput || (residual == nil && out == d),
-            "feedForward: x \(x.shape) cannot be added to an output \(outer + [out])"
-                + (residual == nil ? "" : " beside a residual"))
-        self.addsInput = addsInput
+            added == nil || added!.shape == outer + [out],
+            "feedForward: residual \(added?.shape ?? []) for an output \(outer + [out])")
+        addsInput = residual.isInput
+        require(!addsInput || out == d, "feedForward: x \(x.shape) cannot be added to an output \(outer + [out])")
         require(dropout >= 0 && dropout <= 1, "feedForward: dropout \(dropout); expected 0 to 1")
         self.x = x.contiguous()
         panels = norm.map { NormPanels(x, $0, "feedForward") }
@@ -101,7 +105,7 @@ struct FeedForward: Sendable {
         self.isGated = isGated
         probability = Float(dropout)
         self.key = dropout > 0 ? key : nil
-        self.residual = residual?.contiguous()
+        self.residual = added?.contiguous()
         rows = x.count / max(d, 1)
     }
 

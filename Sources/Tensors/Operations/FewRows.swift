@@ -50,17 +50,17 @@ enum FewRows {
     }
 
     static func feedForward(
-        _ x: Tensor, _ norm: Norm?, _ up: Projection, _ activation: Activation, isGated: Bool, _ down: Projection,
-        _ residual: Tensor?, addsInput: Bool
+        _ x: Tensor, norm: Norm?, up: Projection, activation: Activation, isGated: Bool, down: Projection,
+        residual: FeedForwardResidual
     ) -> Tensor? {
         let (width, d) = up.matrix.lengths
         let (out, inner) = down.matrix.lengths
         guard let rows = count(x, width: d), norm?.isDense(d) ?? true, isDense(up.bias, width),
             isDense(down.bias, out), inner > 0, width == (isGated ? 2 * inner : inner),
-            !addsInput || residual == nil && out == d,
-            residual == nil
-                || residual!.isContiguous && residual!.count == rows * out
-                    && residual!.shape.dropLast() == x.shape.dropLast()
+            !residual.isInput || out == d,
+            residual.tensor.map({
+                $0.isContiguous && $0.count == rows * out && $0.shape.dropLast() == x.shape.dropLast()
+            }) ?? true
         else { return nil }
         let y = output(x, width: out)
         let source = x.pointer
@@ -74,7 +74,7 @@ enum FewRows {
                     if isGated { first.run(columns.lowerBound + inner..<columns.upperBound + inner, input) }
                     activate(columns, rows, inner, isGated: isGated, activation, z, hidden)
                 }
-                let before = addsInput ? input : residual?.pointer
+                let before = residual.isInput ? input : residual.tensor?.pointer
                 second.share { second.run($0, hidden, addedTo: before) }
             }
             if let norm { norm.withRows(rows, d, source, run) } else { run(source) }

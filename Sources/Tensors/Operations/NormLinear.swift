@@ -32,12 +32,12 @@ public struct Projection: Sendable {
 ///
 /// - Parameters:
 ///   - x: [..., n, d].
-///   - shiftTokens: the first half of the features (⌈d/2⌉ of them) of each row comes from the row before it along
-///     axis n, zeros for the first: token shift.
+///   - delayedColumns: how many of each normalised row's first columns come from the row before it along axis n, zeros for
+///     the first.
 /// - Returns: a tensor [..., n, out] for each projection.
-public func normLinear(_ x: Tensor, norm: Norm, shiftTokens: Bool = false, _ projections: [Projection]) -> [Tensor] {
-    if !shiftTokens, let outputs = FewRows.normLinear(x, norm, projections) { return outputs }
-    return NormLinear(x, norm, shiftTokens, projections).record()
+public func normLinear(_ x: Tensor, norm: Norm, delayedColumns: Int = 0, _ projections: [Projection]) -> [Tensor] {
+    if delayedColumns == 0, let outputs = FewRows.normLinear(x, norm, projections) { return outputs }
+    return NormLinear(x, norm, delayedColumns: delayedColumns, projections).record()
 }
 
 /// One projection; see the form with several.
@@ -55,8 +55,8 @@ private struct NormLinear: Sendable {
     let projections: [Projection]
     let rows: Int, d: Int
 
-    init(_ x: Tensor, _ norm: Norm, _ shiftTokens: Bool, _ projections: [Projection]) {
-        panels = NormPanels(x, norm, shiftTokens: shiftTokens, "normLinear")
+    init(_ x: Tensor, _ norm: Norm, delayedColumns: Int, _ projections: [Projection]) {
+        panels = NormPanels(x, norm, delayedColumns: delayedColumns, "normLinear")
         (rows, d) = (panels.rows, panels.d)
         self.projections = projections.map { $0.checked("normLinear: x \(x.shape)", inputs: x.shape.last ?? 0) }
     }
@@ -135,13 +135,13 @@ private struct NormLinear: Sendable {
             return panels.inputGradient(slots) { normalizedGradient($0, gradients, $1) }
         }
         // A row's gradient comes from the row after it as well, which may be in another panel.
-        let shifted = Tensor(uninitialized: [rows, d])
-        let target = shifted.mutablePointer
+        let delayed = Tensor(uninitialized: [rows, d])
+        let target = delayed.mutablePointer
         parallelRanges(rows, grain: panelRows(rows)) { normalizedGradient($0, gradients, target + $0.lowerBound * d) }
-        panels.inputGradient(slots) { unshift($0, shifted.pointer, into: $1) }
+        panels.inputGradient(slots) { undelay($0, delayed.pointer, into: $1) }
     }
 
-    /// The gradient of (shifted) normalised rows: Σ over projections of dY W.
+    /// The gradient of normalised rows, their first columns delayed: Σ over projections of dY W.
     private func normalizedGradient(
         _ range: Range<Int>, _ gradients: [Tensor?], _ target: UnsafeMutablePointer<Float>
     ) {
@@ -156,17 +156,16 @@ private struct NormLinear: Sendable {
         }
     }
 
-    /// Undoes token shift on a gradient: the first half of row r comes from row r + 1 of the same sequence.
-    private func unshift(_ range: Range<Int>, _ source: UnsafePointer<Float>, into dy: UnsafeMutablePointer<Float>) {
+    /// Undoes the delay on a gradient: the first columns of row r come from row r + 1 of the same sequence.
+    private func undelay(_ range: Range<Int>, _ source: UnsafePointer<Float>, into dy: UnsafeMutablePointer<Float>) {
         az_scale(range.count * d, 1, source + range.lowerBound * d, dy)
-        let sequence = panels.sequence
-        let half = (d + 1) / 2
+        let (sequence, columns) = (panels.sequence, panels.delayedColumns)
         for row in range {
             let target = dy + (row - range.lowerBound) * d
             if (row + 1) % sequence == 0 {
-                az_fill(half, 0, target)
+                az_fill(columns, 0, target)
             } else {
-                az_scale(half, 1, source + (row + 1) * d, target)
+                az_scale(columns, 1, source + (row + 1) * d, target)
             }
         }
     }

@@ -57,18 +57,24 @@ struct NormPanels: Sendable {
     let x: Tensor
     let norm: Norm
     let rows: Int, d: Int
-    /// Rows of one sequence; 0 without token shift.
+    /// Rows of one sequence; 0 where no columns are delayed.
     let sequence: Int
+    /// The first columns of a normalised row that come from the row before it in its sequence, zeros for the first.
+    let delayedColumns: Int
     /// Per row: the mean (layer norm) and the factor that backward needs.
     private let statistics: Tensor
 
-    init(_ x: Tensor, _ norm: Norm, shiftTokens: Bool = false, _ operation: String) {
+    init(_ x: Tensor, _ norm: Norm, delayedColumns: Int = 0, _ operation: String) {
         d = x.shape.last ?? 0
-        require(!shiftTokens || x.rank >= 2, "\(operation): token shift of x \(x.shape) needs an axis of tokens")
+        require(
+            0...d ~= delayedColumns && (delayedColumns == 0 || x.rank >= 2),
+            "\(operation): \(delayedColumns) delayed columns of x \(x.shape); expected at most \(d), and an axis of tokens"
+        )
         self.x = x.contiguous()
         self.norm = norm.contiguous(d, operation)
         rows = x.count / max(d, 1)
-        sequence = shiftTokens ? x.shape[x.rank - 2] : 0
+        sequence = delayedColumns > 0 ? x.shape[x.rank - 2] : 0
+        self.delayedColumns = delayedColumns
         statistics = Tensor(uninitialized: [2, rows])
     }
 
@@ -77,10 +83,10 @@ struct NormPanels: Sendable {
 
     // MARK: Forward
 
-    /// Normalises (and shifts) rows into a panel.
+    /// Normalises rows into a panel, their first columns delayed.
     func normalize(_ range: Range<Int>, into panel: UnsafeMutablePointer<Float>) {
         guard sequence > 0 else { return applyNorm(range, into: panel, statistics: storedStatistics(range)) }
-        let half = (d + 1) / 2
+        let columns = delayedColumns
         let plain = Tensor(uninitialized: [1 + range.count, d])
         let source = plain.mutablePointer + d
         applyNorm(range, into: source, statistics: storedStatistics(range))
@@ -91,13 +97,13 @@ struct NormPanels: Sendable {
                 applyNorm(range.lowerBound - 1..<range.lowerBound, into: source - d, statistics: (start, start + 1))
             }
         }
-        az_copy_2d(range.count, d - half, source + half, d, 1, panel + half, d, 1)
+        az_copy_2d(range.count, d - columns, source + columns, d, 1, panel + columns, d, 1)
         for row in range {
             let index = row - range.lowerBound
             if row % sequence == 0 {
-                az_fill(half, 0, panel + index * d)
+                az_fill(columns, 0, panel + index * d)
             } else {
-                az_scale(half, 1, source + (index - 1) * d, panel + index * d)
+                az_scale(columns, 1, source + (index - 1) * d, panel + index * d)
             }
         }
     }
@@ -129,7 +135,7 @@ struct NormPanels: Sendable {
 
     /// The gradients of `inputs`.
     ///
-    /// - Parameter gradient: writes the gradient of some normalised (and shifted) rows, [count, d].
+    /// - Parameter gradient: writes the gradient of some normalised rows, [count, d].
     func inputGradient(_ slots: [InputGradient], _ gradient: (Range<Int>, UnsafeMutablePointer<Float>) -> Void) {
         guard slots.contains(where: \.isNeeded) else { return }
         let panel = panelRows(rows)
