@@ -2,12 +2,12 @@ import FLASHTransformers
 import Foundation
 import Tensors
 
-/// Our operations against plain loops over the same data: how fast, what share of the machine's peak, and whether both
+/// Our operations against their plain forms, or loops, over the same data: how fast, what share of the machine's peak, and whether both
 /// give the same numbers.
 public struct KernelBenchmarks: Encodable {
     public struct Row: Encodable {
         public let name: String, size: String
-        /// The rates of ours and of the naive loop, in `unit`.
+        /// The rates of ours and of the plain form or loop, in `unit`.
         public let rate: Double, naiveRate: Double
         /// GF/s for products, GB/s (bytes that must be read or written at least once) for the rest.
         public let unit: String

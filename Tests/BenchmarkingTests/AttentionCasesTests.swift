@@ -1,0 +1,18 @@
+import Testing
+
+@testable import Benchmarking
+
+/// What `Bench kernels` compares, at small sizes.
+@Suite("Attention in Bench kernels") struct AttentionCasesTests {
+    @Test("Each operation agrees with its plain form and with loops")
+    func agreement() {
+        let cases = [
+            AttentionCases.window(300), AttentionCases.window(300, byLoops: true), AttentionCases.memory(16),
+            AttentionCases.memory(16, byLoops: true), AttentionCases.mixedChunk(300),
+        ]
+        for row in cases.map({ $0.measure(peakGflops: 1, peakGigabytes: 1) }) {
+            #expect(row.agrees && row.difference > 0, "\(row.name), \(row.size): \(row.difference)")
+        }
+        #expect(Set(cases.map { $0.name + $0.size }).count == cases.count, "rows have names of their own")
+    }
+}
