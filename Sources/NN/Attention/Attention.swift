@@ -26,7 +26,7 @@ public func attention(
     var options = WindowAttentionOptions(
         WindowPattern(window: whole, isCausal: isCausal, lookBackward: 0, lookForward: 0), scale: scale)
     (options.mask, options.dropout, options.key) = (mask, Float(dropout), key)
-    return DenseAttention(q, k, v, options).record()
+    return DenseAttention(q, k, v, options: options).record()
 }
 
 struct DenseAttention: Sendable {
@@ -42,7 +42,7 @@ struct DenseAttention: Sendable {
     let group: Int, offset: Int
 
     init(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ options: WindowAttentionOptions, group: Int = 1, offset: Int = 0
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, options: WindowAttentionOptions, group: Int = 1, offset: Int = 0
     ) {
         require(
             group == 1 && offset == 0
@@ -88,8 +88,8 @@ struct DenseAttention: Sendable {
         return .record("attention", output, inputs: [q, k, v]) { gradient, slots in
             let made = [q, k, v].map { Tensor(uninitialized: $0.shape) }
             DenseAttentionBackward(
-                self, rows, logSums, HeadRows(gradient, headsFirst: false),
-                made.map { HeadRows($0, headsFirst: false) }
+                self, output: rows, logSums: logSums, gradient: HeadRows(gradient, headsFirst: false),
+                made: made.map { HeadRows($0, headsFirst: false) }
             ).run()
             for (slot, gradient) in zip(slots, made) { slot.add(gradient) }
         }
@@ -144,7 +144,7 @@ private struct DenseAttentionBackward: @unchecked Sendable {
     let gradient: HeadRows
     let dQueries: HeadRows, dKeys: HeadRows, dValues: HeadRows
 
-    init(_ attention: DenseAttention, _ output: HeadRows, _ logSums: Tensor, _ gradient: HeadRows, _ made: [HeadRows]) {
+    init(_ attention: DenseAttention, output: HeadRows, logSums: Tensor, gradient: HeadRows, made: [HeadRows]) {
         (self.attention, self.output, self.logSums, self.gradient) = (attention, output, logSums, gradient)
         (dQueries, dKeys, dValues) = (made[0], made[1], made[2])
     }
@@ -201,7 +201,7 @@ private struct DenseAttentionBackward: @unchecked Sendable {
             var beta: Float = 0
             tile.forEachChunk([attention.segment(tile, unit, queries)], queries) {
                 keys, keyRows, valueRows, queryRows in
-                tile.score(queries, keys, keyRows, queryRows)
+                tile.score(queries, keys, keys: keyRows, queries: queryRows)
                 BLAS.multiply(
                     count, keys.count, dv, dOutput,
                     .init(valueRows.pointer, stride: valueRows.stride, transposed: true), dScores, stride: columns)

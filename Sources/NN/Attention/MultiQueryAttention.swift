@@ -22,6 +22,6 @@ public func multiQueryAttention(
         ?? WindowPattern(window: max(n, m), isCausal: isCausal, lookBackward: 0, lookForward: 0)
     let attention = DenseAttention(
         q.reshaped([b, n * h, 1, q.shape[3]]), k.unsqueezed(2), v.unsqueezed(2),
-        WindowAttentionOptions(pattern, scale: scale), group: h, offset: isCausal ? m - n : 0)
+        options: WindowAttentionOptions(pattern, scale: scale), group: h, offset: isCausal ? m - n : 0)
     return attention.record().reshaped([b, n, h, v.shape[2]])
 }

@@ -121,7 +121,7 @@ final class AttentionTile {
     // MARK: Scores
 
     /// scale · q kᵀ of a chunk, before bias and mask. The columns each query sees are left in `first` and `last`.
-    func score(_ queries: QueryRows, _ tokens: Range<Int>, _ keys: BLAS.Operand, _ rows: BLAS.Operand) {
+    func score(_ queries: QueryRows, _ tokens: Range<Int>, keys: BLAS.Operand, queries rows: BLAS.Operand) {
         let count = queries.tokens.count
         BLAS.multiply(
             count, tokens.count, d, alpha: options.scale, rows,
@@ -156,7 +156,7 @@ final class AttentionTile {
     }
 
     /// The same weights are dropped in forward and backward.
-    func dropout(_ queries: QueryRows, _ tokens: Range<Int>, _ matrix: UnsafeMutablePointer<Float>, _ stride: Int) {
+    func dropout(_ queries: QueryRows, _ tokens: Range<Int>, of matrix: UnsafeMutablePointer<Float>) {
         guard let key = options.key else { return }
         let slots = options.pattern.window * options.pattern.windows
         for (row, token) in queries.tokens.enumerated() {
@@ -164,7 +164,7 @@ final class AttentionTile {
             if from >= end { continue }
             let place = tokens.lowerBound + from - options.pattern.slots(token).lowerBound
             let line = UInt64(queries.sequence) &* UInt64(n) &+ UInt64(token)
-            let target = matrix + row * stride + from
+            let target = matrix + row * columns + from
             az_dropout(end - from, options.dropout, key.value, line &* UInt64(slots) &+ UInt64(place), target, target)
         }
     }
@@ -182,11 +182,11 @@ final class AttentionTile {
         az_fill(count, 0, sums)
         var beta: Float = 0
         forEachChunk(segments, queries) { tokens, keys, values, rows in
-            score(queries, tokens, keys, rows)
+            score(queries, tokens, keys: keys, queries: rows)
             let (bias, step, _, mask) = additions(queries, tokens)
             az_window_softmax_forward(
                 count, tokens.count, first, last, bias, step, mask, scores, columns, maxima, sums, rescale)
-            dropout(queries, tokens, scores, columns)
+            dropout(queries, tokens, of: scores)
             if beta == 1 { az_scale_rows(count, dv, rescale, output, stride) }
             BLAS.multiply(
                 count, dv, tokens.count, .init(scores, stride: columns), values, beta: beta, output, stride: stride
@@ -209,10 +209,10 @@ final class AttentionTile {
         gradients: UnsafeMutablePointer<Float>, bias dBias: UnsafeMutablePointer<Float>?
     ) {
         let (bias, step, offset, mask) = additions(queries, tokens)
-        dropout(queries, tokens, gradients, columns)
+        dropout(queries, tokens, of: gradients)
         az_window_softmax_backward(
             queries.tokens.count, tokens.count, first, last, bias, step, mask, logSums, means, scores, columns,
             gradients, columns, dBias.map { $0 + offset }, step)
-        dropout(queries, tokens, scores, columns)
+        dropout(queries, tokens, of: scores)
     }
 }

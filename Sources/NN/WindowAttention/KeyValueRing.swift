@@ -69,7 +69,7 @@ public struct KeyValueRing: Sendable {
             rings[index].keys.ensureUnique()
             rings[index].values.ensureUnique()
             return RingWriter(
-                parts, target, span: spans[index], first: rings[index].position, rules, d, e, h,
+                parts, output: target, span: spans[index], first: rings[index].position, rules, d: d, e: e, h: h,
                 length: rings[index].keys.shape[1], keys: rings[index].keys.mutablePointer,
                 values: rings[index].values.mutablePointer)
         }
@@ -105,8 +105,8 @@ private struct RingWriter: @unchecked Sendable {
     private var pattern: WindowPattern { options.pattern }
 
     init(
-        _ parts: [HeadRows], _ output: HeadRows, span: Range<Int>, first: Int, _ options: WindowAttentionOptions,
-        _ d: Int, _ e: Int, _ h: Int, length: Int, keys: UnsafeMutablePointer<Float>,
+        _ parts: [HeadRows], output: HeadRows, span: Range<Int>, first: Int, _ options: WindowAttentionOptions,
+        d: Int, e: Int, h: Int, length: Int, keys: UnsafeMutablePointer<Float>,
         values: UnsafeMutablePointer<Float>
     ) {
         (q, k, v) = (parts[0], parts[1], parts[2])
@@ -123,8 +123,8 @@ private struct RingWriter: @unchecked Sendable {
         while start < end {
             let piece = start..<min(end, (start / pattern.window + 1) * pattern.window)
             let row = span.lowerBound + start - first
-            write(k.row(0, head, row), k.stride, d, piece, to: keys + head * length * d)
-            write(v.row(0, head, row), v.stride, e, piece, to: values + head * length * e)
+            write(k.row(0, head, row), stride: k.stride, width: d, piece, to: keys + head * length * d)
+            write(v.row(0, head, row), stride: v.stride, width: e, piece, to: values + head * length * e)
             AttentionTile.forEachTile(piece, options) { tokens in
                 let row = span.lowerBound + tokens.lowerBound - first
                 let queries = QueryRows(
@@ -138,7 +138,7 @@ private struct RingWriter: @unchecked Sendable {
     }
 
     private func write(
-        _ rows: UnsafePointer<Float>, _ stride: Int, _ width: Int, _ tokens: Range<Int>,
+        _ rows: UnsafePointer<Float>, stride: Int, width: Int, _ tokens: Range<Int>,
         to ring: UnsafeMutablePointer<Float>
     ) {
         az_copy_2d(tokens.count, width, rows, stride, 1, ring + tokens.lowerBound % length * width, width, 1)

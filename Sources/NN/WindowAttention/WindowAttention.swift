@@ -83,12 +83,12 @@ struct WindowAttention: Sendable {
         (queries, keys, values) = (parts[0], parts[1], parts[2])
         (self.b, self.h, self.n, self.d, self.dv) = (b, h, n, d, dv)
         self.options = options.checked(b * h, n, d)
-        units = Self.makeUnits(b, h, n, options.pattern)
+        units = Self.makeUnits(batch: b, heads: h, tokens: n, options.pattern)
     }
 
     /// Some units for each thread, where sequences are long enough: in backward each has keys of its own beside those it
     /// shares with its neighbours, which cost more than they bring for short ones.
-    private static func makeUnits(_ b: Int, _ h: Int, _ n: Int, _ pattern: WindowPattern) -> [Unit] {
+    private static func makeUnits(batch b: Int, heads h: Int, tokens n: Int, _ pattern: WindowPattern) -> [Unit] {
         let grain = pattern.window <= 1024 ? pattern.window : AttentionTile.rows
         let wanted = b * h == 0 ? 1 : (4 * Threads.count + b * h - 1) / (b * h)
         let shortest = max(256, min(pattern.window * pattern.windows, 2048))
@@ -117,7 +117,9 @@ struct WindowAttention: Sendable {
         forward(rows, logSums.mutablePointer)
         return .record("windowAttention", output, inputs: listed) { gradient, slots in
             gradients(slots) { made, layout in
-                WindowAttentionBackward(self, rows, logSums, layout(gradient), made).run(
+                WindowAttentionBackward(
+                    self, output: rows, logSums: logSums, gradient: layout(gradient), made: made
+                ).run(
                     bias: slots.dropFirst(inputs.count).first)
             }
         }

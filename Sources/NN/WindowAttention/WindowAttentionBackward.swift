@@ -17,7 +17,7 @@ struct WindowAttentionBackward: @unchecked Sendable {
     private let dQueries: HeadRows, dKeys: HeadRows, dValues: HeadRows
 
     init(
-        _ attention: WindowAttention, _ output: HeadRows, _ logSums: Tensor, _ gradient: HeadRows, _ made: [HeadRows]
+        _ attention: WindowAttention, output: HeadRows, logSums: Tensor, gradient: HeadRows, made: [HeadRows]
     ) {
         (self.attention, self.output, self.logSums, self.gradient) = (attention, output, logSums, gradient)
         (dQueries, dKeys, dValues) = (made[0], made[1], made[2])
@@ -150,7 +150,7 @@ struct WindowAttentionBackward: @unchecked Sendable {
             var beta: Float = 0
             tile.forEachChunk(segments(tokens), rows) { keys, keyRows, valueRows, queryRows in
                 let target = targets(keys.lowerBound)
-                tile.score(rows, keys, keyRows, queryRows)
+                tile.score(rows, keys, keys: keyRows, queries: queryRows)
                 BLAS.multiply(
                     count, keys.count, dv, gradient,
                     .init(valueRows.pointer, stride: valueRows.stride, transposed: true),
@@ -163,16 +163,16 @@ struct WindowAttentionBackward: @unchecked Sendable {
                     keys.count, d, count, alpha: attention.options.scale,
                     .init(dScores, stride: columns, transposed: true), queryRows, beta: 1, target.keys,
                     stride: target.keyStride)
-                addQueryGradient(rows, keys, keyRows, beta, dQuery)
+                addQueryGradient(rows, keys, keyRows, beta: beta, to: dQuery)
                 beta = 1
             }
-            if attention.options.mask != nil { addAverages(tokens, logSums, dOutput, stride) }
+            if attention.options.mask != nil { addAverages(tokens, logSums: logSums, dOutput: dOutput, stride: stride) }
         }
 
         /// dQ = scale · dS K, through the window's factors where there are some.
         private func addQueryGradient(
-            _ rows: QueryRows, _ keys: Range<Int>, _ keyRows: BLAS.Operand, _ beta: Float,
-            _ target: UnsafeMutablePointer<Float>
+            _ rows: QueryRows, _ keys: Range<Int>, _ keyRows: BLAS.Operand, beta: Float,
+            to target: UnsafeMutablePointer<Float>
         ) {
             let (d, count, stride) = (attention.d, rows.tokens.count, pass.dQueries.stride)
             let left = BLAS.Operand(dScores, stride: AttentionTile.columns)
@@ -201,7 +201,7 @@ struct WindowAttentionBackward: @unchecked Sendable {
 
         /// The gradients of values that a query averages which sees nothing.
         private func addAverages(
-            _ tokens: Range<Int>, _ logSums: UnsafePointer<Float>, _ dOutput: UnsafePointer<Float>, _ stride: Int
+            _ tokens: Range<Int>, logSums: UnsafePointer<Float>, dOutput: UnsafePointer<Float>, stride: Int
         ) {
             for (row, token) in tokens.enumerated() where logSums[row] == .infinity {
                 let (averaged, _, places) = attention.averaged(token)

@@ -50,15 +50,15 @@ public func select(_ condition: Tensor, _ a: Float, _ b: Tensor) -> Tensor { sel
 public func select(_ condition: Tensor, _ a: Tensor, _ b: Float) -> Tensor { select(condition, a, Tensor(b)) }
 
 /// The larger of two, elementwise; NaN if either is. Where both are equal each gets half of the gradient, as in PyTorch.
-public func maximum(_ a: Tensor, _ b: Tensor) -> Tensor { extreme("maximum", a, b, az_maximum) { $0 .< $1 } }
+public func maximum(_ a: Tensor, _ b: Tensor) -> Tensor { extreme("maximum", a, b, kernel: az_maximum) { $0 .< $1 } }
 
 /// The smaller of two, elementwise; NaN if either is. Where both are equal each gets half of the gradient.
-public func minimum(_ a: Tensor, _ b: Tensor) -> Tensor { extreme("minimum", a, b, az_minimum) { $0 .> $1 } }
+public func minimum(_ a: Tensor, _ b: Tensor) -> Tensor { extreme("minimum", a, b, kernel: az_minimum) { $0 .> $1 } }
 
 /// `loses(x, y)`: where x is not taken.
 private func extreme(
-    _ name: String, _ a: Tensor, _ b: Tensor, _ kernel: BinaryKernel,
-    _ loses: @escaping @Sendable (Tensor, Tensor) -> Tensor
+    _ name: String, _ a: Tensor, _ b: Tensor, kernel: BinaryKernel,
+    loses: @escaping @Sendable (Tensor, Tensor) -> Tensor
 ) -> Tensor {
     let (x, y) = (a.detached(), b.detached())
     @Sendable func share(_ gradient: Tensor, _ own: Tensor, _ other: Tensor) -> Tensor {

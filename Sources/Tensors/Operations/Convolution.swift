@@ -10,7 +10,8 @@ public func convolution1D(
     _ x: Tensor, weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0, dilation: Int = 1,
     groups: Int = 1
 ) -> Tensor {
-    let plan = ConvolutionPlan(x, weight, bias, stride, padding, dilation, groups)
+    let plan = ConvolutionPlan(
+        x, weight: weight, bias: bias, stride: stride, padding: padding, dilation: dilation, groups: groups)
     let (input, kernel) = (x.contiguous(), weight.contiguous())
     let y = plan.forward(input, kernel, bias?.contiguous())
     return .record("convolution1D", y, inputs: [x, weight] + [bias].compactMap { $0 }) { gradient, slots in
@@ -32,7 +33,7 @@ private struct ConvolutionPlan: Sendable {
     var rows: Int { channels * kernel }
 
     init(
-        _ x: Tensor, _ weight: Tensor, _ bias: Tensor?, _ stride: Int, _ padding: Int, _ dilation: Int, _ groups: Int
+        _ x: Tensor, weight: Tensor, bias: Tensor?, stride: Int, padding: Int, dilation: Int, groups: Int
     ) {
         let shapes = "convolution1D: input \(x.shape), weight \(weight.shape)"
         require(x.rank == 3 && weight.rank == 3, "\(shapes): expected three axes each")
@@ -64,8 +65,9 @@ private struct ConvolutionPlan: Sendable {
             }
             let columns = unfolded(x, item)
             product(
-                inParallel, outputs, out, rows, .init(weight.pointer + group * outputs * rows, stride: rows),
-                .init(columns.pointer, stride: out), beta: bias == nil ? 0 : 1, target, stride: out)
+                (outputs, out, rows), inParallel: inParallel,
+                .init(weight.pointer + group * outputs * rows, stride: rows),
+                .init(columns.pointer, stride: out), beta: bias == nil ? 0 : 1, into: target, stride: out)
         }
         return y
     }
@@ -76,9 +78,10 @@ private struct ConvolutionPlan: Sendable {
         each(batch * groups) { item, inParallel in
             let columns = Tensor(uninitialized: [rows, out])
             product(
-                inParallel, rows, out, outputs,
+                (rows, out, outputs), inParallel: inParallel,
                 .init(weight.pointer + item % groups * outputs * rows, stride: rows, transposed: true),
-                .init(dy.pointer + item * outputs * out, stride: out), beta: 0, columns.mutablePointer, stride: out)
+                .init(dy.pointer + item * outputs * out, stride: out), beta: 0, into: columns.mutablePointer,
+                stride: out)
             let target = dx.mutablePointer + item * channels * length
             az_fill(channels * length, 0, target)
             az_fold_1d(channels, length, kernel, stride, padding, dilation, out, columns.pointer, target)
@@ -95,9 +98,10 @@ private struct ConvolutionPlan: Sendable {
                     let item = b * groups + group
                     let columns = unfolded(x, item)
                     product(
-                        inParallel, outputs, rows, out, .init(dy.pointer + item * outputs * out, stride: out),
+                        (outputs, rows, out), inParallel: inParallel,
+                        .init(dy.pointer + item * outputs * out, stride: out),
                         .init(columns.pointer, stride: out, transposed: true), beta: b == 0 ? beta : 1,
-                        destination + group * outputs * rows, stride: rows)
+                        into: destination + group * outputs * rows, stride: rows)
                 }
             }
         }
@@ -121,9 +125,10 @@ private struct ConvolutionPlan: Sendable {
     }
 
     private func product(
-        _ inParallel: Bool, _ m: Int, _ n: Int, _ k: Int, _ a: BLAS.Operand, _ b: BLAS.Operand, beta: Float,
-        _ c: UnsafeMutablePointer<Float>, stride: Int
+        _ size: (m: Int, n: Int, k: Int), inParallel: Bool, _ a: BLAS.Operand, _ b: BLAS.Operand, beta: Float,
+        into c: UnsafeMutablePointer<Float>, stride: Int
     ) {
+        let (m, n, k) = size
         if inParallel {
             BLAS.multiplyInParallel(m, n, k, a, b, beta: beta, c, stride: stride)
         } else {

@@ -166,7 +166,7 @@ struct FeedForward: Sendable {
         if isGated {
             az_gate_forward(count, inner, activation.kernels?.forward, z, z + inner, width, hidden, inner)
         } else {
-            Activation.apply(activation, count * inner, z, hidden)
+            activation.apply(count * inner, z, into: hidden)
         }
     }
 
@@ -190,17 +190,17 @@ struct FeedForward: Sendable {
     private func forwardOfFewRows(_ z: UnsafeMutablePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
         let hidden = Tensor(uninitialized: [rows, inner])
         let target = hidden.mutablePointer
-        let first = FewRows.Product(rows, d, up.matrix, up.bias, z)
+        let first = FewRows.Product(rows: rows, inputs: d, up, into: z)
         withInput(0..<rows) { input in
             first.share(isGated: isGated) { columns in
                 first.run(columns, input)
                 if isGated { first.run(columns.lowerBound + inner..<columns.upperBound + inner, input) }
-                FewRows.activate(columns, rows, inner, isGated: isGated, activation, z, target)
+                FewRows.activate(columns, rows: rows, inner: inner, isGated: isGated, activation, z, into: target)
             }
             if addsInput { az_scale(rows * d, 1, input, y) }
         }
         drop(0..<rows, target)
-        let second = FewRows.Product(rows, inner, down.matrix, down.bias, y)
+        let second = FewRows.Product(rows: rows, inputs: inner, down, into: y)
         let before = addsInput ? UnsafePointer(y) : residual?.pointer
         second.share { second.run($0, target, addedTo: before) }
         withExtendedLifetime(hidden) {}

@@ -50,8 +50,8 @@ struct FeedForwardGradient: Sendable {
                 }
             }
             let input = normalized?.pointer ?? forward.x.pointer + first * d
-            addProduct(count, dy.pointer + first * out, out, hidden.pointer, inner, to: down[0])
-            addProduct(count, z.pointer + first * width, width, input, d, to: up[0])
+            addProduct(count, (dy.pointer + first * out, out), (hidden.pointer, inner), to: down[0])
+            addProduct(count, (z.pointer + first * width, width), (input, d), to: up[0])
             if up.count > 1 { addColumnSums(count, width, z.pointer + first * width, to: up[1]) }
         }
     }
@@ -74,7 +74,7 @@ struct FeedForwardGradient: Sendable {
                 inner,
                 place, place + inner, width, scratch.mutablePointer)
         } else {
-            Activation.apply(forward.activation, count * inner, place, hidden)
+            forward.activation.apply(count * inner, place, into: hidden)
             if let kernels {
                 kernels.backward(count * inner, place, hidden, dh, place)
             } else {
@@ -87,12 +87,13 @@ struct FeedForwardGradient: Sendable {
 
     /// Adds aᵀ b, of a [count, m] and b [count, n], to a weight's gradient [m, n].
     private func addProduct(
-        _ count: Int, _ a: UnsafePointer<Float>, _ m: Int, _ b: UnsafePointer<Float>, _ n: Int, to slot: InputGradient
+        _ count: Int, _ a: (rows: UnsafePointer<Float>, width: Int), _ b: (rows: UnsafePointer<Float>, width: Int),
+        to slot: InputGradient
     ) {
         slot.accumulate { destination, beta in
             BLAS.multiplyInParallel(
-                m, n, count, BLAS.Operand(a, stride: m, transposed: true), BLAS.Operand(b, stride: n), beta: beta,
-                destination, stride: n)
+                a.width, b.width, count, BLAS.Operand(a.rows, stride: a.width, transposed: true),
+                BLAS.Operand(b.rows, stride: b.width), beta: beta, destination, stride: b.width)
         }
     }
 

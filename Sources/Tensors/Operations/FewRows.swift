@@ -21,7 +21,7 @@ enum FewRows {
     }
 
     static func linear(
-        _ x: Tensor, _ weight: WeightMatrix, _ bias: Tensor?, _ activation: Activation, _ residual: Tensor?
+        _ x: Tensor, _ weight: WeightMatrix, bias: Tensor?, activation: Activation, residual: Tensor?
     ) -> Tensor? {
         let (width, inputs) = weight.lengths
         guard let rows = count(x, width: inputs), isDense(bias, width),
@@ -30,7 +30,8 @@ enum FewRows {
                     && residual!.shape.dropLast() == x.shape.dropLast()
         else { return nil }
         let y = output(x, width: width)
-        let product = Product(rows, inputs, weight, bias, y.mutablePointer)
+        let product = Product(
+            rows: rows, inputs: inputs, Projection(weight: weight, bias: bias), into: y.mutablePointer)
         let (source, before) = (x.pointer, residual?.pointer)
         product.share { columns in
             product.run(columns, source, addedTo: before)
@@ -44,8 +45,8 @@ enum FewRows {
             projections.allSatisfy({ $0.matrix.lengths.columns == d && isDense($0.bias, $0.matrix.lengths.rows) })
         else { return nil }
         let outputs = projections.map { output(x, width: $0.matrix.lengths.rows) }
-        let products = zip(projections, outputs).map { Product(rows, d, $0.matrix, $0.bias, $1.mutablePointer) }
-        norm.withRows(rows, d, x.pointer) { run(products, $0) }
+        let products = zip(projections, outputs).map { Product(rows: rows, inputs: d, $0, into: $1.mutablePointer) }
+        norm.withRows(x.pointer, rows: rows, d: d) { run(products, $0) }
         return outputs
     }
 
@@ -66,18 +67,18 @@ enum FewRows {
         let source = x.pointer
         withScratch(rows * (inner + width)) { hidden in
             let z = hidden + rows * inner
-            let first = Product(rows, d, up.matrix, up.bias, z)
-            let second = Product(rows, inner, down.matrix, down.bias, y.mutablePointer)
+            let first = Product(rows: rows, inputs: d, up, into: z)
+            let second = Product(rows: rows, inputs: inner, down, into: y.mutablePointer)
             func run(_ input: UnsafePointer<Float>) {
                 first.share(isGated: isGated) { columns in
                     first.run(columns, input)
                     if isGated { first.run(columns.lowerBound + inner..<columns.upperBound + inner, input) }
-                    activate(columns, rows, inner, isGated: isGated, activation, z, hidden)
+                    activate(columns, rows: rows, inner: inner, isGated: isGated, activation, z, into: hidden)
                 }
                 let before = residual.isInput ? input : residual.tensor?.pointer
                 second.share { second.run($0, hidden, addedTo: before) }
             }
-            if let norm { norm.withRows(rows, d, source, run) } else { run(source) }
+            if let norm { norm.withRows(source, rows: rows, d: d, run) } else { run(source) }
         }
         return y
     }
@@ -116,8 +117,8 @@ enum FewRows {
 
     /// Some columns of f(z), or with a gate of the halves' a ⊙ f(g). z: [rows, inner or 2 · inner], hidden: [rows, inner].
     static func activate(
-        _ columns: Range<Int>, _ rows: Int, _ inner: Int, isGated: Bool, _ activation: Activation,
-        _ z: UnsafePointer<Float>, _ hidden: UnsafeMutablePointer<Float>
+        _ columns: Range<Int>, rows: Int, inner: Int, isGated: Bool, _ activation: Activation,
+        _ z: UnsafePointer<Float>, into hidden: UnsafeMutablePointer<Float>
     ) {
         let (first, count) = (columns.lowerBound, columns.count)
         if isGated {
@@ -127,7 +128,7 @@ enum FewRows {
         } else {
             for row in 0..<rows {
                 let place = row * inner + first
-                Activation.apply(activation, count, z + place, hidden + place)
+                activation.apply(count, z + place, into: hidden + place)
             }
         }
     }
@@ -141,12 +142,10 @@ enum FewRows {
         private let target: UnsafeMutablePointer<Float>
 
         /// target: [rows, width]
-        init(
-            _ rows: Int, _ inputs: Int, _ weight: WeightMatrix, _ bias: Tensor?, _ target: UnsafeMutablePointer<Float>
-        ) {
-            (self.rows, self.inputs, width) = (rows, inputs, weight.lengths.rows)
-            self.weight = weight.transposed
-            self.bias = bias?.pointer
+        init(rows: Int, inputs: Int, _ projection: Projection, into target: UnsafeMutablePointer<Float>) {
+            (self.rows, self.inputs, width) = (rows, inputs, projection.matrix.lengths.rows)
+            weight = projection.matrix.transposed
+            bias = projection.bias?.pointer
             self.target = target
         }
 
@@ -201,10 +200,10 @@ extension Norm {
 
     /// Gives `body` the normalised rows of x, [rows, d].
     fileprivate func withRows(
-        _ rows: Int, _ d: Int, _ x: UnsafePointer<Float>, _ body: (UnsafePointer<Float>) -> Void
+        _ x: UnsafePointer<Float>, rows: Int, d: Int, _ body: (UnsafePointer<Float>) -> Void
     ) {
         FewRows.withScratch(rows * (d + 2)) { target in
-            apply(rows, d, x, target, mean: target + rows * d, factor: target + rows * (d + 1))
+            apply(x, rows: rows, d: d, into: target, mean: target + rows * d, factor: target + rows * (d + 1))
             body(target)
         }
     }

@@ -12,9 +12,9 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, activation:
 public func linear(
     _ x: Tensor, weight: WeightMatrix, bias: Tensor? = nil, activation: Activation = .identity
 ) -> Tensor {
-    if let y = FewRows.linear(x, weight, bias, activation, nil) { return y }
+    if let y = FewRows.linear(x, weight, bias: bias, activation: activation, residual: nil) { return y }
     let epilogue: Epilogue = activation == .identity ? .none : .activation(activation)
-    return FusedLinear("linear", x, weight, bias, epilogue, nil).record()
+    return FusedLinear("linear", x, weight, bias: bias, epilogue: epilogue).record()
 }
 
 /// x Wᵀ + b + residual, the product accumulating onto the residual.
@@ -26,8 +26,8 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, residual: T
 
 /// x Wᵀ + b + residual with a W that may be rounded.
 public func linear(_ x: Tensor, weight: WeightMatrix, bias: Tensor? = nil, residual: Tensor) -> Tensor {
-    FewRows.linear(x, weight, bias, .identity, residual)
-        ?? FusedLinear("linear", x, weight, bias, .none, residual).record()
+    FewRows.linear(x, weight, bias: bias, activation: .identity, residual: residual)
+        ?? FusedLinear("linear", x, weight, bias: bias, epilogue: .none, residual: residual).record()
 }
 
 /// A gated linear unit (Shazeer, 2002.05202): with [a, g] = x Wᵀ + b, a ⊙ f(g).
@@ -35,7 +35,7 @@ public func linear(_ x: Tensor, weight: WeightMatrix, bias: Tensor? = nil, resid
 /// x: [..., in]; weight: [2 · out, in], the rows of a first; bias: [2 · out]. Returns [..., out].
 public func gatedLinear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, gate: Activation) -> Tensor {
     require(weight.rank == 2 && weight.shape[0] % 2 == 0, "gatedLinear: weight \(weight.shape) has no two halves")
-    return FusedLinear("gatedLinear", x, .float(weight), bias, .gate(gate), nil).record()
+    return FusedLinear("gatedLinear", x, .float(weight), bias: bias, epilogue: .gate(gate)).record()
 }
 
 /// What happens to a panel of z = x Wᵀ + b.
@@ -47,7 +47,7 @@ enum Epilogue {
     var isNone: Bool { if case .none = self { true } else { false } }
 
     /// y from `rows` rows of z. y may be z for a plain activation.
-    func forward(_ rows: Int, _ width: Int, _ z: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
+    func forward(rows: Int, width: Int, _ z: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>) {
         switch self {
         case .none: break
         case .activation(let function): function.kernels?.forward(rows * width, z, y)
@@ -59,8 +59,8 @@ enum Epilogue {
 
     /// dz from z, y and dy.
     func backward(
-        _ rows: Int, _ width: Int, _ z: UnsafePointer<Float>, _ y: UnsafePointer<Float>, _ dy: UnsafePointer<Float>,
-        _ dz: UnsafeMutablePointer<Float>
+        rows: Int, width: Int, z: UnsafePointer<Float>, y: UnsafePointer<Float>, dy: UnsafePointer<Float>,
+        into dz: UnsafeMutablePointer<Float>
     ) {
         switch self {
         case .none: break
@@ -76,8 +76,8 @@ enum Epilogue {
 }
 
 extension Activation {
-    static func apply(_ f: Activation, _ n: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
-        if let kernels = f.kernels { kernels.forward(n, x, y) } else { az_scale(n, 1, x, y) }
+    func apply(_ n: Int, _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>) {
+        if let kernels { kernels.forward(n, x, y) } else { az_scale(n, 1, x, y) }
     }
 }
 
@@ -112,7 +112,7 @@ private struct FusedLinear: Sendable {
     let rows: Int, inputs: Int, width: Int, outputs: Int
 
     init(
-        _ name: String, _ x: Tensor, _ weight: WeightMatrix, _ bias: Tensor?, _ epilogue: Epilogue, _ residual: Tensor?
+        _ name: String, _ x: Tensor, _ weight: WeightMatrix, bias: Tensor?, epilogue: Epilogue, residual: Tensor? = nil
     ) {
         require(
             weight.shape.count == 2 && x.rank >= 1 && x.shape.last == weight.shape[1],
@@ -146,7 +146,9 @@ private struct FusedLinear: Sendable {
         forward(z.mutablePointer, y.mutablePointer)
         guard wanted else { return y }
         let kept = epilogue.isNone ? nil : z
-        return .record(name, y, inputs: listed) { gradient, slots in backward(kept, y, gradient.contiguous(), slots) }
+        return .record(name, y, inputs: listed) { gradient, slots in
+            backward(gradient.contiguous(), z: kept, y: y, slots)
+        }
     }
 
     private func forward(_ z: UnsafeMutablePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
@@ -158,7 +160,7 @@ private struct FusedLinear: Sendable {
             if let pr { az_scale(count * width, 1, pr + first * width, target) }
             multiply(count, BLAS.Operand(px + first * inputs, stride: inputs), target, pr == nil ? 0 : 1)
             if let bias { az_add_bias(count, width, bias.pointer, target, width) }
-            epilogue.forward(count, width, target, y + first * outputs)
+            epilogue.forward(rows: count, width: width, target, into: y + first * outputs)
         }
         if rows < 16 * Threads.count {
             panel(0..<rows) {
@@ -171,7 +173,7 @@ private struct FusedLinear: Sendable {
         }
     }
 
-    private func backward(_ z: Tensor?, _ y: Tensor, _ dy: Tensor, _ slots: [InputGradient]) {
+    private func backward(_ dy: Tensor, z: Tensor?, y: Tensor, _ slots: [InputGradient]) {
         let dz = z.map { gradientOfProduct($0, y, dy) } ?? dy
         slots[0].accumulate { destination, beta in
             BLAS.multiplyInParallel(
@@ -194,7 +196,8 @@ private struct FusedLinear: Sendable {
         parallelRanges(rows, grain: panelRows(rows)) {
             let (first, count) = ($0.lowerBound, $0.count)
             epilogue.backward(
-                count, width, pz + first * width, py + first * outputs, pdy + first * outputs, pdz + first * width)
+                rows: count, width: width, z: pz + first * width, y: py + first * outputs, dy: pdy + first * outputs,
+                into: pdz + first * width)
         }
         return dz
     }

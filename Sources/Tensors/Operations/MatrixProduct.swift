@@ -7,7 +7,7 @@ import CKernels
 public func matrixProduct(
     _ a: Tensor, _ b: Tensor, transposeA: Bool = false, transposeB: Bool = false, alpha: Float = 1
 ) -> Tensor {
-    let plan = ProductPlan(a, b, transposeA, transposeB)
+    let plan = ProductPlan(a, b, transposeA: transposeA, transposeB: transposeB)
     let y = Tensor(uninitialized: plan.shape)
     plan.run(a, b, alpha: alpha, beta: 0, into: y.mutablePointer)
     return .record("matrixProduct", y, inputs: [a, b]) { gradient, slots in
@@ -31,7 +31,7 @@ public func matrixProduct(
     _ a: Tensor, _ b: Tensor, transposeA: Bool = false, transposeB: Bool = false, alpha: Float = 1, beta: Float = 0,
     into c: Tensor
 ) {
-    let plan = ProductPlan(a, b, transposeA, transposeB)
+    let plan = ProductPlan(a, b, transposeA: transposeA, transposeB: transposeB)
     require(c.shape == plan.shape, "matrixProduct: the result has shape \(plan.shape), the destination \(c.shape)")
     plan.run(a, b, alpha: alpha, beta: beta, into: c.mutablePointer)
 }
@@ -42,13 +42,13 @@ private func addProduct(
     shape: [Int]
 ) {
     let (a, b, transposeA, transposeB) = factors
-    let plan = ProductPlan(a, b, transposeA, transposeB)
+    let plan = ProductPlan(a, b, transposeA: transposeA, transposeB: transposeB)
     if plan.shape == shape {
         slot.accumulate { plan.run(a, b, alpha: alpha, beta: $1, into: $0) }
     } else if shape.count == 2, transposeA, !transposeB, a.shape.dropLast(2) == b.shape.dropLast(2) {
         // A weight shared by a batch: one long product over all rows instead of one for each batch item and a sum.
         let (x, w) = (a.flattenedRows, b.flattenedRows)
-        let flat = ProductPlan(x, w, true, false)
+        let flat = ProductPlan(x, w, transposeA: true, transposeB: false)
         slot.accumulate { flat.run(x, w, alpha: alpha, beta: $1, into: $0) }
     } else {
         slot.add(matrixProduct(a, b, transposeA: transposeA, transposeB: transposeB, alpha: alpha).summed(to: shape))
@@ -63,7 +63,7 @@ private struct ProductPlan {
 
     var shape: [Int] { batch + [m, n] }
 
-    init(_ a: Tensor, _ b: Tensor, _ transposeA: Bool, _ transposeB: Bool) {
+    init(_ a: Tensor, _ b: Tensor, transposeA: Bool, transposeB: Bool) {
         func message() -> String {
             "matrixProduct: \(a.shape)\(transposeA ? "ᵀ" : "") · \(b.shape)\(transposeB ? "ᵀ" : "")"
         }
@@ -83,7 +83,7 @@ private struct ProductPlan {
         // Rows of every batch item against one matrix: a single tall product.
         if b.rank == 2, !transposeA, a.rank > 2, a.isContiguous {
             let tall = a.flattenedRows
-            let plan = ProductPlan(tall, b, false, transposeB)
+            let plan = ProductPlan(tall, b, transposeA: false, transposeB: transposeB)
             return plan.run(tall, b, alpha: alpha, beta: beta, into: c)
         }
         let (left, right) = (MatrixView(a, transposeA), MatrixView(b, transposeB))

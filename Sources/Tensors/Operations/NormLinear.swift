@@ -74,7 +74,7 @@ private struct NormLinear: Sendable {
                 panels.normalize(range, into: panel.mutablePointer)
                 for (index, target) in targets.enumerated() {
                     let width = projections[index].matrix.shape[0]
-                    project(range.count, panel.pointer, index, target + range.lowerBound * width)
+                    project(range.count, panel.pointer, projections[index], into: target + range.lowerBound * width)
                 }
             }
         }
@@ -89,15 +89,15 @@ private struct NormLinear: Sendable {
     private func projectFewRows(_ targets: [UnsafeMutablePointer<Float>]) {
         let normalized = Tensor(uninitialized: [rows, d])
         panels.normalize(0..<rows, into: normalized.mutablePointer)
-        let products = zip(projections, targets).map { FewRows.Product(rows, d, $0.matrix, $0.bias, $1) }
+        let products = zip(projections, targets).map { FewRows.Product(rows: rows, inputs: d, $0, into: $1) }
         withExtendedLifetime(normalized) { FewRows.run(products, normalized.pointer) }
     }
 
     /// A projection of `count` normalised rows. target: the first of these rows.
     private func project(
-        _ count: Int, _ panel: UnsafePointer<Float>, _ index: Int, _ target: UnsafeMutablePointer<Float>
+        _ count: Int, _ panel: UnsafePointer<Float>, _ projection: Projection, into target: UnsafeMutablePointer<Float>
     ) {
-        let (weight, bias) = (projections[index].matrix, projections[index].bias)
+        let (weight, bias) = (projection.matrix, projection.bias)
         let width = weight.shape[0]
         BLAS.multiply(
             count, width, d, BLAS.Operand(panel, stride: d), weight.transposed, target, stride: width)

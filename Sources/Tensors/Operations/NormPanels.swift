@@ -35,7 +35,7 @@ public enum Norm: Sendable {
 
     /// Normalises dense rows of x, [rows, d]. mean, factor: of each row, for backward.
     func apply(
-        _ rows: Int, _ d: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>,
+        _ x: UnsafePointer<Float>, rows: Int, d: Int, into y: UnsafeMutablePointer<Float>,
         mean: UnsafeMutablePointer<Float>, factor: UnsafeMutablePointer<Float>
     ) {
         switch self {
@@ -120,7 +120,8 @@ struct NormPanels: Sendable {
         _ range: Range<Int>, into panel: UnsafeMutablePointer<Float>, statistics: RowStatistics
     ) {
         norm.apply(
-            range.count, d, x.pointer + range.lowerBound * d, panel, mean: statistics.mean, factor: statistics.factor)
+            x.pointer + range.lowerBound * d, rows: range.count, d: d, into: panel, mean: statistics.mean,
+            factor: statistics.factor)
     }
 
     /// All rows, [rows, d].

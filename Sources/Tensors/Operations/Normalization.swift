@@ -65,7 +65,7 @@ public func rmsNorm(_ x: Tensor, weight: Tensor? = nil, eps: Float = .ulpOfOne) 
 public func scaleNorm(_ x: Tensor, gain: Tensor, eps: Float = 1e-5) -> Tensor {
     require(gain.count == 1, "scaleNorm: x of shape \(x.shape), gain of shape \(gain.shape); expected one element")
     let rows = Rows(x, "scaleNorm")
-    return lengthNorm("scaleNorm", x, rows, scale: 1 / Float(rows.d).squareRoot(), eps, gain)
+    return lengthNorm("scaleNorm", x, rows, scale: 1 / Float(rows.d).squareRoot(), eps: eps, gain: gain)
 }
 
 extension Tensor {
@@ -75,13 +75,13 @@ extension Tensor {
         guard axis == rank - 1 else {
             return transposed(axis, -1).l2Normalized(axis: -1, eps: eps).transposed(axis, -1)
         }
-        return lengthNorm("l2Normalized", self, Rows(self, "l2Normalized"), scale: 1, eps, nil)
+        return lengthNorm("l2Normalized", self, Rows(self, "l2Normalized"), scale: 1, eps: eps, gain: nil)
     }
 }
 
 /// x / max(|x| · scale, eps) · gain.
 private func lengthNorm(
-    _ name: String, _ x: Tensor, _ rows: Rows, scale: Float, _ eps: Float, _ gain: Tensor?
+    _ name: String, _ x: Tensor, _ rows: Rows, scale: Float, eps: Float, gain: Tensor?
 ) -> Tensor {
     let d = rows.d
     let (dense, g) = (x.contiguous(), gain?.item ?? 1)

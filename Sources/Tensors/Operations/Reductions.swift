@@ -9,7 +9,7 @@ extension Tensor {
         for run in Self.runs(reduced).reversed() {
             let (outer, n, inner) = result.blocks(run)
             let y = Tensor(uninitialized: result.shape.enumerated().map { run.contains($0.offset) ? 1 : $0.element })
-            sumBlocks(outer, n, inner, result, into: y)
+            sumBlocks(result, outer: outer, n: n, inner: inner, into: y)
             result = y
         }
         let whole = shape
@@ -109,7 +109,7 @@ extension Tensor {
 
 /// The sum over the middle axis of dense [outer, n, inner], in parallel. Long sums are cut into parts by their length
 /// alone, so that the result does not depend on the number of threads.
-private func sumBlocks(_ outer: Int, _ n: Int, _ inner: Int, _ x: Tensor, into y: Tensor) {
+private func sumBlocks(_ x: Tensor, outer: Int, n: Int, inner: Int, into y: Tensor) {
     let size = n * inner
     if size <= 2 * elementGrain || inner > elementGrain {
         parallelRanges(outer, grain: max(1, elementGrain / max(size, 1))) {

@@ -8,22 +8,23 @@ typealias RowGradientKernel =
 
 /// exp(x) / Σ exp(x) over an axis, computed from x − max.
 public func softmax(_ x: Tensor, axis: Int = -1) -> Tensor {
-    alongAxis("softmax", x, axis, az_softmax_forward, az_softmax_backward)
+    alongAxis("softmax", x, axis: axis, forward: az_softmax_forward, backward: az_softmax_backward)
 }
 
 /// x − log Σ exp(x) over an axis.
 public func logSoftmax(_ x: Tensor, axis: Int = -1) -> Tensor {
-    alongAxis("logSoftmax", x, axis, az_log_softmax_forward, az_log_softmax_backward)
+    alongAxis("logSoftmax", x, axis: axis, forward: az_log_softmax_forward, backward: az_log_softmax_backward)
 }
 
 /// Applies a kernel over rows to any axis, whose gradient needs the result alone.
 private func alongAxis(
-    _ name: String, _ input: Tensor, _ axis: Int, _ forward: @escaping RowKernel,
-    _ backward: @escaping RowGradientKernel
+    _ name: String, _ input: Tensor, axis: Int, forward: @escaping RowKernel,
+    backward: @escaping RowGradientKernel
 ) -> Tensor {
     let axis = Shape.axis(axis, rank: input.rank, name)
     guard axis == input.rank - 1 else {
-        return alongAxis(name, input.transposed(axis, -1), -1, forward, backward).transposed(axis, -1)
+        return alongAxis(name, input.transposed(axis, -1), axis: -1, forward: forward, backward: backward)
+            .transposed(axis, -1)
     }
     let x = input.contiguous()
     let n = x.shape[axis]

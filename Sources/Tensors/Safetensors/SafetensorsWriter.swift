@@ -37,20 +37,20 @@ public struct SafetensorsWriter {
     /// Adds F32 elements, row-major; `shape` is `[]` for a scalar.
     /// - Throws: `InputError` when the name is taken or reserved, or the shape does not hold that many elements.
     public mutating func add(_ name: String, shape: [Int], floats: [Float]) throws {
-        try add(name, .float32, shape, floats)
+        try add(name, .float32, shape: shape, elements: floats)
     }
 
     /// Adds I32 elements; see `add(_:shape:floats:)`.
     public mutating func add(_ name: String, shape: [Int], int32s: [Int32]) throws {
-        try add(name, .int32, shape, int32s)
+        try add(name, .int32, shape: shape, elements: int32s)
     }
 
     /// Adds I64 elements; see `add(_:shape:floats:)`.
     public mutating func add(_ name: String, shape: [Int], int64s: [Int64]) throws {
-        try add(name, .int64, shape, int64s)
+        try add(name, .int64, shape: shape, elements: int64s)
     }
 
-    private mutating func add(_ name: String, _ dtype: SafetensorsType, _ shape: [Int], _ elements: [some Any]) throws {
+    private mutating func add(_ name: String, _ dtype: SafetensorsType, shape: [Int], elements: [some Any]) throws {
         if let size = dtype.byteCount(shape: shape), size != elements.count * dtype.size {
             throw failure(name, "has \(elements.count) elements; expected \(size / dtype.size) for shape \(shape)")
         }
