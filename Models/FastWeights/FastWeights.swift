@@ -126,10 +126,10 @@ public func deltaRule(
     require(
         state == nil || state!.shape == shape,
         "deltaRule: state \(state?.shape ?? []), expected [b, h, dk, dv] = \(shape)")
-    if implementation == .fused && logDecay == nil {
+    if implementation == .fused {
         return fusedDeltaRule(
-            q, k, v, beta: beta, erase: erase, rule: rule, features: features, state: state, chunk: chunk,
-            segment: segment)
+            q, k, v, beta: beta, erase: erase, logDecay: logDecay, rule: rule, features: features, state: state,
+            chunk: chunk, segment: segment)
     }
     let (q, k) = (features(q, implementation: .plain), features(k, implementation: .plain))  // φ: [b, n, h, dk]
     let (beta, gamma) = (beta.unsqueezed(-1), (erase ?? beta).unsqueezed(-1))  // [b, n, h, 1]

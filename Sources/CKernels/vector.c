@@ -82,3 +82,19 @@ AZ_KERNEL void az_outer_vector_matrix(long rows, long cols, const float *u, long
         }
     }
 }
+
+AZ_KERNEL void az_fading_vector_matrix(long rows, long cols, float decay, const float *u, long u_step, const float *v,
+                                       float *w, long w_row, const float *x, float *y) {
+#pragma clang fp contract(fast)
+    AZ_VECTORIZE
+    for (long j = 0; j < cols; j++) y[j] = 0;
+    for (long r = 0; r < rows; r++, u += u_step, w += w_row) {
+        const float factor = *u, weight = x[r];
+        AZ_VECTORIZE
+        for (long j = 0; j < cols; j++) {
+            const float changed = decay * w[j] + factor * v[j];
+            w[j] = changed;
+            y[j] += weight * changed;
+        }
+    }
+}

@@ -15,20 +15,20 @@ import Tensors
 //     N = stril(K Kᵀ)      P = tril(Q Kᵀ)      U = diag(β) V − diag(γ) (K S + N U), row after row
 //     O = Q S + P U        S ← S + Kᵀ U
 //
-// so that all but the rows of U are products of matrices. Nothing by token and feature is stored: backward computes the
+// so that all but the rows of U are products of matrices. Decays change this by factors: see ChunkDecay. Nothing by token and feature is stored: backward computes the
 // features and U again from S kept at the start of segments of a few chunks.
 
 /// Computes `deltaRule` in chunks. Views are read in place.
 func fusedDeltaRule(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, erase: Tensor?, rule: UpdateRule, features: Features,
-    state: Tensor?, chunk: Int, segment: Int
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, erase: Tensor?, logDecay: Tensor?, rule: UpdateRule,
+    features: Features, state: Tensor?, chunk: Int, segment: Int
 ) -> (output: Tensor, state: Tensor) {
     require(chunk > 0 && segment > 0, "deltaRule: chunk \(chunk), segment \(segment); expected at least 1")
     let (q, k, map) = features.prepared(q, k)
     let memory = DeltaRule(
-        q, k, v, beta: beta, gamma: rule == .sum ? nil : erase ?? beta, map: map, state: state, chunk: chunk,
-        segment: segment)
-    return memory.record([q, k, v, beta] + [erase, state].compactMap { $0 }, hasErase: erase != nil)
+        q, k, v, beta: beta, gamma: rule == .sum ? nil : erase ?? beta, logDecay: logDecay, map: map, state: state,
+        chunk: chunk, segment: segment)
+    return memory.record([q, k, v, beta] + [erase, logDecay, state].compactMap { $0 }, hasErase: erase != nil)
 }
 
 /// Computes `keySums` as a memory of one column, to which the sum rule writes 1.
@@ -62,6 +62,8 @@ struct DeltaRule: Sendable {
     let beta: HeadScalars
     /// γ; nil where nothing is erased.
     let gamma: HeadScalars?
+    /// ln α; nil where nothing fades.
+    let logDecay: HeadScalars?
     let map: RowMap
     /// S before the first token, dense; nil for zeros.
     let initial: Tensor?
@@ -70,13 +72,14 @@ struct DeltaRule: Sendable {
     let chunk: Int, segment: Int
 
     init(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, gamma: Tensor?, map: RowMap, state: Tensor?, chunk: Int,
-        segment: Int
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, gamma: Tensor?, logDecay: Tensor?, map: RowMap,
+        state: Tensor?, chunk: Int, segment: Int
     ) {
         (b, n, h, d) = (q.shape[0], q.shape[1], q.shape[2], q.shape[3])
         (dk, dv) = (map.width(d), v.shape[3])
         (queries, keys, values) = (HeadRows(q), HeadRows(k), HeadRows(v))
         (self.beta, self.gamma) = (HeadScalars(beta), gamma.map { HeadScalars($0) })
+        self.logDecay = logDecay.map { HeadScalars($0) }
         self.map = map
         initial = state?.detached().contiguous()
         self.chunk = max(1, min(chunk, n))
@@ -99,12 +102,14 @@ struct DeltaRule: Sendable {
         return DeltaRuleChunk(
             count: tokens.count, q: queries.row(batch, head, first), k: keys.row(batch, head, first),
             v: values.row(batch, head, first), beta: beta.place(batch, head, first),
-            gamma: gamma?.place(batch, head, first), startsEmpty: first == 0 && initial == nil)
+            gamma: gamma?.place(batch, head, first), logDecay: logDecay?.place(batch, head, first),
+            startsEmpty: first == 0 && initial == nil)
     }
 
     // MARK: Forward
 
-    /// Computes output and state, and records them. inputs: q, k, v, beta, then erase and state where there are any.
+    /// Computes output and state, and records them. inputs: q, k, v, beta, then erase, logDecay and state where there
+    /// are any.
     func record(_ inputs: [Tensor], hasErase: Bool) -> (output: Tensor, state: Tensor) {
         let output = Tensor(uninitialized: [b, n, h, dv])
         let kept = Tensor.records(inputs) ? Tensor(uninitialized: [b * h, max(segments - 1, 0), dk, dv]) : nil
@@ -156,6 +161,7 @@ struct DeltaRuleChunk {
     let q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>
     let beta: UnsafePointer<Float>
     let gamma: UnsafePointer<Float>?
+    let logDecay: UnsafePointer<Float>?
     /// True where S is zero at its start and need not be read.
     let startsEmpty: Bool
 }
@@ -175,6 +181,8 @@ final class DeltaRuleTile {
     let reads: UnsafeMutablePointer<Float>
     /// U, [m, dv]
     let updates: UnsafeMutablePointer<Float>
+    /// nil where nothing fades.
+    let decay: ChunkDecay?
     let scratch: UnsafeMutablePointer<Float>
 
     init(_ rule: DeltaRule) {
@@ -186,6 +194,7 @@ final class DeltaRuleTile {
         reads = grams + 2 * c * c
         updates = reads + 2 * c * dv
         scratch = updates + c * dv
+        decay = rule.logDecay == nil ? nil : ChunkDecay(tokens: c, values: dv)
     }
 
     /// The first row of [K; Q] that products take.
@@ -201,6 +210,10 @@ final class DeltaRuleTile {
             2 * m - low, m, dk, .init(features + low * dk, stride: dk), .init(features, stride: dk, transposed: true),
             grams + low * c, stride: c)
         zeroAbove(m, grams + m * c, diagonal: 1)
+        guard let decay, let logDecay = chunk.logDecay else { return }
+        decay.load(m, logDecay, step: rule.logDecay!.step)
+        if low == 0 { decay.fadeSquare(m, grams) }
+        decay.fadeSquare(m, grams + m * c)
     }
 
     /// Clears a square [m, m], rows c apart, from a diagonal up: 1 for the one above the main one.
@@ -217,6 +230,8 @@ final class DeltaRuleTile {
             BLAS.multiply(
                 2 * m - low, dv, dk, .init(features + low * dk, stride: dk), .init(state, stride: dv), reads + low * dv,
                 stride: dv)
+            if low == 0 { decay?.fadeRows(m, reads, dv) }
+            decay?.fadeRows(m, reads + m * dv, dv)
         }
         if let gamma = chunk.gamma {
             az_erasing_substitution_forward(
@@ -239,10 +254,12 @@ final class DeltaRuleTile {
         az_copy_2d(m, dv, result, dv, 1, output, stride, 1)
     }
 
-    /// Adds Kᵀ U to S.
+    /// Adds Kᵀ U to what is left of S.
     func extend(_ chunk: DeltaRuleChunk, _ state: UnsafeMutablePointer<Float>) {
+        let m = chunk.count
+        let lasting = decay?.lasting(m, updates) ?? UnsafePointer(updates)
         BLAS.multiply(
-            dk, dv, chunk.count, .init(features, stride: dk, transposed: true), .init(updates, stride: dv),
-            beta: chunk.startsEmpty ? 0 : 1, state, stride: dv)
+            dk, dv, m, .init(features, stride: dk, transposed: true), .init(lasting, stride: dv),
+            beta: chunk.startsEmpty ? 0 : decay?.whole(m) ?? 1, state, stride: dv)
     }
 }

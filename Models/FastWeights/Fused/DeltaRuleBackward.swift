@@ -9,6 +9,8 @@ import Tensors
 //     dV = diag(β) R             dβ = rowsum(R ⊙ V)          dγ = −rowsum(R ⊙ (K S + N U))
 //     T = X Uᵀ, of dN strictly below the diagonal, of dP up to it
 //     [dK; dQ] = X Sᵀ + T K      dK += Tᵀ Z + U Gᵀ           G ← G + Zᵀ X
+//
+// Decays change this by factors: see ChunkDecayGradient.
 
 struct DeltaRuleBackward: @unchecked Sendable {
     private let rule: DeltaRule
@@ -20,7 +22,7 @@ struct DeltaRuleBackward: @unchecked Sendable {
     private let later: Tensor?
     private let dq: Tensor, dk: Tensor, dv: Tensor
     /// [b, n, h]
-    private let dBeta: Tensor, dGamma: Tensor?
+    private let dBeta: Tensor, dGamma: Tensor?, dLogDecay: Tensor?
     /// G, which runs from chunk to chunk; at the end ∂L/∂S before the first token.
     private let dState: Tensor
 
@@ -34,10 +36,11 @@ struct DeltaRuleBackward: @unchecked Sendable {
         dv = Tensor(uninitialized: scalars + [rule.dv])
         dBeta = Tensor(uninitialized: scalars)
         dGamma = rule.gamma == nil ? nil : Tensor(uninitialized: scalars)
+        dLogDecay = rule.logDecay == nil ? nil : Tensor(uninitialized: scalars)
         dState = Tensor(uninitialized: [rule.b, rule.h, rule.dk, rule.dv])
     }
 
-    /// slots: q, k, v, beta, then erase and state where there are any.
+    /// slots: q, k, v, beta, then erase, logDecay and state where there are any.
     func run(_ slots: [InputGradient], hasErase: Bool) {
         if let later {
             az_scale(later.count, 1, later.pointer, dState.mutablePointer)
@@ -48,6 +51,7 @@ struct DeltaRuleBackward: @unchecked Sendable {
         for (slot, gradient) in zip(slots, [dq, dk, dv]) { slot.add(gradient) }
         if let dGamma, !hasErase { slots[3].add(dBeta + dGamma) } else { slots[3].add(dBeta) }
         if let dGamma, hasErase { slots[4].add(dGamma) }
+        if let dLogDecay { slots[hasErase ? 5 : 4].add(dLogDecay) }
         if rule.initial != nil { slots[slots.count - 1].add(dState) }
     }
 
@@ -94,7 +98,8 @@ struct DeltaRuleBackward: @unchecked Sendable {
             output: output?.row(batch, head, first), outputStride: output?.stride ?? 0,
             q: dq.mutablePointer + row * rule.d, k: dk.mutablePointer + row * rule.d,
             v: dv.mutablePointer + row * rule.dv,
-            beta: dBeta.mutablePointer + row, gamma: dGamma.map { $0.mutablePointer + row })
+            beta: dBeta.mutablePointer + row, gamma: dGamma.map { $0.mutablePointer + row },
+            logDecay: dLogDecay.map { $0.mutablePointer + row })
     }
 }
 
@@ -104,6 +109,7 @@ struct DeltaRuleChunkGradients {
     let outputStride: Int
     let q: UnsafeMutablePointer<Float>, k: UnsafeMutablePointer<Float>, v: UnsafeMutablePointer<Float>
     let beta: UnsafeMutablePointer<Float>, gamma: UnsafeMutablePointer<Float>?
+    let logDecay: UnsafeMutablePointer<Float>?
 }
 
 /// The tiles of one chunk's gradient.
@@ -122,10 +128,13 @@ final class DeltaRuleTileBackward {
     /// A number a token.
     private let dots: UnsafeMutablePointer<Float>
     private let scratch: UnsafeMutablePointer<Float>
+    /// nil where nothing fades.
+    private let decay: ChunkDecayGradient?
 
     init(_ rule: DeltaRule) {
         self.rule = rule
         (c, dk, dv) = (rule.chunk, rule.dk, rule.dv)
+        decay = rule.logDecay == nil ? nil : ChunkDecayGradient(tokens: c)
         memory = Tensor(uninitialized: [3 * c * dv + 2 * c * c + 2 * c * dk + c + rule.map.scratch(rule.d)])
         errors = memory.mutablePointer
         written = errors + 2 * c * dv
@@ -148,13 +157,16 @@ final class DeltaRuleTileBackward {
         takeOutput(m, target)
         updates(chunk, tile, after: after, isLast: isLast)
         shares(chunk, tile, target)
-        keysAndQueries(
-            m, low, tile, state: chunk.startsEmpty ? nil : state, after: isLast ? nil : UnsafePointer(after))
+        let (before, later) = (chunk.startsEmpty ? nil : state, isLast ? nil : UnsafePointer(after))
+        keysAndQueries(m, low, tile, state: before, after: later)
+        if let target = target.logDecay {
+            decay?.store(m, tile, state: before, after: later, into: target, step: rule.h)
+        }
         // The gradient of a zero state that nobody asked for.
         if !chunk.startsEmpty {
             BLAS.multiply(
                 dk, dv, 2 * m - low, .init(tile.features + low * dk, stride: dk, transposed: true),
-                .init(errors + low * dv, stride: dv), beta: isLast ? 0 : 1, after, stride: dv)
+                .init(errors + low * dv, stride: dv), beta: isLast ? 0 : tile.decay?.whole(m) ?? 1, after, stride: dv)
         }
         let map = rule.map
         map.backward(
@@ -178,14 +190,19 @@ final class DeltaRuleTileBackward {
         _ chunk: DeltaRuleChunk, _ tile: DeltaRuleTile, after: UnsafePointer<Float>, isLast: Bool
     ) {
         let m = chunk.count
+        func readAfter(_ beta: Float) {
+            BLAS.multiply(
+                m, dv, dk, .init(tile.features, stride: dk), .init(after, stride: dv), beta: beta, written, stride: dv)
+        }
+        // What a token writes is read after the chunk less its decay, of which the gradient is taken alone.
+        if let decay, !isLast {
+            readAfter(0)
+            decay.takeWrites(m, tile, written)
+        }
         BLAS.multiply(
             m, dv, m, .init(tile.grams + m * c, stride: c, transposed: true), .init(errors + m * dv, stride: dv),
-            written,
-            stride: dv)
-        if !isLast {
-            BLAS.multiply(
-                m, dv, dk, .init(tile.features, stride: dk), .init(after, stride: dv), beta: 1, written, stride: dv)
-        }
+            beta: decay == nil || isLast ? 0 : 1, written, stride: dv)
+        if decay == nil && !isLast { readAfter(1) }
         guard let gamma = chunk.gamma else { return }
         az_erasing_substitution_backward(m, dv, tile.grams, c, gamma, rule.gamma!.step, written, errors)
     }
@@ -210,27 +227,37 @@ final class DeltaRuleTileBackward {
         _ m: Int, _ low: Int, _ tile: DeltaRuleTile, state: UnsafePointer<Float>?, after: UnsafePointer<Float>?
     ) {
         let (rows, updates) = (2 * m - low, tile.updates)
+        let lasting = tile.decay?.lasting(m, updates) ?? UnsafePointer(updates)
         BLAS.multiply(
             rows, m, dv, .init(errors + low * dv, stride: dv), .init(updates, stride: dv, transposed: true),
             grams + low * c,
             stride: c)
         if low == 0 { tile.zeroAbove(m, grams, diagonal: 0) }
         tile.zeroAbove(m, grams + m * c, diagonal: 1)
-        BLAS.multiply(
-            rows, dk, m, .init(grams + low * c, stride: c), .init(tile.features, stride: dk), features + low * dk,
-            stride: dk)
-        if let state {
+        func readState(_ state: UnsafePointer<Float>, _ beta: Float) {
             BLAS.multiply(
-                rows, dk, dv, .init(errors + low * dv, stride: dv), .init(state, stride: dv, transposed: true), beta: 1,
-                features + low * dk, stride: dk)
+                rows, dk, dv, .init(errors + low * dv, stride: dv), .init(state, stride: dv, transposed: true),
+                beta: beta, features + low * dk, stride: dk)
         }
+        if let decay {
+            decay.takeSquares(m, from: low, tile, grams)
+            decay.fade(m, from: low, tile, errors)
+            if let state {
+                readState(state, 0)
+                decay.takeReads(m, from: low, tile, features)
+            }
+        }
+        BLAS.multiply(
+            rows, dk, m, .init(grams + low * c, stride: c), .init(tile.features, stride: dk),
+            beta: decay == nil || state == nil ? 0 : 1, features + low * dk, stride: dk)
+        if let state, decay == nil { readState(state, 1) }
         BLAS.multiply(
             m, dk, rows, .init(grams + low * c, stride: c, transposed: true),
             .init(tile.features + low * dk, stride: dk),
             beta: low == 0 ? 1 : 0, features, stride: dk)
         if let after {
             BLAS.multiply(
-                m, dk, dv, .init(updates, stride: dv), .init(after, stride: dv, transposed: true), beta: 1, features,
+                m, dk, dv, .init(lasting, stride: dv), .init(after, stride: dv, transposed: true), beta: 1, features,
                 stride: dk)
         }
     }

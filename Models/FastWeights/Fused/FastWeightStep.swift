@@ -1,4 +1,5 @@
 import CKernels
+import Foundation
 import NN
 import Tensors
 
@@ -10,7 +11,7 @@ import Tensors
 /// read under its query in one pass. Threads share the heads of all sequences.
 struct FastWeightStep {
     private let queries: HeadRows, keys: HeadRows, values: HeadRows
-    private let beta: HeadScalars
+    private let beta: HeadScalars, logDecay: HeadScalars?
     private let map: RowMap
     private let rule: UpdateRule
     private let sequences: Int, h: Int, d: Int, dk: Int, dv: Int
@@ -19,10 +20,15 @@ struct FastWeightStep {
     ///   - q, k: [1, sequences, h, d].
     ///   - v: [1, sequences, h, dv].
     ///   - beta: β, [1, sequences, h].
-    init(_ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, rule: UpdateRule, features: Features) {
+    ///   - logDecay: ln α, [1, sequences, h]; nil for α = 1.
+    init(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, beta: Tensor, logDecay: Tensor? = nil, rule: UpdateRule,
+        features: Features
+    ) {
         let (q, k, map) = features.prepared(q, k)
         (queries, keys, values) = (HeadRows(q), HeadRows(k), HeadRows(v))
         (self.beta, self.map, self.rule) = (HeadScalars(beta), map, rule)
+        self.logDecay = logDecay.map { HeadScalars($0) }
         (sequences, h, d) = (q.shape[1], q.shape[2], q.shape[3])
         (dk, dv) = (map.width(d), v.shape[3])
     }
@@ -61,14 +67,20 @@ struct FastWeightStep {
             map.forward(1, d, keys.row(0, head, sequence), stride: d, into: key, scratch: scratch)
             map.forward(1, d, queries.row(0, head, sequence), stride: d, into: query, scratch: scratch)
             let share = beta.place(0, head, sequence).pointee
+            let decay = logDecay.map { exp($0.place(0, head, sequence).pointee) } ?? 1
             if rule == .delta {
                 BLAS.multiply(
-                    1, dv, dk, alpha: -share, .init(key, stride: dk), .init(state, stride: dv), update, stride: dv)
+                    1, dv, dk, alpha: -share * decay, .init(key, stride: dk), .init(state, stride: dv), update,
+                    stride: dv)
             } else {
                 az_fill(dv, 0, update)
             }
             az_scale_add(dv, share, values.row(0, head, sequence), 1, update)
-            az_outer_vector_matrix(dk, dv, key, 1, update, state, dv, query, output)
+            if logDecay == nil {
+                az_outer_vector_matrix(dk, dv, key, 1, update, state, dv, query, output)
+            } else {
+                az_fading_vector_matrix(dk, dv, decay, key, 1, update, state, dv, query, output)
+            }
         }
     }
 }

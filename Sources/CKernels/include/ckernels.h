@@ -115,6 +115,9 @@ void az_outer_matrix_vector(long rows, long cols, const float *u, long u_step, c
 // w += u v^T, then y = w^T x.
 void az_outer_vector_matrix(long rows, long cols, const float *u, long u_step, const float *v, float *w, long w_row,
                             const float *x, float *y);
+// w = decay w + u v^T, then y = w^T x.
+void az_fading_vector_matrix(long rows, long cols, float decay, const float *u, long u_step, const float *v, float *w,
+                             long w_row, const float *x, float *y);
 
 // MARK: Matrices of rounded weights. Rows w_row weights apart, a multiple of the group that holds cols of them, zeros
 // after these. int8: weight j of a row is scales[j / group] * w[j].
@@ -154,6 +157,18 @@ void az_erasing_substitution_forward(long rows, long cols, const float *n, long 
 // n[j, i] x[j]; x[i] = -gamma[i] r[i], the gradient of e.
 void az_erasing_substitution_backward(long rows, long cols, const float *n, long n_row, const float *gamma,
                                       long gamma_step, float *r, float *x);
+
+// MARK: Decays from token to token, alpha = e^log_decay <= 1. Squares have rows `row` apart.
+// kept[t] = alpha[0] ... alpha[t]; products[t, i] = alpha[i + 1] ... alpha[t] for i <= t, the rest untouched.
+void az_decay_products(long n, const float *log_decay, long step, float *kept, float *products, long row);
+// x[t, i] *= products[t, i] for i <= t.
+void az_decay_square_forward(long n, const float *products, float *x, long row);
+// From y = x * products: dy becomes dx for i <= t; d_log[j] += sum over t >= j > i of y[t, i] dy[t, i]. sums: scratch of n.
+void az_decay_square_backward(long n, const float *products, const float *y, float *dy, long row, float *sums,
+                              float *d_log);
+// d_log[j] = within[j] + sum over t >= j of reads[t] + sum over i < j of writes[i] + whole.
+void az_decay_gradient(long n, const float *reads, const float *writes, float whole, const float *within, float *d_log,
+                       long step);
 
 // MARK: Bias, activation and gate on a panel
 void az_add_bias(long rows, long cols, const float *bias, float *y, long y_row);                     // y[r, :] += bias
