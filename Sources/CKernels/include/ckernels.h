@@ -263,6 +263,23 @@ void az_unfold_1d(long channels, long length, long kernel, long stride, long pad
 void az_fold_1d(long channels, long length, long kernel, long stride, long padding, long dilation, long out,
                 const float *columns, float *x);                                                     // x += folded
 
+// MARK: A causal convolution of each channel over its last tokens, with an activation that may be null: y_t = f(b + sum
+// over j < kernel of w_j x_(t - kernel + 1 + j)). x, y: [n, channels]; w: [kernel, channels]; bias: [channels]; history:
+// the kernel - 1 tokens before x. Matrices have row strides.
+void az_short_convolution_forward(long n, long channels, long kernel, az_row_function function, const float *w,
+                                  long w_row, const float *bias, const float *history, long history_row, const float *x,
+                                  long x_row, float *y, long y_row);
+// x, y and dy have `later` tokens more, which see the n. dx and dhistory (may be null; rows as far apart as dx's) are
+// overwritten, dw and dbias added to. scratch: [kernel + 2, channels].
+void az_short_convolution_backward(long n, long later, long channels, long kernel, az_row_function function,
+                                   az_row_gradient_function gradient, const float *w, long w_row, const float *bias,
+                                   const float *history, long history_row, const float *x, long x_row, const float *y,
+                                   long y_row, const float *dy, long dy_row, float *dhistory, float *dx, long dx_row,
+                                   float *dw, long dw_row, float *dbias, float *scratch);
+// One token, after which it is the last of the history. All dense.
+void az_short_convolution_step(long channels, long kernel, az_row_function function, const float *w, const float *bias,
+                               const float *x, float *history, float *y);
+
 // MARK: Attention of a few queries that share keys and values, for decoding. Keys lie in blocks, [blocks, d,
 // AZ_KEY_BLOCK]: column by column, those of a block side by side.
 enum { AZ_KEY_BLOCK = 16 };

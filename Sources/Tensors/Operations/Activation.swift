@@ -19,7 +19,7 @@ public enum Activation: String, Sendable, CaseIterable {
     }
 
     /// f, and dx = dy · f′; nil for the identity.
-    var kernels: (forward: UnaryKernel, backward: UnaryGradientKernel)? {
+    package var kernels: (forward: UnaryKernel, backward: UnaryGradientKernel)? {
         switch self {
         case .identity: nil
         case .silu: (az_silu_forward, az_silu_backward)

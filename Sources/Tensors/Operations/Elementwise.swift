@@ -2,8 +2,8 @@ import CKernels
 
 // Functions of one argument. The kernels come in pairs: f, and dx = dy · f′ from x, y = f(x) and dy.
 
-typealias UnaryKernel = @convention(c) (Int, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?) -> Void
-typealias UnaryGradientKernel =
+package typealias UnaryKernel = @convention(c) (Int, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?) -> Void
+package typealias UnaryGradientKernel =
     @convention(c) (
         Int, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?
     ) -> Void
