@@ -2,8 +2,8 @@ import FLASHTransformers
 import Foundation
 import Tensors
 
-/// Our operations against their plain forms, or loops, over the same data: how fast, what share of the machine's peak, and whether both
-/// give the same numbers.
+/// Our operations against their plain forms, or loops, over the same data: speed, share of the machine's peak, and whether
+/// both give the same numbers.
 public struct KernelBenchmarks: Encodable {
     public struct Row: Encodable {
         public let name: String, size: String

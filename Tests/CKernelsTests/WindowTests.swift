@@ -160,9 +160,10 @@ import Testing
         }
     }
 
-    /// Pairs (j, j + d/2), backwards with sign −1.
-    @Test("Rotations by halves agree with float64, both ways and in place", arguments: [2, 6, 40])
-    func rotateHalves(_ d: Int) {
+    @Test(
+        "Columns j and j + r/2 of the first r are turned by their angle, and back with sign −1 in place",
+        arguments: [(2, 2), (6, 6), (40, 40), (7, 4), (5, 0)])
+    func rotateHalves(_ d: Int, _ rotated: Int) {
         let (rows, half) = (3, rotated / 2)
         let angles = values(rows * half, scale: 3).doubles
         let x = values(rows * d, seed: 2)
