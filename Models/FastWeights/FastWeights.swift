@@ -43,8 +43,9 @@ public struct Features: Sendable {
 
     /// x: [..., d] → [..., dk]
     public func callAsFunction(_ x: Tensor, implementation: Implementation = .fused) -> Tensor {
+        if implementation == .fused, let features = inOnePass(x) { return features }
         let features = normalized(mapped(activation?(x) ?? x, implementation), implementation)
-        return normalizesL2 ? l2Normalized(features) : features
+        return normalizesL2 ? l2Normalized(features, epsilon: unitEpsilon) : features
     }
 
     private func mapped(_ x: Tensor, _ implementation: Implementation) -> Tensor {

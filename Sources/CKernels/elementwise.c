@@ -88,6 +88,13 @@ AZ_INLINE float laplace_gradient(float x, float y, float dy) {
 }
 AZ_UNARY(laplace)
 
+AZ_INLINE float elu_plus_one_value(float x) {
+    float power = az_exp(x > 0 ? 0 : x);
+    return x > 0 ? x + 1 : power;
+}
+AZ_INLINE float elu_plus_one_gradient(float x, float y, float dy) { return x > 0 ? dy : dy * y; }
+AZ_UNARY(elu_plus_one)
+
 AZ_INLINE float abs_value(float x) { return __builtin_fabsf(x); }
 AZ_INLINE float abs_gradient(float x, float y, float dy) {
     float sign = x > 0 ? 1.0f : x;  // 0 for 0, NaN for NaN

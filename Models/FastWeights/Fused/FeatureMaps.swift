@@ -8,10 +8,41 @@ import Tensors
 extension Features {
     /// Maps queries and keys, but leaves to the memory the map that costs less to compute again than to store.
     func prepared(_ q: Tensor, _ k: Tensor) -> (q: Tensor, k: Tensor, map: RowMap) {
-        guard map == .dpfp, activation == nil, !normalizesL2 else { return (self(q), self(k), .identity) }
-        let map = DPFP(nu: nu, epsilon: epsilon)
-        map.check(q.shape.last ?? 0)
-        return (q, k, map.rows)
+        guard let rows = rowMap(q.shape.last ?? 0) else { return (self(q), self(k), .identity) }
+        return (q, k, rows)
+    }
+
+    /// Maps rows in one pass, where there is such a pass; nil elsewhere. x: [..., d] → [..., dk]
+    func inOnePass(_ x: Tensor) -> Tensor? { rowMap(x.shape.last ?? 0)?.callAsFunction(x) }
+
+    /// The map as one of rows of d columns: DPFP, or unit length after no more than one function; nil for others.
+    private func rowMap(_ d: Int) -> RowMap? {
+        switch (map, activation, normalizesL2) {
+        case (.dpfp, nil, false):
+            let map = DPFP(nu: nu, epsilon: epsilon)
+            map.check(d)
+            return map.rows
+        case (nil, let activation, true) where epsilon == nil: return .unit(activation.map { .activation($0) })
+        case (.elu, nil, true) where epsilon == nil: return .unit(.eluPlusOne)
+        default: return nil
+        }
+    }
+}
+
+/// ε below the root of the sum of squares, as in fla.
+let unitEpsilon: Float = 1e-6
+
+/// A function that rows go through before they are divided by their length.
+enum UnitFunction: Sendable {
+    case activation(Activation)
+    case eluPlusOne
+
+    /// f, and dx = dy · f′; nil for the identity.
+    var kernels: (forward: UnaryKernel, backward: UnaryGradientKernel)? {
+        switch self {
+        case .activation(let activation): activation.kernels
+        case .eluPlusOne: (az_elu_plus_one_forward, az_elu_plus_one_backward)
+        }
     }
 }
 
@@ -21,11 +52,13 @@ enum RowMap: Sendable {
     case identity
     /// DPFP-ν, divided by its sum + ε unless ε is nil.
     case dpfp(nu: Int, epsilon: Float?)
+    /// Divided by their length, after a function.
+    case unit(UnitFunction?)
 
     /// dk of rows of d columns.
     func width(_ d: Int) -> Int {
         switch self {
-        case .identity: d
+        case .identity, .unit: d
         case .dpfp(let nu, _): 2 * d * nu
         }
     }
@@ -35,6 +68,7 @@ enum RowMap: Sendable {
         switch self {
         case .identity: 0
         case .dpfp(let nu, _): 2 * (2 * d + nu)
+        case .unit: 2 * d
         }
     }
 
@@ -46,6 +80,8 @@ enum RowMap: Sendable {
         switch self {
         case .identity: az_copy_2d(count, d, x, stride, 1, y, d, 1)
         case .dpfp(let nu, let epsilon): az_dpfp_forward(count, d, nu, epsilon ?? -1, x, stride, y, scratch)
+        case .unit(let function):
+            az_unit_rows_forward(count, d, unitEpsilon, function?.kernels?.forward, x, stride, y)
         }
     }
 
@@ -58,6 +94,36 @@ enum RowMap: Sendable {
         case .identity: az_copy_2d(count, d, dy, d, 1, dx, dxStride, 1)
         case .dpfp(let nu, let epsilon):
             az_dpfp_backward(count, d, nu, epsilon ?? -1, x, stride, dy, dx, dxStride, scratch)
+        case .unit(let function):
+            let kernels = function?.kernels
+            az_unit_rows_backward(
+                count, d, unitEpsilon, kernels?.forward, kernels?.backward, x, stride, dy, dx, dxStride, scratch)
+        }
+    }
+
+    /// The map as an operation of its own. x: [..., d] → [..., dk]
+    func callAsFunction(_ x: Tensor) -> Tensor {
+        let d = x.shape.last ?? 0
+        let input = x.contiguous()
+        let (width, count) = (width(d), d == 0 ? 0 : x.count / d)
+        let y = Tensor(uninitialized: x.shape.dropLast() + [width])
+        let (source, target) = (input.pointer, y.mutablePointer)
+        rowsInParallel(count, scratch(d)) { rows, scratch in
+            forward(
+                rows.count, d, source + rows.lowerBound * d, stride: d, into: target + rows.lowerBound * width,
+                scratch: scratch)
+        }
+        return .record("RowMap", y, inputs: [x]) { gradient, slots in
+            let dy = gradient.contiguous()
+            let dx = Tensor(uninitialized: input.shape)
+            let (source, gradient, target) = (input.pointer, dy.pointer, dx.mutablePointer)
+            rowsInParallel(count, scratch(d)) { rows, scratch in
+                let first = rows.lowerBound
+                backward(
+                    rows.count, d, source + first * d, stride: d, dy: gradient + first * width,
+                    dx: target + first * d, dxStride: d, scratch: scratch)
+            }
+            slots[0].add(dx)
         }
     }
 }
@@ -86,30 +152,8 @@ public struct DPFP: Sendable, Hashable {
 
     /// x: [..., d] → [..., 2 d ν]
     public func callAsFunction(_ x: Tensor) -> Tensor {
-        let d = x.shape.last ?? 0
-        check(d)
-        let map = rows
-        let input = x.contiguous()
-        let (width, count) = (map.width(d), d == 0 ? 0 : x.count / d)
-        let y = Tensor(uninitialized: x.shape.dropLast() + [width])
-        let (source, target) = (input.pointer, y.mutablePointer)
-        rowsInParallel(count, map.scratch(d)) { rows, scratch in
-            map.forward(
-                rows.count, d, source + rows.lowerBound * d, stride: d, into: target + rows.lowerBound * width,
-                scratch: scratch)
-        }
-        return .record("DPFP", y, inputs: [x]) { gradient, slots in
-            let dy = gradient.contiguous()
-            let dx = Tensor(uninitialized: input.shape)
-            let (source, gradient, target) = (input.pointer, dy.pointer, dx.mutablePointer)
-            rowsInParallel(count, map.scratch(d)) { rows, scratch in
-                let first = rows.lowerBound
-                map.backward(
-                    rows.count, d, source + first * d, stride: d, dy: gradient + first * width,
-                    dx: target + first * d, dxStride: d, scratch: scratch)
-            }
-            slots[0].add(dx)
-        }
+        check(x.shape.last ?? 0)
+        return rows(x)
     }
 }
 

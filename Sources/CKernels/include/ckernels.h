@@ -25,7 +25,11 @@ AZ_UNARY(laplace)  // (1 + erf((x - sqrt(1/2)) / (sqrt(1/(4 pi)) sqrt 2))) / 2
 AZ_UNARY(sin)
 AZ_UNARY(cos)
 AZ_UNARY(abs)
+AZ_UNARY(elu_plus_one)  // x + 1 for x > 0, else e^x
 #undef AZ_UNARY
+// Any az_*_forward and az_*_backward of these.
+typedef void (*az_row_function)(long n, const float *x, float *y);
+typedef void (*az_row_gradient_function)(long n, const float *x, const float *y, const float *dy, float *dx);
 void az_clamp_forward(long n, float low, float high, const float *x, float *y);
 void az_clamp_backward(long n, float low, float high, const float *x, const float *dy, float *dx);
 void az_pow_forward(long n, float exponent, const float *x, float *y);
@@ -147,6 +151,12 @@ void az_dpfp_forward(long rows, long d, long nu, float eps, const float *x, long
 void az_dpfp_backward(long rows, long d, long nu, float eps, const float *x, long x_row, const float *dy, float *dx,
                       long dx_row, float *scratch);
 
+// MARK: Rows of length 1: with u = f(x), y = u (sum of u^2 + eps)^-1/2 by row. y and dy are dense; f may be null. scratch:
+// [2, d].
+void az_unit_rows_forward(long rows, long d, float eps, az_row_function function, const float *x, long x_row, float *y);
+void az_unit_rows_backward(long rows, long d, float eps, az_row_function function, az_row_gradient_function gradient,
+                           const float *x, long x_row, const float *dy, float *dx, long dx_row, float *scratch);
+
 // MARK: Rows that are written less what is there already. Row i in turn: e[i] += sum over j < i of n[i, j] u[j];
 // u[i] = beta[i] v[i] - gamma[i] e[i]. e, u: [rows, cols], dense; n: [rows, rows], of which the part below the diagonal
 // is read.
@@ -174,9 +184,6 @@ void az_decay_gradient(long n, const float *reads, const float *writes, float wh
 void az_add_bias(long rows, long cols, const float *bias, float *y, long y_row);                     // y[r, :] += bias
 void az_sum_rows(long rows, long cols, const float *x, long x_row, float *y);   // y[:] += sum of rows
 
-// Any az_*_forward and az_*_backward above.
-typedef void (*az_row_function)(long n, const float *x, float *y);
-typedef void (*az_row_gradient_function)(long n, const float *x, const float *y, const float *dy, float *dx);
 // y = a * f(g), both with row stride z_row (halves of one matrix, say); f may be null (the identity). y is neither a
 // nor g.
 void az_gate_forward(long rows, long cols, az_row_function function, const float *a, const float *g, long z_row,
