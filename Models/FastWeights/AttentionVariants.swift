@@ -11,7 +11,7 @@ extension FastWeightsAttention {
     /// Reads and writes the memory with divisors: with z_t the sum of the keys up to t, z_{t−1} φ(k_t) for what is under a key,
     /// z_t φ(q_t) for the output.
     func attendNormalized(
-        _ inputs: Inputs, beta: Tensor, state: FastWeights?, _ mode: ForwardMode
+        _ inputs: MemoryInputs, beta: Tensor, state: FastWeights?, _ mode: ForwardMode
     ) -> (output: Tensor, state: FastWeights?) {
         let phi = features(mode)
         let q = phi(inputs.q, implementation: mode.implementation)
@@ -34,7 +34,7 @@ extension FastWeightsAttention {
     }
 
     /// softmax(q kᵀ / √d) v over the tokens up to each (1706.03762, equation 1): what fast weights are compared with.
-    func attendWithSoftmax(_ inputs: Inputs, _ mode: ForwardMode) -> Tensor {
+    func attendWithSoftmax(_ inputs: MemoryInputs, _ mode: ForwardMode) -> Tensor {
         let (q, k, v) = (inputs.q, inputs.k, inputs.v)
         let scale = 1 / Float(configuration.headWidth).squareRoot()
         func weights() -> Tensor {

@@ -56,7 +56,7 @@ public struct Features: Sendable {
         case (.favor, _):
             guard let directions else { fatalError("Features: favor without directions, expected [d, m]") }
             return favorFeatures(x, projection: directions, implementation: implementation)
-        case (.softmax, _), (nil, _): return x
+        case (.identity, _), (.softmax, _), (nil, _): return x
         }
     }
 
@@ -154,37 +154,52 @@ public struct FastWeights: Sendable {
     public var memory: Tensor
     /// The sum of the keys z, with attention normalization: [b, h, dk, 1].
     public var keySum: Tensor?
+    /// The last tokens' projections to queries, keys and values, which the next ones are mixed with: [b, kernel − 1, 3 m].
+    public var history: Tensor?
 
-    public init(memory: Tensor, keySum: Tensor? = nil) { (self.memory, self.keySum) = (memory, keySum) }
+    public init(memory: Tensor, keySum: Tensor? = nil, history: Tensor? = nil) {
+        (self.memory, self.keySum, self.history) = (memory, keySum, history)
+    }
 }
 
 // MARK: Layers
 
-/// Projections to queries, keys, values and shares, the memory, and the projection back.
+/// Projections to queries, keys, values and shares, short convolutions, the memory, and the projection back.
 ///
-/// Keys: query.linear.weight, key.linear.weight, value.linear.weight [m, m]; interpolation_weight.0.linear.weight [h, m]
-/// where β is computed; phi.projection [d, favor_features] with FAVOR+; output.*.
+/// Keys: query.linear.weight, key.linear.weight, value.linear.weight [m, m], and where there are any:
+/// interpolation_weight.0.linear.weight [h, m] of β; query_convolution.weight, key_convolution.weight,
+/// value_convolution.weight [m, 1, kernel]; decay.weight [h, m], decay.bias [h], decay.log_rate [h];
+/// output_gate.weight [m, m]; output_norm.weight [d]; phi.projection [d, favor_features] of FAVOR+. output.*.
 public struct FastWeightsAttention: Module {
     public let configuration: FastWeightsConfiguration
-    /// W_q, W_k, W_v and W_β, one matrix in memory.
+    /// W_q, W_k, W_v, and where there are any W_β, the decay's W and W_g: one matrix in memory.
     public let projections: PackedParameters
+    /// The weights of the convolutions of queries, keys and values, [3 m, 1, kernel] in memory; nil without.
+    public let convolutions: PackedParameters?
+    public let decay: FastWeightsDecay?
+    public let outputNorm: RMSNorm?
     public let output: Linear
     /// The random directions of FAVOR+.
     public let directions: Parameter?
 
     /// - Parameter key: the source of the initial parameters.
     public init(_ configuration: FastWeightsConfiguration, key: RandomKey) {
-        let (m, h) = (configuration.width, configuration.heads)
-        self.configuration = configuration
-        let rows = [m, m, m] + (configuration.learnsBeta ? [h] : [])
+        let c = configuration
+        self.configuration = c
         projections = PackedParameters(
-            rows.enumerated().map { Linear(m, $1, bias: false, key: key.child($0)).weight.value }, isMatrix: true)
-        output = Linear(m, m, key: key.child(4))
+            FastWeightsProjection.allCases.filter { $0.rows(c) > 0 }.map {
+                Linear(c.width, $0.rows(c), bias: false, key: key.child($0.child)).weight.value
+            }, isMatrix: true)
+        let kernels = (c.shortConvolution > 0 ? [6, 7, 8] : []).map {
+            ShortConvolution(c.width, kernel: c.shortConvolution, key: key.child($0)).weight.value
+        }
+        convolutions = kernels.isEmpty ? nil : PackedParameters(kernels)
+        decay = c.decays ? FastWeightsDecay(heads: c.heads, key: key.child(11)) : nil
+        outputNorm = c.normsOutput ? RMSNorm(c.headWidth, epsilon: c.normEpsilon) : nil
+        output = Linear(c.width, c.width, key: key.child(4))
         directions =
-            configuration.featureMap == .favor
-            ? Parameter(
-                favorProjection(configuration.headWidth, features: configuration.favorFeatures, key: key.child(5)),
-                .frozen)
+            c.featureMap == .favor
+            ? Parameter(favorProjection(c.headWidth, features: c.favorFeatures, key: key.child(5)), .frozen)
             : nil
     }
 
@@ -195,67 +210,93 @@ public struct FastWeightsAttention: Module {
     ///   - residual: [b, n, m], added to the output.
     /// - Returns: [b, n, m], and what is remembered then; nil with softmax.
     public func callAsFunction(
-        _ x: Tensor, norm: LayerNorm? = nil, state: FastWeights? = nil, residual: Tensor? = nil,
+        _ x: Tensor, norm: (any NormLayer)? = nil, state: FastWeights? = nil, residual: Tensor? = nil,
         mode: ForwardMode = .inference
     ) -> (output: Tensor, state: FastWeights?) {
         require(
             x.rank == 3 && x.shape[2] == configuration.width,
             "FastWeightsAttention: x \(x.shape), expected [b, n, \(configuration.width)]")
-        let (y, after) = attend(project(x, norm), state: state, mode.child(0))
-        return (finish(y.reshaped(x.shape), residual: residual, mode.child(1)), after)
+        let tokens = project(x, norm)
+        let (y, after) = attend(tokens, state: state, mode.child(0))
+        return (finish(y, gate: tokens.gate, residual: residual, mode.child(1)), after)
     }
 
-    /// The memory's inputs from some tokens: q, k, v [..., h, d], and the shares β [..., h], nil with softmax.
-    struct Inputs {
-        var q: Tensor, k: Tensor, v: Tensor
-        var beta: Tensor?
-    }
-
-    /// q, k, v = W_q x, W_k x, W_v x; β = σ(W_β x), or the given one. x: [..., m]
-    func project(_ x: Tensor, _ norm: LayerNorm?) -> Inputs {
-        let (m, h) = (configuration.width, configuration.heads)
-        let weight = projections.matrix
+    /// q, k, v = W_q x, W_k x, W_v x; β = σ(W_β x), twice that with beta_range 2, or the given one; ln α of the decay; W_g x.
+    /// x: [b, n, m]
+    func project(_ x: Tensor, _ norm: (any NormLayer)?) -> ProjectedTokens {
+        let (c, weight) = (configuration, projections.matrix)
         let all = norm.map { normLinear(x, norm: $0.norm, weight: weight) } ?? linear(x, weight: weight)
-        let outer = Array(x.shape.dropLast())
-        func part(_ index: Int) -> Tensor {
-            all.sliced(-1, from: index * m, to: (index + 1) * m).reshaped(outer + [h, m / h])
+        func part(_ projection: FastWeightsProjection) -> Tensor? {
+            let columns = projection.columns(c)
+            return columns.isEmpty ? nil : all.sliced(-1, from: columns.lowerBound, to: columns.upperBound)
         }
-        let beta =
-            configuration.learnsBeta
-            ? sigmoid(all.sliced(-1, from: 3 * m))
-            : configuration.beta.map { Tensor(repeating: Float($0), shape: [1]).expanded(to: outer + [h]) }
-        return Inputs(q: part(0), k: part(1), v: part(2), beta: beta)
+        let fixed = c.beta.map { Tensor(repeating: Float($0), shape: [1]).expanded(to: x.shape.dropLast() + [c.heads]) }
+        return ProjectedTokens(
+            qkv: all.sliced(-1, to: 3 * c.width),
+            beta: part(.beta).map { c.betaRange == 1 ? sigmoid($0) : sigmoid($0) * Float(c.betaRange) } ?? fixed,
+            logDecay: part(.decay).map { decay!($0) }, gate: part(.gate))
     }
 
-    /// Returns what the heads read, [b, n, h, d].
+    /// Writes and reads the memory. Returns what the heads read, [b, n, h, d].
     func attend(
-        _ inputs: Inputs, state: FastWeights?, _ mode: ForwardMode
+        _ tokens: ProjectedTokens, state: FastWeights?, _ mode: ForwardMode
     ) -> (output: Tensor, state: FastWeights?) {
-        guard configuration.featureMap != .softmax, let beta = inputs.beta else {
+        let (inputs, history) = mix(tokens.qkv, after: state?.history, mode.implementation)
+        guard configuration.featureMap != .softmax, let beta = tokens.beta else {
             require(state == nil, "FastWeightsAttention: a state for softmax attention, which has none")
             return (attendWithSoftmax(inputs, mode), nil)
         }
-        if configuration.normalizesAttention { return attendNormalized(inputs, beta: beta, state: state, mode) }
+        if configuration.normalizesAttention {
+            var (y, after) = attendNormalized(inputs, beta: beta, state: state, mode)
+            after?.history = history
+            return (y, after)
+        }
         let (y, s) = deltaRule(
-            inputs.q, inputs.k, inputs.v, beta: beta, rule: configuration.rule, features: features(mode),
-            state: state?.memory, segment: configuration.segment, implementation: mode.implementation)
-        return (y, FastWeights(memory: s))
+            inputs.q, inputs.k, inputs.v, beta: beta, logDecay: tokens.logDecay, rule: configuration.rule,
+            features: features(mode), state: state?.memory, segment: configuration.segment,
+            implementation: mode.implementation)
+        return (y, FastWeights(memory: s, history: history))
+    }
+
+    /// Mixes queries, keys and values each with those of the last tokens by column, and gives each head its columns.
+    ///
+    /// As in flash-linear-attention silu is the convolution's, and other activations of queries and keys come after it.
+    /// - Parameters:
+    ///   - qkv: [b, n, 3 m].
+    ///   - history: qkv of the last kernel − 1 tokens; nil for zeros.
+    /// - Returns: q, k, v, [b, n, h, d] each, and the history of the next tokens; nil without convolutions.
+    func mix(
+        _ qkv: Tensor, after history: Tensor?, _ implementation: Implementation
+    ) -> (inputs: MemoryInputs, history: Tensor?) {
+        let c = configuration
+        func heads(_ x: Tensor) -> Tensor { x.reshaped(x.shape.prefix(2) + [c.heads, c.headWidth]) }
+        guard let convolutions else {
+            let x = (0..<3).map { heads(qkv.sliced(-1, from: $0 * c.width, to: ($0 + 1) * c.width)) }
+            return (MemoryInputs(q: x[0], k: x[1], v: x[2]), nil)
+        }
+        let (x, last) = shortConvolution(
+            qkv, parts: [c.width, c.width, c.width], weight: convolutions.value.squeezed(1), after: history,
+            activation: c.mixActivation,
+            implementation: implementation)
+        let v = c.mixActivation == .silu ? heads(x[2]) : silu(heads(x[2]))
+        return (MemoryInputs(q: heads(x[0]), k: heads(x[1]), v: v), c.history == 0 ? nil : last)
     }
 
     /// φ. FAVOR+ draws its directions again for every training step, if that is wanted.
     func features(_ mode: ForwardMode) -> Features {
+        let c = configuration
         var directions = directions?.value
-        if directions != nil, configuration.redrawsFavor, let key = mode.key {
-            directions = favorProjection(
-                configuration.headWidth, features: configuration.favorFeatures, key: key.child(2))
+        if directions != nil, c.redrawsFavor, let key = mode.key {
+            directions = favorProjection(c.headWidth, features: c.favorFeatures, key: key.child(2))
         }
         return Features(
-            configuration.featureMap, nu: configuration.nu, directions: directions,
-            epsilon: configuration.normalizesSums ? configuration.epsilon : nil)
+            c.map, nu: c.nu, directions: directions, epsilon: c.keyNorm == .sum ? c.epsilon : nil,
+            activation: c.featureActivation, normalizesL2: c.keyNorm == .l2)
     }
 
-    /// dropout(W_o dropout(y) + b_o) + residual. y: [..., m]
-    func finish(_ y: Tensor, residual: Tensor?, _ mode: ForwardMode) -> Tensor {
+    /// dropout(W_o dropout(g ⊙ norm(y)) + b_o) + residual. y: [b, n, h, d]; gate: [b, n, m]
+    func finish(_ y: Tensor, gate: Tensor?, residual: Tensor?, _ mode: ForwardMode) -> Tensor {
+        let y = gated(y, by: gate)
         guard mode.key != nil, configuration.dropout > 0 else {
             return residual.map { output(y, residual: $0) } ?? output(y)
         }
@@ -266,200 +307,32 @@ public struct FastWeightsAttention: Module {
         return residual.map { $0 + result } ?? result
     }
 
-    public func collect(into state: inout StateCollector) {
-        let names = ["query", "key", "value", "interpolation_weight.0"].map { $0 + ".linear.weight" }
-        for (name, part) in zip(names, projections.parts) {
-            // labml-nn's token-wise form has another name for the last.
-            state.add(name, part, alias: name == names[3] ? "gate.0.linear.weight" : nil)
+    /// RMSNorm(y / √dk) by head, times silu(gate): [b, n, h, d] → [b, n, m]. Only queries of length 1 are divided by √dk.
+    func gated(_ y: Tensor, by gate: Tensor?) -> Tensor {
+        let divisor = configuration.keyNorm == .l2 ? Float(configuration.features) : 1  // dk
+        var y = y
+        if let outputNorm {
+            // The norm of y / √dk with ε is that of y with ε dk.
+            y = rmsNorm(y, weight: outputNorm.weight.value, eps: outputNorm.epsilon * divisor)
+        } else if divisor != 1 {
+            y = y / divisor.squareRoot()
         }
+        y = y.reshaped(y.shape.prefix(2) + [configuration.width])
+        return gate.map { y * silu($0) } ?? y
+    }
+
+    public func collect(into state: inout StateCollector) {
+        let present = FastWeightsProjection.allCases.filter { $0.rows(configuration) > 0 }
+        for (projection, part) in zip(present, projections.parts) {
+            // labml-nn's token-wise form has another name for β's.
+            state.add(projection.rawValue, part, alias: projection == .beta ? "gate.0.linear.weight" : nil)
+        }
+        for (name, weight) in zip(["query", "key", "value"], convolutions?.parts ?? []) {
+            state.add(name + "_convolution.weight", weight)
+        }
+        if let decay { state.add("decay", decay) }
+        if let outputNorm { state.add("output_norm", outputNorm) }
         if let directions { state.add("phi.projection", directions) }
         state.add("output", output)
-    }
-}
-
-/// W₂ dropout(relu(W₁ x + b₁)) + b₂, with a gate relu(W₁ x + b₁) ⊙ (V x + c) in place of the relu (2002.05202).
-///
-/// Keys: layer1.*, linear_v.* with a gate, layer2.*.
-public struct FastWeightsFeedForward: Module {
-    /// With a gate, linear_v's above layer1's.
-    private let weights: PackedParameters
-    private let biases: PackedParameters
-    public let down: Linear
-    public let isGated: Bool
-    public let dropout: Double
-
-    /// - Parameter key: the source of the initial parameters.
-    public init(_ width: Int, hidden: Int, isGated: Bool = false, dropout: Double = 0, key: RandomKey) {
-        let up = (isGated ? [2, 0] : [0]).map { Linear(width, hidden, key: key.child($0)) }
-        weights = PackedParameters(up.map(\.weight.value), isMatrix: true)
-        biases = PackedParameters(up.map { $0.bias!.value })
-        down = Linear(hidden, width, key: key.child(1))
-        (self.isGated, self.dropout) = (isGated, dropout)
-    }
-
-    /// self(norm(x)) + residual. x, residual: [..., m] → [..., m]
-    func callAsFunction(_ x: Tensor, norm: LayerNorm, residual: Tensor?, mode: ForwardMode) -> Tensor {
-        feedForward(
-            x, norm: norm.norm, up: Projection(weight: weights.matrix, bias: biases.value), activation: .relu,
-            isGated: isGated, dropout: dropout, key: mode.key, down: down.projection, residual: residual)
-    }
-
-    public func collect(into state: inout StateCollector) {
-        for (name, index) in isGated ? [("layer1", 1), ("linear_v", 0)] : [("layer1", 0)] {
-            state.add(name + ".weight", weights.parts[index])
-            state.add(name + ".bias", biases.parts[index])
-        }
-        state.add("layer2", down)
-    }
-}
-
-/// Attention and feed-forward, each with a residual. Keys: attn.*, feed_forward.*, norm_self_attn.*, norm_ff.*.
-public struct FastWeightsTransformerLayer: Module {
-    public let attention: FastWeightsAttention
-    public let feedForward: FastWeightsFeedForward
-    /// Before the attention with pre_norm; otherwise without effect, as in labml-nn.
-    public let attentionNorm: LayerNorm
-    public let feedForwardNorm: LayerNorm
-    private let configuration: FastWeightsConfiguration
-
-    /// - Parameter key: the source of the initial parameters.
-    public init(_ configuration: FastWeightsConfiguration, key: RandomKey) {
-        let m = configuration.width
-        self.configuration = configuration
-        attention = FastWeightsAttention(configuration, key: key.child(0))
-        feedForward = FastWeightsFeedForward(
-            m, hidden: configuration.feedForwardDimension, isGated: configuration.gatesFeedForward,
-            dropout: configuration.dropout, key: key.child(1))
-        (attentionNorm, feedForwardNorm) = (LayerNorm(m), LayerNorm(m))
-    }
-
-    /// The norm that the attention reads x through.
-    var norm: LayerNorm? { configuration.normsAttention ? attentionNorm : nil }
-
-    /// - Parameters:
-    ///   - x: [b, n, m].
-    ///   - state: what was read before; nil for nothing.
-    /// - Returns: [b, n, m], and what is remembered then; nil with softmax.
-    public func callAsFunction(
-        _ x: Tensor, state: FastWeights? = nil, mode: ForwardMode = .inference
-    ) -> (output: Tensor, state: FastWeights?) {
-        let (y, after) = attention(x, norm: norm, state: state, residual: x, mode: mode.child(0))
-        return (feed(y, mode.child(1)), after)
-    }
-
-    /// x + dropout(feedForward(norm(x))). x: [..., m]
-    func feed(_ x: Tensor, _ mode: ForwardMode) -> Tensor {
-        guard mode.key != nil, configuration.dropout > 0 else {
-            return feedForward(x, norm: feedForwardNorm, residual: x, mode: mode)
-        }
-        let y = feedForward(x, norm: feedForwardNorm, residual: nil, mode: mode.child(0))
-        return x + dropout(y, probability: Float(configuration.dropout), key: mode.child(1).key)
-    }
-
-    public func collect(into state: inout StateCollector) {
-        state.add("attn", attention)
-        state.add("feed_forward", feedForward)
-        state.add("norm_self_attn", attentionNorm)
-        state.add("norm_ff", feedForwardNorm)
-    }
-}
-
-// MARK: Models
-
-/// Layers and a final norm. Keys: layers.i.*, norm.*.
-public struct FastWeightsTransformer: Module {
-    public let layers: [FastWeightsTransformerLayer]
-    public let norm: LayerNorm
-
-    /// - Parameter key: the source of the initial parameters.
-    public init(_ configuration: FastWeightsConfiguration, key: RandomKey) {
-        layers = (0..<configuration.layers).map {
-            FastWeightsTransformerLayer(configuration, key: key.child(configuration.startsIdentical ? 0 : $0))
-        }
-        norm = LayerNorm(configuration.width)
-    }
-
-    /// - Parameters:
-    ///   - x: [b, n, m].
-    ///   - states: what each layer remembers of the tokens before; nil for none.
-    /// - Returns: [b, n, m], and what each layer remembers then; nil with softmax. The output is the same at any split of a
-    ///   sequence.
-    public func callAsFunction(
-        _ x: Tensor, states: [FastWeights]? = nil, mode: ForwardMode = .inference
-    ) -> (output: Tensor, states: [FastWeights]?) {
-        let (y, after) = run(x, states, mode)
-        return (norm(y), after)
-    }
-
-    /// Runs the layers without the norm.
-    func run(
-        _ x: Tensor, _ states: [FastWeights]?, _ mode: ForwardMode
-    ) -> (output: Tensor, states: [FastWeights]?) {
-        require(
-            states == nil || states!.count == layers.count,
-            "FastWeightsTransformer: \(states?.count ?? 0) states for \(layers.count) layers")
-        var (x, after) = (x, [FastWeights]())
-        for (index, layer) in layers.enumerated() {
-            let (y, state) = layer(x, state: states?[index], mode: mode.child(index))
-            x = y
-            if let state { after.append(state) }
-        }
-        return (x, after.count == layers.count ? after : nil)
-    }
-
-    public func collect(into state: inout StateCollector) {
-        state.add("layers", layers)
-        state.add("norm", norm)
-    }
-}
-
-/// A language model of fast weights: embeddings, the layers, logits.
-///
-/// Keys: src_embed.weight; transformer.*; generator.*.
-public struct FastWeightsLM: Module {
-    public let configuration: FastWeightsConfiguration
-    public let embedding: Embedding
-    public let transformer: FastWeightsTransformer
-    public let generator: Linear
-
-    /// - Parameter key: the source of the initial parameters.
-    public init(_ configuration: FastWeightsConfiguration, key: RandomKey) {
-        self.configuration = configuration
-        embedding = Embedding(configuration.tokens, configuration.width, key: key.child(0))
-        transformer = FastWeightsTransformer(configuration, key: key.child(1))
-        generator = Linear(configuration.width, configuration.tokens, key: key.child(2))
-    }
-
-    public func predictions(
-        _ tokens: TokenTensor, carries: [FastWeightsCarry?], mode: ForwardMode
-    ) -> (predictions: Predictions, carries: [FastWeightsCarry?]) {
-        require(
-            tokens.shape.count == 2 && carries.count == tokens.shape[0],
-            "FastWeightsLM: tokens \(tokens.shape), \(carries.count) carries; expected [b, n], b carries")
-        let n = tokens.shape[1]
-        let positions = carries.flatMap { carry in (0..<n).map { (carry?.position ?? 0) + $0 } }
-        let x = embed(tokens, positions: positions)
-        let (y, after) = transformer.run(x, FastWeightsCarry.states(carries), mode)
-        let next = FastWeightsCarry.after(carries, tokens: n, states: after)
-        return (Predictions(y, after: transformer.norm, projection: generator), next)
-    }
-
-    /// tokens: [..., n], the position of each → [..., n, m]
-    func embed(_ tokens: TokenTensor, positions: [Int]) -> Tensor {
-        let x = embedding(tokens)
-        guard configuration.usesPositions else { return x }
-        let m = configuration.width
-        let table = sinusoids(
-            Tensor(positions.map(Float.init)), frequencies: Tensor(inverseFrequencies(m)), dimension: m, order: .pairs)
-        return x + table.reshaped(x.shape)
-    }
-
-    /// [..., m] → [..., vocabulary]
-    func logits(_ x: Tensor) -> Tensor { generator(x, after: transformer.norm) }
-
-    public func collect(into state: inout StateCollector) {
-        state.add("src_embed", embedding)
-        state.add("transformer", transformer)
-        state.add("generator", generator)
     }
 }

@@ -3,7 +3,7 @@ import Tensors
 
 // The memories that pass from segment to segment of a text, and from one run of a program to the next.
 //
-// b batch, n tokens, h heads, dk features, d columns of a head
+// b batch, n tokens, m model width, h heads, dk features, d columns of a head
 
 /// The memories of one sequence between two segments.
 public struct FastWeightsCarry: SegmentCarry {
@@ -19,6 +19,7 @@ public struct FastWeightsCarry: SegmentCarry {
         for (index, layer) in layers.enumerated() {
             tensors["layers.\(index).memory"] = layer.memory
             tensors["layers.\(index).key_sum"] = layer.keySum
+            tensors["layers.\(index).convolution"] = layer.history
         }
         return tensors
     }
@@ -34,19 +35,34 @@ public struct FastWeightsCarry: SegmentCarry {
         position = Int(parts[0]) << 16 + Int(parts[1])
         var layers: [FastWeights] = []
         while let memory = tensors["layers.\(layers.count).memory"] {
+            let layer = "layers.\(layers.count)"
             guard memory.rank == 4, memory.shape[0] == 1 else {
-                throw InputError("layers.\(layers.count).memory \(memory.shape); expected [1, h, dk, d]")
+                throw InputError("\(layer).memory \(memory.shape); expected [1, h, dk, d]")
             }
-            layers.append(FastWeights(memory: memory, keySum: tensors["layers.\(layers.count).key_sum"]))
-        }
-        let sums = layers.compactMap(\.keySum)
-        let fit = zip(layers, sums).allSatisfy { $1.shape == Array($0.memory.shape.dropLast()) + [1] }
-        guard sums.isEmpty || (sums.count == layers.count && fit) else {
-            throw InputError(
-                "key_sum \(sums.map(\.shape)); expected [1, h, dk, 1] in all \(layers.count) layers or none")
+            layers.append(
+                FastWeights(
+                    memory: memory, keySum: tensors[layer + ".key_sum"], history: tensors[layer + ".convolution"]))
         }
         guard !layers.isEmpty else { throw InputError("layers.0.memory is missing") }
+        try Self.requireInAllLayers("key_sum", "[1, h, dk, 1]", layers, \.keySum) {
+            $1.shape == Array($0.memory.shape.dropLast()) + [1]
+        }
+        try Self.requireInAllLayers("convolution", "[1, kernel − 1, 3 m]", layers, \.history) {
+            $1.rank == 3 && $1.shape[0] == 1 && $1.shape[2] == 3 * $0.memory.shape[1] * $0.memory.shape[3]
+        }
         self.layers = layers
+    }
+
+    /// Throws unless all layers have a part that fits, or none has it.
+    private static func requireInAllLayers(
+        _ name: String, _ shape: String, _ layers: [FastWeights], _ part: (FastWeights) -> Tensor?,
+        fits: (FastWeights, Tensor) -> Bool
+    ) throws {
+        let parts = layers.compactMap(part)
+        guard parts.isEmpty || (parts.count == layers.count && zip(layers, parts).allSatisfy(fits)) else {
+            throw InputError(
+                "\(name) \(parts.map(\.shape)); expected \(shape) in all \(layers.count) layers or none")
+        }
     }
 
     /// Joins the memories of all rows, zeros for rows that begin; nil where every row begins.
@@ -57,7 +73,7 @@ public struct FastWeightsCarry: SegmentCarry {
                 guard let shape = part(one.layers[layer])?.shape else { return nil }
                 return concatenate(carries.map { carry in carry.flatMap { part($0.layers[layer]) } ?? .zeros(shape) })
             }
-            return FastWeights(memory: join(\.memory)!, keySum: join(\.keySum))
+            return FastWeights(memory: join(\.memory)!, keySum: join(\.keySum), history: join(\.history))
         }
     }
 
@@ -73,7 +89,7 @@ extension FastWeights {
     /// The memory of one sequence, without gradient, with b = 1.
     fileprivate func row(_ index: Int) -> FastWeights {
         func take(_ x: Tensor) -> Tensor { x.detached().sliced(0, from: index, to: index + 1).contiguous() }
-        return FastWeights(memory: take(memory), keySum: keySum.map(take))
+        return FastWeights(memory: take(memory), keySum: keySum.map(take), history: history.map { take($0).alone })
     }
 }
 
@@ -114,9 +130,12 @@ extension FastWeightsLM: LanguageModel {
         }
         let (h, dk, d) = (configuration.heads, configuration.features, configuration.headWidth)
         let sums: [Int]? = configuration.normalizesAttention ? [1, h, dk, 1] : nil
+        let before = configuration.history
+        let history: [Int]? = before > 0 ? [1, before, 3 * configuration.width] : nil
         for (index, layer) in carry.layers.enumerated() {
             for (name, shape, expected) in [
                 ("memory", layer.memory.shape, [1, h, dk, d]), ("key_sum", layer.keySum?.shape, sums),
+                ("convolution", layer.history?.shape, history),
             ] where shape != expected {
                 func text(_ shape: [Int]?) -> String { shape.map { "\($0)" } ?? "none" }
                 throw InputError("layers.\(index).\(name): expected \(text(expected)), found \(text(shape))")

@@ -1,7 +1,8 @@
 import NN
+import Tensors
 
 /// The options of `FastWeightsLM`. In JSON the first six have the names and defaults of labml-nn's configuration; the others
-/// are ours.
+/// are ours, those of today's recipe as in the ablation of 2406.06484 and in 2412.06464.
 public struct FastWeightsConfiguration: Sendable {
     /// n_vocab: the vocabulary.
     public var tokens: Int
@@ -13,13 +14,13 @@ public struct FastWeightsConfiguration: Sendable {
     public var heads = 8
     /// dropout: of the heads' outputs, of both branches' outputs, and inside the feed-forward.
     public var dropout = 0.0
-    /// d_ff: the feed-forward's hidden width.
+    /// d_ff: the feed-forward's hidden width; 0 for layers of attention alone.
     public var feedForwardDimension = 2048
     /// n_layers: the number of layers.
     public var layers = 6
     /// eps: ε, which keeps divisors from 0.
     public var epsilon: Float = 1e-6
-    /// feature_map: dpfp, elu, favor or softmax.
+    /// feature_map: dpfp, elu, favor, identity or softmax.
     public var featureMap = FeatureMap.dpfp
     /// favor_features: random directions of FAVOR+, m; features are twice as many.
     public var favorFeatures = 128
@@ -27,18 +28,37 @@ public struct FastWeightsConfiguration: Sendable {
     public var redrawsFavor = true
     /// update_rule: delta or sum.
     public var rule = UpdateRule.delta
-    /// sum_normalization: keys and queries are divided by their sums.
-    public var normalizesSums = true
+    /// decay: the memory is multiplied by a share α of each head and token before it is written ("scalar" or "none").
+    public var decays = false
+    /// short_convolution: tokens that queries, keys and values are mixed from, the current one among them; 0 for none.
+    public var shortConvolution = 0
+    /// qk_activation: a function of queries and keys before the feature map.
+    public var keyActivation = KeyActivation.identity
+    /// qk_norm: what the features of queries and keys are divided by.
+    public var keyNorm = KeyNorm.sum
     /// attention_normalization: reads are divided by what the sum of the keys gives.
     public var normalizesAttention = false
     /// beta: a fixed share in (0, 1]; nil for "input", σ(W_β x).
     public var beta: Double?
+    /// beta_range: what σ(W_β x) is multiplied by, 1 or 2. With 2 the memory may turn what is under a key around
+    /// (2411.12537).
+    public var betaRange = 1
+    /// output_norm: a root mean square norm of what each head reads ("rms" or "none").
+    public var normsOutput = false
+    /// output_gate: what the heads read times silu(W_g x).
+    public var gatesOutput = false
     /// positions: sines and cosines of the positions added to the embeddings.
     public var usesPositions = false
     /// pre_norm: the attention reads norm_self_attn(x) instead of x.
     public var normsAttention = false
-    /// gated_feed_forward: relu(W₁ x) ⊙ V x instead of relu(W₁ x).
+    /// norm: "layer" for layer norms, "rms" for root mean square norms.
+    public var usesRMSNorm = false
+    /// norm_eps: ε of all norms.
+    public var normEpsilon: Float = 1e-5
+    /// gated_feed_forward: f(W₁ x) ⊙ V x instead of f(W₁ x).
     public var gatesFeedForward = false
+    /// feed_forward_activation: f, relu or silu.
+    public var feedForwardActivation = Activation.relu
     /// recompute_states: backward keeps the memory once in 128 tokens and computes it again between; else at every chunk of 32.
     public var recomputesStates = true
     /// identical_layers: all layers begin equal, as in labml-nn, which copies one.
@@ -46,6 +66,22 @@ public struct FastWeightsConfiguration: Sendable {
 
     /// Takes the defaults of labml-nn.
     public init(tokens: Int, width: Int = 512) { (self.tokens, self.width) = (tokens, width) }
+
+    /// Sets what the delta rule is used with today (2406.06484): short convolutions, keys of length 1, a norm of what is
+    /// read, and norms before both branches.
+    public mutating func takeRecipe() {
+        shortConvolution = 4
+        (featureMap, keyActivation, keyNorm) = (.identity, .silu, .l2)
+        (normsOutput, normsAttention) = (true, true)
+    }
+
+    /// Sets what the gated delta rule is used with (2412.06464): the recipe, a decay, a gate of what is read, root mean square
+    /// norms and a gated feed-forward.
+    public mutating func takeGatedRecipe() {
+        takeRecipe()
+        (decays, gatesOutput, usesRMSNorm) = (true, true, true)
+        (gatesFeedForward, feedForwardActivation) = (true, .silu)
+    }
 
     /// Columns of a head, d.
     public var headWidth: Int { width / heads }
@@ -55,104 +91,30 @@ public struct FastWeightsConfiguration: Sendable {
         featureMap == .softmax ? 0 : featureMap.width(headWidth, nu: nu, directions: favorFeatures)
     }
 
+    /// The map of queries and keys; nil for rows as they are. ELU + 1 is a map.
+    var map: FeatureMap? {
+        guard featureMap == .identity else { return featureMap }
+        return keyActivation == .elu ? .elu : nil
+    }
+
+    /// The activation that is part of the convolution of queries and keys.
+    var mixActivation: Activation { keyActivation == .silu ? .silu : .identity }
+
+    /// The activation that is left to the features.
+    var featureActivation: Activation? {
+        switch keyActivation {
+        case .silu: shortConvolution > 0 ? nil : .silu
+        case .relu: .relu
+        case .elu, .identity: nil
+        }
+    }
+
+    /// Tokens before a segment that the convolution reads.
+    var history: Int { max(shortConvolution - 1, 0) }
+
     /// Chunks from one state that is kept for backward to the next.
     var segment: Int { recomputesStates ? 4 : 1 }
 
     /// True where β is computed from the input.
     var learnsBeta: Bool { featureMap != .softmax && beta == nil }
-
-    /// Reads the JSON form.
-    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        tokens = try reader.size("n_vocab")
-        width = try reader.size("d_model", default: 512)
-        nu = try reader.size("nu", default: nu)
-        heads = try reader.heads("heads", default: heads)
-        dropout = try reader.double("dropout", default: dropout, in: 0..<1)
-        feedForwardDimension = try reader.size("d_ff", default: feedForwardDimension)
-        layers = try reader.depth("n_layers", default: layers)
-        epsilon = Float(try reader.double("eps", default: 1e-6, in: 1e-30...1))
-        featureMap = try reader.option("feature_map", default: featureMap)
-        favorFeatures = try reader.size("favor_features", default: favorFeatures, atMost: 1 << 16)
-        redrawsFavor = try reader.bool("favor_redraw", default: redrawsFavor)
-        rule = try reader.option("update_rule", default: rule)
-        normalizesSums = try reader.bool("sum_normalization", default: normalizesSums)
-        normalizesAttention = try reader.bool("attention_normalization", default: normalizesAttention)
-        beta = try Self.beta(&reader, rule)
-        usesPositions = try reader.bool("positions", default: false)
-        normsAttention = try reader.bool("pre_norm", default: false)
-        gatesFeedForward = try reader.bool("gated_feed_forward", default: false)
-        recomputesStates = try reader.bool("recompute_states", default: true)
-        startsIdentical = try reader.bool("identical_layers", default: false)
-        try check(reader)
-        try reader.finish()
-    }
-
-    /// Reads "input" or a number; the default is "input" for the delta rule and 1 for the sum rule.
-    private static func beta(_ reader: inout ConfigurationReader, _ rule: UpdateRule) throws -> Double? {
-        guard let value = reader.value("beta") else { return rule == .delta ? nil : 1 }
-        if value == .string("input") { return nil }
-        guard let number = value.doubleValue, number > 0, number <= 1 else {
-            throw reader.error("beta", "expected \"input\" or a number above 0, up to 1, found \(value)")
-        }
-        return number
-    }
-
-    private func check(_ reader: ConfigurationReader) throws {
-        guard width % heads == 0 else {
-            throw reader.error("heads", "expected a divisor of d_model \(width), found \(heads)")
-        }
-        guard featureMap != .dpfp || nu < 2 * headWidth else {
-            throw reader.error("nu", "expected less than twice the \(headWidth) columns of a head, found \(nu)")
-        }
-    }
-
-    /// The JSON form, every option written out.
-    public var json: JSONValue {
-        .object([
-            "n_vocab": .integer(tokens), "d_model": .integer(width), "nu": .integer(nu), "heads": .integer(heads),
-            "dropout": .number(dropout), "d_ff": .integer(feedForwardDimension), "n_layers": .integer(layers),
-            "eps": .number(Double("\(epsilon)") ?? Double(epsilon)), "feature_map": .string(featureMap.rawValue),
-            "favor_features": .integer(favorFeatures), "favor_redraw": .bool(redrawsFavor),
-            "update_rule": .string(rule.rawValue), "sum_normalization": .bool(normalizesSums),
-            "attention_normalization": .bool(normalizesAttention),
-            "beta": beta.map { .number($0) } ?? .string("input"), "positions": .bool(usesPositions),
-            "pre_norm": .bool(normsAttention), "gated_feed_forward": .bool(gatesFeedForward),
-            "recompute_states": .bool(recomputesStates), "identical_layers": .bool(startsIdentical),
-        ])
-    }
-}
-
-/// φ, the map from keys and queries to features that a memory of outer products can tell apart (2102.11174, section 5).
-public enum FeatureMap: String, CaseIterable, Sendable {
-    /// Deterministic parameter-free projection (section 5.3): 2 d ν features, few of which are not zero.
-    case dpfp
-    /// ELU(x) + 1 (Katharopoulos et al., 2006.16236): d features.
-    case elu
-    /// Positive random features of the softmax kernel, FAVOR+ (Choromanski et al., 2009.14794): 2 m features.
-    case favor
-    /// None: softmax attention to all keys, which a memory of fixed size approximates.
-    case softmax
-
-    /// Returns the number of features, dk.
-    /// - Parameters:
-    ///   - d: columns of a row.
-    ///   - nu: ν of DPFP.
-    ///   - directions: m of FAVOR+.
-    public func width(_ d: Int, nu: Int, directions m: Int) -> Int {
-        switch self {
-        case .dpfp: 2 * d * nu
-        case .elu, .softmax: d
-        case .favor: 2 * m
-        }
-    }
-}
-
-/// The update that is written to the memory (2102.11174, section 4.2).
-public enum UpdateRule: String, CaseIterable, Sendable {
-    /// β (v − what is there already).
-    case delta
-    /// β v.
-    case sum
 }

@@ -2,7 +2,8 @@ import NN
 import Tensors
 
 // Reading a sequence token by token. A layer remembers its fast weights, h dk d floats whatever the position, which a token
-// reads and writes once (with attention normalization it copies them as well); with softmax the keys and values so far.
+// reads and writes once (with attention normalization it copies them as well), and the last tokens that a convolution reads;
+// with softmax the keys and values so far.
 //
 // b batch, m model width, h heads, d columns of a head, dk features of keys and queries
 
@@ -48,10 +49,11 @@ extension FastWeightsAttention {
     func startDecoding() -> FastWeightsLayerState {
         let (h, d) = (configuration.heads, configuration.headWidth)
         if configuration.featureMap == .softmax { return .keys(KeyValueRing(allTokens, heads: h, d, d)) }
-        let dk = configuration.features
+        let (dk, before) = (configuration.features, configuration.history)
         return .weights(
             FastWeights(
-                memory: .zeros([1, h, dk, d]), keySum: configuration.normalizesAttention ? .zeros([1, h, dk, 1]) : nil))
+                memory: .zeros([1, h, dk, d]), keySum: configuration.normalizesAttention ? .zeros([1, h, dk, 1]) : nil,
+                history: before > 0 ? .zeros([1, before, 3 * configuration.width]) : nil))
     }
 
     /// All tokens as one window.
@@ -59,56 +61,65 @@ extension FastWeightsAttention {
 
     /// Adds the attention's output to x, [1, rows, m], whose rows spans[i] belong to the sequence of states[i].layers[place].
     func decode(
-        _ x: Tensor, norm: LayerNorm?, spans: [Range<Int>], states: inout [FastWeightsState], at place: Int
+        _ x: Tensor, norm: (any NormLayer)?, spans: [Range<Int>], states: inout [FastWeightsState], at place: Int
     ) -> Tensor {
-        let inputs = project(x, norm)
+        let tokens = project(x, norm)
         let y: Tensor
         if configuration.featureMap == .softmax {
-            y = attendToKeys(inputs, spans: spans, states: &states, at: place)
+            y = attendToKeys(mix(tokens.qkv, after: nil, .fused).inputs, spans: spans, states: &states, at: place)
         } else if spans.count == x.shape[1] && !configuration.normalizesAttention {
-            y = step(inputs, &states, place)
+            y = step(tokens, &states, place)
         } else {
             y = concatenate(
                 spans.indices.map { index in
                     let weights = states[index].takeWeights(place)
-                    let (y, after) = attend(inputs.rows(spans[index]), state: weights, .inference)
+                    var (y, after) = attend(tokens.rows(spans[index]), state: weights, .inference)
+                    after!.history = after!.history?.alone
                     states[index].layers[place] = .weights(after!)
                     return y
                 }, axis: 1)
         }
-        return finish(y.reshaped(x.shape), residual: x, .inference)
+        return finish(y, gate: tokens.gate, residual: x, .inference)
     }
 
-    /// Takes one token of each sequence: [1, sequences, h, d]. It changes memories in place, which `attend` must not.
-    private func step(_ inputs: Inputs, _ states: inout [FastWeightsState], _ place: Int) -> Tensor {
-        var memories = states.indices.map { states[$0].takeWeights(place).memory }
+    /// Takes one token of each sequence, [1, sequences, …] → [1, sequences, h, d]. It changes memories in place, which
+    /// `attend` must not.
+    private func step(_ tokens: ProjectedTokens, _ states: inout [FastWeightsState], _ place: Int) -> Tensor {
+        var (memories, histories) = ([Tensor](), [Tensor]())
+        for index in states.indices {
+            let weights = states[index].takeWeights(place)
+            memories.append(weights.memory)
+            if let history = weights.history { histories.append(history) }
+        }
+        // To the convolution each sequence is a row of a batch: [1, sequences, 3 m] and back.
+        let before = histories.isEmpty ? nil : concatenate(histories)
+        let (inputs, history) = mix(tokens.qkv.transposed(0, 1), after: before, .fused)
         let step = FastWeightStep(
-            inputs.q, inputs.k, inputs.v, beta: inputs.beta!, rule: configuration.rule, features: features(.inference))
+            inputs.q.transposed(0, 1), inputs.k.transposed(0, 1), inputs.v.transposed(0, 1), beta: tokens.beta!,
+            logDecay: tokens.logDecay, rule: configuration.rule, features: features(.inference))
         let y = step.run(&memories)
         for (index, memory) in memories.enumerated() {
-            states[index].layers[place] = .weights(FastWeights(memory: memory))
+            let last = history?.sliced(0, from: index, to: index + 1)
+            states[index].layers[place] = .weights(FastWeights(memory: memory, history: last?.alone))
         }
         return y
     }
 
     /// Attends to the keys so far as well, which rings keep.
     private func attendToKeys(
-        _ inputs: Inputs, spans: [Range<Int>], states: inout [FastWeightsState], at place: Int
+        _ inputs: MemoryInputs, spans: [Range<Int>], states: inout [FastWeightsState], at place: Int
     ) -> Tensor {
         var rings = states.indices.map { states[$0].takeRing(place) }
         defer { for index in rings.indices { states[index].layers[place] = .keys(rings[index].taken()) } }
         let options = WindowAttentionOptions(allTokens, scale: 1 / Float(configuration.headWidth).squareRoot())
         let (q, k, v) = (inputs.q.squeezed(0), inputs.k.squeezed(0), inputs.v.squeezed(0))
-        return KeyValueRing.attend(q, k, v, spans, &rings, options)
+        return KeyValueRing.attend(q, k, v, spans, &rings, options).reshaped(inputs.q.shape)
     }
 }
 
-extension FastWeightsAttention.Inputs {
-    /// The tokens of one sequence.
-    fileprivate func rows(_ span: Range<Int>) -> Self {
-        func take(_ x: Tensor) -> Tensor { x.sliced(1, from: span.lowerBound, to: span.upperBound) }
-        return Self(q: take(q), k: take(k), v: take(v), beta: beta.map(take))
-    }
+extension Tensor {
+    /// The same values without gradient, in memory that holds nothing else.
+    var alone: Tensor { heldBytes > 4 * count ? Tensor(values, shape: shape) : detached() }
 }
 
 extension FastWeights {

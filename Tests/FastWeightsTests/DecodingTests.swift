@@ -35,12 +35,14 @@ import Testing
             states[0].layers.reduce(0) { sum, layer in
                 guard case .weights(let weights) = layer else { return sum }
                 return sum + weights.memory.heldBytes + (weights.keySum?.heldBytes ?? 0)
+                    + (weights.history?.heldBytes ?? 0)
             }
         }
         let before = size()
         let configuration = model.configuration
         let floats = configuration.features * (configuration.width + (variant.normalizesAttention ? variant.heads : 0))
-        #expect(before == configuration.layers * floats * 4)
+        let history = max(variant.convolution - 1, 0) * 3 * configuration.width
+        #expect(before == configuration.layers * (floats + history) * 4)
         for count in [1, 50, 1, 1] { _ = model.decode([tokens(count)], states: &states) }
         #expect(size() == before)
     }
@@ -65,6 +67,16 @@ import Testing
             (
                 tensors.merging(["layers.0.key_sum": .zeros([1, 2, 12, 1])]) { $1 },
                 "key_sum [[1, 2, 12, 1]]; expected [1, h, dk, 1] in all 2 layers or none"
+            ),
+            (
+                tensors.merging(["layers.0.convolution": .zeros([1, 3, 36])]) { $1 },
+                "convolution [[1, 3, 36]]; expected [1, kernel − 1, 3 m] in all 2 layers or none"
+            ),
+            (
+                tensors.merging(
+                    ["layers.0.convolution": .zeros([1, 3, 36]), "layers.1.convolution": .zeros([1, 3, 12])]
+                ) { $1 },
+                "convolution [[1, 3, 36], [1, 3, 12]]; expected [1, kernel − 1, 3 m] in all 2 layers or none"
             ),
         ]
         for (tensors, message) in wrong {
@@ -94,6 +106,7 @@ import Testing
         expectRefusal(
             "layers.0.key_sum: expected \([1, shape[1], shape[2], 1]), found none",
             makeModel(Variant(normalizesAttention: true)))
+        expectRefusal("layers.0.convolution: expected [1, 3, 36], found none", makeModel(Variant(convolution: 4)))
         expectRefusal(
             "expected nothing, as softmax attention carries no memory", makeModel(Variant(map: .softmax)))
         let softmax = makeModel(Variant(map: .softmax))

@@ -33,9 +33,8 @@ import Testing
         let before = model(tokens).values
         let gradients = gradients(of: model.loss(tokens, randomTokens([1, 9], seed: 4)))
         for layer in model.transformer.layers {
-            #expect((gradients[layer.attentionNorm.weight] != nil) == isWanted)
-            let bias = layer.attentionNorm.bias
-            bias.assign(bias.value + 0.5)
+            for (_, parameter) in layer.attentionNorm.state { #expect((gradients[parameter] != nil) == isWanted) }
+            for (_, parameter) in layer.attentionNorm.state { parameter.assign(parameter.value + 0.5) }
         }
         #expect((model(tokens).values != before) == isWanted)
     }
@@ -71,7 +70,7 @@ import Testing
         let x = Tensor.ones([1, 8, 12])
         let layer = FastWeightsTransformerLayer(makeConfiguration { $0.dropout = 0.5 }, key: RandomKey(seed: 1))
         let mode = ForwardMode.training(RandomKey(seed: 2))
-        let branch = layer.attention.finish(x, residual: nil, mode)
+        let branch = layer.attention.finish(x, gate: nil, residual: nil, mode)
         #expect(abs(branch.values.count { $0 == 0 } - 48) < 25)  // of 96, five deviations
         // Rows are alike, so without a dropout further inside what is kept of a column would be alike as well.
         func differsInside(_ y: Tensor) -> Bool {
@@ -86,7 +85,8 @@ import Testing
         #expect(differsInside(fed))
         let plain = FastWeightsTransformerLayer(makeConfiguration(), key: RandomKey(seed: 1))
         #expect(
-            !differsInside(plain.attention.finish(x, residual: nil, mode)) && !differsInside(plain.feed(x, mode) - x))
+            !differsInside(plain.attention.finish(x, gate: nil, residual: nil, mode))
+                && !differsInside(plain.feed(x, mode) - x))
         let stack = FastWeightsTransformer(
             makeConfiguration { ($0.dropout, $0.startsIdentical) = (0.5, true) }, key: RandomKey(seed: 1))
         let (first, second) = (stack.layers[0](x, mode: mode.child(0)).output, stack.layers[1](x, mode: mode.child(1)))

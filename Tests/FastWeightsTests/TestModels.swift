@@ -13,7 +13,15 @@ struct Variant: CustomTestStringConvertible, Sendable {
     var rule = UpdateRule.delta
     var nu = 1
     var beta: Double?
-    var normalizesSums = true
+    var keyNorm = KeyNorm.sum
+    var activation = KeyActivation.identity
+    var convolution = 0
+    var decays = false
+    var betaRange = 1
+    var outputNorm = false
+    var outputGate = false
+    var rmsNorm = false
+    var feedForward = (dimension: 10, activation: Activation.relu)
     var normalizesAttention = false
     var positions = false
     var preNorm = false
@@ -22,11 +30,12 @@ struct Variant: CustomTestStringConvertible, Sendable {
 
     var testDescription: String {
         let flags = [
-            (!normalizesSums, "sums as they are"), (normalizesAttention, "attention normalized"),
-            (positions, "positions"),
-            (preNorm, "pre-norm"), (gated, "gated"),
+            (normalizesAttention, "attention normalized"), (positions, "positions"), (preNorm, "pre-norm"),
+            (gated, "gated"), (decays, "decay"), (outputNorm, "output norm"), (outputGate, "output gate"),
+            (rmsNorm, "RMS norms"),
         ]
-        return "\(map) \(rule) nu \(nu) beta \(beta.map { "\($0)" } ?? "input") \(heads) heads "
+        return "\(map) \(rule) nu \(nu) beta \(beta.map { "\($0)" } ?? "input up to \(betaRange)") \(heads) heads "
+            + "\(activation) \(keyNorm) kernel \(convolution) feed-forward \(feedForward) "
             + flags.filter(\.0).map(\.1).joined(separator: ", ")
     }
 
@@ -34,10 +43,24 @@ struct Variant: CustomTestStringConvertible, Sendable {
     static let some = [
         Variant(), Variant(nu: 3, preNorm: true, gated: true, heads: 3), Variant(beta: 0.6, positions: true),
         Variant(rule: .sum, normalizesAttention: true, preNorm: true),
-        Variant(normalizesSums: false, normalizesAttention: true, heads: 1), Variant(map: .elu, gated: true),
-        Variant(map: .elu, rule: .sum, beta: 1, normalizesSums: false, normalizesAttention: true),
+        Variant(keyNorm: .none, normalizesAttention: true, heads: 1), Variant(map: .elu, gated: true),
+        Variant(map: .elu, rule: .sum, beta: 1, keyNorm: .none, normalizesAttention: true),
         Variant(map: .favor, positions: true), Variant(map: .favor, rule: .sum, nu: 2, normalizesAttention: true),
         Variant(map: .softmax, gated: true), Variant(map: .softmax, positions: true, preNorm: true, heads: 3),
+        Variant(activation: .silu, convolution: 4),
+        Variant(map: .identity, keyNorm: .l2, activation: .silu, outputNorm: true, preNorm: true),
+        Variant(
+            map: .identity, keyNorm: .l2, activation: .silu, convolution: 4, decays: true, outputNorm: true,
+            preNorm: true),
+        Variant(map: .elu, rule: .sum, convolution: 3, decays: true, outputGate: true, heads: 1),
+        Variant(map: .identity, keyNorm: .l2, activation: .relu, convolution: 1, betaRange: 2, rmsNorm: true),
+        Variant(rule: .sum, activation: .relu, convolution: 2, normalizesAttention: true, preNorm: true),
+        Variant(
+            map: .identity, keyNorm: .sum, activation: .elu, outputNorm: true, feedForward: (0, .relu), preNorm: true),
+        Variant(
+            map: .identity, keyNorm: .l2, activation: .silu, convolution: 4, decays: true, betaRange: 2,
+            outputNorm: true,
+            outputGate: true, rmsNorm: true, feedForward: (9, .silu), preNorm: true, gated: true, heads: 3),
     ]
     static let remembering = some.filter { $0.map != .softmax }
 }
@@ -46,10 +69,14 @@ func makeConfiguration(
     _ variant: Variant = Variant(), change: (inout FastWeightsConfiguration) -> Void = { _ in }
 ) -> FastWeightsConfiguration {
     var configuration = FastWeightsConfiguration(tokens: vocabulary, width: 12)
-    (configuration.layers, configuration.feedForwardDimension, configuration.favorFeatures) = (2, 10, 7)
+    (configuration.layers, configuration.favorFeatures) = (2, 7)
+    (configuration.feedForwardDimension, configuration.feedForwardActivation) = variant.feedForward
     (configuration.featureMap, configuration.rule, configuration.nu) = (variant.map, variant.rule, variant.nu)
     (configuration.beta, configuration.heads) = (variant.beta, variant.heads)
-    configuration.normalizesSums = variant.normalizesSums
+    (configuration.keyNorm, configuration.keyActivation) = (variant.keyNorm, variant.activation)
+    (configuration.shortConvolution, configuration.decays) = (variant.convolution, variant.decays)
+    (configuration.betaRange, configuration.usesRMSNorm) = (variant.betaRange, variant.rmsNorm)
+    (configuration.normsOutput, configuration.gatesOutput) = (variant.outputNorm, variant.outputGate)
     configuration.normalizesAttention = variant.normalizesAttention
     (configuration.usesPositions, configuration.normsAttention) = (variant.positions, variant.preNorm)
     configuration.gatesFeedForward = variant.gated
