@@ -1,7 +1,7 @@
 /// Fast weights in the zoo.
 struct FastWeightsArchitecture: Architecture {
     let id = "fast-weights"
-    let presetNames = ["tiny", "quick", "small", "reference"]
+    let presetNames = ["tiny", "quick", "small", "gated", "reference"]
 
     func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
         try refuseMasked(objective, "fast weights")
@@ -15,6 +15,7 @@ struct FastWeightsArchitecture: Architecture {
         case "quick":  // Less than a minute: learns the built-in corpus.
             configuration = FastWeightsConfiguration(tokens: 256, width: 64)
             (configuration.heads, configuration.layers, configuration.feedForwardDimension) = (2, 3, 256)
+            configuration.takeRecipe()
             training = TrainingDefaults(
                 sequenceLength: 256, batchSize: 4, length: .steps(3000), learningRate: 4e-3, schedule: .cosine,
                 warmupSteps: 20, learningRateFloor: 0.1, validateEvery: 500, validationShare: 0.125, sampleEvery: 1500,
@@ -22,6 +23,12 @@ struct FastWeightsArchitecture: Architecture {
         case "small":  // Minutes: learns a text of a megabyte on two cores.
             configuration = FastWeightsConfiguration(tokens: 256, width: 256)
             (configuration.heads, configuration.layers, configuration.feedForwardDimension) = (4, 4, 1024)
+            configuration.takeRecipe()
+            training = TrainingDefaults(sequenceLength: 512, batchSize: 8, length: .steps(1000), learningRate: 1e-3)
+        case "gated":  // As many parameters as small: the gated delta rule, gates in both branches.
+            configuration = FastWeightsConfiguration(tokens: 256, width: 256)
+            (configuration.heads, configuration.layers, configuration.feedForwardDimension) = (4, 4, 592)
+            configuration.takeGatedRecipe()
             training = TrainingDefaults(sequenceLength: 512, batchSize: 8, length: .steps(1000), learningRate: 1e-3)
         case "reference":  // labml-nn's experiment: Tiny Shakespeare by characters, 128 epochs, Noam.
             configuration = FastWeightsConfiguration(tokens: 65)
@@ -34,8 +41,6 @@ struct FastWeightsArchitecture: Architecture {
         default:
             throw unknown("preset", name, presetNames)
         }
-        // Without a norm before the attention the built-in corpus is learned more slowly, and its questions not at all.
-        configuration.normsAttention = ["quick", "small"].contains(name)
         training.clip = name == "reference" ? 1 : 0.5
         return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
@@ -44,7 +49,7 @@ struct FastWeightsArchitecture: Architecture {
         var configuration = FastWeightsConfiguration(tokens: size.vocabulary, width: size.width)
         (configuration.heads, configuration.layers) = (size.heads, size.depth)
         configuration.feedForwardDimension = 4 * size.width
-        configuration.normsAttention = true
+        configuration.takeRecipe()
         return configuration.json
     }
 

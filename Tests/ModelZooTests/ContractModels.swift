@@ -15,6 +15,9 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
     /// Widths and lengths that are no multiples of a vector or of each other; six windows of 4.
     static let size = ModelSize(vocabulary: 11, width: 12, depth: 2, heads: 2, sequenceLength: 24, window: 4)
 
+    /// Fast weights without what they are used with today, for what labml-nn has.
+    private static let labml = #""short_convolution": 0, "qk_activation": "identity", "output_norm": "none", "#
+
     /// The configurations of each architecture beside its usual one. An architecture joins the contract by a line here.
     private static let changes: [String: [String]] = [
         "flash": [
@@ -45,14 +48,28 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
             #""full_attention": true, "hide_masked_keys": true, "nhead": 3, "checkpoint_level": "C1""#,
         ],
         "fast-weights": [
-            #""update_rule": "sum", "positions": true"#, #""feature_map": "elu", "gated_feed_forward": true"#,
-            #""feature_map": "favor", "favor_features": 6"#, #""nu": 2, "beta": 0.5, "pre_norm": false"#,
-            #""nu": 3, "heads": 3, "gated_feed_forward": true"#,
-            #""update_rule": "sum", "attention_normalization": true, "eps": 0.3"#,
-            #""sum_normalization": false, "attention_normalization": true, "heads": 1, "pre_norm": false, "eps": 0.3"#,
-            #""feature_map": "elu", "update_rule": "sum", "sum_normalization": false, "attention_normalization": true"#,
-            #""feature_map": "favor", "update_rule": "sum", "attention_normalization": true, "positions": true"#,
-            #""feature_map": "softmax", "positions": true, "pre_norm": false"#,
+            labml + #""qk_norm": "sum", "feature_map": "dpfp", "update_rule": "sum", "positions": true"#,
+            labml + #""qk_norm": "sum", "feature_map": "elu", "gated_feed_forward": true"#,
+            labml + #""qk_norm": "sum", "feature_map": "favor", "favor_features": 6"#,
+            labml + #""qk_norm": "sum", "feature_map": "dpfp", "nu": 2, "beta": 0.5, "pre_norm": false"#,
+            labml + #""qk_norm": "sum", "feature_map": "dpfp", "nu": 3, "heads": 3, "gated_feed_forward": true"#,
+            labml + #""qk_norm": "sum", "feature_map": "dpfp", "update_rule": "sum", "eps": 0.3, "#
+                + #""attention_normalization": true"#,
+            labml + #""qk_norm": "none", "feature_map": "dpfp", "attention_normalization": true, "heads": 1, "#
+                + #""pre_norm": false, "eps": 0.3"#,
+            labml + #""qk_norm": "none", "feature_map": "elu", "update_rule": "sum", "attention_normalization": true"#,
+            labml + #""qk_norm": "sum", "feature_map": "favor", "update_rule": "sum", "positions": true, "#
+                + #""attention_normalization": true"#,
+            labml + #""qk_norm": "sum", "feature_map": "softmax", "positions": true, "pre_norm": false"#,
+            #""feature_map": "dpfp", "qk_norm": "sum", "output_norm": "none""#,
+            #""short_convolution": 0, "output_norm": "none""#, #""decay": "scalar""#,
+            #""decay": "scalar", "update_rule": "sum", "feature_map": "elu", "qk_norm": "sum", "output_norm": "none""#,
+            #""beta_range": 2, "short_convolution": 2, "qk_activation": "identity""#,
+            #""d_ff": 0, "short_convolution": 7, "qk_activation": "elu", "qk_norm": "sum", "output_gate": true"#,
+            #""feature_map": "dpfp", "qk_activation": "silu", "qk_norm": "sum", "attention_normalization": true, "#
+                + #""eps": 0.3"#,
+            #""decay": "scalar", "output_gate": true, "beta_range": 2, "norm": "rms", "gated_feed_forward": true, "#
+                + #""feed_forward_activation": "silu", "heads": 3"#,
         ],
         "block-recurrent": [
             #""gate": "lstm", "state_update": "dual""#, #""use_compressed_mem": true, "compressed_mem_factor": 2"#,

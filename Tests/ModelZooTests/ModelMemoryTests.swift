@@ -25,7 +25,14 @@ import Testing
         ("linformer", ["parameter_sharing": .string("none"), "w_o_intermediate_dim": .integer(16)]),
         ("linformer", ["full_attention": .bool(true)]),
         ("fast-weights", ["feature_map": .string("favor"), "favor_features": .integer(9)]),
-        ("fast-weights", ["update_rule": .string("sum")]),
+        ("fast-weights", ["update_rule": .string("sum")]), ("fast-weights", ["d_ff": .integer(0)]),
+        (
+            "fast-weights",
+            [
+                "short_convolution": .integer(4), "decay": .string("scalar"), "output_norm": .string("rms"),
+                "output_gate": .bool(true), "norm": .string("rms"),
+            ]
+        ),
         (
             "block-recurrent",
             ["use_compressed_mem": .bool(true), "gate": .string("lstm"), "state_update": .string("dual")]
