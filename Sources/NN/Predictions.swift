@@ -3,9 +3,10 @@ import Tensors
 /// What a model predicts of each position: what its last layer is given, and the norm and the projection that make logits
 /// of it. So a loss is computed without storing [tokens, vocabulary], and logits only where somebody asks for them.
 public struct Predictions: Sendable {
-    private enum Source {
+    private indirect enum Source {
         case rows(Tensor, Norm?, Projection)
         case logits(Tensor)
+        case some(SomePredictions)
     }
     private let source: Source
 
@@ -17,12 +18,30 @@ public struct Predictions: Sendable {
     /// Logits that are there already: [..., vocabulary].
     public init(logits: Tensor) { source = .logits(logits) }
 
+    /// Predictions of some positions, one for each row of `predictions`; the logits of all others are zeros.
+    /// - Parameters:
+    ///   - positions: rising, counted through `shape`.
+    ///   - shape: of all positions, such as [b, n].
+    public init(_ predictions: Predictions, at positions: [Int], of shape: [Int]) {
+        source = .some(SomePredictions(predictions, at: positions, of: shape))
+    }
+
+    /// The number of classes.
+    var vocabularySize: Int {
+        switch source {
+        case .rows(_, _, let projection): projection.matrix.shape[0]
+        case .logits(let logits): logits.shape[logits.rank - 1]
+        case .some(let some): some.predictions.vocabularySize
+        }
+    }
+
     /// [..., vocabulary]
     public var logits: Tensor {
         switch source {
         case .rows(let x, let norm?, let projection): normLinear(x, norm: norm, [projection])[0]
         case .rows(let x, nil, let projection): linear(x, weight: projection.matrix, bias: projection.bias)
         case .logits(let logits): logits
+        case .some(let some): some.logits
         }
     }
 
@@ -32,6 +51,7 @@ public struct Predictions: Sendable {
         case .rows(let x, let norm, let projection):
             crossEntropy(x, norm: norm, projection: projection, targets: targets, ignoreIndex: ignoreIndex)
         case .logits(let logits): crossEntropy(logits, targets, ignoreIndex: ignoreIndex)
+        case .some(let some): some.loss(targets, ignoreIndex: ignoreIndex)
         }
     }
 
@@ -44,6 +64,7 @@ public struct Predictions: Sendable {
         case .rows(let x, let norm, let projection):
             classLosses(x, norm: norm, projection: projection, targets: targets, ignoreIndex: ignoreIndex)
         case .logits(let logits): classLosses(logits, targets, ignoreIndex: ignoreIndex)
+        case .some(let some): some.tokenLosses(targets, ignoreIndex: ignoreIndex)
         }
     }
 
@@ -53,6 +74,7 @@ public struct Predictions: Sendable {
             switch source {
             case .rows(let x, _, _): x.shape.dropLast()
             case .logits(let logits): logits.shape.dropLast()
+            case .some(let some): some.shape
             }
         let none = [Int32](repeating: ignoredTarget, count: shape.reduce(1, *))
         return tokenLosses(TokenTensor(none, shape: shape)).likeliest
