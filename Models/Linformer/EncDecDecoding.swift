@@ -4,7 +4,7 @@ import Tensors
 // Decoding with an encoder: the source is gathered, encoded once when the start token comes, and from then on only the
 // decoder reads.
 
-/// What an encoder–decoder remembers of one sequence: a value, so a copy is a branch of the text.
+/// An encoder–decoder's memory of one sequence: a value, so a copy is a branch of the text.
 public struct LinformerEncDecState: Sendable {
     /// The source so far.
     var source: [Int32] = []

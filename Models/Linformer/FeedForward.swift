@@ -6,10 +6,10 @@ public struct FeedForward: Module {
     public let up: Linear
     public let down: Linear
     public let activation: LinformerActivation
-    /// After the activation, and after the second layer.
+    /// The probability of dropout after the activation and after the second layer.
     public let dropout: Double
 
-    /// - Parameter key: what the initial parameters are drawn from.
+    /// - Parameter key: the source of the initial parameters.
     public init(
         _ inputs: Int, _ outputs: Int, hidden: Int, activation: LinformerActivation = .gelu, dropout: Double = 0,
         key: RandomKey
@@ -19,22 +19,30 @@ public struct FeedForward: Module {
         (self.activation, self.dropout) = (activation, dropout)
     }
 
-    /// x: [..., inputs] → [..., outputs]
+    /// dropout(W₂ dropout(f(W₁ x + b₁)) + b₂). x: [..., inputs] → [..., outputs]
     public func callAsFunction(_ x: Tensor, mode: ForwardMode = .inference) -> Tensor {
-        let y = feedForward(
-            x, up: up.projection, activation: activation.activation, dropout: dropout, key: mode.child(0).key,
-            down: down.projection)
-        return Tensors.dropout(y, probability: Float(dropout), key: mode.child(1).key)
+        func drop(_ x: Tensor, _ index: Int) -> Tensor {
+            Tensors.dropout(x, probability: Float(dropout), key: mode.child(index).key)
+        }
+        let function = activation.activation
+        switch mode.implementation {
+        case .plain: return drop(down(drop(up(x, activation: function), 0)), 1)
+        case .fused:
+            let y = feedForward(
+                x, up: up.projection, activation: function, dropout: dropout, key: mode.child(0).key,
+                down: down.projection)
+            return drop(y, 1)
+        }
     }
 
-    /// norm(x) + self(norm(x)), neither norm(x) nor its product stored. x: [..., d] → [..., d]
-    func callAsFunction(adding x: NormedTensor, mode: ForwardMode) -> Tensor {
-        guard dropout == 0 || mode.key == nil else {
-            let normed = x.value
-            return normed + self(normed, mode: mode)
+    /// self(x) + x with x = norm(sum). The fused form stores neither x nor its product. sum: [..., d] → [..., d]
+    func callAsFunction(adding sum: Tensor, after norm: LayerNorm, mode: ForwardMode) -> Tensor {
+        guard mode.implementation == .fused && (dropout == 0 || mode.key == nil) else {
+            let x = norm(sum)
+            return x + self(x, mode: mode)
         }
         return feedForward(
-            x.sum, norm: x.norm?.norm, up: up.projection, activation: activation.activation, down: down.projection,
+            sum, norm: norm.norm, up: up.projection, activation: activation.activation, down: down.projection,
             addsInput: true)
     }
 
@@ -44,10 +52,10 @@ public struct FeedForward: Module {
     }
 }
 
-/// Layer norm of a branch and its residual. Keys: fn.*, resample.* where the width changes, norm.*.
+/// A branch, its residual and the norm of their sum. Keys: fn.*, resample.* where the width changes, norm.*.
 public struct PostNorm<Branch: Module>: Module {
     public let branch: Branch
-    /// What makes the residual as wide as the output.
+    /// The residual's projection to the width of the output, where that is another.
     public let resample: Linear?
     public let norm: LayerNorm
 
@@ -64,20 +72,11 @@ public struct PostNorm<Branch: Module>: Module {
     }
 }
 
-/// A sum and the norm that has not been taken of it yet: what reads it may take it panel by panel.
-struct NormedTensor: Sendable {
-    let sum: Tensor
-    /// nil: the sum is what is read.
-    let norm: LayerNorm?
-
-    var value: Tensor { norm.map { $0(sum) } ?? sum }
-}
-
 extension PostNorm<FeedForward> {
-    /// x + branch(x), to be normalised. x: [..., inputs] → [..., outputs]
-    func callAsFunction(_ x: NormedTensor, mode: ForwardMode) -> NormedTensor {
-        guard let resample else { return NormedTensor(sum: branch(adding: x, mode: mode), norm: norm) }
-        let value = x.value
-        return NormedTensor(sum: resample(value) + branch(value, mode: mode), norm: norm)
+    /// norm(x + f(x)) with x the norm of a sum, that of the sub-layer before. sum: [..., inputs] → [..., outputs]
+    func callAsFunction(_ sum: Tensor, after norm: LayerNorm, mode: ForwardMode) -> Tensor {
+        guard let resample else { return self.norm(branch(adding: sum, after: norm, mode: mode)) }
+        let x = norm(sum)
+        return self.norm(resample(x) + branch(x, mode: mode))
     }
 }

@@ -1,45 +1,285 @@
 import NN
 import Tensors
 
-// Linformer: Self-Attention with Linear Complexity (https://arxiv.org/abs/2006.04768).
+// Linformer: attention to k slots, which are sums over the sequence, in place of n keys and values. Linformer: Self-Attention
+// with Linear Complexity, Wang et al. 2020, https://arxiv.org/abs/2006.04768. Its causal form: ABC: Attention with
+// Bounded-memory Control, Peng et al. 2021, https://arxiv.org/abs/2110.02488. Layers, state-dict keys and numbers are those of
+// linformer-pytorch 0.19.3.
 //
-// b batch, n tokens, m channels
+// b batch, n tokens, m channels, h heads, d columns of a head, k slots
 
-/// A layer of a decoder attends to itself, then to the embeddings, each followed by a feed-forward; any other has the
-/// first two.
+// MARK: Operations, each in two forms (the fused ones are in Fused/)
+
+/// Projects tokens to slots: E x of each sequence (2006.04768, equation 7). e: [k, n]; x: [b, n, c] → [b, k, c]
+func projectTokens(_ e: Tensor, _ x: Tensor, implementation: Implementation = .fused) -> Tensor {
+    require(
+        e.rank == 2 && x.rank == 3 && e.shape[1] == x.shape[1],
+        "projectTokens: \(e.shape) for x \(x.shape); expected [k, \(x.rank == 3 ? x.shape[1] : 0)]")
+    switch implementation {
+    case .plain: return matrixProduct(e, x)
+    case .fused: return fusedProjectTokens(e, x)
+    }
+}
+
+/// Attends to keys and values, projected ones or all: dropout(softmax(σ Q K̄ᵀ)) V̄ (equation 7).
+/// - Parameters:
+///   - q: [b, n, h, d].
+///   - k, v: [b, k, h, d].
+///   - isCausal: hides key j from the queries before j.
+///   - mask: 1 for keys that are seen, 0 for hidden ones, [b, k].
+/// - Returns: [b, n, h, d].
+func softmaxAttention(
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Float, isCausal: Bool, mask: Tensor? = nil, dropout: Double = 0,
+    key: RandomKey? = nil, implementation: Implementation
+) -> Tensor {
+    switch implementation {
+    case .plain:
+        plainAttention(q, k, v, scale: scale, isCausal: isCausal, mask: mask, dropout: dropout, key: key)
+    case .fused:
+        attention(q, k, v, scale: scale, isCausal: isCausal, mask: mask, dropout: dropout, key: key)
+    }
+}
+
+/// Attends causally to k slots that sum up the tokens so far (2110.02488, section 3):
+///
+///     K̄_t = K̄_{t−1} + e_t k_tᵀ      V̄_t = V̄_{t−1} + f_t v_tᵀ      o_t = dropout(softmax(σ q_t K̄_tᵀ)) V̄_t
+///
+/// - Parameters:
+///   - q, k, v: [b, n, h, d]; the fused form reads views in place.
+///   - e: what each token adds to each slot of the keys: columns 0 ..< n of a Linear weight, [k, n] for all heads or
+///     [h, k, n].
+///   - f: the same for the values; nil where it is `e` itself, whose gradient then is the sum of both.
+///   - initialKeys, initialValues: the slots before the first token (the projections' biases), [k, d] or [h, k, d].
+///   - scale: of the scores, σ.
+///   - dropout: the probability with which a weight is dropped; takes a `key`.
+/// - Returns: [b, n, h, d].
+public func boundedMemoryAttention(
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, e: Tensor, f: Tensor? = nil, initialKeys: Tensor, initialValues: Tensor,
+    scale: Float, dropout: Double = 0, key: RandomKey? = nil, implementation: Implementation = .fused
+) -> Tensor {
+    require(
+        q.rank == 4 && q.shape == k.shape && q.shape == v.shape,
+        "boundedMemoryAttention: q \(q.shape), k \(k.shape), v \(v.shape); expected equal shapes [b, n, h, d]")
+    if implementation == .fused {
+        return fusedBoundedMemoryAttention(
+            q, k, v, e: e, f: f, initialKeys: initialKeys, initialValues: initialValues, scale: scale,
+            dropout: dropout, key: key)
+    }
+    let weights = boundedMemoryWeights(q, k, e, initialKeys: initialKeys, scale: scale, implementation: .plain)
+    let p = Tensors.dropout(weights, probability: Float(dropout), key: key)  // [b, h, n, k]
+    let values = slotsByToken(v, f ?? e, initial: initialValues)
+    if values.isEmpty { return .zeros(q.shape) }
+    return headsFirst(concatenate(values.indices.map { matrixProduct(token(p, $0), values[$0]) }, axis: 2))
+}
+
+/// The weights softmax(σ q_t K̄_tᵀ) of `boundedMemoryAttention` before dropout, [b, h, n, k]. No gradient flows through the
+/// fused form, which is for looking at.
+public func boundedMemoryWeights(
+    _ q: Tensor, _ k: Tensor, _ e: Tensor, initialKeys: Tensor, scale: Float, implementation: Implementation = .fused
+) -> Tensor {
+    require(
+        q.rank == 4 && q.shape == k.shape,
+        "boundedMemoryWeights: q \(q.shape), k \(k.shape); expected equal shapes [b, n, h, d]")
+    if implementation == .fused { return fusedBoundedMemoryWeights(q, k, e: e, initialKeys: initialKeys, scale: scale) }
+    let (q, keys) = (headsFirst(q), slotsByToken(k, e, initial: initialKeys))
+    if keys.isEmpty { return .zeros([q.shape[0], q.shape[1], 0, e.shape[e.rank - 2]]) }
+    let scores = keys.indices.map { matrixProduct(token(q, $0), keys[$0], transposeB: true) }  // [b, h, 1, k] each
+    return softmax(concatenate(scores, axis: 2) * scale)
+}
+
+/// The slots after each token, K̄_t = K̄_{t−1} + e_t k_tᵀ: n times [b, h, k, d]. x: [b, n, h, d]; e: [k, n] or [h, k, n]
+private func slotsByToken(_ x: Tensor, _ e: Tensor, initial: Tensor) -> [Tensor] {
+    let x = headsFirst(x)
+    var slots = initial.expanded(to: [x.shape[0], x.shape[1]] + initial.shape.suffix(2))
+    return (0..<x.shape[2]).map { t in
+        slots = slots + e.sliced(-1, from: t, to: t + 1) * token(x, t)  // [k, 1] · [1, d]
+        return slots
+    }
+}
+
+/// [b, n, h, d] ↔ [b, h, n, d]
+private func headsFirst(_ x: Tensor) -> Tensor { x.permuted([0, 2, 1, 3]) }
+
+/// [b, h, n, d] → [b, h, 1, d]
+private func token(_ x: Tensor, _ t: Int) -> Tensor { x.sliced(2, from: t, to: t + 1) }
+
+// MARK: Attention
+
+extension LinformerConfiguration {
+    /// Makes E and F of each head of a layer, the shared ones being the same (section 4, "parameter sharing").
+    func projections(
+        slots: Int, shared: SequenceProjection?, isDecoder: Bool, key: RandomKey
+    ) -> [(e: SequenceProjection, f: SequenceProjection)] {
+        func make(_ index: Int) -> SequenceProjection {
+            makeProjection(slots: slots, isDecoder: isDecoder, key: key.child(index))
+        }
+        switch sharing {
+        case .layerwise:
+            let one = shared.map { $0.method == .convolution ? $0 : $0.reduced(to: slots) } ?? make(0)
+            return (0..<heads).map { _ in (one, one) }
+        case .kv:
+            let one = make(0)
+            return (0..<heads).map { _ in (one, one) }
+        case .headwise:
+            let (e, f) = (make(0), make(1))
+            return (0..<heads).map { _ in (e, f) }
+        case .none: return (0..<heads).map { (make(2 * $0), make(2 * $0 + 1)) }
+        }
+    }
+}
+
+/// The attention of a layer's heads: P̄ = softmax(Q (E K)ᵀ / √d), head = P̄ (F V) (equation 7).
+struct ProjectedAttention: Sendable {
+    let configuration: LinformerConfiguration
+    let causality: LinformerCausality
+    let e: HeadProjections, f: HeadProjections
+
+    init(
+        _ configuration: LinformerConfiguration, isDecoder: Bool,
+        _ heads: [(e: SequenceProjection, f: SequenceProjection)]
+    ) {
+        self.configuration = configuration
+        causality = configuration.causality(inCrossAttention: isDecoder)
+        (e, f) = (HeadProjections(heads.map(\.e)), HeadProjections(heads.map(\.f)))
+    }
+
+    var scale: Float { 1 / Float(configuration.headWidth).squareRoot() }
+    /// Whether slots grow token by token.
+    var isRecurrent: Bool { causality == .causal && !configuration.usesFullAttention }
+
+    /// q: [b, n, h, d]; k, v: [b, n', h, d]; mask: 1 for keys and values that take part, [b, n'] → [b, n, h, d].
+    func callAsFunction(_ q: Tensor, _ k: Tensor, _ v: Tensor, mask: Tensor?, mode: ForwardMode) -> Tensor {
+        let seen = mask.map { $0.unsqueezed(-1).unsqueezed(-1) }
+        let (k, v) = (seen.map { k * $0 } ?? k, seen.map { v * $0 } ?? v)
+        if isRecurrent { return recurrent(q, k, v, mode) }
+        if configuration.usesFullAttention {
+            return attend(q, k, v, mask: configuration.hidesMaskedKeys ? mask : nil, mode: mode)
+        }
+        let form = mode.implementation
+        return attend(q, e(k, implementation: form), f(v, implementation: form), mode: mode)
+    }
+
+    /// Attends to slots [b, k, h, d], or to all keys. The compatible mask hides slot j from the positions before j.
+    func attend(_ q: Tensor, _ k: Tensor, _ v: Tensor, mask: Tensor? = nil, mode: ForwardMode) -> Tensor {
+        let isCausal = causality != .bidirectional
+        mode.recorder?.record(attentionWeights(q, k, scale: scale, isCausal: isCausal, mask: mask))
+        return softmaxAttention(
+            q, k, v, scale: scale, isCausal: isCausal, mask: mask, dropout: configuration.dropout, key: mode.key,
+            implementation: mode.implementation)
+    }
+
+    private func recurrent(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ mode: ForwardMode) -> Tensor {
+        let (d, positions) = (configuration.headWidth, 0..<q.shape[1])
+        let (k, v) = (e.entering(k), f.entering(v))
+        let (columns, initialKeys) = (e.columns(positions), e.initialSlots(columns: d))
+        mode.recorder?.record(
+            boundedMemoryWeights(
+                q, k, columns, initialKeys: initialKeys, scale: scale, implementation: mode.implementation))
+        return boundedMemoryAttention(
+            q, k, v, e: columns, f: isShared ? nil : f.columns(positions), initialKeys: initialKeys,
+            initialValues: f.initialSlots(columns: d), scale: scale, dropout: configuration.dropout, key: mode.key,
+            implementation: mode.implementation)
+    }
+
+    /// Whether E is F.
+    private var isShared: Bool {
+        e.each.count == f.each.count && zip(e.each, f.each).allSatisfy { $0.weight === $1.weight }
+    }
+}
+
+/// Projections to queries, keys and values, the heads, and the projection back.
+///
+/// Keys: heads.i.{E, F}.* (repeated where shared), to_q.i.weight, to_k.i.weight, to_v.i.weight [d, m]; w_o.* or w_o_1.*,
+/// w_o_2.*.
+public struct MHAttention: Module {
+    public let configuration: LinformerConfiguration
+    public let heads: [LinearAttentionHead]
+    /// to_q, to_k, to_v: one matrix [d, m] a head.
+    public let toQueries: PackedParameters, toKeys: PackedParameters, toValues: PackedParameters
+    /// w_o; or w_o_1 and w_o_2.
+    public let toOut: [Linear]
+    /// Whether keys and values are made of `embeddings`.
+    public let isDecoder: Bool
+    let attention: ProjectedAttention
+    /// m: the width of its input.
+    let channels: Int
+
+    /// - Parameters:
+    ///   - x: [b, n, m].
+    ///   - embeddings: what a decoder attends to, [b, n', m'].
+    ///   - inputMask: 1 for the tokens of `x` that take part as keys and values, else 0: [b, n]. Of a decoder's no effect.
+    ///   - embeddingsMask: the same for `embeddings`, [b, n'].
+    ///   - residual: [b, n, m], added to the output.
+    /// - Returns: [b, n, m].
+    public func callAsFunction(
+        _ x: Tensor, embeddings: Tensor? = nil, inputMask: Tensor? = nil, embeddingsMask: Tensor? = nil,
+        residual: Tensor? = nil, mode: ForwardMode = .inference
+    ) -> Tensor {
+        let (context, mask) = (embeddings ?? x, isDecoder ? embeddingsMask : inputMask)
+        check(x, isGiven: embeddings != nil, context, mask)
+        let q = split(linear(x, weight: toQueries.matrix))  // [b, n, h, d]
+        let y: Tensor
+        if mode.implementation == .fused && compressesInput {
+            let (k, v) = compressed(context, mask: mask)  // [b, k, h, d]
+            y = attention.attend(q, k, v, mode: mode.child(0))
+        } else {
+            let (k, v) = keysAndValues(context)  // [b, n', h, d]
+            y = attention(q, k, v, mask: mask, mode: mode.child(0))
+        }
+        return output(y.reshaped(x.shape.dropLast() + [toOut[0].weight.shape[1]]), residual: residual, mode.child(1))
+    }
+
+    private func check(_ x: Tensor, isGiven: Bool, _ context: Tensor, _ mask: Tensor?) {
+        require(x.rank == 3 && x.shape[2] == channels, "MHAttention: x \(x.shape), expected [b, n, \(channels)]")
+        require(
+            isGiven == isDecoder,
+            "MHAttention: \(isDecoder ? "a decoder needs embeddings" : "embeddings are for a decoder")")
+        let width = toKeys.parts[0].shape[1]
+        require(
+            context.rank == 3 && context.shape[0] == x.shape[0] && context.shape[2] == width,
+            "MHAttention: embeddings \(context.shape), expected [\(x.shape[0]), n, \(width)]")
+        let longest = configuration.longest(isDecoder: isDecoder)
+        require(
+            context.shape[1] <= longest,
+            "MHAttention: \(context.shape[1]) tokens to attend to; expected at most the \(longest) of E and F")
+        require(
+            mask == nil || mask!.shape == Array(context.shape.prefix(2)),
+            "MHAttention: mask \(mask?.shape ?? []), expected \(Array(context.shape.prefix(2)))")
+    }
+
+    /// Keys and values of all tokens, before E and F. x: [..., m] → [..., h, d] each.
+    func keysAndValues(_ x: Tensor) -> (keys: Tensor, values: Tensor) {
+        (split(linear(x, weight: toKeys.matrix)), split(linear(x, weight: toValues.matrix)))
+    }
+
+    /// [..., h d] → [..., h, d]
+    func split(_ x: Tensor) -> Tensor { x.reshaped(x.shape.dropLast() + [heads.count, configuration.headWidth]) }
+
+    /// dropout(W_o y + b_o) + residual, of heads side by side. y: [..., h d] → [..., m]
+    func output(_ y: Tensor, residual: Tensor?, _ mode: ForwardMode) -> Tensor {
+        let (y, last) = (toOut.count == 2 ? toOut[0](y) : y, toOut[toOut.count - 1])
+        if let residual, configuration.dropout == 0 || mode.key == nil { return last(y, residual: residual) }
+        let z = Tensors.dropout(last(y), probability: Float(configuration.dropout), key: mode.key)
+        return residual.map { $0 + z } ?? z
+    }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("heads", heads)
+        for (name, matrices) in [("to_q", toQueries), ("to_k", toKeys), ("to_v", toValues)] {
+            for (head, weight) in matrices.parts.enumerated() { state.add("\(name).\(head).weight", weight) }
+        }
+        for (name, layer) in zip(toOut.count == 1 ? ["w_o"] : ["w_o_1", "w_o_2"], toOut) { state.add(name, layer) }
+    }
+}
+
+// MARK: Layers
+
+/// Attention to the layer's input and a feed-forward; in a decoder then attention to the embeddings and another feed-forward.
 public struct LinformerLayer: Sendable {
     public let attention: PostNorm<MHAttention>
     public let feedForward: PostNorm<FeedForward>?
     public let crossAttention: PostNorm<MHAttention>?
     public let crossFeedForward: PostNorm<FeedForward>?
-
-    /// - Parameters:
-    ///   - index: from 0.
-    ///   - shared: E of all layers and, where it is another, that of all cross-attentions.
-    init(
-        _ configuration: LinformerConfiguration, index: Int,
-        shared: (own: SequenceProjection, cross: SequenceProjection)?, key: RandomKey
-    ) {
-        let (input, output) = configuration.widths(layer: index)
-        func attention(_ shared: SequenceProjection?, isDecoder: Bool, _ key: RandomKey) -> PostNorm<MHAttention> {
-            let branch = MHAttention(
-                configuration, channels: input, slots: configuration.slots(layer: index), shared: shared,
-                isDecoder: isDecoder, key: key)
-            return PostNorm(branch, input, input, key: key)
-        }
-        func feedForward(_ input: Int, _ output: Int, _ key: RandomKey) -> PostNorm<FeedForward>? {
-            guard configuration.includesFeedForward else { return nil }
-            let branch = FeedForward(
-                input, output, hidden: configuration.feedForwardDimension, activation: configuration.activation,
-                dropout: configuration.feedForwardDropout, key: key.child(0))
-            return PostNorm(branch, input, output, key: key.child(1))
-        }
-        self.attention = attention(shared?.own, isDecoder: false, key.child(0))
-        self.feedForward = feedForward(input, output, key.child(1))
-        crossAttention =
-            configuration.isDecoder ? attention(shared?.cross, isDecoder: true, key.child(2)) : nil
-        crossFeedForward = configuration.isDecoder ? feedForward(input, output, key.child(3)) : nil
-    }
 
     /// The sub-layers in the order of the data, as the state dict numbers them.
     var parts: [any Module] {
@@ -55,26 +295,11 @@ public struct Linformer: Module {
     public let configuration: LinformerConfiguration
     public let layers: [LinformerLayer]
 
-    /// - Parameter key: what the initial parameters are drawn from.
+    /// - Parameter key: the source of the initial parameters.
     public init(_ configuration: LinformerConfiguration, key: RandomKey) {
-        require(
-            configuration.headDimension != nil || configuration.channels % configuration.heads == 0,
-            "Linformer: \(configuration.channels) channels for \(configuration.heads) heads; expected a multiple, or dim_d"
-        )
-        require(
-            configuration.intermediateChannels == nil
-                || (configuration.includesFeedForward && !configuration.isDecoder),
-            "Linformer: ff_intermediate needs feed-forward layers, and no decoder")
-        var shared: (own: SequenceProjection, cross: SequenceProjection)?
-        if configuration.sharing == .layerwise {
-            let own = configuration.makeProjection(slots: configuration.slots, isDecoder: false, key: key.child(0))
-            let isOneLength = (configuration.contextSize ?? configuration.inputSize) == configuration.inputSize
-            let cross =
-                isOneLength
-                ? own : configuration.makeProjection(slots: configuration.slots, isDecoder: true, key: key.child(1))
-            shared = (own, cross)
-        }
+        configuration.check()
         self.configuration = configuration
+        let shared = configuration.sharedProjections(key: key)
         layers = (0..<configuration.depth).map {
             LinformerLayer(configuration, index: $0, shared: shared, key: key.child(2).child($0))
         }
@@ -91,16 +316,42 @@ public struct Linformer: Module {
         mode: ForwardMode = .inference
     ) -> Tensor {
         checkInput(x, embeddings)
-        var x = NormedTensor(sum: x, norm: nil)
+        return run(x, mode) { attention, x, mode in
+            let context = attention.isDecoder ? embeddings : nil
+            return recomputed([x] + (context.map { [$0] } ?? [])) { inputs in
+                attention(
+                    inputs[0], embeddings: inputs.count > 1 ? inputs[1] : nil, inputMask: inputMask,
+                    embeddingsMask: embeddingsMask, residual: inputs[0], mode: mode)
+            }
+        }
+    }
+
+    /// Runs the layers: x ← norm(x + attention(x)), x ← norm(x + f(x)), in a decoder twice.
+    /// - Parameter attend: computes x + attention(x).
+    func run(_ x: Tensor, _ mode: ForwardMode, attend: (MHAttention, Tensor, ForwardMode) -> Tensor) -> Tensor {
+        var x = x
         for (index, layer) in layers.enumerated() {
             let mode = mode.child(index)
-            x = attend(layer.attention, x, nil, inputMask, mode.child(0))
-            x = feed(layer.feedForward, x, mode.child(1))
+            x = feed(
+                layer.attention, attend(layer.attention.branch, x, mode.child(0)), layer.feedForward, mode.child(1))
             guard let cross = layer.crossAttention else { continue }
-            x = attend(cross, x, embeddings, embeddingsMask, mode.child(2).part("cross"))
-            x = feed(layer.crossFeedForward, x, mode.child(3))
+            let sum = attend(cross.branch, x, mode.child(2).part("cross"))
+            x = feed(cross, sum, layer.crossFeedForward, mode.child(3))
         }
-        return x.value
+        return x
+    }
+
+    /// norm(x + f(x)) with x = the norm of `sum` that follows an attention.
+    private func feed(
+        _ attention: PostNorm<MHAttention>, _ sum: Tensor, _ feedForward: PostNorm<FeedForward>?, _ mode: ForwardMode
+    ) -> Tensor {
+        guard let feedForward else { return attention.norm(sum) }
+        return recomputed([sum]) { feedForward($0[0], after: attention.norm, mode: mode) }
+    }
+
+    /// Computes `body`, again in backward where checkpoint_level says so.
+    private func recomputed(_ inputs: [Tensor], _ body: @escaping @Sendable ([Tensor]) -> Tensor) -> Tensor {
+        configuration.checkpointLevel == .none ? body(inputs) : checkpointed(inputs, body)
     }
 
     private func checkInput(_ x: Tensor, _ embeddings: Tensor?) {
@@ -116,30 +367,97 @@ public struct Linformer: Module {
                 ? "Linformer: a decoder needs embeddings" : "Linformer: embeddings need decoder_mode")
     }
 
-    private func attend(
-        _ layer: PostNorm<MHAttention>, _ x: NormedTensor, _ embeddings: Tensor?, _ mask: Tensor?, _ mode: ForwardMode
-    ) -> NormedTensor {
-        let inputs = [x.sum] + (embeddings.map { [$0] } ?? [])
-        let sum = checkpointing(inputs) { [norm = x.norm] inputs in
-            let value = NormedTensor(sum: inputs[0], norm: norm).value
-            return layer.branch(
-                value, embeddings: inputs.count > 1 ? inputs[1] : nil, inputMask: inputs.count > 1 ? nil : mask,
-                embeddingsMask: inputs.count > 1 ? mask : nil, residual: value, mode: mode)
-        }
-        return NormedTensor(sum: sum, norm: layer.norm)
-    }
-
-    private func feed(_ layer: PostNorm<FeedForward>?, _ x: NormedTensor, _ mode: ForwardMode) -> NormedTensor {
-        guard let layer else { return x }
-        let sum = checkpointing([x.sum]) { [norm = x.norm] inputs in
-            layer(NormedTensor(sum: inputs[0], norm: norm), mode: mode).sum
-        }
-        return NormedTensor(sum: sum, norm: layer.norm)
-    }
-
-    private func checkpointing(_ inputs: [Tensor], _ body: @escaping @Sendable ([Tensor]) -> Tensor) -> Tensor {
-        configuration.checkpointLevel == .none ? body(inputs) : checkpointed(inputs, body)
-    }
-
     public func collect(into state: inout StateCollector) { state.add("seq", layers.flatMap(\.parts)) }
+}
+
+// MARK: Model
+
+/// A language model of Linformer: embeddings of tokens and positions, the layers, logits.
+///
+/// Keys: to_token_emb.weight; pos_emb.inv_freq; linformer.seq.*, or with an emb_dim of its own linformer.fn.seq.*,
+/// linformer.project_in.*, linformer.project_out.*; to_logits.*.
+public struct LinformerLM: Module {
+    public let configuration: LinformerLMConfiguration
+    public let tokenEmbedding: Embedding
+    public let positions: PositionalEmbedding
+    public let linformer: Linformer
+    public let projectIn: Linear?
+    public let projectOut: Linear?
+    /// nil with return_emb.
+    public let toLogits: Linear?
+
+    /// - Parameter key: the source of the initial parameters.
+    public init(_ configuration: LinformerLMConfiguration, key: RandomKey) {
+        let (width, channels) = (configuration.embeddingWidth, configuration.stack.channels)
+        self.configuration = configuration
+        tokenEmbedding = Embedding(configuration.tokens, width, key: key.child(0))
+        positions = PositionalEmbedding(width)
+        linformer = Linformer(configuration.stack, key: key.child(1))
+        projectIn = width == channels ? nil : Linear(width, channels, key: key.child(2))
+        projectOut = width == channels ? nil : Linear(channels, width, key: key.child(3))
+        toLogits = configuration.returnsEmbeddings ? nil : Linear(width, configuration.tokens, key: key.child(4))
+    }
+
+    /// - Parameters:
+    ///   - tokens: [b, n], n up to input_size.
+    ///   - embeddings: what a decoder attends to, [b, n', m'].
+    ///   - inputMask: 1 for tokens that take part, 0 for padding: [b, n].
+    ///   - embeddingsMask: the same for `embeddings`, [b, n'].
+    /// - Returns: logits [b, n, vocabulary], or with return_emb [b, n, emb_dim].
+    public func callAsFunction(
+        _ tokens: TokenTensor, embeddings: Tensor? = nil, inputMask: Tensor? = nil, embeddingsMask: Tensor? = nil,
+        mode: ForwardMode = .inference
+    ) -> Tensor {
+        let z = features(
+            tokens, embeddings: embeddings, inputMask: inputMask, embeddingsMask: embeddingsMask, mode: mode)
+        return predictions(of: z).logits
+    }
+
+    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
+        predictions(of: features(tokens, mode: mode))
+    }
+
+    /// The predictions of rows [..., emb_dim]; with return_emb these stand for the logits.
+    func predictions(of z: Tensor) -> Predictions {
+        toLogits.map { Predictions(z, projection: $0) } ?? Predictions(logits: z)
+    }
+
+    /// The rows that logits are made of, [b, n, emb_dim]; parameters as above.
+    func features(
+        _ tokens: TokenTensor, embeddings: Tensor? = nil, inputMask: Tensor? = nil, embeddingsMask: Tensor? = nil,
+        mode: ForwardMode
+    ) -> Tensor {
+        require(tokens.shape.count == 2, "LinformerLM: tokens \(tokens.shape), expected [b, n]")
+        let x = dropout(
+            embed(tokens, positions: .range(tokens.shape[1])), probability: Float(configuration.tokenDropout),
+            key: mode.child(0).key)
+        let y = linformer(
+            enter(x), embeddings: embeddings, inputMask: inputMask, embeddingsMask: embeddingsMask, mode: mode.child(1))
+        return leave(y)
+    }
+
+    /// tokens: [..., n], their positions [n] → [..., n, emb_dim].
+    func embed(_ tokens: TokenTensor, positions: Tensor) -> Tensor {
+        let x = tokenEmbedding(tokens)
+        return configuration.usesPositions ? x + self.positions(positions) : x
+    }
+
+    /// [..., emb_dim] → [..., channels]
+    func enter(_ x: Tensor) -> Tensor { projectIn.map { $0(x) } ?? x }
+
+    /// [..., channels] → [..., emb_dim]
+    func leave(_ y: Tensor) -> Tensor { projectOut.map { $0(y) } ?? y }
+
+    public func collect(into state: inout StateCollector) {
+        state.add("to_token_emb", tokenEmbedding)
+        state.add("pos_emb", positions)
+        if let projectIn, let projectOut {
+            state.add("linformer.fn", linformer)
+            state.add("linformer.project_in", projectIn)
+            state.add("linformer.project_out", projectOut)
+        } else {
+            state.add("linformer", linformer)
+        }
+        if let toLogits { state.add("to_logits", toLogits) }
+    }
 }

@@ -103,7 +103,7 @@ extension LinformerConfiguration {
             ]) { $1 })
     }
 
-    /// What the layers are made with, by keys.
+    /// The options of the layers, by keys.
     func members(_ keys: LinformerKeys) -> [String: JSONValue] {
         func optional(_ value: Int?) -> JSONValue { value.map { .integer($0) } ?? .null }
         let own: [String: JSONValue] = [

@@ -1,8 +1,8 @@
 import NN
 import Tensors
 
-/// Which of the projections E and F are one and the same, by the names that linformer-pytorch gives (the paper, section
-/// 4, means the same by them, but for `none`).
+/// The sharing of the projections E and F, by linformer-pytorch's names (the paper, section 4, means the same by them, but
+/// for `none`).
 public enum ParameterSharing: String, CaseIterable, Sendable {
     /// Each head of each layer has an E and an F.
     case none
@@ -14,7 +14,7 @@ public enum ParameterSharing: String, CaseIterable, Sendable {
     case layerwise
 }
 
-/// How n keys and values become k.
+/// The methods that make k keys and values of n.
 public enum ProjectionMethod: String, CaseIterable, Sendable {
     /// A linear map over the tokens, with bias.
     case learnable
@@ -24,7 +24,7 @@ public enum ProjectionMethod: String, CaseIterable, Sendable {
     case noParameters = "no_params"
 }
 
-/// Where learnable projections begin.
+/// The initial values of learnable projections.
 public enum ProjectionStart: String, CaseIterable, Sendable {
     /// Xavier's normal numbers, as in linformer-pytorch.
     case xavier
@@ -34,18 +34,18 @@ public enum ProjectionStart: String, CaseIterable, Sendable {
     case turns
 }
 
-/// Which tokens a position sees.
+/// The tokens that a position sees.
 public enum LinformerCausality: Sendable, Hashable {
     /// All.
     case bidirectional
     /// Those up to its own: the projections grow token by token (2110.02488). With full attention the usual mask.
     case causal
-    /// What linformer-pytorch's causal=True computes: slot j of the projected keys is hidden from the positions before j.
+    /// The mask of linformer-pytorch's causal=True: slot j of the projected keys is hidden from the positions before j.
     /// Slots are sums over all tokens, so the future leaks. For its checkpoints only.
     case compatible
 }
 
-/// What is computed again in backward instead of kept.
+/// The parts that are computed again in backward instead of kept.
 public enum CheckpointLevel: String, CaseIterable, Sendable {
     /// Nothing.
     case none = "C0"
@@ -68,7 +68,7 @@ public struct LinformerConfiguration: Sendable {
     public var inputSize: Int
     /// channels: the width of the model, m.
     public var channels: Int
-    /// dim_k: what n keys and values are projected to, k.
+    /// dim_k: the slots that n keys and values are projected to, k.
     public var slots: Int
     /// dim_ff: the feed-forward's hidden width.
     public var feedForwardDimension: Int
@@ -102,7 +102,7 @@ public struct LinformerConfiguration: Sendable {
     public var causality = LinformerCausality.bidirectional
     /// method: learnable, convolution or no_params.
     public var method = ProjectionMethod.learnable
-    /// projection_start (ours): where learnable projections of a layer's own input begin.
+    /// projection_start (ours): the initial values of the learnable projections of a layer's own input.
     public var projectionStart = ProjectionStart.xavier
     /// ff_intermediate: the width between layers, where it is not that of the model.
     public var intermediateChannels: Int?
@@ -123,6 +123,18 @@ public struct LinformerConfiguration: Sendable {
     /// Columns of a head, d.
     public var headWidth: Int { headDimension ?? channels / heads }
 
+    /// The longest sequence that an attention layer attends to: its input, or in a decoder's cross-attention the embeddings.
+    func longest(isDecoder: Bool) -> Int { isDecoder ? contextSize ?? inputSize : inputSize }
+
+    /// What a layer's attention may see. linformer-pytorch masks a decoder's cross-attention, and not its self-attention.
+    func causality(inCrossAttention isCross: Bool) -> LinformerCausality {
+        switch causality {
+        case .bidirectional: .bidirectional
+        case .causal: isCross ? .bidirectional : .causal
+        case .compatible: isCross || !isDecoder ? .compatible : .bidirectional
+        }
+    }
+
     /// Slots of a layer (from 0): k, less with k_reduce_by_layer.
     func slots(layer: Int) -> Int { max(1, slots - layer * slotReduction) }
 
@@ -132,7 +144,7 @@ public struct LinformerConfiguration: Sendable {
         return (layer == 0 ? channels : between, layer == depth - 1 ? channels : between)
     }
 
-    /// Why causality is not what it seems; nil where it is.
+    /// An explanation where causality is not what it seems, else nil.
     var causalityProblem: String? {
         guard causality == .compatible, !isCausal else { return nil }
         return isDecoder

@@ -4,7 +4,7 @@ import Tensors
 // Reading a sequence token by token. An attention layer remembers its slots, 2 k d floats a head, whatever the position;
 // with full attention the keys and values so far; of embeddings their projected keys and values.
 
-/// What an attention layer remembers of one sequence.
+/// An attention layer's memory of one sequence.
 enum AttentionState: Sendable {
     case slots(BoundedMemory)
     case keys(KeyValueRing)
@@ -12,11 +12,11 @@ enum AttentionState: Sendable {
     case embeddings(Tensor, Tensor)
 }
 
-/// What a model remembers of one sequence: a value, so a copy is a branch of the text.
+/// A model's memory of one sequence: a value, so a copy is a branch of the text.
 public struct LinformerState: Sendable {
     /// Tokens read so far.
     public internal(set) var position = 0
-    /// Of each attention layer, in the order of the data.
+    /// The memories of the attention layers, in the order of the data.
     var attentions: [AttentionState]
 }
 
@@ -66,116 +66,110 @@ extension LinformerLM: LanguageModel {
                 (0..<sequence.count).map { Float(state.position + $0) }
             }
             let x = enter(embed(rows.tokens, positions: Tensor(positions)))  // [rows, m]
-            let y = linformer.decode(x, rows.spans, &states)
+            let y = linformer.decode(x, spans: rows.spans, &states)
             for index in states.indices { states[index].position += tokens[index].count }
-            return logits(rows.last(y))
+            return predictions(of: leave(rows.last(y))).logits
         }
     }
 }
 
 extension Linformer {
-    /// Appends rows to sequences. x: [rows, m], the rows of sequence i in spans[i]. Returns [rows, m].
-    func decode(_ x: Tensor, _ spans: [Range<Int>], _ states: inout [LinformerState]) -> Tensor {
-        var x = NormedTensor(sum: x, norm: nil)
+    /// Appends rows to sequences: the layers of the forward pass with attentions that remember.
+    /// - Parameters:
+    ///   - x: [rows, m].
+    ///   - spans: the rows of each sequence.
+    /// - Returns: [rows, m].
+    func decode(_ x: Tensor, spans: [Range<Int>], _ states: inout [LinformerState]) -> Tensor {
         var place = 0
-        func attend(_ layer: PostNorm<MHAttention>, _ states: inout [LinformerState]) {
-            let value = x.value
-            x = NormedTensor(
-                sum: layer.branch.decode(value, spans, &states, place, residual: value), norm: layer.norm)
-            place += 1
+        return run(x, .inference) { attention, x, _ in
+            defer { place += 1 }
+            return attention.decode(x, spans: spans, &states, place: place)
         }
-        func feed(_ layer: PostNorm<FeedForward>?) {
-            if let layer { x = layer(x, mode: .inference) }
-        }
-        for layer in layers {
-            attend(layer.attention, &states)
-            feed(layer.feedForward)
-            guard let cross = layer.crossAttention else { continue }
-            attend(cross, &states)
-            feed(layer.crossFeedForward)
-        }
-        return x.value
     }
 }
 
+// What differs from the forward pass, which projects all tokens at once: a layer's own slots grow by the tokens that are
+// appended, of each sequence from its own position on, and are written in place. Projections of rows, the attention to
+// embeddings and the output are the forward's.
 extension MHAttention {
-    private var options: HeadOptions { group.options }
-
     /// All tokens as one window.
-    private var allTokens: WindowPattern { WindowPattern(window: inputSize, isCausal: true, lookBackward: 0) }
+    private var allTokens: WindowPattern {
+        WindowPattern(window: configuration.longest(isDecoder: isDecoder), isCausal: true, lookBackward: 0)
+    }
 
     func startDecoding() -> AttentionState {
-        let (h, d) = (heads.count, options.dimension)
-        if options.usesFullAttention { return .keys(KeyValueRing(allTokens, heads: h, d, d)) }
-        func slots(_ projections: [SequenceProjection]) -> Tensor {
-            let slots = group.initialSlots(projections)
+        let (h, d) = (heads.count, configuration.headWidth)
+        if configuration.usesFullAttention { return .keys(KeyValueRing(allTokens, heads: h, d, d)) }
+        func slots(_ projections: HeadProjections) -> Tensor {
+            let slots = projections.initialSlots(columns: d)
             return slots.expanded(to: [h] + slots.shape.suffix(2))
         }
-        return .slots(
-            BoundedMemory(keys: slots(group.keyProjections), values: slots(group.valueProjections)))
+        return .slots(BoundedMemory(keys: slots(attention.e), values: slots(attention.f)))
     }
 
     /// The projected keys and values of embeddings [1, n', m'].
     func state(of embeddings: Tensor) -> AttentionState {
-        let (keys, values) = attended(embeddings)
-        return .embeddings(keys, values)
+        if compressesInput {
+            let (keys, values) = compressed(embeddings)
+            return .embeddings(keys, values)
+        }
+        let (keys, values) = keysAndValues(embeddings)
+        if configuration.usesFullAttention { return .embeddings(keys, values) }
+        return .embeddings(attention.e(keys), attention.f(values))
     }
 
-    /// x: [rows, m], the rows of sequence i in spans[i], whose state is states[i].attentions[place]. Returns [rows, m], plus
-    /// `residual`.
-    func decode(
-        _ x: Tensor, _ spans: [Range<Int>], _ states: inout [LinformerState], _ place: Int, residual: Tensor
-    ) -> Tensor {
+    /// Appends rows and adds what they attend to. The rows of sequence i are spans[i], its state is states[i].attentions[place].
+    /// x: [rows, m] → [rows, m]
+    func decode(_ x: Tensor, spans: [Range<Int>], _ states: inout [LinformerState], place: Int) -> Tensor {
         let q = split(linear(x, weight: toQueries.matrix))  // [rows, h, d]
         let y: Tensor
         if isDecoder {
             y = concatenate(spans.indices.map { attend(q.part(0, spans[$0]), states[$0].attentions[place]) })
         } else {
             let (k, v) = keysAndValues(x)
-            y = append(q, k, v, spans, &states, place)
+            y =
+                configuration.usesFullAttention
+                ? appendToRings(q, k, v, spans: spans, &states, place: place)
+                : appendToSlots(q, k, v, spans: spans, &states, place: place)
         }
-        let flat = y.reshaped([x.shape[0], heads.count * options.dimension])
-        return output(toOut.count == 2 ? toOut[0](flat) : flat, residual: residual, .inference)
+        return output(y.reshaped([x.shape[0], y.shape[1] * y.shape[2]]), residual: x, .inference)
     }
 
-    /// Attention to embeddings. q: [rows, h, d]
+    /// Attends to embeddings. q: [rows, h, d] → the same shape
     private func attend(_ q: Tensor, _ state: AttentionState) -> Tensor {
         guard case .embeddings(let keys, let values) = state else {
             fatalError("MHAttention: no embeddings to attend to")
         }
-        return group.attend(q.unsqueezed(0), keys, values, .inference).squeezed(0)
+        return attention.attend(q.unsqueezed(0), keys, values, mode: .inference).squeezed(0)
     }
 
-    private func append(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ spans: [Range<Int>], _ states: inout [LinformerState], _ place: Int
+    /// Appends keys and values to those so far, and attends to them. q, k, v: [rows, h, d] → the same shape
+    private func appendToRings(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, spans: [Range<Int>], _ states: inout [LinformerState], place: Int
     ) -> Tensor {
-        if options.usesFullAttention {
-            var rings = states.indices.map { states[$0].takeRing(place) }
-            defer { for index in rings.indices { states[index].attentions[place] = .keys(rings[index].taken()) } }
-            return KeyValueRing.attend(q, k, v, spans, &rings, WindowAttentionOptions(allTokens, scale: options.scale))
-        }
+        var rings = states.indices.map { states[$0].takeRing(place) }
+        defer { for index in rings.indices { states[index].attentions[place] = .keys(rings[index].taken()) } }
+        return KeyValueRing.attend(q, k, v, spans, &rings, WindowAttentionOptions(allTokens, scale: attention.scale))
+    }
+
+    /// Adds tokens to the slots of their sequences, and attends to them. q, k, v: [rows, h, d] → the same shape
+    private func appendToSlots(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, spans: [Range<Int>], _ states: inout [LinformerState], place: Int
+    ) -> Tensor {
+        let (e, f) = (attention.e, attention.f)
         return concatenate(
             spans.indices.map { index in
                 var memory = states[index].takeSlots(place)
                 defer { states[index].attentions[place] = .slots(memory) }
-                return append(
-                    q.part(0, spans[index]), k.part(0, spans[index]), v.part(0, spans[index]),
-                    from: states[index].position, to: &memory)
+                let (rows, position) = (spans[index], states[index].position)
+                func entering(_ x: Tensor, _ projections: HeadProjections) -> Tensor {
+                    projections.entering(x.part(0, rows).unsqueezed(0), from: position).squeezed(0)
+                }
+                let positions = position..<position + rows.count
+                return memory.append(
+                    q.part(0, rows), entering(k, e), entering(v, f), e: e.columns(positions), f: f.columns(positions),
+                    scale: attention.scale)
             })
-    }
-
-    /// Tokens of one sequence. q, k, v: [m, h, d] → [m, h, d]
-    private func append(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, from position: Int, to memory: inout BoundedMemory
-    ) -> Tensor {
-        func entering(_ x: Tensor, _ projections: [SequenceProjection]) -> Tensor {
-            group.entering(x.unsqueezed(0), projections, from: position).squeezed(0)
-        }
-        let positions = position..<position + q.shape[0]
-        return memory.append(
-            q, entering(k, group.keyProjections), entering(v, group.valueProjections),
-            e: group.steps(group.keyProjections, positions), f: group.steps(group.valueProjections, positions),
-            scale: options.scale)
     }
 }
 

@@ -8,7 +8,7 @@ public struct LinformerEncDec: Module {
     public let encoder: LinformerLM
     public let decoder: LinformerLM
 
-    /// - Parameter key: what the initial parameters are drawn from.
+    /// - Parameter key: the source of the initial parameters.
     public init(_ configuration: LinformerEncDecConfiguration, key: RandomKey) {
         self.configuration = configuration
         encoder = LinformerLM(configuration.encoder, key: key.child(0))
@@ -25,9 +25,27 @@ public struct LinformerEncDec: Module {
         _ source: TokenTensor, _ target: TokenTensor? = nil, sourceMask: Tensor? = nil, targetMask: Tensor? = nil,
         mode: ForwardMode = .inference
     ) -> Tensor {
+        predictions(of: target ?? source, source: source, sourceMask: sourceMask, targetMask: targetMask, mode: mode)
+            .logits
+    }
+
+    /// Predicts what follows each of the target's tokens, without storing logits; parameters as above.
+    public func predictions(
+        of target: TokenTensor, source: TokenTensor, sourceMask: Tensor? = nil, targetMask: Tensor? = nil,
+        mode: ForwardMode = .inference
+    ) -> Predictions {
+        decoder.predictions(
+            of: features(of: target, source: source, sourceMask: sourceMask, targetMask: targetMask, mode: mode))
+    }
+
+    /// The rows that the decoder's logits are made of, [b, n, emb_dim]; parameters as above.
+    private func features(
+        of target: TokenTensor, source: TokenTensor, sourceMask: Tensor? = nil, targetMask: Tensor? = nil,
+        mode: ForwardMode
+    ) -> Tensor {
         let embeddings = encoder(source, inputMask: sourceMask, mode: mode.child(0).part("Encoder"))  // [b, n', m']
-        return decoder(
-            target ?? source, embeddings: embeddings, inputMask: targetMask, embeddingsMask: sourceMask,
+        return decoder.features(
+            target, embeddings: embeddings, inputMask: targetMask, embeddingsMask: sourceMask,
             mode: mode.child(1).part("Decoder"))
     }
 
@@ -57,16 +75,28 @@ extension LinformerEncDec: LanguageModel {
     /// Logits of what the target's tokens predict. tokens: [b, n], in each row the source, the start token and the target →
     /// [b, n, vocabulary], zeros for the source, which predicts nothing.
     public func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
+        predictions(tokens, mode: mode).logits
+    }
+
+    /// Predicts what follows each token of the targets, without storing logits. tokens: [b, n], as above.
+    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
         require(tokens.shape.count == 2, "LinformerEncDec: tokens \(tokens.shape), expected [b, n]")
         let n = tokens.shape[1]
         let rows = (0..<tokens.shape[0]).map { Array(tokens.values[$0 * n..<($0 + 1) * n]) }
         let starts = rows.map(start)
-        guard Set(starts).count > 1 else { return logits(rows, start: starts.first ?? 0, mode) }
-        // Sources of unequal lengths, row by row.
-        return concatenate(rows.indices.map { logits([rows[$0]], start: starts[$0], mode.child($0)) })
+        let features: [Tensor]
+        if Set(starts).count > 1 {  // Sources of unequal lengths, row by row.
+            features = rows.indices.map { self.features([rows[$0]], start: starts[$0], mode.child($0)) }
+        } else {
+            features = [self.features(rows, start: starts.first ?? 0, mode)]
+        }
+        let flat = features.map { $0.reshaped([$0.shape[0] * $0.shape[1], $0.shape[2]]) }
+        return Predictions(
+            decoder.predictions(of: concatenate(flat)),
+            at: starts.enumerated().flatMap { row, start in (start..<n).map { row * n + $0 } }, of: tokens.shape)
     }
 
-    /// Where a row's target begins.
+    /// Finds the start token, where a row's target begins.
     private func start(of row: [Int32]) -> Int {
         guard let token = configuration.startToken else {
             fatalError("LinformerEncDec: one sequence of tokens needs a start_token between source and target")
@@ -76,12 +106,11 @@ extension LinformerEncDec: LanguageModel {
         return place!
     }
 
-    private func logits(_ rows: [[Int32]], start: Int, _ mode: ForwardMode) -> Tensor {
+    private func features(_ rows: [[Int32]], start: Int, _ mode: ForwardMode) -> Tensor {
         func part(_ range: (_ row: [Int32]) -> ArraySlice<Int32>) -> TokenTensor {
             let parts = rows.map { Array(range($0)) }
             return TokenTensor(parts.flatMap { $0 }, shape: [rows.count, parts.first?.count ?? 0])
         }
-        let logits = self(part { $0[..<start] }, part { $0[start...] }, mode: mode)
-        return concatenate([Tensor.zeros([rows.count, start, vocabularySize]), logits], axis: 1)
+        return features(of: part { $0[start...] }, source: part { $0[..<start] }, mode: mode)
     }
 }

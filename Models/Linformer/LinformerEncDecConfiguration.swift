@@ -8,8 +8,8 @@ public struct LinformerEncDecConfiguration: Sendable {
     /// dec_*: attends to them. dec_causal: true, or "compatible" for checkpoints of linformer-pytorch, whose mask is on the
     /// attention to the embeddings and not on the decoder's own.
     public var decoder: LinformerLMConfiguration
-    /// start_token: what the decoder begins with, and what ends the source where both are one sequence of tokens, as they
-    /// are for the trainer; nil where the model is not used so.
+    /// start_token: the decoder's first token, which ends the source where both are one sequence of tokens, as they are for the
+    /// trainer; nil where the model is not used so.
     public var startToken: Int?
 
     /// - Parameters:

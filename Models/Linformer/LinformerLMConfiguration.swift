@@ -58,7 +58,7 @@ public struct LinformerLMConfiguration: Sendable {
             { $1 })
     }
 
-    /// What is not of the stack alone, by keys.
+    /// The options beside those of the layers, by keys.
     func members(_ keys: LinformerKeys) -> [String: JSONValue] {
         [
             keys.own("num_tokens"): .integer(tokens), keys.own("dropout_tokens"): .number(tokenDropout),

@@ -1,47 +1,17 @@
 import NN
 import Tensors
 
-/// A matrix E or F that makes k keys or values of n (2006.04768, section 4, equation 7): K̄ = E K.
-///
-/// - Parameters:
-///   - inputSize: n.
-///   - slots: k.
-///   - method: how; with a convolution there are n / ⌊n / k⌋ slots, rounded down, which may be more than k.
-///   - headDimension: the columns of a head, which a convolution mixes.
-///   - bias: whether a learnable matrix has one.
-///   - key: what the initial values are drawn from.
-public func getEF(
-    inputSize: Int, slots: Int, method: ProjectionMethod = .learnable, headDimension: Int? = nil, bias: Bool = true,
-    key: RandomKey
-) -> SequenceProjection {
-    switch method {
-    case .learnable:
-        let deviation = (2 / Float(inputSize + slots)).squareRoot()
-        let bound = 1 / Float(inputSize).squareRoot()
-        return SequenceProjection(
-            .learnable, slots: slots,
-            Parameter(.normal([slots, inputSize], standardDeviation: deviation, key: key.child(0))),
-            bias ? Parameter(.uniform([slots], low: -bound, high: bound, key: key.child(1))) : nil)
-    case .convolution:
-        guard let d = headDimension else { fatalError("getEF: a convolution needs the columns of a head") }
-        let step = inputSize / slots
-        require(step > 0, "getEF: \(slots) slots of \(inputSize) tokens; a convolution needs at least a token for each")
-        let bound = 1 / Float(d * step).squareRoot()
-        return SequenceProjection(
-            .convolution, slots: inputSize / step,
-            Parameter(.uniform([d, d, step], low: -bound, high: bound, key: key.child(0))),
-            Parameter(.uniform([d], low: -bound, high: bound, key: key.child(1))))
-    case .noParameters:
-        let values = Tensor.normal([inputSize, slots], standardDeviation: 1 / Float(slots), key: key)
-        return SequenceProjection(.noParameters, slots: slots, Parameter(values, .frozen), nil)
-    }
-}
+// E and F, of a head and of all heads of a layer.
+//
+// b batch, n tokens, h heads, d columns of a head, k slots
 
-/// What `getEF` makes. Keys: weight [k, n] and bias [k] of a learnable matrix; weight [d, d, ⌊n / k⌋] and bias [d] of a
-/// convolution; without parameters its own name [n, k], which linformer-pytorch does not save.
+/// A matrix E or F that makes k keys or values of n, K̄ = E K (2006.04768, section 4, equation 7); `getEF` makes it.
+///
+/// Keys: weight [k, n] and bias [k] of a learnable matrix; weight [d, d, ⌊n / k⌋] and bias [d] of a convolution; without
+/// parameters its own name [n, k], which linformer-pytorch does not save.
 public struct SequenceProjection: Sendable {
     public let method: ProjectionMethod
-    /// k: rows of the result.
+    /// The rows of the result, k.
     public let slots: Int
     public let weight: Parameter
     public let bias: Parameter?
@@ -56,38 +26,77 @@ public struct SequenceProjection: Sendable {
         return SequenceProjection(method, slots: slots, weight, bias)
     }
 
-    /// `ProjectionStart.turns`, made of Xavier's numbers; what is not learnable stays as it is.
-    func startingInTurns() -> SequenceProjection {
-        guard method == .learnable, !Outline.isActive else { return self }
-        let (k, n) = (weight.shape[0], weight.shape[1])
-        let turns = concatenate([Tensor](repeating: .identity(k), count: (n + k - 1) / k), axis: 1).sliced(1, to: n)
-        weight.assign(weight.value * 0.1 + turns)
-        return self
+    /// The columns of E that belong to these positions, [k, n]: a view.
+    func matrix(_ positions: Range<Int>) -> Tensor {
+        switch method {
+        case .learnable: weight.value.part(0, 0..<slots).part(1, positions)
+        case .noParameters: weight.value.part(0, positions).part(1, 0..<slots).transposed()
+        case .convolution: membership(positions)
+        }
     }
 
-    /// Tokens of a convolution's slot; those after the last whole one belong to none.
-    var step: Int { weight.shape[2] }
+    /// E x + b 1ᵀ for heads that share this projection, x: [b, n, h, d] → [b, k, h, d]. Missing tokens count as 0.
+    func callAsFunction(_ x: Tensor, implementation: Implementation = .fused) -> Tensor {
+        if method == .convolution { return convolved(x) }
+        let (b, n, h, d) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
+        let y = projectTokens(matrix(0..<n), x.reshaped([b, n, h * d]), implementation: implementation)
+        return addingBias(y).reshaped([b, slots, h, d])
+    }
 
-    /// Adds what a state dict has of it, under `name`.
+    /// x + b 1ᵀ. x: [b, k, c]
+    func addingBias(_ x: Tensor) -> Tensor { bias.map { x + $0.value.part(0, 0..<slots).unsqueezed(-1) } ?? x }
+
+    /// Adds its parameters to a state dict, under `name`.
     func collect(_ name: String, into state: inout StateCollector) {
         guard method != .noParameters else { return state.add(name, weight) }
         state.add(name + ".weight", weight)
         if let bias { state.add(name + ".bias", bias) }
     }
+}
 
-    // MARK: All tokens at once
+/// E (or F) of all heads of a layer.
+struct HeadProjections: Sendable {
+    /// One for all heads, or one for each.
+    let each: [SequenceProjection]
 
-    /// The columns of E that belong to these positions, [k, m]: a view.
-    func matrix(_ positions: Range<Int>) -> Tensor {
-        switch method {
-        case .learnable: weight.value.part(0, 0..<slots).part(1, positions)
-        case .noParameters: weight.value.part(0, positions).part(1, 0..<slots).transposed()
-        case .convolution: Self.membership(positions, slots: slots, step: step)
-        }
+    init(_ heads: [SequenceProjection]) {
+        each = heads.allSatisfy { $0.weight === heads[0].weight } ? [heads[0]] : heads
     }
 
-    /// [k, m]: 1 where a position lies in a slot.
-    private static func membership(_ positions: Range<Int>, slots: Int, step: Int) -> Tensor {
+    /// K̄ = E K of each head. x: [b, n, h, d] → [b, k, h, d]
+    func callAsFunction(_ x: Tensor, implementation: Implementation = .fused) -> Tensor {
+        byHead(x) { $0($1, implementation: implementation) }
+    }
+
+    func byHead(_ x: Tensor, _ body: (SequenceProjection, Tensor) -> Tensor) -> Tensor {
+        if each.count == 1 { return body(each[0], x) }
+        return concatenate(each.indices.map { body(each[$0], x.part(2, $0..<$0 + 1)) }, axis: 2)
+    }
+
+    /// e_t of these positions as columns: [k, n] for all heads, or [h, k, n].
+    func columns(_ positions: Range<Int>) -> Tensor { forHeads { $0.matrix(positions) } }
+
+    /// The slots before the first token: [k, d] for all heads, or [h, k, d].
+    func initialSlots(columns d: Int) -> Tensor { forHeads { $0.initialSlots(columns: d) } }
+
+    /// Keys or values as the slots add them up, [b, n, h, d]: themselves but for convolutions.
+    func entering(_ x: Tensor, from position: Int = 0) -> Tensor {
+        each[0].method == .convolution ? byHead(x) { $0.entering($1, from: position) } : x
+    }
+
+    private func forHeads(_ make: (SequenceProjection) -> Tensor) -> Tensor {
+        each.count == 1 ? make(each[0]) : stack(each.map(make))
+    }
+}
+
+// MARK: Convolutions
+
+extension SequenceProjection {
+    /// The tokens of a convolution's slot; those after the last whole one belong to none.
+    var step: Int { weight.shape[2] }
+
+    /// The sums of a convolution: 1 where a position lies in a slot, [k, n].
+    private func membership(_ positions: Range<Int>) -> Tensor {
         var values = [Float](repeating: 0, count: slots * positions.count)
         for (column, position) in positions.enumerated() where position / step < slots {
             values[position / step * positions.count + column] = 1
@@ -95,19 +104,9 @@ public struct SequenceProjection: Sendable {
         return Tensor(values, shape: [slots, positions.count])
     }
 
-    /// E x + b for rows of any meaning, x: [b, n, c] → [b, k, c]. Not for convolutions, which know columns.
-    func callAsFunction(rows x: Tensor) -> Tensor {
-        let y = projectTokens(matrix(0..<x.shape[1]), x)
-        guard let bias else { return y }
-        return y + bias.value.part(0, 0..<slots).unsqueezed(-1)
-    }
-
-    /// Keys or values of heads that share this projection, x: [b, n, h, d] → [b, k, h, d]. Missing tokens count as 0.
-    func callAsFunction(heads x: Tensor) -> Tensor {
-        let (b, n, h, d) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
-        guard method == .convolution else {
-            return self(rows: x.reshaped([b, n, h * d])).reshaped([b, slots, h, d])
-        }
+    /// Convolves keys or values into slots, x: [b, n, h, d] → [b, k, h, d].
+    private func convolved(_ x: Tensor) -> Tensor {
+        let (b, h, d) = (x.shape[0], x.shape[2], x.shape[3])
         let windows = slotWindows(x).permuted([0, 1, 3, 2, 4])  // [b, k, h, step, d]
         let kernel = weight.value.permuted([0, 2, 1]).reshaped([d, step * d])
         return linear(windows.reshaped([b, slots, h, step * d]), weight: kernel, bias: bias?.value)
@@ -121,9 +120,7 @@ public struct SequenceProjection: Sendable {
         return fitting.reshaped([b, slots, step, h, d])
     }
 
-    // MARK: Token by token
-
-    /// What every slot holds before the first token, [k, d].
+    /// The slots before the first token, [k, d].
     func initialSlots(columns d: Int) -> Tensor {
         guard let bias else { return .zeros([slots, d]) }
         let values = method == .convolution ? bias.value.unsqueezed(0) : bias.value.part(0, 0..<slots).unsqueezed(-1)

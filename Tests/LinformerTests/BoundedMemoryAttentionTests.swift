@@ -1,10 +1,11 @@
 import FixtureSupport
 import Foundation
 import Linformers
+import NN
 import Tensors
 import Testing
 
-/// Attention with bounded memory against the same token by token in float64.
+/// Attention with bounded memory against its plain form, the recurrence token by token.
 @Suite struct BoundedMemoryAttentionTests {
     typealias Case = BoundedMemoryCase
 
@@ -27,41 +28,19 @@ import Testing
         return all
     }()
 
-    @Test(arguments: cases) func equalsTheRecurrence(_ test: Case) throws {
+    @Test("the fused form equals the recurrence of the plain form, gradients included", arguments: cases)
+    func equalsTheRecurrence(_ test: Case) throws {
         let leaves = test.inputs().map { $0.requiringGradient() }
-        let reference = BoundedMemoryReference(test, leaves)
-        let output = test.attend(leaves)
-        test.expectValues(output, reference.attend().output, "output")
-        let seed = Tensor.normal(output.shape, key: RandomKey(seed: 9))
-        let expected = reference.gradients(seed.values.map(Double.init))
-        let got = gradients(of: output, seed: seed)
-        try test.expectGradients(leaves.map { try #require(got[$0]) }, expected)
-    }
-
-    /// The reference's own gradients by central differences in float64: exact to some 1e-9 of the sum.
-    @Test(arguments: [
-        Case(b: 2, n: 5), Case(n: 4, isOne: true), Case(b: 2, n: 5, perHead: true, dropout: 0.4),
-    ]) func theReferenceIsRight(_ test: Case) {
-        let inputs = test.inputs()
-        var reference = BoundedMemoryReference(test, inputs)
-        let seed = Tensor.normal(inputs[0].shape, key: RandomKey(seed: 9)).values.map(Double.init)
-        let expected = reference.gradients(seed)
-        func loss() -> Double { zip(reference.attend().output, seed).reduce(0) { $0 + $1.0 * $1.1 } }
-        for index in inputs.indices {
-            for element in reference.inputs[index].indices {
-                let value = reference.inputs[index][element]
-                reference.inputs[index][element] = value + 1e-5
-                let above = loss()
-                reference.inputs[index][element] = value - 1e-5
-                let difference = (above - loss()) / 2e-5
-                reference.inputs[index][element] = value
-                #expect(abs(difference - expected[index][element]) < 1e-7, "input \(index), element \(element)")
-            }
-        }
+        let (plain, fused) = (test.attend(leaves, implementation: .plain), test.attend(leaves))
+        test.expectValues(fused, plain, "output")
+        let seed = Tensor.normal(fused.shape, key: RandomKey(seed: 9))
+        let (got, expected) = (gradients(of: fused, seed: seed), gradients(of: plain, seed: seed))
+        test.expectGradients(
+            try leaves.map { try #require(got[$0]) }, try leaves.map { try #require(expected[$0]) })
     }
 
     /// Parts of a packed projection are read in place, and the gradient of the output may be an expanded view.
-    @Test func viewsAreInputsLikeOthers() throws {
+    @Test("views are read like dense inputs") func viewsAreInputsLikeOthers() throws {
         let test = Case(b: 2, n: 70, h: 3, d: 4, k: 5)
         let inputs = test.inputs()
         let packed = stack(Array(inputs[..<3]), axis: 2).requiringGradient()  // [b, n, 3, h, d]
@@ -77,7 +56,7 @@ import Testing
     }
 
     /// One token, or one slot, whose axis may have any stride: products refuse rows that overlap.
-    @Test func axesOfOneElement() throws {
+    @Test("axes of one element may have any stride") func axesOfOneElement() throws {
         let test = Case(b: 2, n: 1, h: 3, d: 4, k: 1)
         let inputs = test.inputs()
         let leaves = inputs.map { $0.requiringGradient() }
@@ -85,18 +64,16 @@ import Testing
         #expect(tokens[0].strides[1] == 1)
         let weights = leaves[5...].map { $0.reshaped([1]).expanded(to: [1, 1]) }
         let views = tokens + leaves[3..<5] + weights
-        let reference = BoundedMemoryReference(test, inputs)
-        let output = test.attend(views)
-        test.expectValues(output, reference.attend().output, "output")
+        let (plain, output) = (test.attend(leaves, implementation: .plain), test.attend(views))
+        test.expectValues(output, plain, "output")
         let seed = Tensor.normal(output.shape, key: RandomKey(seed: 9))
-        let (got, expected) = (
-            gradients(of: output, seed: seed), reference.gradients(seed.values.map(Double.init))
-        )
-        try test.expectGradients(leaves.map { try #require(got[$0]) }, expected)
+        let (got, expected) = (gradients(of: output, seed: seed), gradients(of: plain, seed: seed))
+        test.expectGradients(
+            try leaves.map { try #require(got[$0]) }, try leaves.map { try #require(expected[$0]) })
     }
 
     /// F given as E itself has the same gradient in two parts.
-    @Test func theSameTensorTwiceIsOne() throws {
+    @Test("E given again as F has the same gradient in two parts") func theSameTensorTwiceIsOne() throws {
         let test = Case(b: 2, n: 90, isOne: true)
         let leaves = test.inputs().map { $0.requiringGradient() }
         let (one, two) = (test.attend(leaves), test.attend(leaves + [leaves[5]]))
@@ -108,7 +85,7 @@ import Testing
     }
 
     /// Gradients nobody wants are not made, and those that are stay the same.
-    @Test func frozenProjections() throws {
+    @Test("gradients that are not needed are not made, and the others stay the same") func frozenProjections() throws {
         let test = Case(b: 2, n: 90)
         let inputs = test.inputs()
         let leaves = inputs.map { $0.requiringGradient() }
@@ -123,7 +100,10 @@ import Testing
     }
 
     /// Neither queries nor keys, values or columns of E and F of later tokens change anything, to the bit.
-    @Test(arguments: [Case(b: 2, n: 200, h: 2), Case(n: 1500, h: 1)]) func theFutureDoesNotLeak(_ test: Case) {
+    @Test(
+        "nothing of a later token changes an earlier output by a bit",
+        arguments: [Case(b: 2, n: 200, h: 2), Case(n: 1500, h: 1)]) func theFutureDoesNotLeak(_ test: Case)
+    {
         let inputs = test.inputs()
         let before = test.attend(inputs).values
         for token in [0, 1, 31, 32, 100, test.n - 1] {
@@ -146,7 +126,9 @@ import Testing
     }
 
     /// The same inputs give the same bits, gradients included, whatever the threads' timing.
-    @Test(arguments: [Case(b: 3, n: 1200, h: 2, dropout: 0.5), Case(n: 1200, h: 1, dropout: 0.5)])
+    @Test(
+        "the same inputs give the same bits, gradients included",
+        arguments: [Case(b: 3, n: 1200, h: 2, dropout: 0.5), Case(n: 1200, h: 1, dropout: 0.5)])
     func sameBitsAgain(_ test: Case) {
         let leaves = test.inputs().map { $0.requiringGradient() }
         func run() -> [[Float]] {
@@ -158,18 +140,23 @@ import Testing
     }
 
     /// P of every token.
-    @Test(arguments: [Case(b: 2, n: 150, h: 3, perHead: true, more: 2), Case(n: 1100, h: 1)])
+    @Test(
+        "the weights that are shown are those of the plain form",
+        arguments: [Case(b: 2, n: 150, h: 3, perHead: true, more: 2), Case(n: 1100, h: 1)])
     func weightsAreThoseOfTheRecurrence(_ test: Case) {
         let inputs = test.inputs()
-        let weights = boundedMemoryWeights(
-            inputs[0], inputs[1], inputs[5].sliced(-1, to: test.n), initialKeys: inputs[3], scale: Case.scale)
-        #expect(weights.shape == [test.b, test.h, test.n, test.k])
-        test.expectValues(weights, BoundedMemoryReference(test, inputs).attend().weights, "weights")
+        func weights(_ implementation: Implementation) -> Tensor {
+            boundedMemoryWeights(
+                inputs[0], inputs[1], inputs[5].sliced(-1, to: test.n), initialKeys: inputs[3], scale: Case.scale,
+                implementation: implementation)
+        }
+        #expect(weights(.fused).shape == [test.b, test.h, test.n, test.k])
+        test.expectValues(weights(.fused), weights(.plain), "weights")
     }
 
     /// What forward keeps is less than a quarter of the queries: nothing by token and token, or token and slot. In a
     /// process of its own: the pool is everybody's.
-    @Test func keepsNoScores() async {
+    @Test("forward keeps less than a quarter of the queries") func keepsNoScores() async {
         await #expect(processExitsWith: .success) {
             let (n, d, k) = (8192, 16, 32)
             let tokens = (0..<3).map {
@@ -190,7 +177,7 @@ import Testing
         }
     }
 
-    @Test func noTokensGiveNothing() throws {
+    @Test("no tokens give an empty output and gradients of zeros") func noTokensGiveNothing() throws {
         let test = Case(b: 2, n: 0)
         let leaves = test.inputs().map { $0.requiringGradient() }
         let output = test.attend(leaves)
@@ -200,7 +187,7 @@ import Testing
         #expect(try #require(all[leaves[5]]).shape == [5, 0])
     }
 
-    @Test func shapesThatDoNotFitStop() async {
+    @Test("shapes that do not fit stop with a message") func shapesThatDoNotFitStop() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let (x, slots) = (Tensor.zeros([1, 4, 2, 3]), Tensor.zeros([5, 3]))
             _ = boundedMemoryAttention(

@@ -20,10 +20,13 @@ import Testing
             scale: Case.scale)
     }
 
-    @Test(arguments: [
-        Case(n: 23, more: 4), Case(n: 9, h: 3, d: 2, perHead: true, isOne: true),
-        Case(n: 70, h: 1, d: 17, k: 33, isOne: true),
-    ]) func everyCutEqualsForward(_ test: Case) {
+    @Test(
+        "two calls with any cut between them give the forward pass",
+        arguments: [
+            Case(n: 23, more: 4), Case(n: 9, h: 3, d: 2, perHead: true, isOne: true),
+            Case(n: 70, h: 1, d: 17, k: 33, isOne: true),
+        ]) func everyCutEqualsForward(_ test: Case)
+    {
         let x = test.inputs()
         let expected = test.attend(x).at(0, 0)
         for cut in 0...test.n {
@@ -33,7 +36,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [Case(n: 130, more: 1), Case(n: 80, h: 3, perHead: true), Case(n: 70, h: 16, d: 64, k: 128)])
+    @Test(
+        "single tokens give the forward pass in constant memory",
+        arguments: [Case(n: 130, more: 1), Case(n: 80, h: 3, perHead: true), Case(n: 70, h: 16, d: 64, k: 128)])
     func tokenByTokenEqualsForward(_ test: Case) {
         let x = test.inputs()
         var memory = memory(test, x)
@@ -45,7 +50,7 @@ import Testing
     }
 
     /// A copy is a branch: what one appends the other does not see.
-    @Test(arguments: [1, 5]) func aCopyIsABranch(_ count: Int) {
+    @Test("a copied memory is a branch", arguments: [1, 5]) func aCopyIsABranch(_ count: Int) {
         let test = Case(n: 12)
         let x = test.inputs()
         var memory = memory(test, x)
@@ -61,7 +66,7 @@ import Testing
         #expect(x[3].values == test.inputs()[3].values)
     }
 
-    @Test func aPositionWithoutAColumnStops() async {
+    @Test("a position without a column stops with a message") func aPositionWithoutAColumnStops() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let slots = Tensor.zeros([2, 5, 3])
             var memory = BoundedMemory(keys: slots, values: slots)

@@ -8,7 +8,9 @@ import Testing
 /// Agreement with linformer-pytorch 0.19.3, corrected where this package does otherwise (Scripts/fixtures): outputs, loss
 /// and all gradients, every option at least once.
 @Suite struct FixtureTests {
-    @Test(arguments: Fixture.names("linformer-lm-") + Fixture.names("linformer-decoder-"))
+    @Test(
+        "language models and decoders agree with the peer",
+        arguments: Fixture.names("linformer-lm-") + Fixture.names("linformer-decoder-"))
     func languageModel(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = LinformerLM(
@@ -16,7 +18,7 @@ import Testing
         let (mask, contextMask) = (try fixture.optional("mask"), try fixture.optional("context_mask"))
         let tokens = try fixture.file.tokens("tokens")
         try expectModel(fixture, model, inputs: fixture.present(["embeddings"])) {
-            model(tokens, embeddings: $0.first, inputMask: mask, embeddingsMask: contextMask)
+            model(tokens, embeddings: $0.first, inputMask: mask, embeddingsMask: contextMask, mode: $1)
         }
         if fixture.present(["embeddings", "mask", "probe"]).isEmpty {
             let loss = model.loss(tokens, try fixture.file.tokens("targets"))
@@ -24,29 +26,30 @@ import Testing
         }
     }
 
-    @Test(arguments: Fixture.names("linformer-encdec-"))
+    @Test("encoder–decoders agree with the peer", arguments: Fixture.names("linformer-encdec-"))
     func encoderDecoder(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = LinformerEncDec(
             try LinformerEncDecConfiguration(fixture.configuration, file: name), key: RandomKey(seed: 1))
         let (source, target) = (try fixture.file.tokens("source"), try fixture.file.tokens("tokens"))
         let (mask, targetMask) = (try fixture.optional("mask"), try fixture.optional("target_mask"))
-        try expectModel(fixture, model, inputs: []) { _ in
-            model(source, target, sourceMask: mask, targetMask: targetMask)
+        try expectModel(fixture, model, inputs: []) {
+            model(source, target, sourceMask: mask, targetMask: targetMask, mode: $1)
         }
     }
 
-    @Test(arguments: Fixture.names("linformer-stack-"))
+    @Test("layers on vectors agree with the peer", arguments: Fixture.names("linformer-stack-"))
     func stack(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = Linformer(try LinformerConfiguration(fixture.configuration, file: name), key: RandomKey(seed: 1))
         let (mask, contextMask) = (try fixture.optional("mask"), try fixture.optional("context_mask"))
         try expectModel(fixture, model, inputs: fixture.present(["x", "embeddings"])) {
-            model($0[0], embeddings: $0.count > 1 ? $0[1] : nil, inputMask: mask, embeddingsMask: contextMask)
+            model(
+                $0[0], embeddings: $0.count > 1 ? $0[1] : nil, inputMask: mask, embeddingsMask: contextMask, mode: $1)
         }
     }
 
-    @Test(arguments: Fixture.names("linformer-mha-"))
+    @Test("attention layers agree with the peer", arguments: Fixture.names("linformer-mha-"))
     func attention(_ name: String) throws {
         let fixture = try Fixture(name)
         let heads = try fixture.configuration(["dim": nil, "dim_d": try fixture.configuration.objectValue?["dim"]])
@@ -54,11 +57,11 @@ import Testing
         let layer = MHAttention(configuration, isDecoder: configuration.isDecoder, key: RandomKey(seed: 1))
         let mask = try fixture.optional("mask")
         try expectModel(fixture, layer, inputs: fixture.present(["x", "embeddings"])) {
-            layer($0[0], embeddings: $0.count > 1 ? $0[1] : nil, inputMask: mask)
+            layer($0[0], embeddings: $0.count > 1 ? $0[1] : nil, inputMask: mask, mode: $1)
         }
     }
 
-    @Test(arguments: Fixture.names("linformer-ff-"))
+    @Test("feed-forwards agree with the peer", arguments: Fixture.names("linformer-ff-"))
     func feedForward(_ name: String) throws {
         let fixture = try Fixture(name)
         var reader = try ConfigurationReader(fixture.configuration, file: name)
@@ -66,30 +69,34 @@ import Testing
             try reader.int("input_channels"), try reader.int("output_channels"), hidden: try reader.int("ff_dim"),
             activation: try reader.option("activation"), dropout: try reader.double("dropout"),
             key: RandomKey(seed: 1))
-        try expectModel(fixture, layer, inputs: ["x"]) { layer($0[0]) }
+        try expectModel(fixture, layer, inputs: ["x"]) { layer($0[0], mode: $1) }
     }
 
-    @Test(arguments: Fixture.names("linformer-head-"))
+    @Test("single heads agree with the peer", arguments: Fixture.names("linformer-head-"))
     func head(_ name: String) throws {
         let fixture = try Fixture(name)
         var reader = try ConfigurationReader(fixture.configuration, file: name)
-        var options = HeadOptions(dimension: try reader.int("dim"))
-        options.dropout = try reader.double("dropout")
-        options.usesFullAttention = try reader.bool("full_attention")
-        options.causality = try LinformerConfiguration.causality("causal", default: .bidirectional, &reader)
         let (n, k) = (try reader.int("input_size"), try reader.int("dim_k"))
+        var configuration = LinformerConfiguration(inputSize: n, channels: try reader.int("dim"), slots: k)
+        configuration.heads = 1
+        configuration.dropout = try reader.double("dropout")
+        configuration.usesFullAttention = try reader.bool("full_attention")
+        configuration.causality = try LinformerConfiguration.causality("causal", default: .bidirectional, &reader)
         let method: ProjectionMethod = try reader.option("method")
         let projections = (0..<2).map {
             getEF(
-                inputSize: n, slots: k, method: method, headDimension: options.dimension,
+                inputSize: n, slots: k, method: method, headDimension: configuration.headWidth,
                 key: RandomKey(seed: 1).child($0))
         }
-        let layer = LinearAttentionHead(options, projections[0], projections[try reader.bool("shares") ? 0 : 1])
+        let layer = LinearAttentionHead(
+            configuration, projections[0], projections[try reader.bool("shares") ? 0 : 1])
         let mask = try fixture.optional("mask")
-        try expectModel(fixture, layer, inputs: ["q", "k", "v"]) { layer($0[0], $0[1], $0[2], inputMask: mask) }
+        try expectModel(fixture, layer, inputs: ["q", "k", "v"]) {
+            layer($0[0], $0[1], $0[2], inputMask: mask, mode: $1)
+        }
     }
 
-    @Test(arguments: Fixture.names("linformer-ef-"))
+    @Test("projections E and F agree with the peer", arguments: Fixture.names("linformer-ef-"))
     func projection(_ name: String) throws {
         let fixture = try Fixture(name)
         var reader = try ConfigurationReader(fixture.configuration, file: name)
@@ -98,7 +105,7 @@ import Testing
             headDimension: try reader.optionalInt("head_dim"), bias: try reader.bool("bias"), key: RandomKey(seed: 1))
         // Columns of one head: [b, n, d] → [b, k, d]
         try expectModel(fixture, Named(projection: projection), inputs: ["x"]) {
-            projection(heads: $0[0].unsqueezed(2)).squeezed(2)
+            projection($0[0].unsqueezed(2), implementation: $1.implementation).squeezed(2)
         }
     }
 
@@ -107,24 +114,26 @@ import Testing
         func collect(into state: inout StateCollector) { projection.collect("E", into: &state) }
     }
 
-    /// Loads the weights, then compares output, loss and gradients, those of the inputs included.
+    /// Loads the weights, then compares what both forms compute: output, loss and gradients, those of the inputs included.
     private func expectModel(
-        _ fixture: Fixture, _ module: any Module, inputs: [String], _ forward: ([Tensor]) -> Tensor
+        _ fixture: Fixture, _ module: any Module, inputs: [String], _ forward: ([Tensor], ForwardMode) -> Tensor
     ) throws {
         try fixture.load(module)
-        let leaves = try inputs.map { try fixture.tensor($0).requiringGradient() }
-        let output = forward(leaves)
-        #expect(output.shape == (try fixture.tensor("output").shape))
-        try fixture.expectValues(output, fixture.tensor("output"), "output")
-        let loss: Tensor
-        if let probe = try fixture.optional("probe") {
-            loss = (output * probe).sum()  // of terms that cancel: not compared
-        } else {
-            loss = crossEntropy(output, try fixture.file.tokens("targets"))
-            try fixture.expectValues(loss, fixture.tensor("loss"), "loss")
+        for form in Implementation.allCases {
+            let leaves = try inputs.map { try fixture.tensor($0).requiringGradient() }
+            let output = forward(leaves, .inference.using(form))
+            #expect(output.shape == (try fixture.tensor("output").shape))
+            try fixture.expectValues(output, fixture.tensor("output"), "\(form) output")
+            let loss: Tensor
+            if let probe = try fixture.optional("probe") {
+                loss = (output * probe).sum()  // of terms that cancel: not compared
+            } else {
+                loss = crossEntropy(output, try fixture.file.tokens("targets"))
+                try fixture.expectValues(loss, fixture.tensor("loss"), "\(form) loss")
+            }
+            let leavesByName = Dictionary(uniqueKeysWithValues: zip(inputs, leaves))
+            try fixture.expectGradients(gradients(of: loss), module, inputs: leavesByName)
         }
-        let leavesByName = Dictionary(uniqueKeysWithValues: zip(inputs, leaves))
-        try fixture.expectGradients(gradients(of: loss), module, inputs: leavesByName)
     }
 }
 

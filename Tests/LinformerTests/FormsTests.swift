@@ -5,37 +5,189 @@ import Testing
 
 @testable import Linformers
 
-/// The fused operations against their plain forms.
-@Suite struct FormsTests {
-    @Test("the fused and the plain model agree", arguments: Variant.some, 0..<6)
-    func formsAgree(_ variant: Variant, _ draw: Int) {
-        let causality = [LinformerCausality.bidirectional, .causal, .compatible][draw % 3]
-        let model = makeModel(variant, causality) {
-            if draw >= 3 { ($0.stack.dropout, $0.stack.feedForwardDropout, $0.tokenDropout) = (0.2, 0.3, 0.1) }
-            $0.stack.includesFeedForward = draw != 1 || variant.uneven
-        }
-        let n = [24, 17, 1, 9, 23, 5][draw]
+/// The plain form, Linformer.swift read as the papers, against the fused one, over random configurations of every option.
+@Suite("Linformer's forms") struct FormsTests {
+    @Test("fused and plain language models agree in logits, loss and gradients", arguments: 0..<100)
+    func models(seed: UInt64) {
+        var draw = Draws(seed: seed)
+        let model = LinformerLM(draw.model(), key: RandomKey(seed: seed))
+        moveOffInitialValues(model)
+        let shape = [draw.one(of: [1, 2, 3]), draw.length(model.configuration.stack.inputSize)]
         expectFormsAgree(
-            of: model, randomTokens([2, n]), randomTokens([2, n], seed: 5),
-            dropout: draw >= 3 ? RandomKey(seed: 6) : nil, "\(causality), \(n) tokens")
+            of: model, randomTokens(shape, seed: seed), randomTokens(shape, seed: seed + 1000),
+            dropout: RandomKey(seed: seed), "\(shape), \(model.configuration.json)")
     }
 
-    @Test(
-        "the fused and the plain causal attention agree",
-        arguments: BoundedMemoryAttentionTests.cases.filter { $0.n < 80 })
-    func boundedMemory(_ test: BoundedMemoryCase) throws {
-        let leaves = test.inputs().map { $0.requiringGradient() }
-        func columns(_ x: Tensor) -> Tensor { x.sliced(-1, to: test.n) }
-        let plain = plainBoundedMemoryAttention(
-            leaves[0], leaves[1], leaves[2], e: columns(leaves[5]), f: leaves.count > 6 ? columns(leaves[6]) : nil,
-            initialKeys: leaves[3], initialValues: leaves[4], scale: BoundedMemoryCase.scale, dropout: test.dropout,
-            key: test.key)
-        let fused = test.attend(leaves)
-        test.expectValues(fused, plain.values.map(Double.init), "output")
-        let seed = Tensor.normal(fused.shape, key: RandomKey(seed: 9))
-        let (got, expected) = (gradients(of: fused, seed: seed), gradients(of: plain, seed: seed))
-        try test.expectGradients(
-            leaves.map { try #require(got[$0]) },
-            leaves.map { try #require(expected[$0]).values.map(Double.init) })
+    @Test("fused and plain encoder–decoders agree in logits, loss and gradients", arguments: 0..<40)
+    func encoderDecoders(seed: UInt64) {
+        var draw = Draws(seed: seed + 200)
+        let model = LinformerEncDec(draw.encoderDecoder(), key: RandomKey(seed: seed))
+        moveOffInitialValues(model)
+        let (b, n) = (draw.one(of: [1, 2]), draw.number(in: 2...model.maximumLength! / 2))
+        // Rows begin their targets at one place, or each at its own.
+        let start = draw.number(in: 1...n - 1)
+        let starts = draw.one(of: [true, false]) ? [start, start] : [start, draw.number(in: 1...n - 1)]
+        var (inputs, targets) = (randomTokens([b, n], seed: seed), randomTokens([b, n], seed: seed + 1000))
+        for row in 0..<b {
+            inputs.values[row * n + starts[row]] = Int32(vocabulary - 1)
+            for t in 0..<starts[row] { targets.values[row * n + t] = ignoredTarget }
+        }
+        expectFormsAgree(
+            of: model, inputs, targets, dropout: RandomKey(seed: seed),
+            "\(b) × \(n), targets at \(starts), \(model.configuration.json)")
+    }
+
+    @Test("fused and plain layers agree with masks and embeddings, and show the same weights", arguments: 0..<100)
+    func layers(seed: UInt64) throws {
+        var draw = Draws(seed: seed + 400)
+        let configuration = draw.stack(isDecoder: draw.one(of: [true, false]))
+        let model = Linformer(configuration, key: RandomKey(seed: seed))
+        moveOffInitialValues(model)
+        let (b, n) = (draw.one(of: [1, 2, 3]), draw.length(configuration.inputSize))
+        let x = Tensor.normal([b, n, configuration.channels], key: RandomKey(seed: seed)).requiringGradient()
+        var leaves = [("x", x)]
+        if configuration.isDecoder {
+            let shape = [b, draw.length(configuration.longest(isDecoder: true)), configuration.contextChannels!]
+            leaves.append(("embeddings", Tensor.normal(shape, key: RandomKey(seed: seed + 1)).requiringGradient()))
+        }
+        let embeddings = leaves.count > 1 ? leaves[1].1 : nil
+        let (mask, embeddingsMask) = (draw.mask(b, n), embeddings.flatMap { draw.mask(b, $0.shape[1]) })
+        try expectAgreement(
+            of: model, leaves: leaves, "\(b) × \(n), masks \(mask?.values ?? []), \(configuration.json)"
+        ) {
+            model(x, embeddings: embeddings, inputMask: mask, embeddingsMask: embeddingsMask, mode: $0)
+        }
+    }
+
+    @Test("the fused and the plain model of preset quick agree")
+    func quick() {
+        var configuration = LinformerLMConfiguration(tokens: 256, inputSize: 256, channels: 64)
+        (configuration.stack.slots, configuration.stack.feedForwardDimension) = (128, 256)
+        (configuration.stack.heads, configuration.stack.depth) = (2, 3)
+        (configuration.stack.causality, configuration.stack.projectionStart) = (.causal, .turns)
+        (configuration.stack.dropout, configuration.stack.feedForwardDropout, configuration.tokenDropout) = (0, 0, 0)
+        let model = LinformerLM(configuration, key: RandomKey(seed: 1))
+        func tokens(_ seed: UInt64) -> TokenTensor {
+            TokenTensor(RandomKey(seed: seed).integers(256).map { Int32($0 % 256) }, shape: [1, 256])
+        }
+        expectFormsAgree(of: model, tokens(2), tokens(3), "quick")
+    }
+
+    @Test("both forms take sequences without tokens", arguments: [[1, 0], [0, 5], [0, 0]], [true, false])
+    func empty(shape: [Int], isCausal: Bool) {
+        let model = makeModel(Variant(), isCausal ? .causal : .bidirectional)
+        for form in Implementation.allCases {
+            #expect(model(TokenTensor([], shape: shape), mode: .inference.using(form)).shape == shape + [vocabulary])
+        }
+    }
+
+    @Test("the card lists the plain form")
+    func theCardListsThePlainForm() throws {
+        try expectListing(inCard: "Models/Linformer/README.md", of: "Models/Linformer/Linformer.swift", lines: 80)
+    }
+
+    /// Expects both forms of a module to agree in the output, the weights that they show, and the gradients of parameters and
+    /// leaves.
+    private func expectAgreement(
+        of module: any Module, leaves: [(name: String, tensor: Tensor)], _ what: String,
+        _ forward: (ForwardMode) -> Tensor
+    ) throws {
+        func run(_ form: Implementation) -> (values: [Tensor], gradients: Gradients) {
+            let recorder = AttentionRecorder()
+            let output = forward(.training(RandomKey(seed: 8)).using(form))
+            _ = forward(.recording(recorder).using(form))
+            let probe = Tensor.normal(output.shape, key: RandomKey(seed: 9))
+            return ([output.detached()] + recorder.layers.map(\.weights), gradients(of: (output * probe).sum()))
+        }
+        let (plain, fused) = (run(.plain), run(.fused))
+        let shapes = module.state.map(\.parameter.shape) + leaves.map(\.tensor.shape)
+        let lengths = SumLengths(shapes: shapes, rows: leaves[0].tensor.shape[0] * leaves[0].tensor.shape[1])
+        #expect(plain.values.map(\.shape) == fused.values.map(\.shape), "\(what)")
+        for (index, (got, expected)) in zip(fused.values, plain.values).enumerated() {
+            expectClose(
+                got.values, expected.values.map(Double.init),
+                within: lengths.tolerance(largest: largest(expected.values)), "\(what): value \(index)")
+        }
+        func gradient(_ all: Gradients, _ tensor: Tensor) -> Tensor { all[tensor] ?? .zeros(tensor.shape) }
+        func gradient(_ all: Gradients, _ parameter: Parameter) -> Tensor { all[parameter] ?? .zeros(parameter.shape) }
+        expectGradients(
+            leaves.map {
+                ("\(what): \($0.name)", gradient(fused.gradients, $0.tensor), gradient(plain.gradients, $0.tensor))
+            }
+                + module.trainable.map {
+                    (
+                        "\(what): \($0.key)", gradient(fused.gradients, $0.parameter),
+                        gradient(plain.gradients, $0.parameter)
+                    )
+                }, lengths)
+    }
+}
+
+/// Random choices for a test.
+private struct Draws {
+    private let key: RandomKey
+    private var count = 0
+
+    init(seed: UInt64) { key = RandomKey(seed: seed) }
+
+    mutating func number(in range: ClosedRange<Int>) -> Int {
+        count += 1
+        return range.lowerBound + Int(key.child(count).integers(1)[0] % UInt64(range.count))
+    }
+
+    mutating func one<Value>(of values: [Value]) -> Value { values[number(in: 0...values.count - 1)] }
+
+    /// A length that is often the longest or 1.
+    mutating func length(_ longest: Int) -> Int { one(of: [1, longest, number(in: 1...longest)]) }
+
+    mutating func stack(isDecoder: Bool = false) -> LinformerConfiguration {
+        // A norm of two columns leaves only their order, which no rounding may change.
+        let heads = number(in: 1...3)
+        let width = heads * one(of: heads == 1 ? [4, 5, 7] : [2, 3, 4])
+        var c = LinformerConfiguration(
+            inputSize: one(of: [9, 17, 33, 70]), channels: width, slots: one(of: [1, 3, 5, 8]), depth: one(of: [1, 2]))
+        (c.heads, c.headDimension) = (heads, one(of: [nil, nil, 1, 5]))
+        (c.feedForwardDimension, c.includesFeedForward) = (one(of: [5, 8, 13]), one(of: [true, true, false]))
+        c.activation = one(of: [.gelu, .relu])
+        c.sharing = one(of: ParameterSharing.allCases)
+        c.method = one(of: ProjectionMethod.allCases)
+        c.usesFullAttention = one(of: [true, false, false, false])
+        c.causality = one(of: [.bidirectional, .causal, .causal, .compatible])
+        c.slotReduction = c.method == .convolution && c.sharing == .layerwise ? 0 : one(of: [0, 2])
+        c.outputIntermediate = one(of: [nil, 6])
+        (c.checkpointLevel, c.projectionStart) = (one(of: CheckpointLevel.allCases), one(of: [.xavier, .turns]))
+        c.hidesMaskedKeys = one(of: [true, false])
+        (c.dropout, c.feedForwardDropout) = (one(of: [0, 0.2]), one(of: [0, 0.3]))
+        c.isDecoder = isDecoder
+        if isDecoder { (c.contextSize, c.contextChannels) = (one(of: [8, 13]), one(of: [3, 6])) }
+        if c.includesFeedForward && !isDecoder { c.intermediateChannels = one(of: [nil, nil, 6]) }
+        return c
+    }
+
+    mutating func model() -> LinformerLMConfiguration {
+        var c = LinformerLMConfiguration(tokens: vocabulary, inputSize: 1, channels: 1)
+        c.stack = stack()
+        c.embeddingDimension = one(of: [nil, nil, 5])
+        (c.usesPositions, c.tokenDropout) = (one(of: [true, false]), one(of: [0, 0.1]))
+        return c
+    }
+
+    mutating func encoderDecoder() -> LinformerEncDecConfiguration {
+        let (encoder, decoder) = (model(), model())
+        var both = LinformerEncDecConfiguration(encoder: encoder, decoder: decoder, startToken: vocabulary - 1)
+        both.encoder.stack.causality = .bidirectional
+        both.decoder.stack.intermediateChannels = nil
+        return both
+    }
+
+    /// No mask, or one of each row: padding on the right, or tokens left out anywhere.
+    mutating func mask(_ b: Int, _ n: Int) -> Tensor? {
+        switch number(in: 0...3) {
+        case 0: return nil
+        case 1:
+            let kept = (0..<b).map { _ in number(in: 0...n) }
+            return Tensor((0..<b * n).map { $0 % n < kept[$0 / n] ? 1 : 0 }, shape: [b, n])
+        default: return Tensor((0..<b * n).map { _ in Float(number(in: 0...3) > 0 ? 1 : 0) }, shape: [b, n])
+        }
     }
 }

@@ -29,7 +29,8 @@ import Testing
 
     /// Queries, the heads' output, the sum and its norm take one n × m each; keys and values of full length would be two
     /// more at the time when queries and output are there.
-    @Test func keysAndValuesAreNeverOfFullLengthWhereHeadsShareE() async {
+    @Test("keys and values of full length are never made where heads share E")
+    func keysAndValuesAreNeverOfFullLengthWhereHeadsShareE() async {
         await #expect(processExitsWith: .success) {
             let shared = MemoryTests.peak(MemoryTests.configuration(.headwise), gradients: false)
             let unshared = MemoryTests.peak(MemoryTests.configuration(.none), gradients: false)
@@ -38,7 +39,7 @@ import Testing
         }
     }
 
-    @Test func checkpointsTakeLessMemory() async {
+    @Test("checkpoints take less than half the memory") func checkpointsTakeLessMemory() async {
         await #expect(processExitsWith: .success) {
             func peak(_ level: CheckpointLevel) -> Double {
                 var configuration = MemoryTests.configuration(.layerwise)

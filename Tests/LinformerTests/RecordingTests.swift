@@ -7,7 +7,9 @@ import Testing
 
 /// The weights of attention that the layers show.
 @Suite struct RecordingTests {
-    @Test(arguments: Variant.some, [LinformerCausality.bidirectional, .causal, .compatible])
+    @Test(
+        "every layer records its weights", arguments: Variant.some,
+        [LinformerCausality.bidirectional, .causal, .compatible])
     func modelsShowTheirWeights(_ variant: Variant, _ causality: LinformerCausality) {
         let model = makeModel(variant, causality)
         let tokens = randomTokens([2, 19])
@@ -25,9 +27,12 @@ import Testing
     }
 
     /// P̄ = softmax(Q (E K + b)ᵀ / √d), and of the causal form row t with E and K up to t.
-    @Test(arguments: [false, true]) func weightsOfAHeadByHand(causal: Bool) throws {
+    @Test("a head's weights and output are those computed by hand", arguments: [false, true]) func weightsOfAHeadByHand(
+        causal: Bool
+    ) throws {
         let (n, k, d) = (7, 4, 3)
-        var options = HeadOptions(dimension: d)
+        var options = LinformerConfiguration(inputSize: n, channels: d, slots: k)
+        (options.heads, options.dropout) = (1, 0)
         options.causality = causal ? .causal : .bidirectional
         let configuration = makeConfiguration(inputSize: n) { $0.stack.slots = k }
         let layer = MHAttention(configuration.stack, key: RandomKey(seed: 1))
@@ -55,7 +60,7 @@ import Testing
     }
 
     /// In order, under the names of their parts, and once each whatever is computed again in backward.
-    @Test(arguments: [CheckpointLevel.none, .layers, .heads])
+    @Test("recorded layers are named after their part", arguments: [CheckpointLevel.none, .layers, .heads])
     func partsOfAnEncoderDecoderAreNamed(_ level: CheckpointLevel) {
         let model = makeEncoderDecoder()
         var configuration = model.configuration
