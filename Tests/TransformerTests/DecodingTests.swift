@@ -24,23 +24,13 @@ import Testing
         #expect(states[0].position == text.count)
     }
 
-    @Test(
-        "Decoding equals the forward pass, however it is cut",
-        arguments: TransformerConfiguration.AttentionForm.allCases)
-    func equalsTheForward(_ form: TransformerConfiguration.AttentionForm) {
-        let model = makeModel { ($0.attention, $0.heads) = (form, 3) }
-        expectDecodesAsForward(model, tokens(37), cuts: Array(1...37))
-        expectDecodesAsForward(model, tokens(37), cuts: [1, 6, 7, 20, 23, 36])
-        expectDecodesAsForward(model, tokens(37), cuts: [])
-    }
-
-    /// More keys than a block holds, more queries than a tile has rows.
+    /// More keys than are worked on together, more queries than a tile has rows.
     @Test("Decoding equals the forward pass in long texts")
     func equalsTheForwardInLongTexts() {
         expectDecodesAsForward(makeModel(), tokens(2100), cuts: [3, 700, 701, 1300, 2098, 2099])
     }
 
-    /// Without a cache.
+    /// Without a cache: the whole text again for its last token.
     @Test(
         "The logits after a text are those of its last token",
         arguments: TransformerConfiguration.AttentionForm.allCases)
@@ -51,39 +41,7 @@ import Testing
         expectClose(model.logits(after: text), model(text).at(1, 16), through: model, positions: 17, "logits")
     }
 
-    @Test("Ragged batches are decoded, each row at its own place")
-    func decodesRaggedBatches() {
-        let model = makeModel()
-        let texts = [tokens(9, seed: 3), tokens(30, seed: 4), tokens(1, seed: 5)]
-        let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
-        var states = texts.map { _ in model.startDecoding() }
-        _ = model.decode(texts, states: &states)
-        let logits = model.decode(next, states: &states)
-        for row in texts.indices {
-            let text = texts[row] + next[row]
-            let all = model(TokenTensor(text, shape: [1, text.count]))
-            expectClose(
-                logits.at(0, row), all.at(0, 0).at(0, text.count - 1), through: model, positions: text.count,
-                "row \(row)")
-        }
-        #expect(states.map(\.position) == [14, 31, 13])
-    }
-
-    @Test("A copied state is a branch")
-    func copiesAreBranches() {
-        let model = makeModel()
-        var states = [model.startDecoding()]
-        _ = model.decode([tokens(10)], states: &states)
-        var branch = states
-        let first = model.decode([[1, 2, 3]], states: &states)
-        let other = model.decode([[4, 5, 6]], states: &branch)
-        var again = [model.startDecoding()]
-        _ = model.decode([tokens(10)], states: &again)
-        #expect(model.decode([[4, 5, 6]], states: &again).values == other.values)
-        #expect(first.values != other.values)
-    }
-
-    /// And has at most as much room again.
+    /// The state has the keys and values of every token, and at most as much room again.
     @Test("The state holds the keys and values of every token")
     func theStateGrows() {
         let model = makeModel()
