@@ -32,7 +32,7 @@ PEERS = {"block-recurrent": block_recurrent.BlockRecurrentTransformer, "fast-wei
          "flash": flash.FLASHTransformer, "linformer": linformer.LinformerLM, "local": local.LocalTransformer}
 MODULES = {"block-recurrent": block_recurrent, "fast-weights": fast_weights, "flash": flash, "linformer": linformer,
            "local": local}
-OWN_OPTIONS = {"block-recurrent": [], "fast-weights": [], "flash": ["mask_token_shift", "divide_by_valid_count"],
+OWN_OPTIONS = {"block-recurrent": [], "fast-weights": [], "flash": ["mask_token_shift", "divide_by_valid_count", "gamma_std"],
                "linformer": [], "local": ["true_positions", "use_rotary_pos_emb"]}
 # Where the peer is not simply made with its keywords, called with tokens, and given any tokens: Linformer's takes one
 # length only, and is corrected; fast weights and block-recurrent transformers have options of their own, with references of

@@ -29,6 +29,7 @@ class Architecture:
     names: str = "the peer's other form"  # whose keys those of `shapes` are then
     restore: Callable = lambda state: state  # the peer's keys again
     keywords: Callable = lambda found: found  # the peer's own configuration in our keywords
+    initial: dict = field(default_factory=dict)  # options of ours that only initial values know, and their defaults
     has_configuration: bool = False  # the peer writes its configuration beside its weights, as config.json
     roots: frozenset = frozenset()  # the first words of the keys
     # Keys that a state dict may lack, as another has their tensor: key → that other.

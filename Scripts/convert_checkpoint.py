@@ -37,7 +37,7 @@ except ImportError as error:
 
 def checked(architecture, key, value, where):
     """A value of the type that the key's default has."""
-    known = {**architecture.defaults, **architecture.own}
+    known = {**architecture.defaults, **architecture.own, **architecture.initial}
     if key not in known:
         raise InputError(f'{where}: unknown key "{key}"; expected some of {", ".join(known)}')
     is_word = any(type(value) is type(word) and value == word for word in architecture.words.get(key, ()))
@@ -119,7 +119,7 @@ def configure(architecture, state, given, where):
             raise InputError(f'{source}: "{key}" is {json.dumps(value)}, but the weights of {where} have'
                              f" {json.dumps(inferred[key])}")
     absent = {k: v for k, v in architecture.defaults.items() if k not in config}
-    config = architecture.own | absent | config
+    config = architecture.own | architecture.initial | absent | config
     check_shapes(state, architecture.shapes(config), where)
     return config, absent, inferred
 
@@ -266,7 +266,8 @@ def without_own(architecture):
     def convert(config, _):
         lines = [f"{architecture.peer} has no {key}, which is {json.dumps(config[key])} here: it computes something else"
                  f" {architecture.own_matters}" for key, value in architecture.own.items() if config[key] != value]
-        return {key: value for key, value in config.items() if key not in architecture.own}, lines
+        return {key: value for key, value in config.items()
+                if key not in architecture.own and key not in architecture.initial}, lines
     return convert
 
 

@@ -42,7 +42,7 @@ public struct FLASH: Module {
         norm = configuration.normType.make(d)
         toHidden = Linear(d, 2 * e, key: key.child(1))
         toQK = Linear(d, s, key: key.child(2))
-        offsetScale = OffsetScale(s, heads: 4, key: key.child(3))
+        offsetScale = OffsetScale(s, heads: 4, deviation: Float(configuration.gammaDeviation), key: key.child(3))
         toOut = Linear(e, d, key: key.child(4))
     }
 
@@ -116,7 +116,7 @@ func shiftTokens(_ x: Tensor, before: Tensor? = nil) -> Tensor {
 
 /// Several heads from one projection, each by a scale and an offset of its own: x ⊙ γ_h + β_h (section 3.1).
 ///
-/// Keys: gamma [heads, s], normal with deviation 0.02 at first; beta [heads, s], zeros.
+/// Keys: gamma [heads, s], normal at first; beta [heads, s], zeros.
 public struct OffsetScale: Module {
     /// γ, the scales: [heads, s]
     public let gamma: Parameter
@@ -124,8 +124,9 @@ public struct OffsetScale: Module {
     public let beta: Parameter
 
     /// Draws the initial parameters of heads of s features.
-    public init(_ dimension: Int, heads: Int, key: RandomKey) {
-        gamma = Parameter(.normal([heads, dimension], standardDeviation: 0.02, key: key))
+    /// - Parameter deviation: the standard deviation of γ.
+    public init(_ dimension: Int, heads: Int, deviation: Float = 0.02, key: RandomKey) {
+        gamma = Parameter(.normal([heads, dimension], standardDeviation: deviation, key: key))
         beta = Parameter(.zeros([heads, dimension]))
     }
 

@@ -28,7 +28,7 @@ public enum AttentionFunction: String, Sendable {
 }
 
 /// The configuration of `FLASHTransformer` and its layers. In JSON its options have flash-pytorch's names and defaults; the
-/// last two are ours.
+/// last three are ours.
 public struct FLASHConfiguration: Sendable {
     /// num_tokens: the vocabulary.
     public var tokens: Int
@@ -59,6 +59,9 @@ public struct FLASHConfiguration: Sendable {
     /// divide_by_valid_count: without `causal`, linear attention divides by the number of unmasked tokens of a row (the
     /// peer divides by the padded length).
     public var dividesByValidCount = false
+    /// gamma_std: the standard deviation of the initial γ, the scales that make q₁, q₂, k₁, k₂ of one projection. With 1
+    /// they differ from each other from the start, and associative recall is learned early (the model card).
+    public var gammaDeviation = 0.02
 
     /// Creates the configuration of a model, with the defaults for the rest.
     public init(tokens: Int, dimension: Int, depth: Int) {
@@ -92,6 +95,7 @@ public struct FLASHConfiguration: Sendable {
         reducesGroups = try reader.bool("reduce_group_non_causal_attn", default: reducesGroups)
         masksTokenShift = try reader.bool("mask_token_shift", default: masksTokenShift)
         dividesByValidCount = try reader.bool("divide_by_valid_count", default: dividesByValidCount)
+        gammaDeviation = try reader.double("gamma_std", default: gammaDeviation, in: 0...100)
         try reader.finish()
         if hiddenDimension < 1 {
             throw reader.error(
@@ -115,7 +119,7 @@ public struct FLASHConfiguration: Sendable {
             "attn_dropout": .number(attentionDropout), "norm_type": .string(normType.rawValue),
             "shift_tokens": .bool(shiftsTokens), "laplace_attn_fn": .bool(usesLaplace),
             "reduce_group_non_causal_attn": .bool(reducesGroups), "mask_token_shift": .bool(masksTokenShift),
-            "divide_by_valid_count": .bool(dividesByValidCount),
+            "divide_by_valid_count": .bool(dividesByValidCount), "gamma_std": .number(gammaDeviation),
         ])
     }
 

@@ -115,7 +115,7 @@ import Testing
         let known =
             "known keys: num_tokens, dim, depth, group_size, query_key_dim, expansion_factor, causal, attn_dropout,"
             + " norm_type, shift_tokens, laplace_attn_fn, reduce_group_non_causal_attn, mask_token_shift,"
-            + " divide_by_valid_count"
+            + " divide_by_valid_count, gamma_std"
         try expectRefusal(
             ": unknown key \"grup_size\" (did you mean \"group_size\"?); \(known)", ", \"grup_size\": 4")
         try expectRefusal(

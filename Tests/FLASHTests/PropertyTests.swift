@@ -51,6 +51,24 @@ func randomTokens(_ shape: [Int], seed: UInt64 = 3, vocabulary: Int = 11) -> Tok
         for t in 0..<23 { #expect(after.at(1, t).values != before.at(1, t).values, "position \(t)") }
     }
 
+    @Test("The initial scales of queries and keys have the deviation that is asked for, and nothing else changes")
+    func initialScales() throws {
+        func model(_ deviation: Double?) throws -> FLASHTransformer {
+            var json: [String: JSONValue] = ["num_tokens": .integer(11), "dim": .integer(16), "depth": .integer(2)]
+            json["gamma_std"] = deviation.map { .number($0) }
+            return FLASHTransformer(try FLASHConfiguration(.object(json), file: "config.json"), key: RandomKey(seed: 1))
+        }
+        for (usual, wide) in zip(try model(nil).trainable, try model(2).trainable) {
+            let factor: Float = usual.key.hasSuffix("qk_offset_scale.gamma") ? 100 : 1
+            expectClose(wide.parameter.value, usual.parameter.value * factor, roundings: 2, usual.key)
+        }
+        let gamma = try #require(try model(1).trainable.first { $0.key.hasSuffix("qk_offset_scale.gamma") })
+        let squares = gamma.parameter.value.values.map { Double($0 * $0) }
+        // 512 draws: their variance is within a fifth of 1 but for one in 500.
+        #expect(abs(squares.reduce(0, +) / Double(squares.count) - 1) < 0.2)
+        #expect(throws: InputError.self) { try model(-1) }
+    }
+
     @Test("Generation reads long prompts in pieces") func longPromptsAreReadInPieces() throws {
         let model = makeModel(groupSize: 7)
         let prompts = [randomTokens([2600]).values, randomTokens([3], seed: 5).values]
