@@ -64,26 +64,26 @@ import Testing
         let targets = TokenTensor(
             zip(self.targets.values, places.values).map { $1 == 0 && !hasTargetsElsewhere ? ignoredTarget : $0 },
             shape: [2, 20])
-        expectClose(predictions.logits, logits, "logits")
+        expectAgreement(predictions.logits, logits, "logits")
         let (loss, expected) = (predictions.loss(targets), crossEntropy(logits, targets, ignoreIndex: ignoredTarget))
-        expectClose(loss, expected, "loss")
+        expectAgreement(loss, expected, "loss")
         let (one, other) = (gradients(of: loss), gradients(of: expected))
         let got = predictions.logits
         let ofLogits = gradients(of: (got * got).sum())
         let expectedLogits = logits
         let expectedOfLogits = gradients(of: (expectedLogits * expectedLogits).sum())
         for parameter in [projection.weight, projection.bias!, norm.weight] {
-            expectClose(try #require(one[parameter]), try #require(other[parameter]), "gradient")
-            expectClose(
+            expectAgreement(try #require(one[parameter]), try #require(other[parameter]), "gradient")
+            expectAgreement(
                 try #require(ofLogits[parameter]), try #require(expectedOfLogits[parameter]), "gradient of logits")
         }
         let (losses, likeliest) = predictions.tokenLosses(targets)
-        expectClose(losses, classLosses(logits, targets, ignoreIndex: ignoredTarget).losses, "losses")
+        expectAgreement(losses, classLosses(logits, targets, ignoreIndex: ignoredTarget).losses, "losses")
         #expect(likeliest == logits.argmax() && predictions.likeliest == likeliest)
     }
 
     @Test("a projection after a norm") func projectionAfterNorm() {
-        expectClose(projection(x, after: norm), projection(norm(x)), "logits")
+        expectAgreement(projection(x, after: norm), projection(norm(x)), "logits")
     }
 
     /// Sums of some 40 products, in different orders.
