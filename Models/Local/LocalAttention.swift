@@ -57,7 +57,8 @@ public struct LocalAttention: Module {
         let w = window ?? options.windowSize
         let positions = Array(0..<q.shape[headsFirst ? 2 : 1])
         let (queries, keys) = positioned(
-            q, k, positions, headsFirst: headsFirst, window: w, implementation: mode.implementation)
+            q, k, positions, headsFirst: headsFirst, window: w, keepsTables: true,
+            implementation: mode.implementation)
         let rules = rules(q.shape[3], window: w, mask: mask, bias: bias, mode: mode)
         mode.recorder?.record(
             windowAttentionWeights(
@@ -68,7 +69,7 @@ public struct LocalAttention: Module {
 
     /// Normalizes keys that are shared with queries, and rotates both by their positions.
     func positioned(
-        _ q: Tensor, _ k: Tensor, _ positions: [Int], headsFirst: Bool, window w: Int,
+        _ q: Tensor, _ k: Tensor, _ positions: [Int], headsFirst: Bool, window w: Int, keepsTables: Bool = false,
         implementation: Implementation = .fused
     ) -> (queries: Tensor, keys: Tensor) {
         let keys = options.sharesQueriesAndKeys ? k.l2Normalized() : k
@@ -76,10 +77,14 @@ public struct LocalAttention: Module {
         require(
             rotary.dimension == q.shape[3],
             "LocalAttention: rotary positions of dim \(rotary.dimension) for heads of \(q.shape[3])")
-        let forKeys = rotary.table(positions, window: w, decay: -1)
+        let forKeys = rotary.table(positions, window: w, decay: -1, isKept: keepsTables)
         // The shift is by whole windows: places in a window, by which xpos decays, stay.
         let isSame = queryShift == 0 && !options.usesXpos
-        let forQueries = isSame ? forKeys : rotary.table(positions.map { $0 + queryShift * w }, window: w, decay: 1)
+        let forQueries =
+            isSame
+            ? forKeys
+            : rotary.table(
+                positions.map { $0 + queryShift * w }, window: w, decay: 1, isKept: keepsTables)
         return (
             forQueries.rotate(q, headsFirst: headsFirst, implementation: implementation),
             forKeys.rotate(keys, headsFirst: headsFirst, implementation: implementation)

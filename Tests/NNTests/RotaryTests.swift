@@ -82,7 +82,9 @@ import Testing
         let rotary = Rotary(4, scaleBase: scaleBase)
         let x = normal([1, 6, 1, 4], seed: 1)
         func table(_ positions: Range<Int>, decay: Double = 1) -> [Float] {
-            rotary.table(Array(positions), window: 3, decay: decay).rotate(x.sliced(1, to: positions.count)).values
+            rotary.table(Array(positions), window: 3, decay: decay, isKept: true).rotate(
+                x.sliced(1, to: positions.count)
+            ).values
         }
         /// By a layer that has kept nothing.
         func fresh(_ positions: Range<Int>, decay: Double = 1) -> [Float] {
@@ -95,7 +97,7 @@ import Testing
             #expect(table(positions, decay: -1) == fresh(positions, decay: -1), "\(positions), keys")
         }
         let windows = Rotary(4, scaleBase: scaleBase)
-        let other = [3, 2].map { windows.table(Array(0..<6), window: $0).rotate(x).values }
+        let other = [3, 2].map { windows.table(Array(0..<6), window: $0, isKept: true).rotate(x).values }
         #expect(other[1] == Rotary(4, scaleBase: scaleBase).table(Array(0..<6), window: 2).rotate(x).values)
         #expect((other[0] == other[1]) == (scaleBase == nil), "xpos goes by the place in the window")
     }

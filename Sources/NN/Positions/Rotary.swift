@@ -50,15 +50,21 @@ public struct Rotary: Module {
 
     // MARK: Tables
 
-    /// Returns the rotation of rows at some positions. That of consecutive ones is kept for the next call.
+    /// Returns the rotation of rows at some positions.
     /// - Parameters:
     ///   - window: with xpos, distances within windows of so many tokens are part of the rotation, those between windows
     ///     are `windowFactors`: numbers stay near 1 however long the sequence is.
     ///   - decay: with xpos, 1 for queries, −1 for keys.
-    public func table(_ positions: [Int], window: Int = 1, decay: Double = 1) -> RotaryTable {
+    ///   - isKept: keeps the table of consecutive positions for the next call, as layers of a forward pass want it;
+    ///     decoding, whose memory must not grow with the text, does not.
+    public func table(
+        _ positions: [Int], window: Int = 1, decay: Double = 1, isKept: Bool = false
+    ) -> RotaryTable {
         func make() -> RotaryTable { makeTable(positions, window: window, decay: decay) }
         let first = positions.first ?? 0
-        guard positions.count > 1, positions.enumerated().allSatisfy({ $1 == first + $0 }) else { return make() }
+        guard isKept, positions.count > 1, positions.enumerated().allSatisfy({ $1 == first + $0 }) else {
+            return make()
+        }
         return cache.table(first..<first + positions.count, window: window, decay: decay, make)
     }
 
