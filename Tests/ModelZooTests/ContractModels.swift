@@ -61,7 +61,8 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
             labml + #""qk_norm": "sum", "feature_map": "favor", "update_rule": "sum", "positions": true, "#
                 + #""attention_normalization": true"#,
             labml + #""qk_norm": "sum", "feature_map": "softmax", "positions": true, "pre_norm": false"#,
-            #""feature_map": "dpfp", "qk_norm": "sum", "output_norm": "none""#,
+            // Sums of features may be nearly 0, and what is divided by them is known badly: the larger ε.
+            #""feature_map": "dpfp", "qk_norm": "sum", "output_norm": "none", "eps": 0.1"#,
             #""short_convolution": 0, "output_norm": "none""#, #""decay": "scalar""#,
             #""decay": "scalar", "update_rule": "sum", "feature_map": "elu", "qk_norm": "sum", "output_norm": "none""#,
             #""beta_range": 2, "short_convolution": 2, "qk_activation": "identity""#,
