@@ -1,9 +1,10 @@
 """Fast weights in convert_checkpoint.py: the language model that labml-nn's experiment makes (AutoregressiveModel), of
-either form of its attention."""
+either form of its attention; checkpoint_fla.py has those of flash-linear-attention."""
 import json
 import re
 
-from checkpoint_base import Architecture, InputError, shape
+import checkpoint_fla
+from checkpoint_base import Architecture, InputError, linear, shape
 
 LAYER = "transformer.layers."
 # The token-wise form calls the weight of β `gate`; here and in the parallel form it is `interpolation_weight`.
@@ -43,10 +44,6 @@ def shapes(c):
             **norm("transformer.norm", d), **linear("generator", d, c["n_vocab"])}
 
 
-def linear(name, inputs, outputs):
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
 def norm(name, width):
     return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
@@ -63,22 +60,34 @@ def from_peer(config, inferred):
     if config["beta"] != "input":
         raise InputError(f'"beta" is {json.dumps(config["beta"])}, but the weights have a β that follows from the input;'
                          ' expected "input"')
+    for key in PARAMETERS:
+        if config[key] != OWN[key]:
+            raise InputError(f'"{key}" is {json.dumps(config[key])}, but the weights are those of labml-nn; expected'
+                             f" {json.dumps(OWN[key])}")
     if config["feature_map"] in ("favor", "softmax"):
         raise InputError(f'"feature_map" is {json.dumps(config["feature_map"])}, but the weights are those of labml-nn\'s DPFP;'
                          ' expected "dpfp" or "elu"')
-    return config, []
+    # Of two keys for one choice only the newer one is written.
+    norm = config["qk_norm"] if config["sum_normalization"] else "none"
+    return {key: value for key, value in config.items() if key != "sum_normalization"} | dict(qk_norm=norm), []
 
 
 OWN = dict(eps=1e-6, feature_map="dpfp", favor_features=128, favor_redraw=True, update_rule="delta",
            sum_normalization=True, attention_normalization=False, beta="input", positions=False, pre_norm=False,
-           recompute_states=True, identical_layers=False)
+           recompute_states=True, identical_layers=False, decay="none", short_convolution=0, qk_activation="identity",
+           qk_norm="sum", beta_range=1, output_norm="none", output_gate=False, norm="layer", norm_eps=1e-5,
+           feed_forward_activation="relu")
 # Of another feature map; of the initial weights.
 HARMLESS = {"favor_features", "favor_redraw", "recompute_states", "identical_layers"}
+# What adds parameters, or takes some away.
+PARAMETERS = ["decay", "short_convolution", "output_norm", "output_gate", "norm"]
 SIZES = ["n_vocab", "d_model", "heads", "d_ff", "n_layers", "nu", "favor_features"]
 
 FAST_WEIGHTS = Architecture(
     "AutoregressiveModel of labml-nn",
     dict(n_vocab=int, d_model=int, nu=1, heads=int, dropout=0.0, d_ff=int, n_layers=int, gated_feed_forward=False), OWN, "",
-    dict(feature_map=("dpfp", "elu", "favor", "softmax"), update_rule=("delta", "sum")),
+    dict(feature_map=("dpfp", "elu", "favor", "softmax", "identity"), update_rule=("delta", "sum")),
     {key: (1, 1 << 24) for key in SIZES} | dict(dropout=(0, 1)), infer, shapes, dict(beta=float), dict(beta=["input"]),
-    from_peer=from_peer, to_peer=to_peer, rename=rename, roots=frozenset({"src_embed", "transformer", "generator"}))
+    from_peer=from_peer, to_peer=to_peer, rename=rename,
+    variant=lambda architecture, state: checkpoint_fla.variant(state) or architecture,
+    roots=frozenset({"src_embed", "transformer", "generator", "lm_head", "embeddings", "layers"}))

@@ -104,8 +104,8 @@ def size(state, key, dimensions):
 
 def require_square(state, first, d):
     """Names what makes queries, keys or values of another width than the model's."""
-    parts = (("query", "queries", "expand_k, or head_dim and num_heads"),
-             ("key", "keys", "expand_k, or head_dim and num_heads"), ("value", "values", "expand_v, or head_dim and num_v_heads"))
+    of_keys, of_values = "expand_k, or head_dim and num_heads", "expand_v, or head_dim and num_v_heads"
+    parts = ("query", "queries", of_keys), ("key", "keys", of_keys), ("value", "values", of_values)
     for name, plural, option in parts:
         key = f"{first}attn.{name}.linear.weight"
         if (found := size(state, key, 2)) != (d, d):
@@ -123,6 +123,15 @@ def infer_theirs(state, given):
     if unknown := state.keys() - expected.keys():
         raise InputError(f"has {some(map(peers_name, unknown))}, which such a model has not here")
     return config
+
+
+def infer_ours(state, given):
+    """As `infer`, of a model from here, whose options may have other parameters."""
+    for key in ("norm", "gated_feed_forward"):
+        if key in given and given[key] != FIXED[key]:
+            raise InputError(f'"{key}" is {json.dumps(given[key])}, which no peer has with the recipe; expected'
+                             f" {json.dumps(FIXED[key])}")
+    return infer(state, given)
 
 
 def shapes(c):
@@ -229,7 +238,7 @@ THEIRS = Architecture(
     dict(norm_eps=(0, 1), beta_range=(1, 3)), infer_theirs, shapes, dict(beta=float), dict(beta=["input"]),
     from_peer=from_peer, to_peer=to_peer, rename=rename, restore=restore, keywords=keywords, has_configuration=True,
     names="this package", lacking=lacking)
-OURS = replace(THEIRS, infer=infer, rename=lambda state: state)
+OURS = replace(THEIRS, infer=infer_ours, rename=lambda state: state)
 
 
 def variant(state):

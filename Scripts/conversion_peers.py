@@ -6,6 +6,8 @@ from typing import Callable
 import torch
 from fixtures import block_recurrent
 from fixtures.fast_weights import LanguageModel
+from fixtures.fla_layers import OPTIONS as FLA_OPTIONS
+from fixtures.fla_layers import delta_net, gated_delta_net
 from flash_pytorch import FLASHTransformer
 from linformer_pytorch import LinformerEncDec, LinformerLM
 from local_attention import LocalTransformer
@@ -42,6 +44,22 @@ def target_logits(model, tokens):
     return torch.cat([torch.zeros_like(logits), logits], dim=1)
 
 
+FLA_SIZES = dict(vocab_size=9, hidden_size=10, num_heads=2, intermediate_size=7, num_hidden_layers=1)
+
+
+def fla(kind, checkpoints):
+    """A class of flash-linear-attention, whose keywords are named otherwise here."""
+    return Peer(kind, checkpoints, set(FLA_OPTIONS), 'qk_activation="silu" beta_range=1 norm_eps=1e-06', FLA_SIZES,
+                model="fast-weights", train=None, ours=fla_options,
+                tokens=lambda config, shape: torch.randint(0, config["vocab_size"], shape))
+
+
+def fla_options(config):
+    """What the weights do not say, by our keywords."""
+    return dict(qk_activation=config.get("qk_activation", "silu"), norm_eps=config.get("norm_eps", 1e-6),
+                beta_range=2 if config.get("allow_neg_eigval") else 1)
+
+
 PEERS = {
     "block-recurrent": Peer(
         lambda **config: block_recurrent.made(config),
@@ -70,6 +88,16 @@ PEERS = {
         {"n_vocab", "d_model", "heads", "d_ff", "n_layers", "gated_feed_forward"},
         "nu=1 dropout=0.0", dict(n_vocab=9, d_model=10, heads=2, d_ff=7, n_layers=1),
         tokens=lambda config, shape: torch.randint(0, config["n_vocab"], shape)),
+    "fast-weights, delta net": fla(delta_net, [
+        ("state_dict", "", FLA_SIZES | dict(num_hidden_layers=2)),
+        ("model", "module.", FLA_SIZES | dict(qk_activation="elu", allow_neg_eigval=True, use_gate=True, conv_size=3)),
+        (None, "_orig_mod.", FLA_SIZES | dict(hidden_size=15, num_heads=5, qk_activation="relu", use_beta=False)),
+        ("model_state_dict", "module._orig_mod.", FLA_SIZES | dict(
+            qk_activation="identity", norm_eps=1e-4, conv_size=1, num_hidden_layers=3))]),
+    "fast-weights, gated delta net": fla(gated_delta_net, [
+        ("state_dict", "", FLA_SIZES | dict(num_hidden_layers=2)),
+        ("model", "module.", FLA_SIZES | dict(allow_neg_eigval=True, use_gate=False, conv_size=2, norm_eps=1e-5)),
+        (None, "", FLA_SIZES | dict(hidden_size=12, num_heads=3, conv_size=5))]),
     "flash": Peer(
         FLASHTransformer,
         [("state_dict", "", dict(num_tokens=11, dim=12, depth=2)),

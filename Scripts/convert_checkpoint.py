@@ -150,7 +150,7 @@ def read_weights(path, architecture):
     architecture = architecture.variant(architecture, state)
     named = architecture.rename(state)
     if renamed := len(state.keys() - named.keys()):
-        lines.append(f"{renamed} keys renamed to those of the peer's other form")
+        lines.append(f"{renamed} keys renamed to those of {architecture.names}")
     try:
         lacking = architecture.lacking(named)
     except InputError:
@@ -200,7 +200,7 @@ def to_safetensors(a, architecture):
     state, metadata, architecture, lines = read_weights(a.source, architecture)
     require_model(metadata.get("model"), a.model, a.source)
     given = [brought] if (brought := configuration_in(metadata, a.source)) else []
-    given += [(a.config, read_configuration(a.config, a.model))] if a.config else []
+    given += configurations(a, architecture)
     config, absent, inferred = configure(architecture, state, given + [("--set", settings(a.set))], a.source)
     config, more = architecture.from_peer(config, inferred)
     metadata = {"model": a.model, "configuration": json.dumps(config, sort_keys=True)}
@@ -214,6 +214,19 @@ def to_safetensors(a, architecture):
     if absent:
         values = " ".join(f"{key}={json.dumps(value)}" for key, value in absent.items())
         print(f"The weights do not say these, which have the peer's defaults (else: --set or --config): {values}")
+
+
+def configurations(a, architecture):
+    """What --config says or, with a peer that writes one, the config.json beside the checkpoint."""
+    beside = (a.source if a.source.is_dir() else a.source.parent) / "config.json"
+    path = a.config or (beside if architecture.has_configuration and beside.exists() else None)
+    if path is None:
+        return []
+    found = read_configuration(path, a.model)
+    try:
+        return [(str(path), architecture.keywords(found))]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def readable(tensor):
@@ -243,6 +256,7 @@ def to_peer(a, architecture):
         given.append((a.config, read_configuration(a.config, a.model)))
     config, absent, inferred = configure(architecture, state, given + [("--set", settings(a.set))], str(source))
     peers, more = (architecture.to_peer or without_own(architecture))(config, inferred)
+    state = architecture.restore(state)
     save = lambda path: torch.save(state, path)
     if a.destination.suffix == ".safetensors":
         once, names = stored_once(state, architecture.shared(state))
