@@ -7,8 +7,9 @@ usage: check_parity.py MODEL [--cases 50] [--seed 0]      random configurations,
        check_parity.py MODEL --run FOLDER                 the weights of a run made here, loaded into the peer
                                                           (strictly): logits and loss
 
-Both go through `Evaluate --batch`. A new architecture adds its class to PEERS, its fixtures to MODULES, a function to
-DRAW and the options of our own to OWN_OPTIONS; where the peer is not simply called, a line in MADE, LOGITS, LOSS and TOKENS.
+Both go through `Evaluate --batch`. The model fla is fast weights with the recipe of flash-linear-attention. A new architecture
+adds its class to PEERS, its fixtures to MODULES, a function to DRAW and the options of our own to OWN_OPTIONS; where the peer
+is not simply called, a line in MADE, LOGITS, LOSS and TOKENS, and where it has other keys in NAMES.
 Exit code 0 where all agree; folders of cases that do not are kept and named."""
 import argparse
 import json
@@ -21,7 +22,8 @@ import tempfile
 
 try:
     import torch
-    from fixtures import block_recurrent, fast_weights, flash, linformer, local
+    from checkpoint_fla import our_name, peers_name
+    from fixtures import block_recurrent, fast_weights, fla, flash, linformer, local
     from fixtures.common import cross_entropy
     from safetensors.torch import load_file, save_file
 except ImportError as error:
@@ -29,18 +31,23 @@ except ImportError as error:
 
 EVALUATE = pathlib.Path(__file__).resolve().parent.parent / ".build" / "release" / "Evaluate"
 PEERS = {"block-recurrent": block_recurrent.BlockRecurrentTransformer, "fast-weights": fast_weights.LanguageModel,
-         "flash": flash.FLASHTransformer, "linformer": linformer.LinformerLM, "local": local.LocalTransformer}
-MODULES = {"block-recurrent": block_recurrent, "fast-weights": fast_weights, "flash": flash, "linformer": linformer,
-           "local": local}
-OWN_OPTIONS = {"block-recurrent": [], "fast-weights": [], "flash": ["mask_token_shift", "divide_by_valid_count", "gamma_std"],
+         "fla": fla.LanguageModel, "flash": flash.FLASHTransformer, "linformer": linformer.LinformerLM,
+         "local": local.LocalTransformer}
+MODULES = {"block-recurrent": block_recurrent, "fast-weights": fast_weights, "fla": fla, "flash": flash,
+           "linformer": linformer, "local": local}
+OWN_OPTIONS = {"block-recurrent": [], "fast-weights": [], "fla": [], "flash": ["mask_token_shift", "divide_by_valid_count", "gamma_std"],
                "linformer": [], "local": ["true_positions", "use_rotary_pos_emb"]}
+ARCHITECTURES = {"fla": "fast-weights"}  # the model here, where the peer has another name
 # Where the peer is not simply made with its keywords, called with tokens, and given any tokens: Linformer's takes one
 # length only, and is corrected; fast weights and block-recurrent transformers have options of their own, with references of
 # their own, and the latter read long batches in segments, whose losses have a mean.
-MADE = {"block-recurrent": block_recurrent.made, "fast-weights": fast_weights.made, "linformer": linformer.made}
+MADE = {"block-recurrent": block_recurrent.made, "fast-weights": fast_weights.made, "fla": fla.made,
+        "linformer": linformer.made}
 LOGITS = {"block-recurrent": block_recurrent.logits, "linformer": linformer.logits}
 LOSS = {"block-recurrent": block_recurrent.loss}
 TOKENS = {"linformer": linformer.draw_tokens}
+# Our name of a peer's key, and back, where they differ.
+NAMES = {"fla": (our_name, peers_name)}
 
 # Both sides are float32, and sums are ordered differently. A gradient that is small beside the file's largest is known
 # less exactly: it is compared at no less than 1e-4 of that.
@@ -140,6 +147,20 @@ def draw_fast_weights(r):
     return config, r.randint(1, 4), r.choice([r.randint(1, 40), r.randint(1, 150), r.randint(150, 400)])
 
 
+def draw_fla(r):
+    """A configuration of a form of flash-linear-attention's layers, a batch size and a length."""
+    heads = r.randint(1, 4)
+    columns = r.randint({1: 3, 2: 2}.get(heads, 1), 11)
+    options = dict(
+        vocab_size=r.randint(2, 60), hidden_size=heads * columns, num_heads=heads, intermediate_size=r.randint(1, 40),
+        num_hidden_layers=r.randint(1, 3), conv_size=r.randint(2, 5),
+        qk_activation=r.choice(["silu", "silu", "relu", "elu", "identity"]), use_beta=r.random() < 0.85,
+        use_gate=r.random() < 0.5, has_decay=r.random() < 0.6,
+        rule=r.choice(["delta", "delta", "delta", "sum"]), norm_eps=r.choice([1e-6, 1e-5, 1e-3]))
+    options["allow_neg_eigval"] = options["use_beta"] and r.random() < 0.5
+    return fla.configuration(options), r.randint(1, 4), r.choice([r.randint(1, 40), r.randint(1, 150), r.randint(150, 400)])
+
+
 def draw_block_recurrent(r):
     """A configuration that block-recurrent-transformer-pytorch accepts, a batch size and a length of one to four segments, of
     which the last may end anywhere; in a third of the cases with options of ours, which have a reference token by token.
@@ -163,12 +184,12 @@ def draw_block_recurrent(r):
     return config, r.randint(1, 3), length
 
 
-DRAW = {"block-recurrent": draw_block_recurrent, "fast-weights": draw_fast_weights, "flash": draw_flash,
-        "linformer": draw_linformer, "local": draw_local}
+DRAW = {"block-recurrent": draw_block_recurrent, "fast-weights": draw_fast_weights, "fla": draw_fla,
+        "flash": draw_flash, "linformer": draw_linformer, "local": draw_local}
 
 
 def evaluate(model, folder, *more):
-    command = [EVALUATE, "--model", model, "--config", "config.json", "--weights", "weights.safetensors", "--batch",
+    command = [EVALUATE, "--model", ARCHITECTURES.get(model, model), "--config", "config.json", "--weights", "weights.safetensors", "--batch",
                "batch.safetensors", "--output", "out.safetensors", *more]
     run = subprocess.run([str(word) for word in command], cwd=folder, capture_output=True, text=True)
     if run.returncode:
@@ -204,9 +225,13 @@ def disagreements(got, expected, in_double=None):
     return faults, max(errors.values())
 
 
-def write_case(folder, config, model, tokens, targets):
+def ours(name, key):
+    return NAMES[name][0](key) if name in NAMES else key
+
+
+def write_case(name, folder, config, model, tokens, targets):
     (folder / "config.json").write_text(json.dumps(config))
-    weights = {k: v.detach().clone().contiguous() for k, v in model.state_dict().items()}
+    weights = {ours(name, k): v.detach().clone().contiguous() for k, v in model.state_dict().items()}
     save_file(weights, folder / "weights.safetensors")
     save_file({"tokens": tokens, "targets": targets}, folder / "batch.safetensors")
 
@@ -221,7 +246,7 @@ def random_case(name, seed, folder):
     # A mean over no target is no number, of no segment.
     step = config["max_seq_len"] if name in LOSS else length
     targets[0, ::step] = (config.get("ignore_index", -1) + 1) % vocabulary(config)
-    write_case(folder, config, model, tokens, targets)
+    write_case(name, folder, config, model, tokens, targets)
     expected = peer_values(name, model, config, tokens, targets)
     got, problem = evaluate(name, folder, "--gradients")
     in_double = lambda: list(double_values(name, model.double(), config, tokens, targets))
@@ -253,7 +278,7 @@ def peer_values(name, model, config, tokens, targets):
     logits = logits_of(name, model, config, tokens)
     loss = loss_of(name, config, logits, targets)
     loss.backward()
-    gradients = {"gradients/" + k: p.grad for k, p in model.named_parameters() if p.grad is not None}
+    gradients = {"gradients/" + ours(name, k): p.grad for k, p in model.named_parameters() if p.grad is not None}
     return {"logits": logits.detach(), "loss": loss.detach().reshape(1), **gradients}
 
 
@@ -297,7 +322,9 @@ def run_weights(name, run):
     saved = json.loads((run / "config.json").read_text())
     config = {k: v for k, v in saved["configuration"].items() if k not in OWN_OPTIONS[name]}
     model = (MADE[name](config) if name in MADE else PEERS[name](**config)).eval()
-    model.load_state_dict(load_file(run / "weights.safetensors"), strict=True)
+    theirs = NAMES[name][1] if name in NAMES else lambda key: key
+    weights = {theirs(key): value for key, value in load_file(run / "weights.safetensors").items()}
+    model.load_state_dict(weights, strict=True)
     tokens, targets = draw_batch(name, config, 2, run_length(config))
     with torch.no_grad():
         logits = logits_of(name, model, config, tokens)
@@ -305,7 +332,7 @@ def run_weights(name, run):
         expected = {"logits": logits, "loss": loss.reshape(1)}
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
-        write_case(folder, config, model, tokens, targets)
+        write_case(name, folder, config, model, tokens, targets)
         shutil.copy(run / "weights.safetensors", folder / "weights.safetensors")
         got, problem = evaluate(name, folder)
     faults, worst = ([problem], 0.0) if problem else disagreements(got, expected)
