@@ -45,6 +45,20 @@ public struct Predictions: Sendable {
         }
     }
 
+    /// The predictions of some positions alone, so that the others cost no logits: [rows].
+    /// - Parameter positions: indices of the positions as if they were in one row, in [0, count).
+    public func taking(_ positions: [Int32]) -> Predictions {
+        func rows(_ x: Tensor) -> Tensor {
+            x.contiguous().reshaped([x.count / x.length(-1), x.length(-1)]).taking(TokenTensor(positions))
+        }
+        return switch source {
+        case .rows(let x, let norm, let projection): Predictions(source: .rows(rows(x), norm, projection))
+        case .logits(let logits): Predictions(source: .logits(rows(logits)))
+        }
+    }
+
+    private init(source: Source) { self.source = source }
+
     /// The mean cross-entropy of the targets that are not `ignoreIndex`, in nats. targets: [...]
     public func loss(_ targets: TokenTensor, ignoreIndex: Int32 = ignoredTarget) -> Tensor {
         switch source {
