@@ -15,7 +15,7 @@ extension Optimizer {
     }
 
     /// Adds the state to a file that may hold more.
-    func add(to writer: inout SafetensorsWriter) throws {
+    package func add(to writer: inout SafetensorsWriter) throws {
         writer.metadata["optimizer"] = options.kind.rawValue
         try writer.add("steps", shape: [slots.count], int64s: slots.map { Int64($0.steps) })
         for slot in slots {
@@ -34,7 +34,7 @@ extension Optimizer {
     public func load(_ file: SafetensorsFile) throws { try load(file, besides: 0) }
 
     /// - Parameter others: the number of tensors of the file that are not the optimiser's.
-    func load(_ file: SafetensorsFile, besides others: Int) throws {
+    package func load(_ file: SafetensorsFile, besides others: Int) throws {
         let path = file.path
         guard file.metadata["optimizer"] == options.kind.rawValue else {
             let found = file.metadata["optimizer"].map { "that of \(JSONValue.quoted($0))" } ?? "something else"
