@@ -76,6 +76,30 @@ struct Compare: Command {
     @Option(help: "Threads to use; all processors unless given.")
     var threads: Int?
 
+    @Flag(
+        help: ArgumentHelp(
+            "mqar at the published settings: 8,192 tokens, 100,000 examples, two layers of mixer.",
+            discussion: "With --task recall --recall mqar."))
+    var published = false
+
+    @Option(help: "With --published: 64, 128, 256, 512 tokens, with commas; the first three unless given.")
+    var lengths: String?
+
+    @Option(help: "With --published: widths with commas; 64,128 unless given.")
+    var widths: String?
+
+    @Option(
+        help:
+            "Of --published: learning rates with commas, the first that solves a setting ends its search; four unless given."
+    )
+    var rates: String?
+
+    @Option(help: "With --published: epochs of training at most; 64 unless given.")
+    var epochs: Int?
+
+    @Option(help: "With --published: examples of the training; 100000 unless given.")
+    var examples: Int?
+
     @Option(help: "The folder of the results.")
     var out = CompareCommand().out
 
@@ -86,6 +110,8 @@ struct Compare: Command {
         (command.sequenceLength, command.batchSize) = (sequenceLength, batchSize)
         (command.learningRate, command.order, command.validateEvery) = (learningRate, order, validateEvery)
         (command.longest, command.budgetSeconds, command.budgetGigabytes) = (longest, budgetSeconds, budgetGigabytes)
+        (command.published, command.lengths, command.widths) = (published, lengths, widths)
+        (command.rates, command.epochs, command.examples) = (rates, epochs, examples)
         (command.seed, command.threads, command.out) = (seed, threads, out)
         try CompareDisplay().show(command)
     }

@@ -37,6 +37,12 @@ public struct CompareCommand: Sendable {
     public var seed: UInt64?
     /// All processors where it is nil.
     public var threads: Int?
+    /// Recall at the settings of Zoology's figure 2, instead of the small ones.
+    public var published = false
+    /// Lengths, widths and learning rates of `published`, with commas; nil for those of the paper.
+    public var lengths: String?, widths: String?, rates: String?
+    /// Passes of `published` over its examples at most, and examples of the training.
+    public var epochs: Int?, examples: Int?
     /// The folder of the results.
     public var out = "comparison"
 
@@ -54,7 +60,7 @@ public struct CompareCommand: Sendable {
         report: (ComparisonRun.Event) -> Void = { _ in }, prepared: () -> Void = {}, stop: () -> Bool = { false }
     ) throws -> (results: ComparisonResults, isComplete: Bool) {
         try useThreads(threads)
-        let tasks: [ComparisonTask] = try Self.words("--task", task)
+        let tasks = try chosenTasks()
         let options = try options(tasks)
         let texts = try tasks.contains(.text) ? texts(options.text.sequenceLength) : []
         var run = try ComparisonRun(cells(tasks, texts, options), texts: texts, options, folder: out)
@@ -68,6 +74,7 @@ public struct CompareCommand: Sendable {
     /// - Throws: `InputError` that names the option and what was expected.
     func options(_ tasks: [ComparisonTask]) throws -> ComparisonOptions {
         try check()
+        try checkPublished(tasks)
         try refuseForeign(Set(tasks))
         if minutes != nil, steps != nil {
             throw InputError("--minutes: cannot be combined with --steps; expected one of the two")
@@ -88,6 +95,7 @@ public struct CompareCommand: Sendable {
         if let longest { options.scale.longest = longest }
         if let budgetSeconds { options.scale.budgetSeconds = budgetSeconds }
         if let budgetGigabytes { options.scale.budgetMegabytes = budgetGigabytes * 1024 }
+        if tasks.contains(.published) { options.published = publishedOptions }
         return options
     }
 
@@ -104,7 +112,7 @@ public struct CompareCommand: Sendable {
                 ("--data", !data.isEmpty), ("--order", order != nil), ("--sequence-length", sequenceLength != nil),
                 ("--batch-size", batchSize != nil), ("--validate-every", validateEvery != nil),
             ])
-        try expect([.recall], [("--recall", recall != "all")])
+        try expect([.recall, .published], [("--recall", recall != "all")])
         try expect(
             [.scale],
             [
@@ -172,6 +180,7 @@ public struct CompareCommand: Sendable {
             case .recall:
                 let names: [RecallTaskName] = try Self.words("--recall", recall)
                 return names.flatMap { name in models.map { .recall(name, model: $0) } }
+            case .published: return try publishedCells(models).map { .published($0) }
             case .scale:
                 // The naive form of the baseline goes with it.
                 let forms = models + (models.contains("transformer") ? [ScaleCell.naive] : [])
@@ -186,18 +195,18 @@ public struct CompareCommand: Sendable {
     }
 
     /// The words of a list, or all there are; each once.
-    private static func words<Word: RawRepresentable<String> & CaseIterable & Hashable>(
+    static func words<Word: RawRepresentable<String> & CaseIterable & Hashable>(
         _ name: String, _ text: String
     ) throws -> [Word] {
         if text == "all" { return Array(Word.allCases) }
         return try parts(text).map { part in
-            if let word = Word(rawValue: part) { return word }
+            if let word = Word.allCases.first(where: { $0.rawValue == part }) { return word }
             let known = (Word.allCases.map(\.rawValue) + ["all"]).joined(separator: ", ")
             throw InputError("\(name): expected some of \(known), found \(JSONValue.quoted(part))")
         }
     }
 
-    private static func parts(_ text: String) -> [String] {
+    static func parts(_ text: String) -> [String] {
         var seen = Set<String>()
         return text.split(separator: ",", omittingEmptySubsequences: false)
             .map { $0.trimmingCharacters(in: .whitespaces) }.filter { seen.insert($0).inserted }

@@ -9,8 +9,10 @@ struct ComparisonEstimate {
 
     init(_ cells: [ComparisonCell], _ options: ComparisonOptions) { (open, self.options) = (cells, options) }
 
-    mutating func finish(_ cell: ComparisonCell, seconds: Double) {
-        open.removeAll { $0 == cell }
+    /// - Parameter isFinished: whether a cell needs no measuring any more; one may have made others needless.
+    mutating func finish(_ cell: ComparisonCell, seconds: Double, isFinished: (ComparisonCell) -> Bool = { _ in false })
+    {
+        open.removeAll { $0 == cell || isFinished($0) }
         let before = measured[cell.task] ?? (0, 0)
         measured[cell.task] = (before.seconds + seconds, before.expected + expected(cell))
     }
@@ -38,6 +40,7 @@ struct ComparisonEstimate {
         case .text: options.text.minutes != nil
         case .recall: options.recall.minutes != nil
         case .scale: true
+        case .published: false
         }
     }
 
@@ -49,6 +52,8 @@ struct ComparisonEstimate {
         case .recall: (options.recall.minutes ?? 1) * 70
         // Short passes are repeated; most of the time goes to the longest sequences that the budget allows.
         case .scale(_, let length): 6 + options.scale.budgetSeconds * min(1, Double(length) / 262_144)
+        // Products by the width, and logits of a few places by the vocabulary.
+        case .published(let cell): Double(cell.length * (cell.width + 64)) / 8192
         }
     }
 }

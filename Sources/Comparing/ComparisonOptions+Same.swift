@@ -18,6 +18,7 @@ extension ComparisonOptions {
         if tasks.contains(.text) { text = other.text }
         if tasks.contains(.recall) { recall = other.recall }
         if tasks.contains(.scale) { scale = other.scale }
+        if tasks.contains(.published) { published = other.published }
     }
 
     /// The tasks whose models have so many parameters.
@@ -53,6 +54,9 @@ extension ComparisonOptions {
                 ("--budget-seconds", "\(scale.budgetSeconds)"),
                 ("--budget-gigabytes", "\(scale.budgetMegabytes / 1024)"),
             ]
+        }
+        if both.contains(.published), let published {
+            all += [("--epochs", "\(published.epochs)"), ("--examples", "\(published.examples)")]
         }
         return all
     }

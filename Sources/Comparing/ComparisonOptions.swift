@@ -12,6 +12,8 @@ public struct ComparisonOptions: Codable, Sendable, Equatable {
     public var recall = RecallOptions()
     /// The options of `--task scale` alone.
     public var scale = ScaleOptions()
+    /// The options of `--published`; nil where it was not given.
+    public var published: PublishedRecallOptions?
 
     /// Those of the command line without options.
     public init() {}

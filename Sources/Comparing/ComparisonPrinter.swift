@@ -48,6 +48,13 @@ extension RecallOutcome {
     }
 }
 
+extension PublishedRecallOutcome {
+    var summary: String {
+        (fault.map { "\($0); " } ?? "") + String(format: "%.1f %% found", 100 * share)
+            + " after \(epochs) epoch\(epochs == 1 ? "" : "s") in \(ReportText.duration(seconds))"
+    }
+}
+
 extension ScaleOutcome {
     var summary: String {
         if let skipped { return skipped }

@@ -11,6 +11,8 @@ public struct ComparisonResults: Codable, Sendable, Equatable {
     public var text: [TextOutcome] = []
     public var recall: [RecallOutcome] = []
     public var scale: [ScaleOutcome] = []
+    /// nil for none, as in files of before there were any.
+    public var published: [PublishedRecallOutcome]?
 
     /// Results without a cell.
     public init(_ options: ComparisonOptions, machine: Machine) { (self.options, self.machine) = (options, machine) }

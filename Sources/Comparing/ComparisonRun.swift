@@ -7,6 +7,7 @@ import ModelZoo
 ///     report.html           plots and tables of them, in one file
 ///     summary.md            the same as markdown; the plots beside it as SVG
 ///     text/NAME/MODEL/      the training runs of the task text, which other commands can open
+///     published/            saves of trainings at published settings that are not finished
 ///     .lock                 held while cells are measured
 ///
 /// Finished cells are not measured again; an interrupted training is resumed.
@@ -40,6 +41,9 @@ public struct ComparisonRun {
         // Early, so that a plan of hours does not end with this.
         for case .text(let name, let model) in cells where !results.has(.text(name, model: model)) {
             try textCell(name, model).requireSame(results.options)
+        }
+        for case .published(let cell) in cells where !results.has(.published(cell)) {
+            try publishedSave(cell).requireSame()
         }
     }
 
@@ -77,8 +81,9 @@ public struct ComparisonRun {
             let summary = try measure(
                 cell, progress: { report(.progress(cell, $1, progress($0))) }, stop: stop)
             guard let summary else { return false }
-            estimate.finish(cell, seconds: seconds)
+            estimate.finish(cell, seconds: seconds, isFinished: results.has)
             try save()
+            if case .published(let cell) = cell { try publishedSave(cell).remove() }
             report(.finished(cell, summary, progress(1)))
         }
         return true
@@ -111,6 +116,13 @@ public struct ComparisonRun {
             guard let outcome else { return nil }
             results.scale.append(outcome)
             return outcome.summary
+        case .published(let cell):
+            let outcome = try cell.run(
+                options.published ?? .init(), seed: options.seed, folder: publishedFolder, progress: progress,
+                stop: stop)
+            guard let outcome else { return nil }
+            results.published = (results.published ?? []) + [outcome]
+            return outcome.summary
         }
     }
 
@@ -119,6 +131,12 @@ public struct ComparisonRun {
             throw InputError("--data: there is no text named \(name)")
         }
         return TextCell(text: text, model: model, folder: "\(folder)/text/\(name)/\(model)")
+    }
+
+    private var publishedFolder: String { folder + "/published" }
+
+    private func publishedSave(_ cell: PublishedRecallCell) throws -> PublishedRecallSave {
+        try cell.save(results.options.published ?? .init(), seed: results.options.seed, folder: publishedFolder)
     }
 
     private func save() throws {
@@ -169,5 +187,5 @@ extension ComparisonResults {
     }
 
     /// The tasks of which anything is finished.
-    private var measured: Set<ComparisonTask> { Set(ComparisonTask.allCases.filter(has)) }
+    private var measured: Set<ComparisonTask> { Set((ComparisonTask.allCases + [.published]).filter(has)) }
 }

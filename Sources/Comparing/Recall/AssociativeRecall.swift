@@ -34,7 +34,8 @@ struct AssociativeRecall: RecallTask {
         let (pairs, half) = (pairs(in: length), vocabulary / 2)
         let keys = random.distinct(pairs, below: half)
         let values = random.distinct(pairs, below: half).map { Int32(half + $0) }
-        let slots = slots(pairs, of: (length - 2 * pairs) / 2, &random)
+        let slots = random.distinct(
+            pairs, weights: (1...(length - 2 * pairs) / 2).map { pow(Double($0), Self.exponent - 1) })
         let others = Array(Set(0..<vocabulary).subtracting(keys)).sorted()
         var tokens = zip(keys, values).flatMap { [Int32($0), $1] }
         tokens += (2 * pairs..<length).map { _ in Int32(others[random.next(below: others.count)]) }
@@ -58,14 +59,5 @@ struct AssociativeRecall: RecallTask {
         let values = (0..<sequence.questions.count).map { 2 * $0 + 1 }
         let seen = values.count { $0 >= question.place - reach && $0 != question.place - question.distance }
         return 1 / Double(vocabulary / 2 - seen)
-    }
-
-    /// Draws one slot after another, each with its probability among those that are left: the largest of u^(1/p), in their
-    /// order (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006).
-    private func slots(_ count: Int, of slots: Int, _ random: inout SplitMix64) -> [Int] {
-        let keys = (0..<slots).map { slot in
-            log(max(random.unit(), .leastNonzeroMagnitude)) / pow(Double(slot + 1), Self.exponent - 1)
-        }
-        return Array(keys.indices.sorted { (keys[$0], $1) > (keys[$1], $0) }.prefix(count))
     }
 }

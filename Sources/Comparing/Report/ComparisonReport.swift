@@ -14,7 +14,8 @@ public struct ComparisonReport: Sendable {
     public init(_ results: ComparisonResults) {
         self.results = results
         models = ComparedModel.ordered(
-            results.text.map(\.model) + results.recall.map(\.model) + results.scale.map(\.model))
+            results.text.map(\.model) + results.recall.map(\.model) + results.scale.map(\.model)
+                + (results.published ?? []).map(\.cell.model))
     }
 
     /// The texts that have results, in the order in which they came.
@@ -34,7 +35,7 @@ public struct ComparisonReport: Sendable {
     var sections: [ReportSection] {
         guard !models.isEmpty else { return [] }
         return [summarySection, choiceSection].compactMap { $0 } + textSections + recallSections
-            + [scaleSection, setUpSection].compactMap { $0 }
+            + [publishedSection, scaleSection, setUpSection].compactMap { $0 }
     }
 
     static let title = "Attention compared"

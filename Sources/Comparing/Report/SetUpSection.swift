@@ -5,9 +5,11 @@ import Trainer
 
 extension ComparisonReport {
     var setUpSection: ReportSection? {
-        ReportSection(
+        let table = modelsTable
+        return ReportSection(
             title: "Models and options",
-            pieces: [.table(modelsTable), .heading("Options"), .table(Table(rows: optionRows))])
+            pieces: (table.rows.isEmpty ? [] : [.table(table), .heading("Options")]) + [.table(Table(rows: optionRows))]
+        )
     }
 
     private var modelsTable: Table {
@@ -65,6 +67,12 @@ extension ComparisonReport {
             rows += [
                 ["recall: training of each model", length(options.recall.minutes, options.recall.steps)],
                 ["recall: learning rate", "\(options.recall.learningRate)"],
+            ]
+        }
+        if let published = results.options.published {
+            rows += [
+                ["published: epochs at most", Numbers.text(published.epochs)],
+                ["published: examples", Numbers.text(published.examples)],
             ]
         }
         if !results.scale.isEmpty {

@@ -10,9 +10,10 @@ extension ComparisonReport {
         let parts = [
             results.text.isEmpty ? nil : "how well they learn a text",
             results.recall.isEmpty ? nil : "what they find again of what they have read",
+            (results.published ?? []).isEmpty ? nil : "how they recall at published settings",
             results.scale.isEmpty ? nil : "what they cost as sequences grow",
         ].compactMap { $0 }
-        return "\(names): \(enumeration(parts)). " + matching
+        return "\(names): \(enumeration(parts))." + (matching.isEmpty ? "" : " " + matching)
     }
 
     /// A sentence on how well the numbers of parameters agree.

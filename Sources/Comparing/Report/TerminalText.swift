@@ -7,6 +7,7 @@ extension ComparisonReport {
     public var text: String {
         let tables: [(String, ModelTable)] = [
             ("Learning a text", ModelTable(models, textSummary)), ("Recall", ModelTable(models, recallSummary())),
+            ("Recall at published settings", ModelTable(models, publishedSummary(publishedNumbers))),
         ]
         var parts = tables.filter { !$0.1.columns.isEmpty }.map { "\($0)\n\($1.table(head: "").text)" }
         parts += scaleTables
