@@ -90,7 +90,7 @@ struct Compare: Command {
 
     @Option(
         help:
-            "Of --published: learning rates with commas, the first that solves a setting ends its search; four unless given."
+            "With --published: learning rates with commas, the first that solves a setting ends its search; four unless given."
     )
     var rates: String?
 
