@@ -52,26 +52,51 @@ import Testing
     }
 
     /// The same with rows of some positions only, against logits with zeros between them.
-    @Test("predictions of some positions have zeros elsewhere", arguments: [true, false])
+    @Test("Predictions of some positions have zeros elsewhere", arguments: [true, false])
     func somePositions(hasTargetsElsewhere: Bool) throws {
+        let positions = (0..<40).filter { $0 % 3 != 0 }
+        let rows = concatenate(positions.map { x.reshaped([40, 6]).sliced(0, from: $0, to: $0 + 1) })
+        let predictions = Predictions(
+            Predictions(rows, after: norm, projection: projection), at: positions, of: [2, 20])
+        let places = TokenTensor((0..<40).map { $0 % 3 == 0 ? 0 : 1 }, shape: [2, 20])
+        let kept = Tensor(places.values.map(Float.init), shape: [2, 20, 1])
+        var logits: Tensor { projection(norm(x)) * kept }
+        let targets = TokenTensor(
+            zip(self.targets.values, places.values).map { $1 == 0 && !hasTargetsElsewhere ? ignoredTarget : $0 },
+            shape: [2, 20])
+        expectAgreement(predictions.logits, logits, "logits")
+        let (loss, expected) = (predictions.loss(targets), crossEntropy(logits, targets, ignoreIndex: ignoredTarget))
+        expectAgreement(loss, expected, "loss")
+        let (one, other) = (gradients(of: loss), gradients(of: expected))
+        let got = predictions.logits
+        let ofLogits = gradients(of: (got * got).sum())
+        let expectedLogits = logits
+        let expectedOfLogits = gradients(of: (expectedLogits * expectedLogits).sum())
+        for parameter in [projection.weight, projection.bias!, norm.weight] {
+            expectAgreement(try #require(one[parameter]), try #require(other[parameter]), "gradient")
+            expectAgreement(
+                try #require(ofLogits[parameter]), try #require(expectedOfLogits[parameter]), "gradient of logits")
+        }
+        let (losses, likeliest) = predictions.tokenLosses(targets)
+        expectAgreement(losses, classLosses(logits, targets, ignoreIndex: ignoredTarget).losses, "losses")
+        #expect(likeliest == logits.argmax() && predictions.likeliest == likeliest)
+    }
+
+    @Test("Predictions of chosen positions are those rows of all predictions") func chosenPositions() throws {
         let positions: [Int32] = [0, 7, 39, 20, 7]
         for (predictions, logits) in all {
             let expected = logits.reshaped([40, 31]).taking(TokenTensor(positions))
             let chosen = predictions.taking(positions)
-            expectClose(chosen.logits, expected, "logits")
+            expectAgreement(chosen.logits, expected, "logits")
             #expect(chosen.likeliest == expected.argmax() && chosen.likeliest.shape == [5])
             let targets = TokenTensor(positions.map { $0 % 31 })
             let (one, other) = (gradients(of: chosen.loss(targets)), gradients(of: crossEntropy(expected, targets)))
-            expectClose(
+            expectAgreement(
                 try #require(one[projection.weight]), try #require(other[projection.weight]), "gradient")
         }
     }
 
-    @Test("a projection after a norm") func projectionAfterNorm() {
-        expectClose(projection(x, after: norm), projection(norm(x)), "logits")
-    }
-
-    @Test("a projection after a norm") func projectionAfterNorm() {
+    @Test("A projection after a norm") func projectionAfterNorm() {
         expectAgreement(projection(x, after: norm), projection(norm(x)), "logits")
     }
 
