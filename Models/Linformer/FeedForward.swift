@@ -43,7 +43,7 @@ public struct FeedForward: Module {
         }
         return feedForward(
             sum, norm: norm.norm, up: up.projection, activation: activation.activation, down: down.projection,
-            addsInput: true)
+            residual: FeedForwardResidual.input)
     }
 
     public func collect(into state: inout StateCollector) {

@@ -54,6 +54,7 @@ public struct Predictions: Sendable {
         return switch source {
         case .rows(let x, let norm, let projection): Predictions(source: .rows(rows(x), norm, projection))
         case .logits(let logits): Predictions(source: .logits(rows(logits)))
+        case .some(let some): Predictions(source: .logits(rows(some.logits)))
         }
     }
 

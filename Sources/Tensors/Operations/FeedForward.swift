@@ -55,16 +55,6 @@ public func feedForward(
         residual: residual.map(FeedForwardResidual.tensor) ?? FeedForwardResidual.none)
 }
 
-/// The same, and with `addsInput` what up multiplies added.
-public func feedForward(
-    _ x: Tensor, norm: Norm? = nil, up: Projection, activation: Activation, isGated: Bool = false,
-    dropout: Double = 0, key: RandomKey? = nil, down: Projection, addsInput: Bool
-) -> Tensor {
-    feedForward(
-        x, norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
-        residual: addsInput ? FeedForwardResidual.input : .none)
-}
-
 struct FeedForward: Sendable {
     let x: Tensor
     let panels: NormPanels?
