@@ -48,7 +48,8 @@ struct FastWeightsArchitecture: Architecture {
     func configuration(_ size: ModelSize) -> JSONValue {
         var configuration = FastWeightsConfiguration(tokens: size.vocabulary, width: size.width)
         (configuration.heads, configuration.layers) = (size.heads, size.depth)
-        configuration.feedForwardDimension = 4 * size.width
+        // Short convolutions have as many parameters as six hidden features.
+        configuration.feedForwardDimension = max(4 * size.width - 8, size.width)
         configuration.takeRecipe()
         return configuration.json
     }

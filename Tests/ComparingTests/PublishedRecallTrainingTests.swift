@@ -77,9 +77,10 @@ import Testing
                 published.tie()
                 return published.gradients(batch, key: RandomKey(seed: 4)).loss
             }
-            let step = 0.02 / size
+            let step = 0.002 / size
             let slope = (loss(Float(step)) - loss(Float(-step))) / (2 * step)
-            // Losses of about 9 in float32, 1e-6 off, over a change of 0.04 times the gradient's size.
+            // Losses of about 9 in float32, 1e-6 off, over a change of 0.004 times the gradient's size. At ten times the step
+            // the loss of fast weights is no straight line any more: the slope is off by 15 %.
             #expect(abs(slope / (size * size) - 1) < 0.02, "\(slope) \(size * size)")
         }
         try check(model(id))

@@ -61,16 +61,16 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
             labml + #""qk_norm": "sum", "feature_map": "favor", "update_rule": "sum", "positions": true, "#
                 + #""attention_normalization": true"#,
             labml + #""qk_norm": "sum", "feature_map": "softmax", "positions": true, "pre_norm": false"#,
-            // Sums of features may be nearly 0, and what is divided by them is known badly: the larger ε.
+            // Sums and lengths of features may be nearly 0, and what is divided by them is known badly: the larger ε.
             #""feature_map": "dpfp", "qk_norm": "sum", "output_norm": "none", "eps": 0.1"#,
             #""short_convolution": 0, "output_norm": "none""#, #""decay": "scalar""#,
             #""decay": "scalar", "update_rule": "sum", "feature_map": "elu", "qk_norm": "sum", "output_norm": "none""#,
             #""beta_range": 2, "short_convolution": 2, "qk_activation": "identity""#,
             #""d_ff": 0, "short_convolution": 7, "qk_activation": "elu", "qk_norm": "sum", "output_gate": true"#,
             #""feature_map": "dpfp", "qk_activation": "silu", "qk_norm": "sum", "attention_normalization": true, "#
-                + #""eps": 0.3"#,
+                + #""eps": 1"#,
             #""decay": "scalar", "output_gate": true, "beta_range": 2, "norm": "rms", "gated_feed_forward": true, "#
-                + #""feed_forward_activation": "silu", "heads": 3"#,
+                + #""feed_forward_activation": "silu", "heads": 2, "eps": 0.1"#,
         ],
         "block-recurrent": [
             #""gate": "lstm", "state_update": "dual""#, #""use_compressed_mem": true, "compressed_mem_factor": 2"#,

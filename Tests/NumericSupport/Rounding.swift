@@ -60,7 +60,10 @@ public struct SumLengths: Sendable {
 
     /// How far two float32 computations of a tensor of values may be apart. Its largest element stands in for the
     /// magnitudes: an element has sums of terms as large as those of its neighbors.
-    public func tolerance(largest: Double) -> Double { Rounding.bound(2 * path, of: largest) }
+    /// - Parameter response: as for gradients.
+    public func tolerance(largest: Double, response: Double = 0) -> Double {
+        Rounding.bound(2 * path, of: largest) + Rounding.bound(2 * widest, of: response / Rounding.unit)
+    }
 
     /// How far two float32 computations of a gradient may be apart: there and back again, and over all rows.
     ///
