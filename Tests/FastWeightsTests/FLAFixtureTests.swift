@@ -28,6 +28,60 @@ import Testing
             }
         }
     }
+
+    @Test(
+        "layers, at once and in two parts", arguments: Fixture.names("fla-layer-"), Implementation.allCases)
+    func layer(_ name: String, in implementation: Implementation) throws {
+        let fixture = try Fixture(name)
+        let layer = FastWeightsAttention(try configuration(fixture), key: RandomKey(seed: 1))
+        try layer.load(fixture.file, prefix: "weights/")
+        let x = try fixture.tensor("x").requiringGradient()
+        let mode = ForwardMode.inference.using(implementation)
+        for cut in cuts(x.shape[1]) {
+            func run() -> Tensor {
+                let first = layer(x.sliced(1, from: 0, to: cut), mode: mode)
+                let second = layer(x.sliced(1, from: cut), state: first.state, mode: mode)
+                return concatenate([first.output, second.output], axis: 1)
+            }
+            try fixture.expectValues(run(), fixture.tensor("output"), "cut at \(cut): output")
+            try fixture.expectGradients(layer, inputs: ["x": x]) {
+                gradients(of: (run() * (try fixture.tensor("probe"))).sum())
+            }
+        }
+    }
+
+    @Test("language models in both forms", arguments: Fixture.names("fla-lm-"), Implementation.allCases)
+    func languageModel(_ name: String, in implementation: Implementation) throws {
+        let fixture = try Fixture(name)
+        let model = FastWeightsLM(try configuration(fixture), key: RandomKey(seed: 1))
+        try model.load(fixture.file, prefix: "weights/")
+        let (tokens, targets) = (try fixture.file.tokens("tokens"), try fixture.file.tokens("targets"))
+        let mode = ForwardMode.inference.using(implementation)
+        try fixture.expectValues(model(tokens, mode: mode), fixture.tensor("output"), "logits")
+        try fixture.expectValues(model.loss(tokens, targets, mode: mode), fixture.tensor("loss"), "loss")
+        try fixture.expectGradients(model) { gradients(of: model.loss(tokens, targets, mode: mode)) }
+    }
+
+    @Test("eight training steps are PyTorch's AdamW's", arguments: Fixture.names("fla-trajectory-"))
+    func trajectory(_ name: String) throws {
+        let fixture = try Fixture(name)
+        let model = FastWeightsLM(try configuration(fixture), key: RandomKey(seed: 1))
+        try fixture.load(model)
+        let (losses, norms) = try fixture.train(model)
+        try fixture.expectTrained(losses, "losses")
+        try fixture.expectTrained(norms, "gradient_norms")
+        for (key, parameter) in model.state { try fixture.expectTrained(parameter.value, "final/" + key) }
+    }
+
+    @Test("all of a kind are there")
+    func counts() {
+        let counts = ["fla-operation-", "fla-layer-", "fla-lm-", "fla-trajectory-"].map { Fixture.names($0).count }
+        #expect(counts == [16, 12, 12, 2])
+    }
+
+    private func configuration(_ fixture: Fixture) throws -> FastWeightsConfiguration {
+        try FastWeightsConfiguration(fixture.configuration, file: fixture.name)
+    }
 }
 
 private struct NoModule: Module {
