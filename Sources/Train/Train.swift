@@ -26,8 +26,8 @@ struct Train: Command {
     @Option(
         help:
             """
-            Where configuration and training options come from unless given: tiny, quick, small or reference. (default: \
-            small, and quick without --data)
+            Where configuration and training options come from unless given: tiny, quick, small or reference; fast-weights \
+            has gated too. (default: small, and quick without --data)
             """
     )
     var preset: String?

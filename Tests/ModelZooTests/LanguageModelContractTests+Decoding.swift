@@ -59,25 +59,35 @@ extension LanguageModelContractTests {
     func branches(_ entry: ContractModel) throws {
         try check(entry.make(), entry)
         func check<Model: LanguageModel>(_ model: Model, _ entry: ContractModel) throws {
-            for length in [3, 7, 10, 19] {
+            for length in [3, 7, 10, 18] {
                 func begun() -> [Model.DecodingState] {
                     var states = [model.startDecoding()]
                     _ = model.decode([entry.tokens(length)], states: &states)
                     return states
                 }
-                func read(_ texts: [[Int32]], _ states: [Model.DecodingState]) -> [[Float]] {
-                    var states = states
+                func read(_ texts: [[Int32]]) -> [[Float]] {
+                    var states = begun()
                     return texts.map { model.decode([$0], states: &states).values }
                 }
-                let state = begun()
-                let (trunk, branch) = (read([[1, 2], [3]], state), read([[4, 5], [6]], state))
-                #expect(read([[1, 2], [3]], begun()) == trunk, "after \(length) tokens")
-                #expect(read([[4, 5], [6]], begun()) == branch, "after \(length) tokens")
-                #expect(trunk[1] != branch[1])
-                // In place, where nothing else holds the state.
-                var alone = begun()
-                _ = model.decode([[1, 2]], states: &alone)
-                #expect(model.decode([[3]], states: &alone).values == trunk[1], "after \(length) tokens")
+                // In turns, so that what one writes in place the other would read.
+                var trunk = begun()
+                var branch = trunk
+                var (one, other) = ([[Float]](), [[Float]]())
+                for (token, changed) in [(1, 4), (2, 5), (3, 6)] as [(Int32, Int32)] {
+                    one.append(model.decode([[token]], states: &trunk).values)
+                    other.append(model.decode([[changed]], states: &branch).values)
+                }
+                #expect(read([[1], [2], [3]]) == one, "the trunk after \(length) tokens")
+                #expect(read([[4], [5], [6]]) == other, "the branch after \(length) tokens")
+                #expect(one[2] != other[2])
+                // Several tokens in a call.
+                trunk = begun()
+                branch = trunk
+                let first = model.decode([[1, 2, 3]], states: &trunk).values
+                let second = model.decode([[4, 5, 6]], states: &branch).values
+                let next = model.decode([[7, 8]], states: &trunk).values
+                #expect(read([[1, 2, 3], [7, 8]]) == [first, next], "the trunk after \(length) tokens")
+                #expect(read([[4, 5, 6]]) == [second], "the branch after \(length) tokens")
             }
         }
     }
