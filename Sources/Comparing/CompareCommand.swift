@@ -103,7 +103,9 @@ public struct CompareCommand: Sendable {
     private func refuseForeign(_ tasks: Set<ComparisonTask>) throws {
         func expect(_ takers: Set<ComparisonTask>, _ given: [(String, Bool)]) throws {
             guard tasks.isDisjoint(with: takers) else { return }
-            let names = takers.map { "--task \($0.rawValue)" }.sorted().joined(separator: " or ")
+            // `published` is chosen by an option of its own.
+            let names = ComparisonTask.allCases.filter(takers.contains).map { "--task \($0.rawValue)" }.sorted()
+                .joined(separator: " or ")
             try refuse(given, "expected only with \(names)")
         }
         try expect(

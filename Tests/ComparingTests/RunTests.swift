@@ -74,7 +74,7 @@ import Testing
     private static let foreign: [(String, @Sendable (inout CompareCommand) -> Void, String)] = [
         ("recall", { $0.data = ["a"] }, "--data: expected only with --task text"),
         ("scale,recall", { $0.order = "random" }, "--order: expected only with --task text"),
-        ("scale", { $0.recall = "mqar" }, "--recall: expected only with --task published or --task recall"),
+        ("scale", { $0.recall = "mqar" }, "--recall: expected only with --task recall"),
         ("text", { $0.longest = 512 }, "--longest: expected only with --task scale"),
         ("recall", { $0.budgetSeconds = 5 }, "--budget-seconds: expected only with --task scale"),
         ("scale", { $0.steps = 5 }, "--steps: expected only with --task recall or --task text"),
