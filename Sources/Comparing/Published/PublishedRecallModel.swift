@@ -95,8 +95,9 @@ extension PublishedRecallCell {
             sequenceLength: length, window: max(2, length / 4))
         return try ModelZoo.architecture(model).configuration(size).replacing([
             "depth": .integer(Self.layers), "num_residual_streams": .integer(1),
+            "d_ff": .integer(0), "include_ff": .bool(false),
             // One hidden feature, of a hidden width of dim · mult or two thirds of it.
-            "ff_mult": .number(1.9 / Double(width)), "d_ff": .integer(1), "include_ff": .bool(false),
+            "ff_mult": .number(1.9 / Double(width)),
         ])
     }
 
