@@ -138,14 +138,3 @@ AZ_KERNEL void az_short_convolution_backward(long n, long later, long channels, 
         }
     }
 }
-
-AZ_KERNEL void az_short_convolution_step(long channels, long kernel, az_row_function function, const float *w,
-                                         const float *bias, const float *x, float *history, float *y) {
-    const az_tokens tokens = {kernel, history, x, channels, 0};
-    az_convolve(channels, &tokens, 0, w, channels, bias, y);
-    if (function) function(channels, y, y);
-    if (kernel == 1) return;
-    const size_t row = sizeof(float) * (size_t)channels;
-    memmove(history, history + channels, row * (size_t)(kernel - 2));
-    memcpy(history + (kernel - 2) * channels, x, row);
-}

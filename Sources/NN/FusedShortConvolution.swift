@@ -160,37 +160,3 @@ func fusedShortConvolution(
         if hasHistory { slots[slots.count - 1].add(gradients.history) }
     }
 }
-
-/// `shortConvolution` of one token of each of several sequences, for generation.
-///
-/// - Parameters:
-///   - x: [sequences, c]; a view is read in place.
-///   - weight: [c, k].
-///   - bias: [c]; nil for none.
-///   - activation: f.
-///   - histories: the last k − 1 tokens of each sequence, [1, k − 1, c]; changed in place.
-/// - Returns: [sequences, c]. No gradient flows.
-public func shortConvolutionStep(
-    _ x: Tensor, weight: Tensor, bias: Tensor? = nil, activation: Activation = .silu, histories: inout [Tensor]
-) -> Tensor {
-    require(
-        x.rank == 2 && weight.rank == 2 && weight.shape[0] == x.shape[1] && weight.shape[1] > 0
-            && (bias == nil || bias!.shape == [x.shape[1]]) && histories.count == x.shape[0],
-        "shortConvolutionStep: x \(x.shape), weight \(weight.shape), bias \(bias?.shape ?? []), \(histories.count) "
-            + "histories; expected x [s, c], weight [c, k], bias [c], s histories")
-    let (sequences, c, k) = (x.shape[0], x.shape[1], weight.shape[1])
-    let x = x.strides[1] == 1 || c == 1 ? x.detached() : x.detached().contiguous()
-    let taps = weight.detached().transposed().contiguous()
-    let bias = bias?.detached().contiguous() ?? .zeros([c])
-    let y = Tensor(uninitialized: [sequences, c])
-    for sequence in 0..<sequences {
-        require(
-            histories[sequence].shape == [1, k - 1, c],
-            "shortConvolutionStep: history \(histories[sequence].shape), expected [1, k − 1, c] = \([1, k - 1, c])")
-        histories[sequence].ensureUnique()
-        az_short_convolution_step(
-            c, k, activation.kernels?.forward, taps.pointer, bias.pointer, x.basePointer + sequence * x.strides[0],
-            histories[sequence].mutablePointer, y.mutablePointer + sequence * c)
-    }
-    return y
-}

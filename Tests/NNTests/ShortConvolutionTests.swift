@@ -105,14 +105,14 @@ struct ConvolutionCase: CustomTestStringConvertible, Sendable {
             wide.sliced(2, to: c), normal([c], seed: 3), normal([sequences, kernel - 1, c], seed: 4)
         )
         let whole = shortConvolution(x, weight: weight, bias: bias, after: start)
-        var histories = (0..<sequences).map { start.sliced(0, from: $0, to: $0 + 1) }
-        let before = histories
+        var history = start
         for t in 0..<n {
-            let y = shortConvolutionStep(x.at(1, t), weight: weight, bias: bias, histories: &histories)
-            #expect(y.values == whole.output.at(1, t).values, "token \(t)")
+            let (y, last) = shortConvolution(
+                x.sliced(1, from: t, to: t + 1), weight: weight, bias: bias, after: history)
+            #expect(y.values == whole.output.sliced(1, from: t, to: t + 1).values, "token \(t)")
+            history = last
         }
-        #expect(concatenate(histories).values == whole.last.values)
-        #expect(concatenate(before).values == start.values, "a copy of a state stays")
+        #expect(history.values == whole.last.values)
     }
 
     @Test(
@@ -143,21 +143,21 @@ struct ConvolutionCase: CustomTestStringConvertible, Sendable {
         #expect(some[2].sliced(0, from: 600).values.allSatisfy { $0 == 0 })
     }
 
+    /// In a process of its own, as the number of threads is one for all tests.
     @Test("Threads that share the tokens give the same bits")
-    func threadsAgree() {
-        let (x, weight) = (normal([3, 300, 600], seed: 1), normal([600, 4], seed: 2))
-        func run() -> [[Float]] {
-            let leaves = [x, weight].map { $0.requiringGradient() }
-            let y = shortConvolution(leaves[0], weight: leaves[1]).output
-            let all = gradients(of: (y * y).sum())
-            return [y.values] + leaves.map { all[$0]!.values }
+    func threadsAgree() async {
+        await #expect(processExitsWith: .success) {
+            let x = Tensor.normal([3, 300, 600], key: RandomKey(seed: 1))
+            let weight = Tensor.normal([600, 4], key: RandomKey(seed: 2))
+            func run(threads: Int) -> [[Float]] {
+                Threads.count = threads
+                let leaves = [x, weight].map { $0.requiringGradient() }
+                let y = shortConvolution(leaves[0], weight: leaves[1]).output
+                let all = gradients(of: (y * y).sum())
+                return [y.values] + leaves.map { all[$0]!.values }
+            }
+            require(run(threads: 3) == run(threads: 1), "three threads differ from one")
         }
-        let before = Threads.count
-        defer { Threads.count = before }
-        Threads.count = 1
-        let one = run()
-        Threads.count = 3
-        #expect(run() == one)
     }
 
     @Test("A history that ends a longer text is not kept with it")
@@ -179,7 +179,6 @@ struct ConvolutionCase: CustomTestStringConvertible, Sendable {
 
 private var mistakes: [(message: String, make: () -> Any)] {
     let x = Tensor.zeros([2, 5, 3])
-    var histories: [Tensor] = []
     return [
         (
             "shortConvolution: x [2, 5, 3], weight [4, 4], bias [], parts [3]; expected x [b, n, c], weight [c, k]",
@@ -197,17 +196,6 @@ private var mistakes: [(message: String, make: () -> Any)] {
         (
             "shortConvolution: after [2, 4, 3], expected [b, k − 1, c] = [2, 3, 3]",
             { shortConvolution(x, weight: .zeros([3, 4]), after: .zeros([2, 4, 3])) }
-        ),
-        (
-            "shortConvolutionStep: x [5, 3], weight [3, 4], bias [], 0 histories; expected x [s, c], weight [c, k]",
-            { shortConvolutionStep(x.at(0, 0), weight: .zeros([3, 4]), histories: &histories) }
-        ),
-        (
-            "shortConvolutionStep: history [3, 3], expected [1, k − 1, c] = [1, 3, 3]",
-            {
-                histories = [.zeros([3, 3])]
-                return shortConvolutionStep(.zeros([1, 3]), weight: .zeros([3, 4]), histories: &histories)
-            }
         ),
     ]
 }

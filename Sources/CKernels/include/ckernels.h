@@ -283,9 +283,6 @@ void az_short_convolution_backward(long n, long later, long channels, long kerne
                                    const float *history, long history_row, const float *x, long x_row, const float *y,
                                    long y_row, const float *dy, long dy_row, float *dhistory, float *dx, long dx_row,
                                    float *dw, long dw_row, float *dbias, float *scratch);
-// One token, after which it is the last of the history. All dense.
-void az_short_convolution_step(long channels, long kernel, az_row_function function, const float *w, const float *bias,
-                               const float *x, float *history, float *y);
 
 // MARK: Attention of a few queries that share keys and values, for decoding. Keys lie in blocks, [blocks, d,
 // AZ_KEY_BLOCK]: column by column, those of a block side by side.
