@@ -10,7 +10,7 @@ import Testing
     private func tokens(_ n: Int, seed: UInt64 = 2) -> [Int32] { randomTokens([n], seed: seed).values }
 
     @Test(
-        "decoding equals the forward pass where threads share wide heads",
+        "Decoding equals the forward pass where threads share wide heads",
         arguments: [Variant(), Variant(rule: .sum, nu: 3)])
     func equalsTheForwardOfManyTokens(_ variant: Variant) {
         let n = 300
@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    @Test("the state keeps its size whatever has been read", arguments: Variant.remembering)
+    @Test("The state keeps its size whatever has been read", arguments: Variant.remembering)
     func theStateDoesNotGrow(_ variant: Variant) {
         let model = makeModel(variant)
         var states = [model.startDecoding()]
@@ -49,7 +49,7 @@ import Testing
 
     // MARK: Segments
 
-    @Test("tensors that are no carry are named")
+    @Test("Tensors that are no carry are named")
     func carriesThatDoNotFitAreNamed() throws {
         let (_, carries) = makeModel().logits(randomTokens([1, 5]), carries: [nil], mode: .inference)
         let tensors = try #require(carries[0]).tensors
@@ -87,7 +87,7 @@ import Testing
 
     // MARK: Saving
 
-    @Test("the carry of another model is refused by name")
+    @Test("The carry of another model is refused by name")
     func aCarryOfAnotherModelIsNamed() throws {
         let model = makeModel()
         let carry = try #require(model.carry(of: model.startDecoding()))
@@ -113,7 +113,7 @@ import Testing
         #expect(softmax.carry(of: softmax.startDecoding()) == nil)
     }
 
-    @Test("positions beyond the whole numbers of a float survive")
+    @Test("Positions beyond the whole numbers of a float survive")
     func farPositionsAreExact() throws {
         let carry = FastWeightsCarry(
             layers: [FastWeights(memory: .zeros([1, 1, 2, 2]))], position: 3_000_000_001)

@@ -73,7 +73,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
     }()
 
     /// Compares output, state and all gradients: through the output alone, and through the state as well.
-    @Test("the chunked memory equals the loop over tokens", arguments: cases)
+    @Test("The chunked memory equals the loop over tokens", arguments: cases)
     func formsAgree(_ test: Case) throws {
         let inputs = test.inputs()
         let (leaves, references) = (inputs.map { $0.requiringGradient() }, inputs.map { $0.requiringGradient() })
@@ -95,7 +95,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
             }, test.lengths)
     }
 
-    @Test("a loss of the last state alone has gradients")
+    @Test("A loss of the last state alone has gradients")
     func theStateAloneHasGradients() throws {
         let test = Case(n: 40, hasState: true)
         let inputs = test.inputs()
@@ -110,7 +110,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
     }
 
     /// Views, expanded ones too, are read in place, and gradients may be expanded.
-    @Test("views are read in place")
+    @Test("Views are read in place")
     func viewsAreInputsLikeOthers() throws {
         let test = Case(n: 70, h: 3, d: 4, dv: 4)
         let inputs = test.inputs()
@@ -133,7 +133,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
     }
 
     /// Keys, values, a state and its gradient that are the same at all places, and lie in memory once.
-    @Test("expanded inputs add up their gradients")
+    @Test("Expanded inputs add up their gradients")
     func expandedInputs() throws {
         let key = Tensor.normal([1, 1, 1, 3], key: RandomKey(seed: 2)) * 0.4
         let value = Tensor.normal([1, 1, 2, 5], key: RandomKey(seed: 3))
@@ -162,7 +162,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
         }
     }
 
-    @Test("a sequence in two parts is the sequence", arguments: [1, 20, 32, 69])
+    @Test("A sequence in two parts is the sequence", arguments: [1, 20, 32, 69])
     func splitsAnywhere(_ cut: Int) throws {
         let test = Case(n: 70, hasState: true, nu: 2)
         let inputs = test.inputs()
@@ -185,7 +185,7 @@ struct DeltaRuleCase: CustomTestStringConvertible, Sendable {
             }, test.lengths)
     }
 
-    @Test("no tokens leave the state as it is")
+    @Test("No tokens leave the state as it is")
     func nothingIsNothing() {
         for state in [nil, Tensor.normal([2, 2, 3, 5], key: RandomKey(seed: 1))] {
             let empty = Case(n: 0).inputs()

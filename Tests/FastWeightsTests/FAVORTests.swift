@@ -17,7 +17,7 @@ import Testing
 
     /// Compares features and gradients of both inputs, each alone too, with an expanded gradient.
     @Test(
-        "plain and fused features agree",
+        "Plain and fused features agree",
         arguments: [([7], 3), ([2, 3, 5], 17), ([1, 64], 64), ([300, 3], 200), ([0, 4], 2)] as [([Int], Int)])
     func formsAgree(_ shape: [Int], _ m: Int) throws {
         let (x, w) = inputs(shape, m, seed: 2)
@@ -46,7 +46,7 @@ import Testing
 
     /// The products of features stand for exp(x·y). An estimate from one pair of features has a relative variance below
     /// e^|x+y|² ≤ e: of 4096 pairs, five deviations are 5 · √(e / 4096) = 0.13, and orthogonal ones have less.
-    @Test("products of features estimate exp(x·y)")
+    @Test("Products of features estimate exp(x·y)")
     func productsAreExponentials() {
         let (d, m) = (16, 4096)
         let w = favorProjection(d, features: m, key: RandomKey(seed: 5))
@@ -62,7 +62,7 @@ import Testing
         }
     }
 
-    @Test("directions are orthogonal in blocks", arguments: [(5, 13), (8, 8), (7, 3), (1, 4)])
+    @Test("Directions are orthogonal in blocks", arguments: [(5, 13), (8, 8), (7, 3), (1, 4)])
     func directionsAreOrthogonalInBlocks(_ d: Int, _ m: Int) {
         let w = favorProjection(d, features: m, key: RandomKey(seed: 6))
         #expect(w.shape == [d, m])
@@ -76,7 +76,7 @@ import Testing
     }
 
     /// The squares of the lengths follow χ² with d degrees of freedom: mean d, variance 2 d.
-    @Test("directions are as long as normal vectors")
+    @Test("Directions are as long as normal vectors")
     func lengthsAreThoseOfNormalVectors() {
         let (d, m) = (8, 4000)
         let w = favorProjection(d, features: m, key: RandomKey(seed: 7))
@@ -88,7 +88,7 @@ import Testing
         #expect(abs(variance - 16) < 5 * (1280.0 / 4000).squareRoot(), "\(variance)")
     }
 
-    @Test("the key decides the directions")
+    @Test("The key decides the directions")
     func theKeyDecides() {
         func draw(_ seed: UInt64) -> [Float] { favorProjection(6, features: 20, key: RandomKey(seed: seed)).values }
         #expect(draw(1) == draw(1))
@@ -98,7 +98,7 @@ import Testing
         #expect(abs(w[0] / w[6]) != abs(w[20] / w[26]))
     }
 
-    @Test("features of long vectors vanish")
+    @Test("Features of long vectors vanish")
     func longVectorsVanish() throws {
         let x = Tensor([40, 0, 0, 0], shape: [2, 2]).requiringGradient()
         let y = favorFeatures(x, projection: Tensor([1, -1, 0, 0], shape: [2, 2]))
@@ -106,7 +106,7 @@ import Testing
         #expect(try #require(gradients(of: y.sum())[x]).values == [0, 0, 0, 0])
     }
 
-    @Test("shapes that do not fit stop with a message")
+    @Test("Shapes that do not fit stop with a message")
     func shapesThatDoNotFitStop() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             _ = favorFeatures(.zeros([2, 3]), projection: .zeros([4, 5]))

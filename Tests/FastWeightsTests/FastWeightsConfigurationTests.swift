@@ -24,13 +24,13 @@ import Testing
         "identical_layers": .bool(false),
     ]
 
-    @Test("defaults are labml-nn's")
+    @Test("Defaults are labml-nn's")
     func defaultsArePeers() throws {
         #expect(try read([:]).json == .object(Self.defaults))
         #expect(FastWeightsConfiguration(tokens: 65).json == .object(Self.defaults))
     }
 
-    @Test("every option survives its JSON")
+    @Test("Every option survives its JSON")
     func everyOptionSurvivesItsJSON() throws {
         let all: [String: JSONValue] = [
             "n_vocab": .integer(5), "d_model": .integer(12), "nu": .integer(2), "heads": .integer(3),
@@ -63,7 +63,7 @@ import Testing
         #expect(try read(["sum_normalization": .bool(false), "qk_norm": .string("l2")]).keyNorm == .l2)
     }
 
-    @Test("a convolution has 4 tokens and silu unless told otherwise")
+    @Test("A convolution has 4 tokens and silu unless told otherwise")
     func convolutionsByDefault() throws {
         func kernel(_ value: JSONValue) throws -> FastWeightsConfiguration { try read(["short_convolution": value]) }
         #expect(try kernel(.bool(true)).shortConvolution == 4 && kernel(.bool(false)).shortConvolution == 0)
@@ -71,14 +71,14 @@ import Testing
         #expect(try kernel(.bool(true)).keyActivation == .silu && kernel(.integer(0)).keyActivation == .identity)
     }
 
-    @Test("the sum rule writes values as they are by default")
+    @Test("The sum rule writes values as they are by default")
     func theSharesOfTheSumRuleAreOne() throws {
         #expect(try read(["update_rule": .string("sum")]).beta == 1)
         #expect(try read(["update_rule": .string("sum"), "beta": .string("input")]).beta == nil)
         #expect(try read(["beta": .integer(1)]).beta == 1)
     }
 
-    @Test("features are counted by map")
+    @Test("Features are counted by map")
     func featuresByMap() throws {
         let sizes: [String: JSONValue?] = ["d_model": .integer(12), "heads": .integer(3), "nu": .integer(2)]
         for (map, features) in [("dpfp", 16), ("elu", 4), ("favor", 256), ("identity", 4), ("softmax", 0)] {
@@ -88,7 +88,7 @@ import Testing
     }
 
     @Test(
-        "impossible values are named",
+        "Impossible values are named",
         arguments: [
             (["n_vocab": nil], "\"n_vocab\": is missing; expected a whole number of at least 1"),
             (["d_model": .integer(0)], "\"d_model\": expected a whole number of at least 1, found 0"),
@@ -155,7 +155,7 @@ import Testing
     }
 
     @Test(
-        "options that cannot be together are named",
+        "Options that cannot be together are named",
         arguments: [
             (
                 ["sum_normalization": .bool(true), "qk_norm": .string("l2")],
@@ -216,7 +216,7 @@ import Testing
         #expect(error?.description == "config.json: " + message)
     }
 
-    @Test("unknown keys are named")
+    @Test("Unknown keys are named")
     func unknownKeysAreNamed() {
         let error = #expect(throws: InputError.self) { try read(["d_modl": .integer(8)]) }
         #expect(error?.description.hasPrefix("config.json: unknown key \"d_modl\" (did you mean \"d_model\"?)") == true)

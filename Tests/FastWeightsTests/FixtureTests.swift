@@ -9,7 +9,7 @@ import Testing
 /// precision (Scripts/fixtures): outputs, loss and all gradients, every option at least once.
 @Suite struct FixtureTests {
     @Test(
-        "language models in both forms",
+        "Language models in both forms",
         arguments: Fixture.names("fast-weights-lm-") + Fixture.names("fast-weights-variant-"), Implementation.allCases)
     func languageModel(_ name: String, in implementation: Implementation) throws {
         let fixture = try Fixture(name)
@@ -21,21 +21,21 @@ import Testing
         try fixture.expectValues(loss, fixture.tensor("loss"), "the model's own loss")
     }
 
-    @Test("stacks of layers", arguments: Fixture.names("fast-weights-stack-"))
+    @Test("Stacks of layers", arguments: Fixture.names("fast-weights-stack-"))
     func stack(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = FastWeightsTransformer(try configuration(fixture), key: RandomKey(seed: 1))
         try expectModel(fixture, model, inputs: ["x"]) { model($0[0]).output }
     }
 
-    @Test("layers", arguments: Fixture.names("fast-weights-layer-"))
+    @Test("Layers", arguments: Fixture.names("fast-weights-layer-"))
     func layer(_ name: String) throws {
         let fixture = try Fixture(name)
         let layer = FastWeightsTransformerLayer(try configuration(fixture), key: RandomKey(seed: 1))
         try expectModel(fixture, layer, inputs: ["x"]) { layer($0[0]).output }
     }
 
-    @Test("attention", arguments: Fixture.names("fast-weights-attention-"))
+    @Test("Attention", arguments: Fixture.names("fast-weights-attention-"))
     func attention(_ name: String) throws {
         let fixture = try Fixture(name)
         let layer = FastWeightsAttention(try configuration(fixture), key: RandomKey(seed: 1))
@@ -44,7 +44,7 @@ import Testing
 
     /// The token-wise form, which is given a state and leaves one: at once, and in two parts.
     @Test(
-        "attention given a state, in both forms", arguments: Fixture.names("fast-weights-steps-"),
+        "Attention given a state, in both forms", arguments: Fixture.names("fast-weights-steps-"),
         Implementation.allCases
     )
     func tokenWise(_ name: String, in implementation: Implementation) throws {

@@ -95,7 +95,7 @@ struct Draw {
 
 /// The plain form is the reference of the fused one.
 @Suite struct FormsTests {
-    @Test("plain and fused models agree in all they compute", arguments: FormCase.all)
+    @Test("Plain and fused models agree in all they compute", arguments: FormCase.all)
     func modelsAgree(_ test: FormCase) {
         let model = FastWeightsLM(test.configuration, key: RandomKey(seed: 3))
         FormCase.move(model)
@@ -105,7 +105,7 @@ struct Draw {
             segments: min(test.segments, test.length), dropout: RandomKey(seed: 7), "case \(test.number)")
     }
 
-    @Test("plain and fused attention agree where gradients flow through the memory", arguments: FormCase.remembering)
+    @Test("Plain and fused attention agree where gradients flow through the memory", arguments: FormCase.remembering)
     func attentionLayersAgree(_ test: FormCase) throws {
         let c = test.configuration
         let attention = FastWeightsAttention(c, key: RandomKey(seed: 3))
@@ -153,15 +153,16 @@ struct Draw {
         }
     }
 
-    @Test("every drawn configuration can be read", arguments: FormCase.all)
+    @Test("Every drawn configuration can be read", arguments: FormCase.all)
     func drawnConfigurationsCanBeRead(_ test: FormCase) throws {
         let json = test.configuration.json
         #expect(try FastWeightsConfiguration(json, file: "drawn").json == json)
     }
 
-    @Test("the card lists the plain form")
+    @Test("The card lists the plain form")
     func theCardListsThePlainForm() throws {
         try expectListing(
-            inCard: "Models/FastWeights/README.md", of: "Models/FastWeights/FastWeights.swift", lines: 60)
+            inCard: "Models/FastWeights/README.md", of: "Models/FastWeights/FastWeights.swift",
+            "Models/FastWeights/Features.swift", lines: 60)
     }
 }

@@ -26,7 +26,7 @@ import Testing
 
     /// Without gradients there is the output, 32 floats a token; with them four gradients of as many, the shares' and a
     /// state once a segment. The features, 4 times the keys, are in no pass; a state for each token would be 2048 floats.
-    @Test("nothing by token and feature is stored")
+    @Test("Nothing by token and feature is stored")
     func nothingByTokenAndFeatureIsStored() async {
         await #expect(processExitsWith: .success) {
             let map = Features(.dpfp, nu: 2, epsilon: 1e-6)
@@ -38,7 +38,7 @@ import Testing
     }
 
     /// States of 512 floats are kept once in 128 tokens instead of 32.
-    @Test("segments save states")
+    @Test("Segments save states")
     func segmentsSaveStates() async {
         await #expect(processExitsWith: .success) {
             let every = MemoryTests.peak(16384, segment: 1, gradients: true)

@@ -61,7 +61,7 @@ private var mistakes: [Mistake] {
 
 /// Each in a process of its own, which must fail with the message.
 @Suite struct MistakeTests {
-    @Test("mistakes stop with a message", arguments: mistakes.indices)
+    @Test("Mistakes stop with a message", arguments: mistakes.indices)
     func stops(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
             mistakes[i].make()

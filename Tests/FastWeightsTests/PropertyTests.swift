@@ -7,7 +7,7 @@ import Testing
 @testable import FastWeightTransformers
 
 @Suite struct PropertyTests {
-    @Test("the last token sees the first", arguments: Variant.some)
+    @Test("The last token sees the first", arguments: Variant.some)
     func earlierTokensAreRemembered(_ variant: Variant) {
         let model = makeModel(variant)
         let tokens = randomTokens([1, 40])
@@ -15,7 +15,7 @@ import Testing
     }
 
     /// Layers begin each for itself, or with identical_layers as labml-nn's copies of one.
-    @Test("layers begin on their own, or as copies")
+    @Test("Layers begin on their own, or as copies")
     func layersBeginOnTheirOwn() {
         func weights(_ isIdentical: Bool) -> [[Float]] {
             makeModel { $0.startsIdentical = isIdentical }.transformer.layers.map { layer in
@@ -26,7 +26,7 @@ import Testing
         #expect(own[0] != own[1] && copied[0] == copied[1] && own[0] == copied[0])
     }
 
-    @Test("the norm before the attention works where it is wanted", arguments: [false, true])
+    @Test("The norm before the attention works where it is wanted", arguments: [false, true])
     func theFirstNormWorksWhereItIsWanted(_ isWanted: Bool) {
         let model = makeModel(Variant(preNorm: isWanted))
         let tokens = randomTokens([1, 9])
@@ -41,7 +41,7 @@ import Testing
 
     /// Keeping states or computing them again gives the same gradients, to the bit, and other amounts of memory
     /// (MemoryTests).
-    @Test("states kept or computed again give the same gradients", arguments: Variant.remembering)
+    @Test("States kept or computed again give the same gradients", arguments: Variant.remembering)
     func statesAreKeptOrComputedAgain(_ variant: Variant) {
         let (tokens, targets) = (randomTokens([2, 150]), randomTokens([2, 150], seed: 4))
         func step(_ recomputes: Bool) -> [Float] {
@@ -65,7 +65,7 @@ import Testing
 
     /// The share of zeros in what dropout is applied to: heads' outputs, the branch's output, inside the feed-forward and
     /// after it. Each place draws for itself, each layer as well.
-    @Test("dropout is in all four places, each with draws of its own")
+    @Test("Dropout is in all four places, each with draws of its own")
     func dropoutIsEverywhere() {
         let x = Tensor.ones([1, 8, 12])
         let layer = FastWeightsTransformerLayer(makeConfiguration { $0.dropout = 0.5 }, key: RandomKey(seed: 1))

@@ -8,7 +8,7 @@ import Testing
 /// Ten training steps as PyTorch's Adam makes them, and as the peer's Noam does: the same losses, gradient norms and final
 /// weights.
 @Suite struct TrajectoryTests {
-    @Test("ten training steps are PyTorch's", arguments: Fixture.names("trajectory-fast-weights"))
+    @Test("Ten training steps are PyTorch's", arguments: Fixture.names("trajectory-fast-weights"))
     func tenSteps(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = FastWeightsLM(

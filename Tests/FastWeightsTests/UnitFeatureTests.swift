@@ -18,7 +18,7 @@ import Testing
         ]
         + [Activation.identity, .silu, .relu, .gelu, .sigmoid].map { Features(nil, activation: $0, normalizesL2: true) }
 
-    @Test("plain and fused features agree in values and gradients", arguments: maps.indices, [3, 7, 64])
+    @Test("Plain and fused features agree in values and gradients", arguments: maps.indices, [3, 7, 64])
     func formsAgree(_ map: Int, _ d: Int) throws {
         let features = Self.maps[map]
         var values = Tensor.normal([2, 5, d + 2], key: RandomKey(seed: 1)).values
@@ -45,7 +45,7 @@ import Testing
         }
     }
 
-    @Test("rows are divided by the root of their squares' sum and ε", arguments: Implementation.allCases)
+    @Test("Rows are divided by the root of their squares' sum and ε", arguments: Implementation.allCases)
     func dividesByTheLength(_ implementation: Implementation) {
         let rows: [[Double]] = [[3, -4, 0], [1e-3, 0, 0], [0, 0, 0]]
         let x = Tensor(rows.flatMap { $0.map(Float.init) }, shape: [3, 3])
@@ -56,7 +56,7 @@ import Testing
         expectClose(y.values, expected, within: Rounding.bound(8, of: 1))
     }
 
-    @Test("an activation comes before the map")
+    @Test("An activation comes before the map")
     func theActivationIsFirst() {
         let x = Tensor([-1, 2, 0.5], shape: [1, 3])
         let silus = x.doubles.map { $0 / (1 + Foundation.exp(-$0)) }
@@ -69,7 +69,7 @@ import Testing
         }
     }
 
-    @Test("no rows give no features")
+    @Test("No rows give no features")
     func nothingIsNothing() {
         #expect(Features(nil, activation: .silu, normalizesL2: true)(.zeros([2, 0, 3])).shape == [2, 0, 3])
     }

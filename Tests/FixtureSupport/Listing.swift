@@ -1,13 +1,13 @@
 import Foundation
 import Testing
 
-/// Expects each listing of a model's card, the Swift code under its heading "## Listing", to stand in a source file as it is,
-/// line by line.
+/// Expects each listing of a model's card, the Swift code under its heading "## Listing", to stand in one of some source
+/// files as it is, line by line.
 /// - Parameters:
-///   - card, source: paths from the package's folder.
+///   - card, sources: paths from the package's folder.
 ///   - lines: the least that the listings come to.
 public func expectListing(
-    inCard card: String, of source: String, lines least: Int = 20, sourceLocation: SourceLocation = #_sourceLocation
+    inCard card: String, of sources: String..., lines least: Int = 20, sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
     let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
@@ -26,12 +26,13 @@ public func expectListing(
             listings[listings.count - 1].append(line)
         }
     }
-    let code = try lines(source)
+    let files = try sources.map(lines)
+    let names = sources.joined(separator: ", ")
     #expect(
-        listings.reduce(0) { $0 + $1.count } >= least, "\(card): expected a listing of \(source)",
+        listings.reduce(0) { $0 + $1.count } >= least, "\(card): expected a listing of \(names)",
         sourceLocation: sourceLocation)
     for listing in listings {
-        let isThere = code.indices.contains { code[$0...].starts(with: listing) }
-        #expect(isThere, "\(card): not as in \(source): \(listing.first ?? "")", sourceLocation: sourceLocation)
+        let isThere = files.contains { code in code.indices.contains { code[$0...].starts(with: listing) } }
+        #expect(isThere, "\(card): not as in \(names): \(listing.first ?? "")", sourceLocation: sourceLocation)
     }
 }

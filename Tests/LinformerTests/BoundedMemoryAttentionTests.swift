@@ -28,7 +28,7 @@ import Testing
         return all
     }()
 
-    @Test("the fused form equals the recurrence of the plain form, gradients included", arguments: cases)
+    @Test("The fused form equals the recurrence of the plain form, gradients included", arguments: cases)
     func equalsTheRecurrence(_ test: Case) throws {
         let leaves = test.inputs().map { $0.requiringGradient() }
         let (plain, fused) = (test.attend(leaves, implementation: .plain), test.attend(leaves))
@@ -40,7 +40,7 @@ import Testing
     }
 
     /// Parts of a packed projection are read in place, and the gradient of the output may be an expanded view.
-    @Test("views are read like dense inputs") func viewsAreInputsLikeOthers() throws {
+    @Test("Views are read like dense inputs") func viewsAreInputsLikeOthers() throws {
         let test = Case(b: 2, n: 70, h: 3, d: 4, k: 5)
         let inputs = test.inputs()
         let packed = stack(Array(inputs[..<3]), axis: 2).requiringGradient()  // [b, n, 3, h, d]
@@ -56,7 +56,7 @@ import Testing
     }
 
     /// One token, or one slot, whose axis may have any stride: products refuse rows that overlap.
-    @Test("axes of one element may have any stride") func axesOfOneElement() throws {
+    @Test("Axes of one element may have any stride") func axesOfOneElement() throws {
         let test = Case(b: 2, n: 1, h: 3, d: 4, k: 1)
         let inputs = test.inputs()
         let leaves = inputs.map { $0.requiringGradient() }
@@ -85,7 +85,7 @@ import Testing
     }
 
     /// Gradients nobody wants are not made, and those that are stay the same.
-    @Test("gradients that are not needed are not made, and the others stay the same") func frozenProjections() throws {
+    @Test("Gradients that are not needed are not made, and the others stay the same") func frozenProjections() throws {
         let test = Case(b: 2, n: 90)
         let inputs = test.inputs()
         let leaves = inputs.map { $0.requiringGradient() }
@@ -101,7 +101,7 @@ import Testing
 
     /// Neither queries nor keys, values or columns of E and F of later tokens change anything, to the bit.
     @Test(
-        "nothing of a later token changes an earlier output by a bit",
+        "Nothing of a later token changes an earlier output by a bit",
         arguments: [Case(b: 2, n: 200, h: 2), Case(n: 1500, h: 1)]) func theFutureDoesNotLeak(_ test: Case)
     {
         let inputs = test.inputs()
@@ -127,7 +127,7 @@ import Testing
 
     /// The same inputs give the same bits, gradients included, whatever the threads' timing.
     @Test(
-        "the same inputs give the same bits, gradients included",
+        "The same inputs give the same bits, gradients included",
         arguments: [Case(b: 3, n: 1200, h: 2, dropout: 0.5), Case(n: 1200, h: 1, dropout: 0.5)])
     func sameBitsAgain(_ test: Case) {
         let leaves = test.inputs().map { $0.requiringGradient() }
@@ -141,7 +141,7 @@ import Testing
 
     /// P of every token.
     @Test(
-        "the weights that are shown are those of the plain form",
+        "The weights that are shown are those of the plain form",
         arguments: [Case(b: 2, n: 150, h: 3, perHead: true, more: 2), Case(n: 1100, h: 1)])
     func weightsAreThoseOfTheRecurrence(_ test: Case) {
         let inputs = test.inputs()
@@ -156,7 +156,7 @@ import Testing
 
     /// What forward keeps is less than a quarter of the queries: nothing by token and token, or token and slot. In a
     /// process of its own: the pool is everybody's.
-    @Test("forward keeps less than a quarter of the queries") func keepsNoScores() async {
+    @Test("Forward keeps less than a quarter of the queries") func keepsNoScores() async {
         await #expect(processExitsWith: .success) {
             let (n, d, k) = (8192, 16, 32)
             let tokens = (0..<3).map {
@@ -177,7 +177,7 @@ import Testing
         }
     }
 
-    @Test("no tokens give an empty output and gradients of zeros") func noTokensGiveNothing() throws {
+    @Test("No tokens give an empty output and gradients of zeros") func noTokensGiveNothing() throws {
         let test = Case(b: 2, n: 0)
         let leaves = test.inputs().map { $0.requiringGradient() }
         let output = test.attend(leaves)
@@ -187,7 +187,7 @@ import Testing
         #expect(try #require(all[leaves[5]]).shape == [5, 0])
     }
 
-    @Test("shapes that do not fit stop with a message") func shapesThatDoNotFitStop() async {
+    @Test("Shapes that do not fit stop with a message") func shapesThatDoNotFitStop() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let (x, slots) = (Tensor.zeros([1, 4, 2, 3]), Tensor.zeros([5, 3]))
             _ = boundedMemoryAttention(

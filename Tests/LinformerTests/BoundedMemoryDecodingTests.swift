@@ -21,7 +21,7 @@ import Testing
     }
 
     @Test(
-        "two calls with any cut between them give the forward pass",
+        "Two calls with any cut between them give the forward pass",
         arguments: [
             Case(n: 23, more: 4), Case(n: 9, h: 3, d: 2, perHead: true, isOne: true),
             Case(n: 70, h: 1, d: 17, k: 33, isOne: true),
@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test(
-        "single tokens give the forward pass in constant memory",
+        "Single tokens give the forward pass in constant memory",
         arguments: [Case(n: 130, more: 1), Case(n: 80, h: 3, perHead: true), Case(n: 70, h: 16, d: 64, k: 128)])
     func tokenByTokenEqualsForward(_ test: Case) {
         let x = test.inputs()
@@ -50,7 +50,7 @@ import Testing
     }
 
     /// A copy is a branch: what one appends the other does not see.
-    @Test("a copied memory is a branch", arguments: [1, 5]) func aCopyIsABranch(_ count: Int) {
+    @Test("A copied memory is a branch", arguments: [1, 5]) func aCopyIsABranch(_ count: Int) {
         let test = Case(n: 12)
         let x = test.inputs()
         var memory = memory(test, x)
@@ -66,7 +66,7 @@ import Testing
         #expect(x[3].values == test.inputs()[3].values)
     }
 
-    @Test("a position without a column stops with a message") func aPositionWithoutAColumnStops() async {
+    @Test("A position without a column stops with a message") func aPositionWithoutAColumnStops() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
             let slots = Tensor.zeros([2, 5, 3])
             var memory = BoundedMemory(keys: slots, values: slots)

@@ -7,7 +7,7 @@ import Testing
 /// Which tokens a position sees.
 @Suite struct CausalityTests {
     /// Exactly nothing of the future: not a bit.
-    @Test("later tokens do not change earlier logits by a bit", arguments: Variant.some)
+    @Test("Later tokens do not change earlier logits by a bit", arguments: Variant.some)
     func laterTokensDoNotChangeEarlierLogits(_ variant: Variant) {
         let model = makeModel(variant)
         #expect(model.isCausal)
@@ -22,7 +22,7 @@ import Testing
 
     /// What linformer-pytorch's users found (its issue 25): slots are sums over all tokens, so hiding slots does not hide
     /// the future. Position 0 sees one slot, and token 20 is in it.
-    @Test("the compatible mask leaks the future", arguments: Variant.projected)
+    @Test("The compatible mask leaks the future", arguments: Variant.projected)
     func theCompatibleMaskLeaks(_ variant: Variant) {
         let model = makeModel(variant, .compatible)
         #expect(!model.isCausal)
@@ -35,7 +35,7 @@ import Testing
     }
 
     /// With full attention the mask is the usual one, whatever it is called.
-    @Test("full attention is causal with either mask") func fullAttentionIsCausalEitherWay() {
+    @Test("Full attention is causal with either mask") func fullAttentionIsCausalEitherWay() {
         let model = makeModel(Variant(full: true), .compatible)
         #expect(model.isCausal)
         let tokens = randomTokens([1, 24])
@@ -43,7 +43,7 @@ import Testing
         #expect(makeModel(Variant(full: true), .causal)(tokens).values == model(tokens).values)
     }
 
-    @Test("a bidirectional model sees all tokens", arguments: Variant.some)
+    @Test("A bidirectional model sees all tokens", arguments: Variant.some)
     func withoutAMaskAllIsSeen(_ variant: Variant) {
         let model = makeModel(variant, .bidirectional)
         #expect(!model.isCausal)
@@ -52,7 +52,7 @@ import Testing
     }
 
     /// A decoder sees its own tokens so far, and all of the embeddings.
-    @Test("decoders see their own past and all embeddings", arguments: Variant.some)
+    @Test("Decoders see their own past and all embeddings", arguments: Variant.some)
     func decodersSeeTheirOwnPastAndAllEmbeddings(_ variant: Variant) {
         let model = makeDecoder(variant)
         #expect(model.isCausal)
@@ -72,7 +72,7 @@ import Testing
     /// linformer-pytorch masks the attention to the embeddings, where nothing has to be hidden, and leaves the decoder's
     /// own as it is.
     @Test(
-        "the compatible decoder leaks its own future",
+        "The compatible decoder leaks its own future",
         arguments: [Variant(), Variant(sharing: .none), Variant(full: true), Variant(method: .noParameters)])
     func theCompatibleDecoderLeaks(_ variant: Variant) {
         let model = makeDecoder(variant, .compatible)
@@ -86,7 +86,7 @@ import Testing
 
     /// Source, start token and target in one sequence: the logits of the source are zeros, those of the target see all of
     /// the source and the target so far.
-    @Test("encoder–decoders see the source and the past of the target", arguments: Variant.some)
+    @Test("Encoder–decoders see the source and the past of the target", arguments: Variant.some)
     func encoderDecodersSeeTheSourceAndThePast(_ variant: Variant) {
         let model = makeEncoderDecoder(variant)
         #expect(model.isCausal)

@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test(
-        "decoding equals the forward pass at every position", arguments: Variant.some,
+        "Decoding equals the forward pass at every position", arguments: Variant.some,
         [Array(1...24), [24], [3, 4, 11, 24]])
     func equalsTheForward(_ variant: Variant, cuts: [Int]) {
         let model = makeModel(variant)
@@ -35,7 +35,7 @@ import Testing
 
     /// Of more tokens than are worked on together.
     @Test(
-        "decoding equals the forward pass in calls of more tokens than a tile",
+        "Decoding equals the forward pass in calls of more tokens than a tile",
         arguments: [Variant(), Variant(sharing: .none), Variant(full: true)])
     func equalsTheForwardOfManyTokens(_ variant: Variant) {
         let n = 700
@@ -52,7 +52,7 @@ import Testing
     }
 
     /// Sequences of unequal length in one call, each at its own place.
-    @Test("ragged batches decode like single sequences", arguments: Variant.some)
+    @Test("Ragged batches decode like single sequences", arguments: Variant.some)
     func decodesRaggedBatches(_ variant: Variant) {
         let model = makeModel(variant)
         let texts = [tokens(9, seed: 3), tokens(15, seed: 4), tokens(1, seed: 5)]
@@ -69,7 +69,7 @@ import Testing
     }
 
     /// A copy of a state is a branch: what one reads the other does not see.
-    @Test("a copied state is a branch", arguments: Variant.some)
+    @Test("A copied state is a branch", arguments: Variant.some)
     func copiesAreBranches(_ variant: Variant) {
         let model = makeModel(variant)
         var states = [model.startDecoding()]
@@ -83,7 +83,7 @@ import Testing
         #expect(first.values != other.values)
     }
 
-    @Test("encoder–decoders decode as their forward pass", arguments: Variant.some)
+    @Test("Encoder–decoders decode as their forward pass", arguments: Variant.some)
     func encoderDecodersEqualTheForward(_ variant: Variant) {
         let model = makeEncoderDecoder(variant)
         let text = tokens(11) + [Int32(vocabulary - 1)] + tokens(16, seed: 4)
@@ -100,7 +100,7 @@ import Testing
     }
 
     /// Sources of unequal length, one of which has not come to its end.
-    @Test("sources of unequal length decode in one batch") func encoderDecodersDecodeRaggedBatches() {
+    @Test("Sources of unequal length decode in one batch") func encoderDecodersDecodeRaggedBatches() {
         let model = makeEncoderDecoder()
         let start = Int32(vocabulary - 1)
         let texts = [tokens(9, seed: 3) + [start], tokens(4, seed: 4) + [start] + tokens(3), tokens(2, seed: 5)]
@@ -118,7 +118,7 @@ import Testing
     }
 
     /// Rows of a batch may have their start token at different places.
-    @Test("rows may have their start token at different places") func encoderDecodersTakeSourcesOfUnequalLength() {
+    @Test("Rows may have their start token at different places") func encoderDecodersTakeSourcesOfUnequalLength() {
         let model = makeEncoderDecoder()
         var tokens = randomTokens([3, 16])
         for (row, place) in [9, 2, 9].enumerated() { tokens.values[row * 16 + place] = Int32(vocabulary - 1) }
@@ -130,7 +130,7 @@ import Testing
     }
 
     /// What is generated is what the logits of the whole sequence say.
-    @Test("generation writes the likeliest tokens") func generationIsTheLikeliest() {
+    @Test("Generation writes the likeliest tokens") func generationIsTheLikeliest() {
         let model = makeEncoderDecoder(Variant(sharing: .kv))
         let sources = [tokens(11), tokens(5, seed: 4)]
         let written = model.generate(sources, length: 9)

@@ -9,7 +9,7 @@ import Testing
 /// and all gradients, every option at least once.
 @Suite struct FixtureTests {
     @Test(
-        "language models and decoders agree with the peer",
+        "Language models and decoders agree with the peer",
         arguments: Fixture.names("linformer-lm-") + Fixture.names("linformer-decoder-"))
     func languageModel(_ name: String) throws {
         let fixture = try Fixture(name)
@@ -26,7 +26,7 @@ import Testing
         }
     }
 
-    @Test("encoder–decoders agree with the peer", arguments: Fixture.names("linformer-encdec-"))
+    @Test("Encoder–decoders agree with the peer", arguments: Fixture.names("linformer-encdec-"))
     func encoderDecoder(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = LinformerEncDec(
@@ -38,7 +38,7 @@ import Testing
         }
     }
 
-    @Test("layers on vectors agree with the peer", arguments: Fixture.names("linformer-stack-"))
+    @Test("Layers on vectors agree with the peer", arguments: Fixture.names("linformer-stack-"))
     func stack(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = Linformer(try LinformerConfiguration(fixture.configuration, file: name), key: RandomKey(seed: 1))
@@ -49,7 +49,7 @@ import Testing
         }
     }
 
-    @Test("attention layers agree with the peer", arguments: Fixture.names("linformer-mha-"))
+    @Test("Attention layers agree with the peer", arguments: Fixture.names("linformer-mha-"))
     func attention(_ name: String) throws {
         let fixture = try Fixture(name)
         let heads = try fixture.configuration(["dim": nil, "dim_d": try fixture.configuration.objectValue?["dim"]])
@@ -61,7 +61,7 @@ import Testing
         }
     }
 
-    @Test("feed-forwards agree with the peer", arguments: Fixture.names("linformer-ff-"))
+    @Test("Feed-forwards agree with the peer", arguments: Fixture.names("linformer-ff-"))
     func feedForward(_ name: String) throws {
         let fixture = try Fixture(name)
         var reader = try ConfigurationReader(fixture.configuration, file: name)
@@ -72,7 +72,7 @@ import Testing
         try expectModel(fixture, layer, inputs: ["x"]) { layer($0[0], mode: $1) }
     }
 
-    @Test("single heads agree with the peer", arguments: Fixture.names("linformer-head-"))
+    @Test("Single heads agree with the peer", arguments: Fixture.names("linformer-head-"))
     func head(_ name: String) throws {
         let fixture = try Fixture(name)
         var reader = try ConfigurationReader(fixture.configuration, file: name)
@@ -96,7 +96,7 @@ import Testing
         }
     }
 
-    @Test("projections E and F agree with the peer", arguments: Fixture.names("linformer-ef-"))
+    @Test("Projections E and F agree with the peer", arguments: Fixture.names("linformer-ef-"))
     func projection(_ name: String) throws {
         let fixture = try Fixture(name)
         var reader = try ConfigurationReader(fixture.configuration, file: name)

@@ -7,7 +7,7 @@ import Testing
 
 /// The plain form, Linformer.swift read as the papers, against the fused one, over random configurations of every option.
 @Suite("Linformer's forms") struct FormsTests {
-    @Test("fused and plain language models agree in logits, loss and gradients", arguments: 0..<100)
+    @Test("Fused and plain language models agree in logits, loss and gradients", arguments: 0..<100)
     func models(seed: UInt64) {
         var draw = Draws(seed: seed)
         let model = LinformerLM(draw.model(), key: RandomKey(seed: seed))
@@ -18,7 +18,7 @@ import Testing
             dropout: RandomKey(seed: seed), "\(shape), \(model.configuration.json)")
     }
 
-    @Test("fused and plain encoder–decoders agree in logits, loss and gradients", arguments: 0..<40)
+    @Test("Fused and plain encoder–decoders agree in logits, loss and gradients", arguments: 0..<40)
     func encoderDecoders(seed: UInt64) {
         var draw = Draws(seed: seed + 200)
         let model = LinformerEncDec(draw.encoderDecoder(), key: RandomKey(seed: seed))
@@ -37,7 +37,7 @@ import Testing
             "\(b) × \(n), targets at \(starts), \(model.configuration.json)")
     }
 
-    @Test("fused and plain layers agree with masks and embeddings, and show the same weights", arguments: 0..<100)
+    @Test("Fused and plain layers agree with masks and embeddings, and show the same weights", arguments: 0..<100)
     func layers(seed: UInt64) throws {
         var draw = Draws(seed: seed + 400)
         let configuration = draw.stack(isDecoder: draw.one(of: [true, false]))
@@ -59,7 +59,7 @@ import Testing
         }
     }
 
-    @Test("the fused and the plain model of preset quick agree")
+    @Test("The fused and the plain model of preset quick agree")
     func quick() {
         var configuration = LinformerLMConfiguration(tokens: 256, inputSize: 256, channels: 64)
         (configuration.stack.slots, configuration.stack.feedForwardDimension) = (128, 256)
@@ -73,7 +73,7 @@ import Testing
         expectFormsAgree(of: model, tokens(2), tokens(3), "quick")
     }
 
-    @Test("both forms take sequences without tokens", arguments: [[1, 0], [0, 5], [0, 0]], [true, false])
+    @Test("Both forms take sequences without tokens", arguments: [[1, 0], [0, 5], [0, 0]], [true, false])
     func empty(shape: [Int], isCausal: Bool) {
         let model = makeModel(Variant(), isCausal ? .causal : .bidirectional)
         for form in Implementation.allCases {
@@ -81,9 +81,11 @@ import Testing
         }
     }
 
-    @Test("the card lists the plain form")
+    @Test("The card lists the plain form")
     func theCardListsThePlainForm() throws {
-        try expectListing(inCard: "Models/Linformer/README.md", of: "Models/Linformer/Linformer.swift", lines: 80)
+        try expectListing(
+            inCard: "Models/Linformer/README.md", of: "Models/Linformer/Linformer.swift",
+            "Models/Linformer/CausalAttention.swift", lines: 80)
     }
 
     /// Expects both forms of a module to agree in the output, the weights that they show, and the gradients of parameters and

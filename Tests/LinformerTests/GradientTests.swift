@@ -14,7 +14,7 @@ import Testing
 
     /// Computing again in backward changes nothing but the order of some sums, dropout included.
     @Test(
-        "checkpoint levels give the same gradients, with dropout", arguments: Variant.some,
+        "Checkpoint levels give the same gradients, with dropout", arguments: Variant.some,
         [LinformerCausality.bidirectional, .causal])
     func checkpointLevelsGiveTheSameGradients(_ variant: Variant, causality: LinformerCausality) throws {
         let (tokens, targets) = (randomTokens([2, 24]), randomTokens([2, 24], seed: 5))
@@ -37,7 +37,7 @@ import Testing
     }
 
     /// A decoder's checkpoints hold its embeddings too.
-    @Test("checkpoints of a decoder pass gradients to the encoder", arguments: [CheckpointLevel.layers, .heads])
+    @Test("Checkpoints of a decoder pass gradients to the encoder", arguments: [CheckpointLevel.layers, .heads])
     func checkpointsOfDecodersReachTheEncoder(_ level: CheckpointLevel) {
         let (source, target) = (randomTokens([2, 11]), randomTokens([2, 9], seed: 4))
         func run(_ level: CheckpointLevel) -> [(key: String, value: Tensor)] {
@@ -62,7 +62,7 @@ import Testing
 
     /// Along the gradient the loss rises as the gradient says, the same places being dropped.
     @Test(
-        "the gradient with dropout is the slope of the loss", arguments: Variant.some,
+        "The gradient with dropout is the slope of the loss", arguments: Variant.some,
         [LinformerCausality.bidirectional, .causal])
     func dropoutsGradientIsTheSlope(_ variant: Variant, causality: LinformerCausality) {
         let model = makeModel(variant, causality, change: Self.setDropouts)
@@ -88,7 +88,7 @@ import Testing
     }
 
     /// Every place drops: with one probability above 0 the loss in training is another.
-    @Test("every dropout changes the loss in training", arguments: 0..<3) func everyDropoutWorks(_ place: Int) {
+    @Test("Every dropout changes the loss in training", arguments: 0..<3) func everyDropoutWorks(_ place: Int) {
         let model = makeModel {
             let p = (0..<3).map { $0 == place ? 0.5 : 0 }
             ($0.stack.dropout, $0.stack.feedForwardDropout, $0.tokenDropout) = (p[0], p[1], p[2])
@@ -100,7 +100,7 @@ import Testing
 
     /// Two dropouts of a half after one another leave a quarter: both act, and not in the same places. The layers pass on
     /// what they are given: weights are the identity, attention takes an equal share of the rows of an identity.
-    @Test("a layer's two dropouts are independent") func dropoutsOfALayerAreIndependent() {
+    @Test("A layer's two dropouts are independent") func dropoutsOfALayerAreIndependent() {
         let d = 64
         let identity = Tensor.identity(d)
         func passOn(_ module: any Module) {

@@ -15,7 +15,7 @@ import Testing
     }
 
     /// Xavier's normal numbers: √(2 / (n + k)). The deviation of 48,000 numbers is known to 0.3 %; five times that is 2 %.
-    @Test("learnable projections are drawn from Xavier's normal distribution") func learnableProjections() throws {
+    @Test("Learnable projections are drawn from Xavier's normal distribution") func learnableProjections() throws {
         let projection = getEF(inputSize: 600, slots: 80, key: RandomKey(seed: 1))
         let expected = (2.0 / 680).squareRoot()
         #expect(abs(spread(projection.weight).deviation / expected - 1) < 0.02)
@@ -28,7 +28,7 @@ import Testing
 
     /// `turns`: 1 where the token's turn is the slot's, beside a tenth of Xavier's numbers; in the layers' own attention
     /// only, as what a decoder attends to has no order that the decoder must follow.
-    @Test("turns write each token to the slot whose turn it is") func tokensAreWrittenInTurns() {
+    @Test("Turns write each token to the slot whose turn it is") func tokensAreWrittenInTurns() {
         var configuration = LinformerConfiguration(inputSize: 50, channels: 8, slots: 20)
         func weights(_ start: ProjectionStart, isDecoder: Bool) -> [Float] {
             configuration.projectionStart = start
@@ -46,7 +46,7 @@ import Testing
     }
 
     /// Uniform within 1/√(d · step), weight and bias.
-    @Test("convolutions are drawn uniformly within 1/√(d · step)") func convolutions() throws {
+    @Test("Convolutions are drawn uniformly within 1/√(d · step)") func convolutions() throws {
         let projection = getEF(
             inputSize: 90, slots: 10, method: .convolution, headDimension: 16, key: RandomKey(seed: 2))
         #expect(projection.weight.shape == [16, 16, 9] && projection.slots == 10)
@@ -58,7 +58,7 @@ import Testing
     }
 
     /// Normal with deviation 1 / k, and neither trained nor computed.
-    @Test("random projections have deviation 1/k and are not trained") func randomProjections() {
+    @Test("Random projections have deviation 1/k and are not trained") func randomProjections() {
         let projection = getEF(inputSize: 600, slots: 80, method: .noParameters, key: RandomKey(seed: 3))
         #expect(projection.weight.shape == [600, 80] && projection.bias == nil && projection.weight.kind == .frozen)
         #expect(abs(spread(projection.weight).deviation * 80 - 1) < 0.02)
@@ -79,7 +79,7 @@ import Testing
     }
 
     /// A decoder that nothing is said of is causal.
-    @Test("a decoder is causal by default") func aDecoderIsCausal() {
+    @Test("A decoder is causal by default") func aDecoderIsCausal() {
         let part = LinformerLMConfiguration(tokens: 5, inputSize: 8, channels: 8)
         #expect(
             LinformerEncDec(LinformerEncDecConfiguration(encoder: part, decoder: part), key: RandomKey(seed: 1))

@@ -38,7 +38,7 @@ import Testing
         "projection_start": .string("xavier"),
     ]
 
-    @Test("defaults of the language model are the peer's") func defaultsArePeers() throws {
+    @Test("Defaults of the language model are the peer's") func defaultsArePeers() throws {
         let others: [String: JSONValue] = [
             "return_emb": .bool(false), "decoder_mode": .bool(false), "causal": .bool(false), "context_size": .null,
             "context_channels": .null,
@@ -47,7 +47,7 @@ import Testing
         #expect(try read([:]).json == .object(expected))
     }
 
-    @Test("defaults of the encoder–decoder are the peer's") func defaultsOfBothArePeers() throws {
+    @Test("Defaults of the encoder–decoder are the peer's") func defaultsOfBothArePeers() throws {
         var expected = Self.shared.merging(Self.leastOfBoth) { $1 }
         for prefix in ["enc_", "dec_"] { for (key, value) in Self.defaults { expected[prefix + key] = value } }
         expected["dec_causal"] = .bool(true)
@@ -56,7 +56,7 @@ import Testing
     }
 
     /// Those of `Linformer` alone are others.
-    @Test("defaults of the layers alone are the peer's") func defaultsOfTheStackArePeers() throws {
+    @Test("Defaults of the layers alone are the peer's") func defaultsOfTheStackArePeers() throws {
         let least: [String: JSONValue] = ["input_size": .integer(20), "channels": .integer(8), "dim_k": .integer(3)]
         let json = try LinformerConfiguration(.object(least), file: "config.json").json.objectValue
         #expect(json?["dim_ff"] == .integer(256) && json?["depth"] == .integer(1))
@@ -76,7 +76,7 @@ import Testing
         "method": .string("no_params"), "use_pos_emb": .bool(false),
     ]
 
-    @Test("every option survives its JSON") func everyOptionSurvivesItsJSON() throws {
+    @Test("Every option survives its JSON") func everyOptionSurvivesItsJSON() throws {
         let others: [String: JSONValue] = [
             "activation": .string("relu"), "checkpoint_level": .string("C2"), "hide_masked_keys": .bool(true),
             "projection_start": .string("turns"),
@@ -89,7 +89,7 @@ import Testing
         #expect(try LinformerLMConfiguration(json, file: "again").json == json)
     }
 
-    @Test("every option of the encoder–decoder survives its JSON") func everyOptionOfBothSurvivesItsJSON() throws {
+    @Test("Every option of the encoder–decoder survives its JSON") func everyOptionOfBothSurvivesItsJSON() throws {
         var all: [String: JSONValue] = [
             "activation": .string("relu"), "checkpoint_level": .string("C1"), "hide_masked_keys": .bool(true),
             "projection_start": .string("turns"),
@@ -105,14 +105,14 @@ import Testing
     }
 
     /// The decoder attends to as many tokens, of as many columns, as the encoder's output has.
-    @Test("the decoder takes the encoder's length and width") func theDecoderKnowsTheEncoder() throws {
+    @Test("The decoder takes the encoder's length and width") func theDecoderKnowsTheEncoder() throws {
         let configuration = try readBoth(["enc_emb_dim": .integer(5)])
         #expect(configuration.decoder.stack.contextSize == 20 && configuration.decoder.stack.contextChannels == 5)
         #expect(configuration.encoder.returnsEmbeddings && configuration.decoder.stack.isDecoder)
     }
 
     @Test(
-        "mistakes are named with their key",
+        "Mistakes are named with their key",
         arguments: [
             (["input_size": nil], "\"input_size\": is missing; expected a whole number of at least 1"),
             (["num_tokens": nil], "\"num_tokens\": is missing; expected a whole number of at least 1"),
@@ -201,7 +201,7 @@ import Testing
     }
 
     @Test(
-        "mistakes of encoder–decoders are named with their key",
+        "Mistakes of encoder–decoders are named with their key",
         arguments: [
             (["enc_input_size": nil], "\"enc_input_size\": is missing; expected a whole number of at least 1"),
             (["dec_channels": nil], "\"dec_channels\": is missing; expected a whole number of at least 1"),

@@ -29,7 +29,7 @@ import Testing
 
     /// Queries, the heads' output, the sum and its norm take one n × m each; keys and values of full length would be two
     /// more at the time when queries and output are there.
-    @Test("keys and values of full length are never made where heads share E")
+    @Test("Keys and values of full length are never made where heads share E")
     func keysAndValuesAreNeverOfFullLengthWhereHeadsShareE() async {
         await #expect(processExitsWith: .success) {
             let shared = MemoryTests.peak(MemoryTests.configuration(.headwise), gradients: false)
@@ -39,7 +39,7 @@ import Testing
         }
     }
 
-    @Test("checkpoints take less than half the memory") func checkpointsTakeLessMemory() async {
+    @Test("Checkpoints take less than half the memory") func checkpointsTakeLessMemory() async {
         await #expect(processExitsWith: .success) {
             func peak(_ level: CheckpointLevel) -> Double {
                 var configuration = MemoryTests.configuration(.layerwise)

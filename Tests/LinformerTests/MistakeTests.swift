@@ -73,7 +73,7 @@ private var mistakes: [Mistake] {
 
 /// Each in a process of its own, which must fail with the message.
 @Suite struct MistakeTests {
-    @Test("mistakes stop the process with their message", arguments: mistakes.indices) func stops(_ i: Int) async {
+    @Test("Mistakes stop the process with their message", arguments: mistakes.indices) func stops(_ i: Int) async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) { [i] in
             mistakes[i].make()
         }

@@ -10,7 +10,7 @@ import Testing
     private static let causalities: [LinformerCausality] = [.bidirectional, .causal, .compatible]
 
     /// Slicing E and F leaves out what a mask leaves out: a padded sequence whose padding is masked is the short one.
-    @Test("a shorter input equals masked padding", arguments: Variant.some, causalities)
+    @Test("A shorter input equals masked padding", arguments: Variant.some, causalities)
     func aShorterInputEqualsMaskedPadding(_ variant: Variant, causality: LinformerCausality) {
         let model = makeModel(variant, causality) { $0.stack.hidesMaskedKeys = true }
         let tokens = randomTokens([2, 24])
@@ -24,7 +24,7 @@ import Testing
     }
 
     /// Rows of unequal length, by a mask or by the padder, are as alone.
-    @Test("padded rows of unequal length give what each gives alone", arguments: Variant.some, causalities)
+    @Test("Padded rows of unequal length give what each gives alone", arguments: Variant.some, causalities)
     func rowsOfUnequalLengthAreAsAlone(_ variant: Variant, causality: LinformerCausality) {
         let model = makeModel(variant, causality) { $0.stack.hidesMaskedKeys = true }
         let sequences = [13, 1, 8, 20].enumerated().map { randomTokens([$1], seed: UInt64($0)).values }
@@ -36,7 +36,7 @@ import Testing
     }
 
     /// Vectors instead of tokens.
-    @Test("the padder takes vectors") func thePadderTakesALinformer() {
+    @Test("The padder takes vectors") func thePadderTakesALinformer() {
         var configuration = LinformerConfiguration(inputSize: 9, channels: 6, slots: 4)
         configuration.heads = 2
         let model = Linformer(configuration, key: RandomKey(seed: 1))
@@ -49,7 +49,7 @@ import Testing
 
     /// linformer-pytorch leaves masked keys a score of 0 with full attention, so that they take a share; hide_masked_keys
     /// leaves them none.
-    @Test("full attention hides masked keys with hide_masked_keys only") func fullAttentionHidesMaskedKeysWhereAsked() {
+    @Test("Full attention hides masked keys with hide_masked_keys only") func fullAttentionHidesMaskedKeysWhereAsked() {
         let tokens = randomTokens([1, 24])
         let mask = Tensor((0..<24).map { $0 < 9 ? 1 : 0 }, shape: [1, 24])
         func masked(_ hides: Bool) -> Tensor {
@@ -67,7 +67,7 @@ import Testing
     /// A decoder's embeddings have a mask of their own, and so has the source of an encoder–decoder; either may be shorter
     /// than its longest.
     @Test(
-        "sources and targets of encoder–decoders may be padded", arguments: Variant.some,
+        "Sources and targets of encoder–decoders may be padded", arguments: Variant.some,
         [LinformerCausality.causal, .compatible])
     func sourcesArePaddedToo(_ variant: Variant, causality: LinformerCausality) {
         var configuration = makeEncoderDecoder(variant, causality).configuration

@@ -8,7 +8,7 @@ import Testing
 /// The weights of attention that the layers show.
 @Suite struct RecordingTests {
     @Test(
-        "every layer records its weights", arguments: Variant.some,
+        "Every layer records its weights", arguments: Variant.some,
         [LinformerCausality.bidirectional, .causal, .compatible])
     func modelsShowTheirWeights(_ variant: Variant, _ causality: LinformerCausality) {
         let model = makeModel(variant, causality)
@@ -27,7 +27,7 @@ import Testing
     }
 
     /// P̄ = softmax(Q (E K + b)ᵀ / √d), and of the causal form row t with E and K up to t.
-    @Test("a head's weights and output are those computed by hand", arguments: [false, true]) func weightsOfAHeadByHand(
+    @Test("A head's weights and output are those computed by hand", arguments: [false, true]) func weightsOfAHeadByHand(
         causal: Bool
     ) throws {
         let (n, k, d) = (7, 4, 3)
@@ -60,7 +60,7 @@ import Testing
     }
 
     /// In order, under the names of their parts, and once each whatever is computed again in backward.
-    @Test("recorded layers are named after their part", arguments: [CheckpointLevel.none, .layers, .heads])
+    @Test("Recorded layers are named after their part", arguments: [CheckpointLevel.none, .layers, .heads])
     func partsOfAnEncoderDecoderAreNamed(_ level: CheckpointLevel) {
         let model = makeEncoderDecoder()
         var configuration = model.configuration

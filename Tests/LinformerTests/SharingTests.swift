@@ -9,7 +9,7 @@ import Testing
 /// Shared projections are one parameter under several keys, and what is saved is what is loaded.
 @Suite struct SharingTests {
     /// Of two layers of two heads: E and F of all, of a layer (E = F), of a layer, of a head.
-    @Test("shared projections are one parameter", arguments: ParameterSharing.allCases, ProjectionMethod.allCases)
+    @Test("Shared projections are one parameter", arguments: ParameterSharing.allCases, ProjectionMethod.allCases)
     func sharedProjectionsAreOneParameter(_ sharing: ParameterSharing, method: ProjectionMethod) {
         let expected = [ParameterSharing.none: 8, .headwise: 4, .kv: 2, .layerwise: 1][sharing]!
         let model = makeModel(Variant(sharing: sharing, method: method))
@@ -24,7 +24,7 @@ import Testing
     }
 
     /// A decoder shares one matrix with its attention to the embeddings where both are as long, else each kind has one.
-    @Test("decoders of embeddings of another length have a second matrix")
+    @Test("Decoders of embeddings of another length have a second matrix")
     func decodersOfAnotherLengthHaveASecondMatrix() {
         func count(_ contextSize: Int?) -> Int {
             let model = makeModel {
@@ -37,7 +37,7 @@ import Testing
         #expect(count(nil) == 1 && count(24) == 1 && count(9) == 2)
     }
 
-    @Test("what is saved is loaded to the bit", arguments: Variant.some)
+    @Test("What is saved is loaded to the bit", arguments: Variant.some)
     func savedIsLoadedToTheBit(_ variant: Variant) throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("linformer-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -56,7 +56,7 @@ import Testing
     }
 
     /// A file whose keys of a shared matrix differ is none of such a model.
-    @Test("files with unequal shared matrices are refused") func unequalSharedMatricesAreRefused() throws {
+    @Test("Files with unequal shared matrices are refused") func unequalSharedMatricesAreRefused() throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("linformer-\(UUID())").path
         defer { try? FileManager.default.removeItem(atPath: path) }
         try makeModel(Variant(sharing: .none)).save(to: path)
@@ -68,7 +68,7 @@ import Testing
 
     /// Random projections come from the key, as everything that is drawn: without them in the file nothing would be the
     /// same again.
-    @Test("random projections are drawn from the key and saved") func randomProjectionsAreDrawnOnceAndKept() {
+    @Test("Random projections are drawn from the key and saved") func randomProjectionsAreDrawnOnceAndKept() {
         let configuration = makeConfiguration(Variant(sharing: .none, method: .noParameters))
         let matrices = { (seed: UInt64) in
             LinformerLM(configuration, key: RandomKey(seed: seed)).state.filter { $0.key.hasSuffix(".E") }

@@ -9,7 +9,7 @@ import Testing
 /// `layerwise` gets its gradient from all layers; with full attention the projections stay as they are; `causal` is the
 /// leak-free form.
 @Suite struct TrajectoryTests {
-    @Test("ten training steps are PyTorch's", arguments: Fixture.names("trajectory-linformer"))
+    @Test("Ten training steps are PyTorch's", arguments: Fixture.names("trajectory-linformer"))
     func tenSteps(_ name: String) throws {
         let fixture = try Fixture(name)
         let model = LinformerLM(

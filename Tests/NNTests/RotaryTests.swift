@@ -113,7 +113,7 @@ import Testing
         #expect(y != Rotary(4).table([position]).rotate(x).values, "reduced angles are rounded less")
     }
 
-    @Test("xpos decays scores by distance, within windows and between them")
+    @Test("Xpos decays scores by distance, within windows and between them")
     func decay() {
         let (base, w, d) = (4.0, 4, 2)
         let rotary = Rotary(d, scaleBase: base)
