@@ -27,7 +27,8 @@ struct Checkpoint {
     static func writeState(
         _ optimizer: Optimizer, _ state: TrainingState, weightsChecksum checksum: String, to path: String
     ) throws {
-        var writer = SafetensorsWriter(metadata: ["version": packageVersion, weightsKey: checksum])
+        var writer = SafetensorsWriter(
+            metadata: [formatKey: "\(runFormat)", versionKey: packageVersion, weightsKey: checksum])
         try optimizer.add(to: &writer)
         try state.add(to: &writer)
         writer.metadata[stateKey] = try Self.checksum(of: writer)
@@ -35,6 +36,7 @@ struct Checkpoint {
     }
 
     private static let (weightsKey, stateKey) = ("weights_crc32", "crc32")
+    private static let (formatKey, versionKey) = ("run_format", "version")
 
     // MARK: Reading
 
@@ -59,6 +61,15 @@ struct Checkpoint {
             throw InputError("\(statePath): is of step \(training.step); expected step \(step), as its folder says")
         }
         return Contents(weights: weights, weightsChecksum: checksum, state: state, training: training)
+    }
+
+    /// Refuses a checkpoint of a newer package, which is not damaged and must not be passed over.
+    /// - Throws: `InputError` that names the file.
+    func refuseNewerFormat() throws {
+        guard let metadata = try? SafetensorsFile(path: statePath).metadata else { return }
+        try checkFormat(
+            metadata[Self.formatKey].flatMap { Int($0) } ?? 1, file: statePath,
+            version: metadata[Self.versionKey] ?? "unknown")
     }
 
     private static func check(_ file: SafetensorsFile, against expected: String?) throws {

@@ -153,9 +153,13 @@ extension RunFolder {
     }
 
     func newestWhole(_ warn: (String) -> Void) throws -> (Checkpoint, Checkpoint.Contents) {
-        if let chosenStep { return (checkpoint(chosenStep), try checkpoint(chosenStep).open()) }
+        if let chosenStep {
+            try checkpoint(chosenStep).refuseNewerFormat()
+            return (checkpoint(chosenStep), try checkpoint(chosenStep).open())
+        }
         var problems: [String] = []
         for step in try readSavedSteps().reversed() {
+            try checkpoint(step).refuseNewerFormat()
             do {
                 let contents = try checkpoint(step).open()
                 for problem in problems { warn("\(problem); going on from step \(step), the newest that is whole") }

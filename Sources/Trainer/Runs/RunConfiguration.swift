@@ -51,12 +51,15 @@ public struct RunConfiguration: Sendable, Hashable {
     /// Whose kernels OpenBLAS multiplied with, on which they depend as well; nil where the run is from before they were
     /// written down.
     public var kernels: String?
+    /// The format of the folder, `runFormat` where it was made by this package.
+    public var format = runFormat
     /// The package's version.
     public var version = packageVersion
 
     var json: JSONValue {
         .object([
-            "version": .string(version), "model": .string(origin.model), "configuration": origin.configuration,
+            "format": .integer(format), "version": .string(version), "model": .string(origin.model),
+            "configuration": origin.configuration,
             "tokenizer": .string(tokenizer.rawValue),
             "data": .object([
                 "paths": .array(origin.data.map(JSONValue.string)),
@@ -80,6 +83,8 @@ public struct RunConfiguration: Sendable, Hashable {
     init(path: String) throws {
         var reader = try ConfigurationReader(path: path)
         version = try reader.string("version")
+        format = try reader.int("format", default: 1, in: 1...)
+        try checkFormat(format, file: path, version: version)
         let model = try reader.string("model")
         guard let configuration = reader.value("configuration"), configuration.objectValue != nil else {
             throw reader.error("configuration", "expected an object")
@@ -125,11 +130,8 @@ public struct RunConfiguration: Sendable, Hashable {
         kernels = BLAS.kernels
     }
 
-    /// - Throws: `InputError` that names how version, tokenizer or text differ from those of the run in `folder`.
+    /// - Throws: `InputError` that names how tokenizer or text differ from those of the run in `folder`.
     package func requireSame(_ split: DataSplit, _ tokenizer: any Tokenizer, _ folder: RunFolder) throws {
-        guard version == packageVersion else {
-            throw InputError("\(folder.path): made by version \(version); this is \(packageVersion)")
-        }
         guard self.tokenizer == tokenizer.kind else {
             throw InputError(
                 "\(folder.path): made with the tokenizer \(self.tokenizer.rawValue); found \(tokenizer.kind.rawValue)")
