@@ -1,12 +1,19 @@
 // swift-tools-version: 6.1
+import Foundation
 import PackageDescription
 
 // MARK: Settings
 
-/// Unsafe flags are refused in a package that is somebody's dependency; SwiftPM checks those out under `/checkouts/`.
-/// Everywhere else a debug build gets optimised kernels and tensors, so that a plain `swift run Train` is fast as well:
+/// Unsafe flags are refused in a package that is somebody's dependency: one that SwiftPM has checked out, in `checkouts` beside
+/// its `repositories`, or downloaded from a registry. Everywhere else a debug build gets optimised kernels and tensors, so that a plain `swift run Train` is fast as well:
 /// without them C is compiled with -O0 and is some 37 times slower.
-let isDependency = Context.packageDirectory.contains("/checkouts/")
+let isDependency = {
+    let parent = URL(fileURLWithPath: Context.packageDirectory).deletingLastPathComponent()
+    let repositories = parent.deletingLastPathComponent().appendingPathComponent("repositories")
+    let isCheckedOut =
+        parent.lastPathComponent == "checkouts" && FileManager.default.fileExists(atPath: repositories.path)
+    return isCheckedOut || Context.packageDirectory.contains("/registry/downloads/")
+}()
 let cSettings: [CSetting] = isDependency ? [] : [.unsafeFlags(["-O3"])]
 let hotSwift: [SwiftSetting] = isDependency ? [] : [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
