@@ -75,7 +75,7 @@ public func segmentAttention(
 ) -> Tensor {
     let inputs = SegmentAttentionInputs(
         q, k, v, slotQueries: slotQueries, slotKeys: slotKeys, slotValues: slotValues, options)
-    return plainSegmentAttention(inputs)
+    return implementation == .fused ? fusedSegmentAttention(inputs) : plainSegmentAttention(inputs)
 }
 
 /// Computes the weights of `segmentAttention` before dropout, to be looked at, in plain operations and without gradients.

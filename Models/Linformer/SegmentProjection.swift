@@ -32,7 +32,11 @@ public func projectSegments(
     implementation: Implementation = .fused
 ) -> Tensor {
     checkSegments(x, projection, l, mask)
-    return plainProjectSegments(x, projection, l, mask)
+    let (b, h, d, c) = (x.shape[0], x.shape[2], x.shape[3], x.shape[1] / l)
+    if b * c == 0 { return .zeros([b, c * projection.slots(columns: d), h, d]) }
+    let taking = mask.map { inSegments($0, l).reshaped([b, c, 1, 1, l]) }
+    guard let weights = projection.weights(l, taking) else { return convolvedSegments(x, projection, l, taking) }
+    return implementation == .fused ? fusedSegmentSums(weights, x) : plainSegmentSums(weights, x)
 }
 
 /// Tells which finished segments have tokens that take part. mask: [b, n]. Returns 1 or 0, [b, c].
@@ -43,20 +47,24 @@ public func segmentMask(_ mask: Tensor, segmentLength l: Int) -> Tensor {
     return mask.part(1, 0..<c * l).reshaped([mask.shape[0], c, l]).sum(axes: [2]) .> 0
 }
 
-/// The plain form of `projectSegments`.
-private func plainProjectSegments(_ x: Tensor, _ projection: SegmentProjection, _ l: Int, _ mask: Tensor?) -> Tensor {
-    let (b, h, d, c) = (x.shape[0], x.shape[2], x.shape[3], x.shape[1] / l)
-    if b * c == 0 { return .zeros([b, c * projection.slots(columns: d), h, d]) }
-    let segments = inSegments(x, l).permuted([0, 1, 3, 2, 4])  // [b, c, h, l, d]
-    let taking = mask.map { inSegments($0, l).reshaped([b, c, 1, 1, l]) }
-    if case .convolution(let weight, let bias) = projection {
-        let seen = taking.map { segments * $0.transposed() } ?? segments
-        let kernel = weight.permuted([0, 2, 1]).reshaped([weight.shape[0], l * d])
-        let y = linear(seen.reshaped([b, c, h, l * d]), weight: kernel, bias: bias)  // [b, c, h, r · d]
-        return slotRows(y.reshaped([b, c, h, weight.shape[0] / d, d]))
-    }
-    return slotRows(matrixProduct(projection.weights(l, taking), segments))  // [b, c, h, r, d]
+/// The plain form of `fusedSegmentSums`: Σ over a segment's tokens of P x. Returns [b, c · r, h, d].
+func plainSegmentSums(_ weights: Tensor, _ x: Tensor) -> Tensor {
+    slotRows(matrixProduct(weights, headsOfSegments(x, weights.shape[weights.rank - 1])))  // [b, c, h, r, d]
 }
+
+/// A product of each segment and the kernel, in either form. mask: [b, c, 1, 1, l].
+private func convolvedSegments(_ x: Tensor, _ projection: SegmentProjection, _ l: Int, _ mask: Tensor?) -> Tensor {
+    guard case .convolution(let weight, let bias) = projection else { return x }
+    let (b, h, d, c) = (x.shape[0], x.shape[2], x.shape[3], x.shape[1] / l)
+    let segments = headsOfSegments(x, l)
+    let seen = mask.map { segments * $0.transposed() } ?? segments
+    let kernel = weight.permuted([0, 2, 1]).reshaped([weight.shape[0], l * d])
+    let y = linear(seen.reshaped([b, c, h, l * d]), weight: kernel, bias: bias)  // [b, c, h, r · d]
+    return slotRows(y.reshaped([b, c, h, weight.shape[0] / d, d]))
+}
+
+/// [b, n, h, d] → [b, c, h, l, d]
+private func headsOfSegments(_ x: Tensor, _ l: Int) -> Tensor { inSegments(x, l).permuted([0, 1, 3, 2, 4]) }
 
 /// [b, c, h, r, d] → [b, c · r, h, d]
 private func slotRows(_ y: Tensor) -> Tensor {
@@ -81,9 +89,9 @@ extension SegmentProjection {
         }
     }
 
-    /// What each token gives to each slot: broadcastable to [b, c, h, r, l].
+    /// What each token gives to each slot, broadcastable to [b, c, h, r, l]; nil for a convolution, which has a kernel.
     /// - Parameter mask: [b, c, 1, 1, l].
-    fileprivate func weights(_ l: Int, _ mask: Tensor?) -> Tensor {
+    fileprivate func weights(_ l: Int, _ mask: Tensor?) -> Tensor? {
         switch self {
         case .dynamic(let scores):
             let scores = inSegments(scores, l).permuted([0, 1, 3, 4, 2])  // [b, c, h, r, l]
@@ -92,13 +100,12 @@ extension SegmentProjection {
             return softmax(select(seen, scores, -1e30)) * seen
         case .learnable(let e): return mask.map { e * $0 } ?? e
         case .mean(let r):
-            let parts = Tensor(
-                (0..<r).flatMap { part in (0..<l).map { $0 / (l / r) == part ? 1 : 0 } }, shape: [r, l])
-            guard let mask else { return parts / Float(l / r) }
+            let part = l / r
+            let parts = Tensor((0..<r).flatMap { slot in (0..<l).map { $0 / part == slot ? 1 : 0 } }, shape: [r, l])
+            guard let mask else { return parts / Float(part) }
             let taken = parts * mask
             return taken / maximum(taken.sum(axes: [-1], keepAxes: true), Tensor(1))
-        case .convolution(let weight, _):
-            fatalError("projectSegments: a convolution has no weights by token \(weight.shape)")
+        case .convolution: return nil
         }
     }
 }

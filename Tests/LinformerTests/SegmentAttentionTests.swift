@@ -1,0 +1,43 @@
+import FixtureSupport
+import Linformers
+import NN
+import Tensors
+import Testing
+
+@Suite("Attention by segments") struct SegmentAttentionTests {
+    typealias Case = SegmentCase
+
+    private func normal(_ shape: [Int], seed: UInt64) -> Tensor { .normal(shape, key: RandomKey(seed: seed)) }
+
+    @Test("Plain and fused forms agree, gradients of all inputs included", arguments: (0..<240).map(Case.init(drawn:)))
+    func formsAgree(_ test: Case) throws {
+        func run(_ implementation: Implementation) throws -> (output: Tensor, gradients: [Tensor]) {
+            let leaves = test.inputs().map { $0.requiringGradient() }
+            let output = test.attend(leaves, implementation: implementation)
+            let all = gradients(of: output, seed: normal(output.shape, seed: 9))
+            return (output, try leaves.map { try #require(all[$0]) })
+        }
+        let (got, expected) = (try run(.fused), try run(.plain))
+        test.expectValues(got.output, expected.output, "output")
+        for (got, expected) in zip(got.gradients, expected.gradients) { #expect(got.shape == expected.shape) }
+        expectGradients(
+            zip(test.names, zip(got.gradients, expected.gradients)).map { ($0, $1.0.values, $1.1.values) },
+            test.lengths)
+    }
+
+    @Test("Long sequences of many tiles, chunks and units agree") func longSequencesAgree() throws {
+        // More columns than a tile takes at once, in the window and in the slots.
+        var test = Case(n: 1300)
+        (test.window, test.length, test.slots, test.h, test.reach) = (1100, 2, 2, 1, .allFinished)
+        (test.hasWindowBias, test.hasSlotBias, test.distances) = (true, true, 700)
+        let leaves = test.inputs().map { $0.requiringGradient() }
+        let (fused, plain) = (test.attend(leaves), test.attend(leaves, implementation: .plain))
+        test.expectValues(fused, plain, "output")
+        let seed = normal(fused.shape, seed: 9)
+        let (got, expected) = (gradients(of: fused, seed: seed), gradients(of: plain, seed: seed))
+        expectGradients(
+            try zip(test.names, leaves).map {
+                ($0, try #require(got[$1]).values, try #require(expected[$1]).values)
+            }, test.lengths)
+    }
+}
