@@ -72,6 +72,7 @@ extension LinformerConfiguration {
         require(
             intermediateChannels == nil || (includesFeedForward && !isDecoder),
             "Linformer: ff_intermediate needs feed-forward layers, and no decoder")
+        require(!isUnlimited, "Linformer: causal \(causality.json) has no layers yet")
     }
 
     /// Makes what all layers share: an E for their own input and one for a decoder's embeddings, the same where both are as long.

@@ -42,20 +42,50 @@ extension LinformerConfiguration {
             contextSize = try reader.optionalSize("context_size")
             contextChannels = try reader.optionalSize("context_channels")
             causality = try Self.causality("causal", default: causality, &reader)
+            try readUnlimited(&reader)
         }
         try check(reader, keys)
     }
 
-    /// false, true or "compatible".
+    /// Reads false, true or the name of a causal form.
     static func causality(
         _ key: String, default value: LinformerCausality, _ reader: inout ConfigurationReader
     ) throws -> LinformerCausality {
         switch reader.value(key) {
         case nil, .null?: return value
         case .bool(false)?: return .bidirectional
-        case .bool(true)?: return .causal
+        case .bool(true)?, .string("bounded")?: return .causal
+        case .string("segments")?: return .segments
+        case .string("gated-slots")?: return .gatedSlots
         case .string("compatible")?: return .compatible
-        case let found?: throw reader.error(key, "expected false, true or \"compatible\", found \(found)")
+        case let found?:
+            throw reader.error(
+                key,
+                "expected false, true, \"bounded\", \"segments\", \"gated-slots\" or \"compatible\", found \(found)")
+        }
+    }
+
+    /// Reads the options of the causal forms for texts of any length, and refuses what they do not go with.
+    private mutating func readUnlimited(_ reader: inout ConfigurationReader) throws {
+        if causality == .segments { segments = try LinformerSegments(&reader) }
+        for key in LinformerSegments.keys where causality != .segments && reader.value(key) != nil {
+            throw reader.error(key, "expected only with causal \"segments\"")
+        }
+        guard isUnlimited else {
+            if reader.value("pre_norm") != nil {
+                throw reader.error("pre_norm", "expected only with causal \"segments\" or \"gated-slots\"")
+            }
+            return
+        }
+        normalizesFirst = try reader.bool("pre_norm", default: true)
+        for (key, isWrong) in [("full_attention", usesFullAttention), ("decoder_mode", isDecoder)] where isWrong {
+            throw reader.error(key, "true with causal \(causality.json); expected false")
+        }
+        if causality == .segments && segments.positions == .rotary && headWidth % 2 == 1 {
+            throw reader.error(
+                "window_positions",
+                "rotary with \(headWidth) columns a head; rotary positions need an even number (dim_d or channels / nhead)"
+            )
         }
     }
 
@@ -94,13 +124,15 @@ extension LinformerConfiguration {
         }
     }
 
-    /// The JSON form, every option written out.
+    /// The JSON form, every option written out that the causality takes.
     public var json: JSONValue {
-        .object(
-            members(LinformerKeys(prefix: "")).merging([
-                "decoder_mode": .bool(isDecoder), "context_size": contextSize.map { .integer($0) } ?? .null,
-                "context_channels": contextChannels.map { .integer($0) } ?? .null, "causal": causality.json,
-            ]) { $1 })
+        var members = members(LinformerKeys(prefix: "")).merging([
+            "decoder_mode": .bool(isDecoder), "context_size": contextSize.map { .integer($0) } ?? .null,
+            "context_channels": contextChannels.map { .integer($0) } ?? .null, "causal": causality.json,
+        ]) { $1 }
+        if isUnlimited { members["pre_norm"] = .bool(normalizesFirst) }
+        if causality == .segments { members.merge(segments.members) { $1 } }
+        return .object(members)
     }
 
     /// The options of the layers, by keys.
@@ -128,6 +160,8 @@ extension LinformerCausality {
         switch self {
         case .bidirectional: .bool(false)
         case .causal: .bool(true)
+        case .segments: .string("segments")
+        case .gatedSlots: .string("gated-slots")
         case .compatible: .string("compatible")
         }
     }

@@ -34,12 +34,16 @@ public enum ProjectionStart: String, CaseIterable, Sendable {
     case turns
 }
 
-/// The tokens that a position sees.
+/// The tokens that a position sees, and through what.
 public enum LinformerCausality: Sendable, Hashable {
     /// All.
     case bidirectional
     /// Those up to its own: the projections grow token by token (2110.02488). With full attention the usual mask.
     case causal
+    /// Those up to its own: a window of tokens, and slots of the finished segments before it (2107.02192).
+    case segments
+    /// Those up to its own: slots that forget as they are written (2409.07146).
+    case gatedSlots
     /// The mask of linformer-pytorch's causal=True: slot j of the projected keys is hidden from the positions before j.
     /// Slots are sums over all tokens, so the future leaks. For its checkpoints only.
     case compatible
@@ -98,7 +102,7 @@ public struct LinformerConfiguration: Sendable {
     public var outputIntermediate: Int?
     /// decoder_mode: each layer also attends to `embeddings`.
     public var isDecoder = false
-    /// causal: false, true or "compatible".
+    /// causal: false, true (or "bounded", which is the same), "segments", "gated-slots" or "compatible".
     public var causality = LinformerCausality.bidirectional
     /// method: learnable, convolution or no_params.
     public var method = ProjectionMethod.learnable
@@ -109,6 +113,11 @@ public struct LinformerConfiguration: Sendable {
     /// hide_masked_keys (ours): with full attention, hides masked keys; else they keep the score 0, as in
     /// linformer-pytorch. Projected keys are sums, of which masked ones are left out either way.
     public var hidesMaskedKeys = false
+    /// The options of the form by segments, which no other takes.
+    public var segments = LinformerSegments()
+    /// pre_norm (ours): x + f(norm(x)) and a norm before the logits in place of norm(x + f(x)); only of the causal forms by
+    /// segments and of gated slots.
+    public var normalizesFirst = false
     /// context_size (ours): the longest sequence of embeddings that a decoder attends to; nil for `inputSize`.
     public var contextSize: Int?
     /// context_channels (ours): the width of these embeddings; nil for `channels`.
@@ -130,7 +139,7 @@ public struct LinformerConfiguration: Sendable {
     func causality(inCrossAttention isCross: Bool) -> LinformerCausality {
         switch causality {
         case .bidirectional: .bidirectional
-        case .causal: isCross ? .bidirectional : .causal
+        case .causal, .segments, .gatedSlots: isCross ? .bidirectional : causality
         case .compatible: isCross || !isDecoder ? .compatible : .bidirectional
         }
     }
@@ -155,6 +164,13 @@ public struct LinformerConfiguration: Sendable {
 
     /// Whether position t sees nothing after t.
     public var isCausal: Bool {
-        causality == .causal || (causality == .compatible && usesFullAttention && !isDecoder)
+        switch causality {
+        case .bidirectional: false
+        case .causal, .segments, .gatedSlots: true
+        case .compatible: usesFullAttention && !isDecoder
+        }
     }
+
+    /// Whether nothing in the model is as long as `inputSize`, so that a text may be of any length.
+    public var isUnlimited: Bool { causality == .segments || causality == .gatedSlots }
 }

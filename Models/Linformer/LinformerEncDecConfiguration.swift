@@ -34,6 +34,10 @@ public struct LinformerEncDecConfiguration: Sendable {
         if decoder.stack.causality == .bidirectional {
             throw reader.error("dec_causal", "a decoder that sees what it is to write; expected true or \"compatible\"")
         }
+        if decoder.stack.isUnlimited {
+            throw reader.error(
+                "dec_causal", "\(decoder.stack.causality.json) is no form of decoders; expected true or \"compatible\"")
+        }
         if decoder.stack.intermediateChannels != nil {
             throw reader.error("dec_ff_intermediate", "a decoder has one width; expected null")
         }

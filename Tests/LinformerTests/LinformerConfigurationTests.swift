@@ -163,9 +163,13 @@ import Testing
             (["hide_masked_keys": .integer(0)], "\"hide_masked_keys\": expected true or false, found 0"),
             (
                 ["causal": .string("strict")],
-                "\"causal\": expected false, true or \"compatible\", found \"strict\""
+                "\"causal\": expected false, true, \"bounded\", \"segments\", \"gated-slots\" or \"compatible\", "
+                    + "found \"strict\""
             ),
-            (["causal": .integer(1)], "\"causal\": expected false, true or \"compatible\", found 1"),
+            (
+                ["causal": .integer(1)],
+                "\"causal\": expected false, true, \"bounded\", \"segments\", \"gated-slots\" or \"compatible\", found 1"
+            ),
             (
                 ["method": .string("convolution")],
                 "\"dim_k\": 64 is more than input_size 20, which a convolution cannot do"
@@ -225,6 +229,10 @@ import Testing
             (
                 ["enc_input_size": .integer(6), "dec_method": .string("convolution"), "dec_dim_k": .integer(7)],
                 "\"dec_dim_k\": 7 is more than enc_input_size 6, which a convolution cannot do"
+            ),
+            (
+                ["dec_causal": .string("segments")],
+                "\"dec_causal\": \"segments\" is no form of decoders; expected true or \"compatible\""
             ),
             (["start_token": .integer(7)], "\"start_token\": expected one of the 7 of dec_num_tokens, found 7"),
             (["start_token": .integer(-1)], "\"start_token\": expected a whole number of at least 0, found -1"),
