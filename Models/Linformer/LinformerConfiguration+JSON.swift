@@ -81,7 +81,13 @@ extension LinformerConfiguration {
         for (key, isWrong) in [("full_attention", usesFullAttention), ("decoder_mode", isDecoder)] where isWrong {
             throw reader.error(key, "true with causal \(causality.json); expected false")
         }
-        if causality == .segments && segments.positions == .rotary && headWidth % 2 == 1 {
+        guard causality == .segments else { return }
+        if sharing == .layerwise && segments.projection == .dynamic && intermediateChannels != nil {
+            throw reader.error(
+                "ff_intermediate",
+                "layers of unequal widths cannot share a dynamic projection; expected null, or another parameter_sharing")
+        }
+        if segments.positions == .rotary && headWidth % 2 == 1 {
             throw reader.error(
                 "window_positions",
                 "rotary with \(headWidth) columns a head; rotary positions need an even number (dim_d or channels / nhead)"

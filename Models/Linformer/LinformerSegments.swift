@@ -1,12 +1,12 @@
 import NN
 
 /// The methods that make the slots of a finished segment of its keys and values.
-public enum SegmentProjection: String, CaseIterable, Sendable {
+public enum SegmentMethod: String, CaseIterable, Sendable {
     /// Weights that depend on the tokens: a softmax over the segment of W_p x (2107.02192, equation 5).
     case dynamic
-    /// One matrix E [r, l] with bias for all segments, as the Linformer's own (2006.04768, equation 7).
+    /// One matrix E [r, l] for all segments, as the Linformer's own (2006.04768, equation 7).
     case learnable
-    /// A convolution over the tokens, each head's columns mixed, with l / r for kernel and stride.
+    /// A convolution over the tokens, each head's columns mixed, with l for kernel and stride.
     case convolution
     /// The means of l / r tokens each.
     case mean
@@ -39,7 +39,7 @@ public struct LinformerSegments: Sendable, Hashable {
     /// segment_slots: the slots of a finished segment a head, r; with 0 the model is local attention.
     public var slots = 1
     /// segment_projection: dynamic, learnable, convolution or mean.
-    public var projection = SegmentProjection.dynamic
+    public var projection = SegmentMethod.dynamic
     /// slot_reach: window or all.
     public var reach = SlotReach.window
     /// max_segments: the newest segments whose slots are kept; nil for all.

@@ -62,11 +62,7 @@ import Testing
             (["segment_slots": .integer(-1)], "\"segment_slots\": expected a whole number of at least 0, found -1"),
             (
                 ["segment_slots": .integer(3), "segment_projection": .string("mean")],
-                "\"segment_slots\": 3 do not divide segment_length 16, as a mean needs; expected a divisor"
-            ),
-            (
-                ["segment_slots": .integer(32), "segment_projection": .string("convolution")],
-                "\"segment_slots\": 32 do not divide segment_length 16, as a convolution needs; expected a divisor"
+                "\"segment_slots\": 3 means do not divide segment_length 16; expected a divisor"
             ),
             (["max_segments": .integer(0)], "\"max_segments\": expected a whole number of at least 1, found 0"),
             (
@@ -80,6 +76,11 @@ import Testing
             (
                 ["dim_d": .integer(5)],
                 "\"window_positions\": rotary with 5 columns a head; rotary positions need an even number"
+            ),
+            (
+                ["parameter_sharing": .string("layerwise"), "ff_intermediate": .integer(6)],
+                "\"ff_intermediate\": layers of unequal widths cannot share a dynamic projection; expected null, or "
+                    + "another parameter_sharing"
             ),
             (["full_attention": .bool(true)], "\"full_attention\": true with causal \"segments\"; expected false"),
             (["decoder_mode": .bool(true)], "\"decoder_mode\": true with causal \"segments\"; expected false"),
