@@ -2,7 +2,6 @@
 import argparse
 import json
 import pathlib
-import sys
 import tempfile
 import warnings
 
@@ -11,7 +10,7 @@ from conversion_bad_input import bad_block_recurrents, bad_fast_weights, bad_inp
 from conversion_fla import as_fla_writes_them, bad_flas
 from conversion_peers import PEERS
 from conversion_support import (
-    EXECUTABLES, SCRIPTS, compare, convert, fail, our_logits, peer_logits, refuses, run, same_bits, succeed,
+    EXECUTABLES, compare, convert, convert_by_command, fail, our_logits, peer_logits, refuses, run_converter, same_bits, succeed,
 )
 from fixtures.common import move_off_initial_values, seed
 from fixtures.fast_weights import LanguageModel
@@ -32,7 +31,7 @@ def from_here(name, folder):
             "--sample-every", "0", "--out", "run", *peer.train, folder=folder)
     (folder / "there").mkdir()
     (folder / "back").mkdir()
-    convert(name, "run", "there/model.pt", folder=folder)
+    convert_by_command(name, "run", "there/model.pt", folder=folder)
     config = json.loads((folder / "there" / "config.json").read_text())
     model = peer.kind(**config)
     model.load_state_dict(torch.load(folder / "there" / "model.pt", weights_only=True), strict=True)
@@ -124,7 +123,7 @@ def objects_of_pickles(folder):
     torch.save({"model": state, "args": argparse.Namespace(lr=1)}, folder / "arguments.pt")
     refuses("arguments.pt: holds argparse.Namespace" + rest, "arguments.pt", out, folder=folder)
     torch.save({"model": state, "path": pathlib.PurePosixPath("x")}, folder / "path.pt")
-    code, _, errors = run(sys.executable, SCRIPTS / "convert_checkpoint.py", "flash", "path.pt", out, folder=folder)
+    code, _, errors = run_converter("flash", "path.pt", out, folder=folder)
     if code != 1 or "PurePosixPath" not in errors or not errors.endswith(rest):
         fail(f"path.pt: {errors}")
     for file, content, kind in (

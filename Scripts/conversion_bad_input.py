@@ -1,9 +1,7 @@
 """Checkpoints that the converter refuses, each with its line."""
-import sys
-
 import torch
 from conversion_peers import PEERS
-from conversion_support import SCRIPTS, fail, refuses, run
+from conversion_support import fail, refuses, run_converter
 from fixtures.block_recurrent import Variant
 from fixtures.fast_weights import LanguageModel
 from flash_pytorch import FLASHTransformer
@@ -32,8 +30,7 @@ def bad_input(folder):
             folder=folder)
     refuses("run/config.json: belongs to a run; expected a destination in another folder", "run", "run/model.pt",
             "--force", folder=folder)
-    code, _, errors = run(sys.executable, SCRIPTS / "convert_checkpoint.py", "flash", save("module.pt", model), out,
-                          folder=folder)
+    code, _, errors = run_converter("flash", save("module.pt", model), out, folder=folder)
     if code != 1 or not errors.startswith("convert_checkpoint.py: module.pt: holds flash_pytorch.flash_pytorch.FLASH, "):
         fail(f"module.pt: {errors}")
     refuses('odd.pt: "steps" is no tensor; expected a state dict, or one under state_dict or model_state_dict or model',
@@ -57,12 +54,12 @@ def bad_input(folder):
     refuses('given.json: "norm_type" is "layernorm", but the weights of good.pt have "scalenorm"', good, out, "--config",
             "given.json", folder=folder)
     (folder / "cut.safetensors").write_bytes((folder / "run" / "weights.safetensors").read_bytes()[:1000])
-    code, _, errors = run(sys.executable, SCRIPTS / "convert_checkpoint.py", "flash", "cut.safetensors", "bad/model.pt",
-                          folder=folder)  # the rest of the line is the library's
+    # The rest of the line is the library's.
+    code, _, errors = run_converter("flash", "cut.safetensors", "bad/model.pt", folder=folder)
     if code != 1 or not errors.startswith("convert_checkpoint.py: cut.safetensors: ") or "\n" in errors:
         fail(f"cut.safetensors: {errors}")
     (folder / "cut.pt").write_bytes((folder / good).read_bytes()[:1000])
-    code, _, errors = run(sys.executable, SCRIPTS / "convert_checkpoint.py", "flash", "cut.pt", out, folder=folder)
+    code, _, errors = run_converter("flash", "cut.pt", out, folder=folder)
     if code != 1 or not errors.startswith("convert_checkpoint.py: cut.pt: is no PyTorch") or "\n" in errors:
         fail(f"cut.pt: {errors}")
     if list((folder / "bad").iterdir()):

@@ -1,4 +1,7 @@
 """Running the converter and the commands, and comparing what comes of them."""
+import atexit
+import functools
+import json
 import pathlib
 import subprocess
 import sys
@@ -30,12 +33,40 @@ def succeed(*command, folder):
     return output
 
 
+@functools.cache
+def conversion_server():
+    """The process that conversions are forks of; it ends with this one."""
+    server = subprocess.Popen([sys.executable, str(SCRIPTS / "conversion_server.py")], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    atexit.register(server.communicate)
+    return server
+
+
+def run_converter(*arguments, folder):
+    """The exit code, the standard output and the standard error of the converter."""
+    server = conversion_server()
+    server.stdin.write(json.dumps([str(folder), *map(str, arguments)]) + "\n")
+    server.stdin.flush()
+    answer = server.stdout.readline()
+    if not answer:
+        fail(f"conversion_server.py ended with {server.wait()}")
+    return tuple(json.loads(answer))
+
+
 def convert(model, *arguments, folder):
+    code, output, errors = run_converter(model, *arguments, folder=folder)
+    if code:
+        fail(f"convert_checkpoint.py {model} {' '.join(map(str, arguments))} failed: {errors}")
+    return output
+
+
+def convert_by_command(model, *arguments, folder):
+    """Converts in a process of its own, as people do."""
     return succeed(sys.executable, SCRIPTS / "convert_checkpoint.py", model, *arguments, folder=folder)
 
 
 def refuses(message, *arguments, folder, model="flash"):
-    code, _, errors = run(sys.executable, SCRIPTS / "convert_checkpoint.py", model, *arguments, folder=folder)
+    code, _, errors = run_converter(model, *arguments, folder=folder)
     if code != 1 or errors != f"convert_checkpoint.py: {message}":
         fail(f"{' '.join(map(str, arguments))} ended with {code} and said: {errors}; expected: {message}")
 
