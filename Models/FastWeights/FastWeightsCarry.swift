@@ -86,10 +86,10 @@ public struct FastWeightsCarry: SegmentCarry {
 }
 
 extension FastWeights {
-    /// The memory of one sequence, without gradient, with b = 1.
+    /// Copies the memory of one sequence, without gradient, with b = 1: a view would keep that of the whole batch.
     fileprivate func row(_ index: Int) -> FastWeights {
-        func take(_ x: Tensor) -> Tensor { x.detached().sliced(0, from: index, to: index + 1).contiguous() }
-        return FastWeights(memory: take(memory), keySum: keySum.map(take), history: history.map { take($0).alone })
+        func take(_ x: Tensor) -> Tensor { x.detached().sliced(0, from: index, to: index + 1).alone }
+        return FastWeights(memory: take(memory), keySum: keySum.map(take), history: history.map(take))
     }
 }
 

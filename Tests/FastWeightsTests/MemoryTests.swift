@@ -46,4 +46,29 @@ import Testing
             require(abs(every - fourth - (512.0 / 32 - 512.0 / 128)) < 2, "\(every) and \(fourth) floats a token")
         }
     }
+
+    /// A view of any part of a batch of 16 would hold 16 times as much.
+    @Test("The carry of one sequence holds its own memory and nothing of the batch")
+    func carriesHoldTheirOwn() async {
+        await #expect(processExitsWith: .success) {
+            for normalizes in [false, true] {
+                var configuration = FastWeightsConfiguration(tokens: 16, width: 32)
+                (configuration.heads, configuration.layers, configuration.feedForwardDimension) = (2, 2, 16)
+                (configuration.shortConvolution, configuration.normalizesAttention) = (4, normalizes)
+                let model = FastWeightsLM(configuration, key: RandomKey(seed: 1))
+                let tokens = TokenTensor([Int32](repeating: 3, count: 16 * 40), shape: [16, 40])
+                let pool = MemoryPool.shared
+                let before = pool.statistics.current
+                let carry = withoutGradients {
+                    model.logits(tokens, carries: Array(repeating: nil, count: 16), mode: .inference).carries[5]!
+                }
+                let held = pool.statistics.current - before
+                let own = carry.tensors.filter { $0.key != "position" }.values.map { 4 * $0.count }
+                require(own.count == (normalizes ? 6 : 4), "\(carry.tensors.keys)")
+                // Memory comes in pieces that waste at most an eighth, or 64 bytes.
+                let most = own.map { max($0 + 64, $0 * 9 / 8) }.reduce(0, +)
+                require(held <= most, "\(held) bytes held, \(most) expected at most of \(own)")
+            }
+        }
+    }
 }
