@@ -9,6 +9,11 @@ import Testing
         let cases = [
             AttentionCases.window(300), AttentionCases.window(300, byLoops: true), AttentionCases.memory(16),
             AttentionCases.memory(16, byLoops: true), AttentionCases.mixedChunk(300),
+            DeltaRuleCases.forward(100, chunk: 32, decays: true),
+            DeltaRuleCases.gradients(100, chunk: 32, decays: true), DeltaRuleCases.forward(100, chunk: 32),
+            ShortConvolutionCases.forward(300, channels: 20),
+            ShortConvolutionCases.forward(300, channels: 20, byLoops: true),
+            ShortConvolutionCases.gradients(300, channels: 20),
         ]
         for row in cases.map({ $0.measure(peakGflops: 1, peakGigabytes: 1) }) {
             #expect(row.agrees && row.difference > 0, "\(row.name), \(row.size): \(row.difference)")
