@@ -154,8 +154,8 @@ import Testing
         test.expectValues(weights(.fused), weights(.plain), "weights")
     }
 
-    /// What forward keeps is less than a quarter of the queries: nothing by token and token, or token and slot. In a
-    /// process of its own: the pool is everybody's.
+    /// Forward keeps less than a quarter of the queries: nothing by token and token, or token and slot. In a process of
+    /// its own, as the pool is everybody's.
     @Test("Forward keeps less than a quarter of the queries") func keepsNoScores() async {
         await #expect(processExitsWith: .success) {
             let (n, d, k) = (8192, 16, 32)

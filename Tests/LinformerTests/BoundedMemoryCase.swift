@@ -9,9 +9,9 @@ struct BoundedMemoryCase: CustomTestStringConvertible, Sendable {
     var b = 1
     var n: Int
     var h = 2, d = 3, k = 5
-    /// Whether heads have an E and F, and slots to start from, of their own.
+    /// True if each head has an E and F, and slots to start from, of its own.
     var perHead = false
-    /// Whether F is E.
+    /// True if F is E.
     var isOne = false
     /// Columns of E and F beyond n, which nothing may read.
     var more = 0

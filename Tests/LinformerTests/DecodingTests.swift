@@ -5,7 +5,7 @@ import Testing
 
 @testable import Linformers
 
-/// Token by token equals the whole sequence, at every position, however the tokens are cut into calls.
+/// Decoding of more tokens than a tile has, and by encoder–decoders. The rest is in the contract of language models.
 @Suite struct DecodingTests {
     private func tokens(_ n: Int, seed: UInt64 = 2) -> [Int32] { randomTokens([n], seed: seed).values }
 
@@ -16,24 +16,7 @@ import Testing
         expectClose(got, expected, roundings: lengths.path, magnitude: 1, what)
     }
 
-    @Test(
-        "Decoding equals the forward pass at every position", arguments: Variant.some,
-        [Array(1...24), [24], [3, 4, 11, 24]])
-    func equalsTheForward(_ variant: Variant, cuts: [Int]) {
-        let model = makeModel(variant)
-        let text = tokens(24)
-        let all = model(TokenTensor(text, shape: [1, 24]))
-        var states = [model.startDecoding()]
-        var start = 0
-        for cut in cuts {
-            let logits = model.decode([Array(text[start..<cut])], states: &states)
-            expectSame(logits.at(0, 0), all.at(0, 0).at(0, cut - 1), "position \(cut - 1)")
-            start = cut
-        }
-        #expect(states[0].position == 24)
-    }
-
-    /// Of more tokens than are worked on together.
+    /// The calls have more tokens than are worked on together.
     @Test(
         "Decoding equals the forward pass in calls of more tokens than a tile",
         arguments: [Variant(), Variant(sharing: .none), Variant(full: true)])
@@ -49,38 +32,6 @@ import Testing
             expectSame(logits.at(0, 0), all.at(0, 0).at(0, cut - 1), positions: n, "position \(cut - 1)")
             start = cut
         }
-    }
-
-    /// Sequences of unequal length in one call, each at its own place.
-    @Test("Ragged batches decode like single sequences", arguments: Variant.some)
-    func decodesRaggedBatches(_ variant: Variant) {
-        let model = makeModel(variant)
-        let texts = [tokens(9, seed: 3), tokens(15, seed: 4), tokens(1, seed: 5)]
-        let next = [tokens(5, seed: 6), tokens(1, seed: 7), tokens(12, seed: 8)]
-        var states = texts.map { _ in model.startDecoding() }
-        _ = model.decode(texts, states: &states)
-        let logits = model.decode(next, states: &states)
-        for row in texts.indices {
-            let text = texts[row] + next[row]
-            let all = model(TokenTensor(text, shape: [1, text.count]))
-            expectSame(logits.at(0, row), all.at(0, 0).at(0, text.count - 1), "row \(row)")
-        }
-        #expect(states.map(\.position) == [14, 16, 13])
-    }
-
-    /// A copy of a state is a branch: what one reads the other does not see.
-    @Test("A copied state is a branch", arguments: Variant.some)
-    func copiesAreBranches(_ variant: Variant) {
-        let model = makeModel(variant)
-        var states = [model.startDecoding()]
-        _ = model.decode([tokens(10)], states: &states)
-        var branch = states
-        let first = model.decode([[1, 2, 3]], states: &states)
-        let other = model.decode([[4, 5, 6]], states: &branch)
-        var again = [model.startDecoding()]
-        _ = model.decode([tokens(10)], states: &again)
-        #expect(model.decode([[4, 5, 6]], states: &again).values == other.values)
-        #expect(first.values != other.values)
     }
 
     @Test("Encoder–decoders decode as their forward pass", arguments: Variant.some)
@@ -129,7 +80,7 @@ import Testing
         }
     }
 
-    /// What is generated is what the logits of the whole sequence say.
+    /// Generated tokens are the likeliest by the logits of the whole sequence.
     @Test("Generation writes the likeliest tokens") func generationIsTheLikeliest() {
         let model = makeEncoderDecoder(Variant(sharing: .kv))
         let sources = [tokens(11), tokens(5, seed: 4)]

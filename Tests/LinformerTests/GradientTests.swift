@@ -60,44 +60,6 @@ import Testing
         expectGradients(zip(got, expected).map { ($0.key, $0.value, $1.value) }, lengths)
     }
 
-    /// Along the gradient the loss rises as the gradient says, the same places being dropped.
-    @Test(
-        "The gradient with dropout is the slope of the loss", arguments: Variant.some,
-        [LinformerCausality.bidirectional, .causal])
-    func dropoutsGradientIsTheSlope(_ variant: Variant, causality: LinformerCausality) {
-        let model = makeModel(variant, causality, change: Self.setDropouts)
-        let (tokens, targets) = (randomTokens([3, 24]), randomTokens([3, 24], seed: 5))
-        func loss() -> Tensor { model.loss(tokens, targets, mode: .training(RandomKey(seed: 6))) }
-        #expect(loss().item == loss().item)
-        #expect(loss().item != model.loss(tokens, targets, mode: .training(RandomKey(seed: 7))).item)
-        #expect(loss().item != model.loss(tokens, targets, mode: .inference).item)
-        let all = gradients(of: loss())
-        let directions = model.trainable.compactMap { entry in all[entry.parameter].map { (entry.parameter, $0) } }
-        let square = directions.reduce(0) { $0 + ($1.1 * $1.1).sum().item }
-        let start = directions.map { $0.0.value.detached() + 0 }
-        func lossAt(_ step: Float) -> Float {
-            for ((parameter, direction), value) in zip(directions, start) {
-                parameter.assign(value + direction * (step / square.squareRoot()))
-            }
-            return loss().item
-        }
-        let step: Float = 1e-2
-        let slope = (lossAt(step) - lossAt(-step)) / (2 * step)
-        // The curvature's share, and the rounding of two losses of about 3 (3e-7) over a step of 2e-2.
-        #expect(abs(slope - square.squareRoot()) < 1e-2 * square.squareRoot(), "\(slope), \(square.squareRoot())")
-    }
-
-    /// Every place drops: with one probability above 0 the loss in training is another.
-    @Test("Every dropout changes the loss in training", arguments: 0..<3) func everyDropoutWorks(_ place: Int) {
-        let model = makeModel {
-            let p = (0..<3).map { $0 == place ? 0.5 : 0 }
-            ($0.stack.dropout, $0.stack.feedForwardDropout, $0.tokenDropout) = (p[0], p[1], p[2])
-        }
-        let (tokens, targets) = (randomTokens([2, 24]), randomTokens([2, 24], seed: 5))
-        let with = model.loss(tokens, targets, mode: .training(RandomKey(seed: 6))).item
-        #expect(with != model.loss(tokens, targets, mode: .inference).item)
-    }
-
     /// Two dropouts of a half after one another leave a quarter: both act, and not in the same places. The layers pass on
     /// what they are given: weights are the identity, attention takes an equal share of the rows of an identity.
     @Test("A layer's two dropouts are independent") func dropoutsOfALayerAreIndependent() {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Linformers
 
-/// What parameters are drawn from, as linformer-pytorch and the PyTorch layers it is made of draw them.
+/// Initial distributions, which are those of linformer-pytorch and its PyTorch layers.
 @Suite struct InitializationTests {
     /// Standard deviation about 0, and the largest magnitude.
     private func spread(_ parameter: Parameter) -> (deviation: Double, largest: Double) {

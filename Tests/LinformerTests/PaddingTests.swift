@@ -9,20 +9,6 @@ import Testing
 @Suite struct PaddingTests {
     private static let causalities: [LinformerCausality] = [.bidirectional, .causal, .compatible]
 
-    /// Slicing E and F leaves out what a mask leaves out: a padded sequence whose padding is masked is the short one.
-    @Test("A shorter input equals masked padding", arguments: Variant.some, causalities)
-    func aShorterInputEqualsMaskedPadding(_ variant: Variant, causality: LinformerCausality) {
-        let model = makeModel(variant, causality) { $0.stack.hidesMaskedKeys = true }
-        let tokens = randomTokens([2, 24])
-        for length in [1, 7, 15] {
-            let mask = Tensor((0..<48).map { $0 % 24 < length ? 1 : 0 }, shape: [2, 24])
-            let padded = model(tokens, inputMask: mask).sliced(1, to: length)
-            let short = model(part(tokens, length))
-            // Products of other lengths add in another order.
-            expectClose(padded, short, through: model, positions: 24, "\(length) tokens")
-        }
-    }
-
     /// Rows of unequal length, by a mask or by the padder, are as alone.
     @Test("Padded rows of unequal length give what each gives alone", arguments: Variant.some, causalities)
     func rowsOfUnequalLengthAreAsAlone(_ variant: Variant, causality: LinformerCausality) {

@@ -7,7 +7,7 @@ import Testing
 
 let vocabulary = 11
 
-/// What a test's model differs in.
+/// The options in which a test's model differs.
 struct Variant: CustomTestStringConvertible, Sendable {
     var sharing = ParameterSharing.layerwise
     var method = ProjectionMethod.learnable
@@ -107,7 +107,7 @@ func moveOffInitialValues(_ model: any Module) {
     }
 }
 
-/// Of the vocabulary but its last token, which begins a target.
+/// Draws tokens of the vocabulary but its last, which begins a target.
 func randomTokens(_ shape: [Int], seed: UInt64 = 3) -> TokenTensor {
     let values = RandomKey(seed: seed).integers(shape.reduce(1, *)).map { Int32($0 % UInt64(vocabulary - 1)) }
     return TokenTensor(values, shape: shape)

@@ -5,20 +5,16 @@ import Testing
 
 @testable import LocalTransformers
 
-/// Token by token equals the whole sequence, at every position, however the tokens are cut into calls.
+/// Decoding by exactness, reach and positions of windows. Other options are in the contract of language models.
 @Suite struct DecodingTests {
     enum Positions: String, CaseIterable, Sendable { case rotary, xpos, dynamic, none }
 
     /// Options that vary beside window and positions.
     struct Options: CustomTestStringConvertible, Sendable {
         var rmsNorm = false
-        var gates = false
         var streams = 4
-        var shared = false
         var window = 4
-        var testDescription: String {
-            "\(rmsNorm ? "qk_rmsnorm " : "")\(gates ? "gates " : "")\(shared ? "shared " : "")\(streams) streams, W \(window)"
-        }
+        var testDescription: String { "\(rmsNorm ? "qk_rmsnorm " : "")\(streams) streams, W \(window)" }
     }
 
     private func model(
@@ -31,10 +27,8 @@ import Testing
         c.attention.attention.isExact = exact
         c.attention.attention.usesRotary = positions == .rotary || positions == .xpos
         c.attention.attention.usesXpos = positions == .xpos
-        c.attention.attention.sharesQueriesAndKeys = options.shared
         c.usesDynamicBias = positions == .dynamic
         c.attention.normalizesQueriesAndKeys = options.rmsNorm
-        c.attention.gatesHeads = options.gates
         c.residualStreams = options.streams
         let model = LocalTransformer(c, key: RandomKey(seed: seed))
         // Off the initial values: ones and zeros hide wrong paths, and attention that is nearly even hides wrong keys.
@@ -62,11 +56,7 @@ import Testing
         }
     }
 
-    static let variants = [
-        Options(), Options(rmsNorm: true), Options(gates: true, streams: 1),
-        Options(rmsNorm: true, gates: true, streams: 2),
-        Options(shared: true), Options(streams: 1, window: 1), Options(rmsNorm: true, window: 7),
-    ]
+    static let variants = [Options(), Options(streams: 1, window: 1), Options(rmsNorm: true, window: 7)]
     static let kinds = [false, true].flatMap { exact in
         (0...3).flatMap { back in Positions.allCases.map { (exact, back, $0) } }
     }
