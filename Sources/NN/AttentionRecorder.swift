@@ -8,14 +8,14 @@ import Tensors
 public final class AttentionRecorder: Sendable {
     /// The weights of one attention layer.
     public struct Layer: Sendable {
-        /// What pictures of it are called, such as "Layer 1".
+        /// The title of its pictures, such as "Layer 1".
         public let name: String
-        /// What each query (row) of each head takes of each key or slot (column): [b, h, n, m]. Rows of softmax attention
-        /// sum to 1.
+        /// The weight that each query (row) of each head gives each key or slot (column): [b, h, n, m]. Rows of softmax
+        /// attention sum to 1.
         public let weights: Tensor
     }
 
-    /// What all parts of a model record into: layers, and the parts they are of.
+    /// The layers that all parts of a model have recorded, and the parts they belong to.
     private final class Shelf: Sendable {
         let layers = Guarded<[(part: String, layer: Layer)]>([])
     }
@@ -47,8 +47,8 @@ public final class AttentionRecorder: Sendable {
         }
     }
 
-    /// What a part of the model records with: its layers are among all others, but named after it and counted by
-    /// themselves, such as "Encoder 1".
+    /// Returns the recorder of a part of the model, whose layers are named after the part and counted by themselves,
+    /// such as "Encoder 1".
     func part(_ name: String) -> AttentionRecorder {
         AttentionRecorder(shelf, part: part.isEmpty ? name : "\(part) \(name)")
     }

@@ -8,8 +8,8 @@ public enum Implementation: String, Sendable, CaseIterable {
     case fused
 }
 
-/// How a forward pass runs: whether dropout is on and from which random key its masks come, which form of the operations it
-/// takes, and who watches. A value without state, so a pass can be repeated exactly.
+/// The settings of a forward pass: the random key of dropout, the form of the operations, and who watches. A value
+/// without state, so a pass can be repeated exactly.
 public struct ForwardMode: Sendable {
     /// The key dropout draws from; nil turns dropout off.
     public private(set) var key: RandomKey?

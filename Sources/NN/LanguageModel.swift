@@ -1,21 +1,23 @@
 import Tensors
 
-/// What the trainer, the generator and the evaluation need of a model that predicts the next token. They know no
+/// A model that predicts the next token, as the trainer, the generator and the evaluation use it. They know no
 /// architecture beyond this.
 public protocol LanguageModel: Module {
-    /// What has been read of one sequence, in a size that does not grow with it, full softmax attention excepted.
+    /// The memory of one sequence that has been read, of a size that does not grow with it, full softmax attention
+    /// excepted.
     associatedtype DecodingState: Sendable
 
-    /// What one sequence passes from one segment of a text to the next in training and evaluation; `NoCarry` for most.
+    /// The state that one sequence passes from one segment of a text to the next in training and evaluation; `NoCarry`
+    /// for most.
     associatedtype Carry: SegmentCarry = NoCarry
 
     var vocabularySize: Int { get }
 
-    /// Whether position t sees only tokens up to t, which generation needs.
+    /// True if position t sees only tokens up to t, which generation needs.
     var isCausal: Bool { get }
 
-    /// Of a model that is not causal: why, and what to configure instead, as the end of a sentence that says it is not. nil
-    /// for the usual, that positions see what stands after them and `"causal": true` is expected.
+    /// Explains why the model is not causal and how to make it so, as the end of a sentence that says it is not. nil
+    /// for the usual case: positions see later tokens, and `"causal": true` is expected.
     var causalityProblem: String? { get }
 
     /// The token without which the model answers nothing: what stands before it in a sequence is given, and is read as a
@@ -23,7 +25,7 @@ public protocol LanguageModel: Module {
     /// models that read any sequence. Logits before it are zeros and predict nothing.
     var startToken: Int32? { get }
 
-    /// Whether something passes from one segment of a text to the next; by default where there is a type for it.
+    /// True if something passes from one segment of a text to the next; by default, if there is a type for it.
     var carriesState: Bool { get }
 
     /// The longest sequence a forward pass takes (of a model that carries something: the longest segment); nil where any
@@ -34,7 +36,7 @@ public protocol LanguageModel: Module {
     /// what a forward pass takes.
     var maximumDecodingLength: Int? { get }
 
-    /// Of these, the most that can stand before the start token; nil where nothing but their sum is limited.
+    /// The largest number of these that may precede the start token; nil if only the sum is limited.
     var maximumSourceLength: Int? { get }
 
     /// Numbers that a training step keeps of each token for its backward pass, at least: a model that says so is refused
@@ -47,8 +49,8 @@ public protocol LanguageModel: Module {
     /// Logits of the token that each position predicts, the next one of a causal model. tokens: [b, n] → [b, n, vocabulary]
     func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor
 
-    /// What each position predicts, of which the loss is computed without storing logits; a model that implements it has its
-    /// logits of it (`predictions(tokens, mode: mode).logits`). By default the logits. tokens: [b, n]
+    /// Predicts each position in a form whose loss is computed without storing logits. A model that implements it
+    /// computes its logits by it (`predictions(tokens, mode: mode).logits`). By default the logits. tokens: [b, n]
     func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions
 
     /// The same logits for a segment of each row's text, given what the segment before it left, and what this one leaves.
@@ -59,7 +61,7 @@ public protocol LanguageModel: Module {
         _ tokens: TokenTensor, carries: [Carry?], mode: ForwardMode
     ) -> (logits: Tensor, carries: [Carry?])
 
-    /// What `logits` are computed from; by default themselves.
+    /// Computes what `logits` are computed from; by default the logits.
     func predictions(
         _ tokens: TokenTensor, carries: [Carry?], mode: ForwardMode
     ) -> (predictions: Predictions, carries: [Carry?])
@@ -88,12 +90,12 @@ public protocol LanguageModel: Module {
     func decodingState(after carry: Carry) throws -> DecodingState
 }
 
-/// What a model keeps of one sequence between two segments, in tensors that can be saved with a run.
+/// The state that a model keeps of one sequence between two segments, in tensors that can be saved with a run.
 public protocol SegmentCarry: Sendable {
     /// The names of the parts that an evaluation can leave out, to measure what they are worth; none by default.
     static var parts: [String] { get }
 
-    /// What is left without some of the parts; nil where that is nothing.
+    /// Returns the carry without some of the parts; nil if nothing is left.
     func forgetting(_ parts: Set<String>) -> Self?
 
     /// By names of the model's choice, at least one.
@@ -120,9 +122,9 @@ public let ignoredTarget: Int32 = -1
 
 /// The result of a training pass over a segment.
 public struct SegmentLoss<Carry: SegmentCarry>: Sendable {
-    /// What is made smaller: mean nats a token, and what else the model wants small.
+    /// The minimized value: mean nats a token, and other terms of the model.
     public var loss: Tensor
-    /// What each row passes to its next segment.
+    /// The carry of each row to its next segment.
     public var carries: [Carry?]
     /// Anything else worth a look, for the metrics.
     public var metrics: [String: Double]

@@ -1,7 +1,7 @@
 import Tensors
 
-/// What a model predicts of each position: what its last layer is given, and the norm and the projection that make logits
-/// of it. So a loss is computed without storing [tokens, vocabulary], and logits only where somebody asks for them.
+/// A model's predictions: the input of its last layer, and the norm and the projection that make logits of it. So a
+/// loss is computed without storing [tokens, vocabulary], and logits only on demand.
 public struct Predictions: Sendable {
     private indirect enum Source {
         case rows(Tensor, Norm?, Projection)

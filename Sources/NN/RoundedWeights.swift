@@ -18,6 +18,6 @@ extension Module {
         for (_, parameter) in state { parameter.round(to: format) }
     }
 
-    /// What the weights of the model are rounded to; nil while all are floats.
+    /// The format that the model's weights are rounded to; nil while all are floats.
     public var roundedFormat: RoundedMatrix.Format? { state.lazy.compactMap(\.parameter.roundedFormat).first }
 }

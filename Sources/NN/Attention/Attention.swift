@@ -36,7 +36,7 @@ struct DenseAttention: Sendable {
     let options: WindowAttentionOptions
     /// Runs of queries of one head; the same in forward and backward.
     let units: [WindowAttention.Unit]
-    /// Of a tile.
+    /// The rows and columns of a tile.
     let rows: Int, columns: Int
     /// Rows of queries at one position, and the key at which the first stands.
     let group: Int, offset: Int

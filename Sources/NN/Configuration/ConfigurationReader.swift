@@ -13,7 +13,7 @@ import Tensors
 /// for a whole number, 2.5 does not; a whole number is a fine `double`. Every method throws an `InputError` that names
 /// the file, the key, what was expected and what was found.
 public struct ConfigurationReader: Sendable {
-    /// What messages call the configuration, usually its path.
+    /// The name of the configuration in messages, usually its path.
     public let file: String
     private let members: [String: JSONValue]
     /// The keys asked for so far, in that order: the ones `finish` accepts.
@@ -221,7 +221,7 @@ public struct ConfigurationReader: Sendable {
     }
 }
 
-/// What messages say was expected.
+/// Wordings of expected values, for messages.
 private enum Expected {
     static func int(_ range: some RangeExpression<Int>) -> String {
         "a whole number" + limits(range, least: .min, greatest: .max)
@@ -262,7 +262,7 @@ private enum Expected {
 }
 
 extension JSONValue {
-    /// How a message shows a value that does not belong: its kind, and its text unless that is long.
+    /// A value's kind, and its text unless that is long, for messages on values that do not belong.
     var kindAndValue: String {
         switch self {
         case .null, .bool, .integer, .number: description

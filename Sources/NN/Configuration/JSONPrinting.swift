@@ -19,7 +19,7 @@ extension JSONValue {
         }
     }
 
-    /// Whether a list fits into one line.
+    /// True if a list fits into one line.
     private var isShort: Bool {
         guard case .array(let values) = self else { return true }
         let isSimple = values.allSatisfy { $0.arrayValue == nil && $0.objectValue == nil }

@@ -29,7 +29,7 @@ struct StoredTensors {
 
     func tensor(_ name: String) throws -> Tensor { try weights.file(of: prefix + name).tensor(prefix + name) }
 
-    /// Whether two tensors of one shape hold the same values, bit for bit, so that NaN equals itself.
+    /// Returns true if two tensors of one shape hold the same values, bit for bit, so that NaN equals itself.
     func areEqual(_ first: String, _ second: String) throws -> Bool {
         guard entry(first)?.dtype == entry(second)?.dtype else {
             return try tensor(first).values.map(\.bitPattern) == tensor(second).values.map(\.bitPattern)
@@ -40,7 +40,8 @@ struct StoredTensors {
     }
 }
 
-/// Where a checkpoint has each parameter of a model, and all that keeps it from being the model's weights.
+/// The place of each parameter of a model in a checkpoint, and all that keeps the checkpoint from being the model's
+/// weights.
 struct FoundParameters {
     /// Each parameter once, with the name of its values.
     private(set) var sources: [(parameter: Parameter, name: String)] = []
@@ -145,7 +146,7 @@ extension Parameter {
         return dtype.isFloat || kind == .computed
     }
 
-    /// Where a buffer in a file is not what the model computed, for the message; nil where it is.
+    /// Describes where a buffer in a file differs from the one that the model computed; nil if it does not.
     fileprivate func difference(from stored: StoredTensors, _ name: String) throws -> String? {
         // What rounding to the file's type may change: half a unit in the last place, and the smallest halves.
         let (relative, absolute): (Float, Float) =

@@ -1,13 +1,13 @@
-/// What loading had to do so that a checkpoint fits a model.
+/// The steps that loading took so that a checkpoint fits a model.
 public struct LoadReport: Hashable, Sendable {
-    /// What was opened.
+    /// The path that was opened.
     public let path: String
-    /// How many files held the tensors.
+    /// The number of files that held the tensors.
     public let fileCount: Int
-    /// What stood before all names and no key of the model has, such as "module._orig_mod."; a checkpoint inside another
+    /// The prefix of all names that no key of the model has, such as "module._orig_mod."; a checkpoint inside another
     /// is part of it ("state_dict.model.").
     public internal(set) var prefix = ""
-    /// What lay beside the weights and was left alone, such as "epoch" and "optimizer".
+    /// Entries beside the weights that were ignored, such as "epoch" and "optimizer".
     public internal(set) var leftOut: [String] = []
     /// The keys that the file does not have and whose values were taken from another name of the same parameter.
     public internal(set) var otherNames: [String: String] = [:]

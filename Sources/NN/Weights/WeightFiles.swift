@@ -3,7 +3,7 @@ import Tensors
 
 /// The tensors of a checkpoint by name, in one safetensors file or in several.
 public struct WeightFiles: Sendable {
-    /// What was opened: a file, an index, or a folder.
+    /// The path that was opened: a file, an index, or a folder.
     public let path: String
     /// The files that hold the tensors.
     public let files: [SafetensorsFile]
@@ -17,7 +17,7 @@ public struct WeightFiles: Sendable {
     /// Opens what a path names: a safetensors file, the index of several (`model.safetensors.index.json`), or a folder
     /// that holds either.
     ///
-    /// Of a folder the first that there is counts: `model.safetensors`, `weights.safetensors`, an index, a whole set of
+    /// In a folder, the first of these is taken: `model.safetensors`, `weights.safetensors`, an index, a whole set of
     /// `NAME-00001-of-00002.safetensors`, a single safetensors file of any name.
     /// - Throws: `InputError` that names the file that is missing, of another kind or damaged, or the tensor that two files
     ///   hold.
@@ -57,7 +57,7 @@ public struct WeightFiles: Sendable {
 
     // MARK: Tensors
 
-    /// What the file's header says of a tensor; nil where no file has it.
+    /// Returns a tensor's entry in the header of its file; nil if no file has it.
     public func entry(_ name: String) -> SafetensorsFile.Entry? { file(of: name).entries[name] }
 
     /// The file that holds a tensor; any where none does.

@@ -5,9 +5,9 @@
 /// The rule: a word is taken off where all names begin with it and no key of the model does. Of a checkpoint that holds
 /// more than weights, it is all names but those of what trainings are known to save beside them.
 struct WrappedNames {
-    /// What was taken off, with its dots; empty where nothing was.
+    /// The prefix that was taken off, with its dots; empty if there was none.
     private(set) var prefix = ""
-    /// What lies beside the weights.
+    /// Entries beside the weights.
     private(set) var leftOut: [String] = []
     /// The names of the weights without the prefix.
     private(set) var names: [String]
@@ -45,7 +45,7 @@ struct WrappedNames {
 
     private static let containers: Set<String> = ["state_dict", "model_state_dict", "model"]
 
-    /// What Lightning, nanoGPT and others save with the weights.
+    /// Entries that Lightning, nanoGPT and others save with the weights.
     private static let besideWeights: Set<String> = [
         "optimizer", "optimizers", "optimizer_state", "optimizer_states", "optimizer_state_dict", "optim", "scheduler",
         "schedulers", "lr_scheduler", "lr_schedulers", "scheduler_state_dict", "scaler", "grad_scaler", "epoch", "step",

@@ -136,7 +136,7 @@ final class AttentionTile {
         }
     }
 
-    /// Where among the keys a row of queries stands.
+    /// Returns the position of a row of queries among the keys.
     func position(_ row: Int) -> Int { offset + row / group }
 
     /// The score of a token with itself where others come first: as in local-attention and Reformer's code.

@@ -108,7 +108,8 @@ private func visiblePlaces(_ pattern: WindowPattern, _ n: Int) -> Tensor {
     return Tensor(elements, shape: [n, c])
 }
 
-/// Whether a query sees a key of its windows: by definition, so that the fused form's ranges are compared with it.
+/// Returns true if a query sees a key of its windows: by definition, so that the fused form's ranges are compared with
+/// it.
 private func sees(_ query: Int, _ key: Int, _ pattern: WindowPattern) -> Bool {
     if pattern.isCausal && key > query { return false }
     if !pattern.isExact { return true }

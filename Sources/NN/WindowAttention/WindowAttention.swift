@@ -65,7 +65,7 @@ public func windowAttention(
     }
 }
 
-/// What sliding-window attention is computed from, and how the work is split.
+/// The inputs of sliding-window attention, and the units that the work is split into.
 struct WindowAttention: Sendable {
     let queries: HeadRows, keys: HeadRows, values: HeadRows
     let b: Int, h: Int, n: Int, d: Int, dv: Int

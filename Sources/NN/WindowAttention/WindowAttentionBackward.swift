@@ -50,7 +50,7 @@ struct WindowAttentionBackward: @unchecked Sendable {
         }
     }
 
-    /// What a unit adds to keys and values of other units' tokens.
+    /// The gradients that a unit adds to keys and values of other units' tokens.
     struct Spill {
         let tokens: Range<Int>
         /// [tokens, d] and [tokens, e]
@@ -119,7 +119,7 @@ struct WindowAttentionBackward: @unchecked Sendable {
             for token in unit.queries { az_fill(width, 0, rows.target(unit.batch, unit.head, token)) }
         }
 
-        /// Where the gradients of a token's key and value are gathered.
+        /// Returns the memory that gathers the gradients of a token's key and value.
         private func targets(
             _ token: Int
         ) -> (keys: UnsafeMutablePointer<Float>, keyStride: Int, values: UnsafeMutablePointer<Float>, valueStride: Int)

@@ -1,6 +1,6 @@
 import Tensors
 
-/// What is added to the score of a query and a key, by where they lie. H heads are repeated over the batch.
+/// A bias that is added to the score of a query and a key, by their positions. H heads are repeated over the batch.
 public enum WindowBias: Sendable {
     /// [H, W, (1 + backward + forward) · W]: by the query's place in its window and the key's in the windows seen.
     case byPlace(Tensor)
@@ -16,8 +16,8 @@ public enum WindowBias: Sendable {
     var heads: Int { values.shape[0] }
     var isByPlace: Bool { if case .byPlace = self { true } else { false } }
 
-    /// Where, from the first element of a head, the bias of a query and a key stands, and the step to the next query's
-    /// with the same key (queries of one window, by place).
+    /// Returns the offset of the bias of a query and a key from the first element of a head, and the step to that of
+    /// the next query with the same key (queries of one window, by place).
     func place(_ query: Int, _ key: Int, _ pattern: WindowPattern) -> (offset: Int, step: Int) {
         switch self {
         case .byPlace(let values):
@@ -28,10 +28,10 @@ public enum WindowBias: Sendable {
     }
 }
 
-/// How sliding-window attention weighs the keys a query sees.
+/// The options of sliding-window attention.
 public struct WindowAttentionOptions: Sendable {
     public var pattern: WindowPattern
-    /// What scores are multiplied by.
+    /// The factor of the scores.
     public var scale: Float
     public var bias: WindowBias?
     /// 1 for keys that take part, else 0: [m, n], m dividing batch × heads. A query whose keys are all masked gets the mean
@@ -40,7 +40,7 @@ public struct WindowAttentionOptions: Sendable {
     /// Factors of the queries' columns for each window they look at, from the first to the last: [1 + backward + forward,
     /// d]. With them decay by distance (xpos) needs no copies of keys.
     public var windowFactors: Tensor?
-    /// Whether a query sees itself only where it sees nothing else (shared queries and keys: Reformer, 2001.04451).
+    /// True if a query sees itself only where it sees nothing else (shared queries and keys: Reformer, 2001.04451).
     public var attendsSelfLast = false
     /// The probability with which a weight is dropped, and the key it is drawn from; no dropout without a key.
     public var dropout: Float = 0
@@ -87,7 +87,7 @@ public struct WindowAttentionOptions: Sendable {
         return result
     }
 
-    /// Whether a bias by distance reaches from the farthest key before to the farthest after.
+    /// Returns true if a bias by distance reaches from the farthest key before to the farthest after.
     private func covers(_ length: Int, _ origin: Int, _ n: Int) -> Bool {
         let own = pattern.isExact ? 0 : pattern.window - 1
         let before = min(pattern.lookBackward * pattern.window + own, max(n - 1, 0))
@@ -95,6 +95,6 @@ public struct WindowAttentionOptions: Sendable {
         return origin >= before && length - origin > after
     }
 
-    /// Whether a tile of queries must lie in one window.
+    /// True if a tile of queries must lie in one window.
     var staysInWindow: Bool { windowFactors != nil || bias?.isByPlace == true }
 }

@@ -5,13 +5,13 @@ import Tensors
 public struct WindowPattern: Sendable, Equatable {
     /// Tokens in a window, W.
     public var window: Int
-    /// Whether a query sees nothing after itself.
+    /// True if a query sees nothing after itself.
     public var isCausal: Bool
     /// Windows seen before one's own.
     public var lookBackward: Int
     /// Windows seen after one's own; 0 where causal.
     public var lookForward: Int
-    /// Whether to see W · lookBackward tokens before and W · lookForward after oneself instead of whole windows.
+    /// True if a query sees W · lookBackward tokens before and W · lookForward after itself instead of whole windows.
     public var isExact: Bool
 
     public init(
