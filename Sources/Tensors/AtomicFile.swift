@@ -119,8 +119,8 @@ public enum AtomicFile {
 
     // MARK: What a killed process has left
 
-    /// What the names of the temporary files beside a path begin with. Of a long name it has the beginning: a file system
-    /// takes no more than 255 bytes, and two numbers follow.
+    /// Returns the prefix of the names of temporary files beside a path. It has only the beginning of a long name: a
+    /// file system takes no more than 255 bytes, and two numbers follow.
     package static func temporaryPrefix(of path: String) -> String {
         var name = (path as NSString).lastPathComponent
         while name.utf8.count > 200 { name.unicodeScalars.removeLast() }

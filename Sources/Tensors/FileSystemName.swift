@@ -53,7 +53,7 @@ extension String {
     private static let firstByteScalar: UInt32 = 0x10FF00
     private static let byteScalars = Unicode.Scalar(0x10FF80 as UInt32)!...Unicode.Scalar(0x10FFFF as UInt32)!
 
-    /// Whether bytes that are no characters may be in it: the scalars for them begin with F4 8F BE or BF.
+    /// True if it may hold bytes that are no characters: the scalars for them begin with F4 8F BE or BF.
     private var holdsBytes: Bool {
         utf8.contains(0xF4) && unicodeScalars.contains(where: Self.byteScalars.contains)
     }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What is wrong with something that came from outside: a file, a configuration key, an option, a text.
+/// An error in something that came from outside: a file, a configuration key, an option, a text.
 ///
 /// The message is one line that names the file, key or option and says what was expected. A programmer's own mistakes
 /// (shapes, axes) are not errors of this kind: they stop the program.
@@ -27,6 +27,6 @@ extension String {
 }
 
 extension Unicode.Scalar {
-    /// Whether it is of the category Cc: C0, delete, C1.
+    /// True if it is of the category Cc: C0, delete, C1.
     fileprivate var isControl: Bool { value < 0x20 || 0x7F..<0xA0 ~= value }
 }

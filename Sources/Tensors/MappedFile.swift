@@ -9,8 +9,8 @@ public final class MappedFile: Sendable {
     public let path: String
     /// The number of bytes.
     public let count: Int
-    /// Where the bytes lie; nil for an empty file, which cannot be mapped. `UInt` because a pointer is not Sendable;
-    /// the bytes never change, so any number of threads may read them.
+    /// The address of the bytes; nil for an empty file, which cannot be mapped. `UInt` because a pointer is not
+    /// Sendable; the bytes never change, so any number of threads may read them.
     private let address: UInt
 
     /// Maps a file.
@@ -42,7 +42,7 @@ public final class MappedFile: Sendable {
     }
 }
 
-/// What the system says about an error number, such as "No such file or directory".
+/// Returns the system's text for an error number, such as "No such file or directory".
 package func systemErrorText(_ code: Int32) -> String {
     String(cString: strerror(code))
 }

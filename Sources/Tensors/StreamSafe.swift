@@ -1,5 +1,6 @@
 extension String {
-    /// Whether at most 30 combining marks stand in a row, as in the Stream-Safe Text Format (Unicode Standard Annex 15).
+    /// True if at most 30 combining marks follow each other, as in the Stream-Safe Text Format (Unicode Standard Annex
+    /// 15).
     /// To compare and to hash strings puts marks in order, which takes the square of their number: hours for a hostile key.
     package var isStreamSafe: Bool {
         var marks = 0

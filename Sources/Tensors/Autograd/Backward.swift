@@ -118,7 +118,7 @@ final class BackwardPass {
     }
 }
 
-/// Where the gradient of one input of an operation goes.
+/// The destination of the gradient of one input of an operation.
 public struct InputGradient {
     let pass: BackwardPass
     let origin: Origin?

@@ -67,7 +67,7 @@ struct Origin: Sendable {
     let output: Int
 }
 
-/// Whether operations record how to go back; see `withoutGradients`.
+/// The switch of recording operations for backward; see `withoutGradients`.
 enum Recording {
     @TaskLocal static var isOn = true
 }
@@ -78,13 +78,13 @@ public func withoutGradients<R>(_ body: () throws -> R) rethrows -> R {
 }
 
 extension Tensor {
-    /// Whether a gradient flows through this tensor.
+    /// True if a gradient flows through this tensor.
     public var requiresGradient: Bool { origin != nil }
 
     /// The same values as a leaf: `gradients(of:)` returns the gradient with respect to it.
     public func requiringGradient() -> Tensor { with(origin: Origin(node: Node(leaf: shape), output: 0)) }
 
-    /// Whether an operation on these inputs would be recorded: operations save for backward only then.
+    /// Returns true if an operation on these inputs would be recorded: operations save for backward only then.
     public static func records(_ inputs: [Tensor]) -> Bool {
         inputs.contains { $0.origin != nil } && Recording.isOn
     }

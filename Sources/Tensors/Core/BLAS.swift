@@ -13,7 +13,7 @@ public enum BLAS {
     /// The processor whose kernels OpenBLAS multiplies with, such as Haswell or SkylakeX.
     public static var kernels: String { selection.used }
 
-    /// How the kernels were chosen, and whether they have proved themselves. The same for the whole process.
+    /// The choice of OpenBLAS's kernels and the result of their check, the same for the whole process.
     public static let selection = {
         requireMemory()
         return KernelSelection()

@@ -7,7 +7,7 @@ struct ControlGroups {
     /// - Parameter root: a folder that holds `proc` and `sys`, "" for the system's.
     init(root: String) { self.root = root }
 
-    /// What is read of the folders of the groups of a controller, as far as there is something.
+    /// Reads a value from each folder of a controller's groups that has it.
     /// - Parameters:
     ///   - mounts: where version 1 mounts the controller, beside its own name.
     ///   - current, legacy: read a group's folder, of version 2 and of version 1.
@@ -30,8 +30,8 @@ struct ControlGroups {
         }
     }
 
-    /// What is read of a group's folder and all folders around it. A container may see its own group as the root, under
-    /// whatever name the outside gives it.
+    /// Reads a value from a group's folder and all folders around it. A container may see its own group as the root,
+    /// under whatever name the outside gives it.
     private static func along<Value>(_ group: String, in mounts: [String], _ value: (String) -> Value?) -> [Value] {
         var parts = group.split(separator: "/").filter { $0 != ".." }
         var folders: [String] = []

@@ -1,6 +1,6 @@
 import COpenBLAS
 
-/// How OpenBLAS's kernels were chosen, and whether they have proved themselves.
+/// The choice of OpenBLAS's kernels and the result of their check.
 ///
 /// OpenBLAS chooses by the processor's model, and takes its oldest kernels for processors that are younger than it. The
 /// shim under this package asks the processor for its instructions, has OpenBLAS choose again where that pays, and
@@ -28,18 +28,18 @@ public struct KernelSelection: Sendable {
     /// where none of the library's computed right products.
     public let chosen: String, used: String
     public let reason: Reason
-    /// Whether the kernels in use have given the products of plain C.
+    /// True if the kernels in use have given the products of plain C.
     public let isChecked: Bool
     /// The time of that check, in seconds.
     public let checkSeconds: Double
-    /// Whether the kernels in use compute less widely than the processor could: speeds measured with them are not the
+    /// True if the kernels in use compute less widely than the processor could: speeds measured with them are not the
     /// processor's.
     public let isBelowProcessor: Bool
     /// The widest instruction set in use here for vectors: baseline, SSE4.2, AVX, AVX2 or AVX-512.
     public let processor: String
-    /// What a user should know, each in one line; usually nothing.
+    /// Warnings for the user, each in one line; usually none.
     public let warnings: [String]
-    /// How many threads at once the library was built for.
+    /// The number of threads that the library was built for.
     public let mostThreads: Int
 
     init() {

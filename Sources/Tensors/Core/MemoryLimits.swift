@@ -1,7 +1,7 @@
 import CKernels
 import Foundation
 
-/// What this process may still take of the machine's memory.
+/// The memory that this process may still take.
 public struct MemoryLimits: Sendable {
     /// A number of bytes, and by whose word it is no more.
     public struct Room: Sendable, Equatable {
@@ -20,7 +20,7 @@ public struct MemoryLimits: Sendable {
         return Room(bytes: room.bytes.plusClamped(MemoryPool.shared.statistics.cached), reason: room.reason)
     }
 
-    /// Whether something can be had.
+    /// Checks that there is memory for something.
     /// - Parameters:
     ///   - bytes: how much.
     ///   - subject: what needs it, as the subject of a sentence.

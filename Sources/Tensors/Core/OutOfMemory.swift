@@ -19,7 +19,7 @@ public enum OutOfMemory {
         fatalError(line)
     }
 
-    /// What is safe, and how to go on, for the line of an end that comes while the note lives.
+    /// A note on what is saved and how to resume, printed if memory runs out during the note's life.
     public final class Note: Sendable {
         private let number: Int
 

@@ -8,7 +8,7 @@ public enum Outline {
     private static let count = Atomic<Int>(0)
     @TaskLocal private static var isMaking = false
 
-    /// Whether the caller is inside of `making`.
+    /// True inside of `making`.
     public static var isActive: Bool { count.load(ordering: .relaxed) > 0 && isMaking }
 
     /// Runs `body` with initial values that take no memory.

@@ -44,7 +44,7 @@ public struct PackedParameters: Sendable {
     }
 }
 
-/// What the parts of `PackedParameters` share.
+/// The memory that the parts of `PackedParameters` share.
 final class PackedMemory: Sendable {
     /// Written by `round` alone, while nobody else uses the model.
     nonisolated(unsafe) private(set) var contents: WeightMatrix

@@ -2,7 +2,7 @@ import CKernels
 import Dispatch
 import Synchronization
 
-/// How the package uses the processor. OpenBLAS itself always runs on one thread: the package splits the work, which is
+/// The package's use of the processor. OpenBLAS itself always runs on one thread: the package splits the work, which is
 /// as fast for large products, faster for small ones, and safe from several threads at once.
 public enum Threads {
     private static let setting = Atomic<Int>(0)
@@ -27,10 +27,10 @@ public enum Threads {
     /// quota allows fewer. A part of a processor counts as one.
     public static let hardwareCount = limits.threads
 
-    /// What this process may use of the machine, as found when it was first asked for.
+    /// The processors that this process may use, as found at the first access.
     public static let limits = ProcessorLimits.current
 
-    /// Whether waiting threads may look for work instead of sleeping.
+    /// True if waiting threads may look for work instead of sleeping.
     static var mayLook: Bool { limits.leavesTimeToLook(threads: count) }
 }
 

@@ -9,10 +9,10 @@ public final class Parameter: Sendable {
     nonisolated(unsafe) private var contents: WeightMatrix
     private let packed: (memory: PackedMemory, rows: Range<Int>)?
     private let isMatrix: Bool
-    /// What becomes of it besides being saved.
+    /// Its treatment in training and loading.
     public let kind: Kind
 
-    /// What becomes of a parameter besides being saved.
+    /// The treatment of a parameter in training and loading; all kinds are saved.
     public enum Kind: Sendable {
         /// Trained and loaded.
         case trained
@@ -80,7 +80,7 @@ public final class Parameter: Sendable {
         if case .rounded(let matrix) = contents { matrix.format } else { nil }
     }
 
-    /// Whether `round` does something: it is for matrices, of which one with a single column is none.
+    /// True if `round` applies: to matrices of more than one column.
     public var canBeRounded: Bool { isMatrix && shape.count == 2 && shape[1] > 1 }
 
     /// A weight that the format has no finite number for, if there is one.

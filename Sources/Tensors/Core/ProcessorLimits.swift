@@ -1,7 +1,7 @@
 import CKernels
 import Foundation
 
-/// What a process may use of the machine's processors.
+/// The processors that a process may use.
 public struct ProcessorLimits: Sendable, Equatable {
     /// Processors that the system may run this process on.
     public let affinity: Int
@@ -17,8 +17,8 @@ public struct ProcessorLimits: Sendable, Equatable {
     /// Threads that can be kept busy: a part of a processor counts as one.
     public var threads: Int { min(affinity, quota.map { max(1, Int(min($0, 1e6).rounded(.up))) } ?? affinity) }
 
-    /// Whether so many threads may look for work while they wait: under a quota that they can use up, looking takes from
-    /// the time there is for work.
+    /// Returns true if so many threads may look for work while they wait: under a quota that they can use up, looking
+    /// takes from the time there is for work.
     func leavesTimeToLook(threads: Int) -> Bool { quota.map { Double(threads) <= $0 } ?? true }
 
     /// In words: what limits the threads.

@@ -4,7 +4,7 @@ import CKernels
 ///
 /// Products take a weight as the float that it stands for, and sum in float32. A value: nothing writes to it once it is made.
 public struct RoundedMatrix: Sendable {
-    /// What a weight is rounded to.
+    /// A format that weights are rounded to.
     public enum Format: String, Sendable, CaseIterable, Codable {
         /// The upper half of a float, to nearest, ties to even: 8 bits of precision.
         case bfloat16
@@ -12,7 +12,7 @@ public struct RoundedMatrix: Sendable {
         /// row share one, the last of a row those that are left.
         case int8
 
-        /// Whether the format has a finite number for it.
+        /// Returns true if the format has a finite number for a weight.
         func holds(_ weight: Float) -> Bool {
             switch self {
             case .bfloat16: abs(weight) < 0x1.ffp127  // from here on the nearest is infinity
@@ -28,7 +28,7 @@ public struct RoundedMatrix: Sendable {
     public let shape: [Int]
     /// Weights, and the scales of int8.
     private let weights: Storage, scales: Storage?
-    /// Where the first row is, counted from the beginning of the memory.
+    /// The offset of the first row from the beginning of the memory.
     private let first: Int
 
     /// Columns that share a scale; rows are padded to a multiple of it.
@@ -83,7 +83,7 @@ public struct RoundedMatrix: Sendable {
         return result
     }
 
-    /// Where the rows are; valid while the matrix is alive.
+    /// A view of the rows, valid while the matrix is alive.
     var view: RoundedRows {
         let stride = (shape[1] + Self.group - 1) / Self.group * Self.group
         return RoundedRows(

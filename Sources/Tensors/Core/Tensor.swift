@@ -94,7 +94,7 @@ public struct Tensor: Sendable {
     /// The bytes this tensor keeps alive: of a view, those of the tensor it comes from.
     public var heldBytes: Int { storage.count * MemoryLayout<Float>.stride }
 
-    /// Whether the elements lie densely in row-major order.
+    /// True if the elements lie densely in row-major order.
     public var isContiguous: Bool {
         var step = 1
         for axis in stride(from: rank - 1, through: 0, by: -1) {

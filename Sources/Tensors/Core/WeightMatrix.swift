@@ -12,7 +12,7 @@ public enum WeightMatrix: Sendable {
         }
     }
 
-    /// What a gradient may flow to.
+    /// The tensors that a gradient may flow to.
     var inputs: [Tensor] { if case .float(let tensor) = self { [tensor] } else { [] } }
 
     /// The matrix where it is of floats. A backward pass has no other: operations that record gradients refuse it.

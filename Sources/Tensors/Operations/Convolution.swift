@@ -26,7 +26,7 @@ public func convolution1D(
 /// [channels · kernel, out], which the group's weights [outputs, channels · kernel] multiply.
 private struct ConvolutionPlan: Sendable {
     let batch: Int, length: Int, out: Int, groups: Int
-    /// Of one group.
+    /// The channels and outputs of one group.
     let channels: Int, outputs: Int
     let kernel: Int, stride: Int, padding: Int, dilation: Int
 

@@ -17,8 +17,8 @@ public func crossEntropy(_ logits: Tensor, _ targets: TokenTensor, ignoreIndex: 
     }
 }
 
-/// What `crossEntropy` is the mean of, and the likeliest class (the first of equals; NaN counts as larger than any number)
-/// of each row. No gradient flows.
+/// Computes the loss of each row, whose mean is `crossEntropy`, and its likeliest class (the first of equals; NaN
+/// counts as larger than any number). No gradient flows.
 ///
 /// logits: [..., classes]; targets: [...]. Returns losses [...], 0 where the target is `ignoreIndex`, and classes [...].
 public func classLosses(

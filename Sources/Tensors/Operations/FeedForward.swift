@@ -32,12 +32,12 @@ public func feedForward(
     ).record()
 }
 
-/// What is added to the output of a feed-forward block.
+/// The residual that is added to the output of a feed-forward block.
 public enum FeedForwardResidual: Sendable {
     case none
     /// [..., out]
     case tensor(Tensor)
-    /// What up multiplies, norm(x), as post-norm transformers add it: out = d.
+    /// The input of up, norm(x), as post-norm transformers add it: out = d.
     case input
 
     /// [..., out], where there is one.

@@ -186,7 +186,7 @@ extension WeightMatrix {
 }
 
 extension Norm {
-    /// Whether kernels can read the parameters for rows of length d as they are.
+    /// Returns true if kernels can read the parameters for rows of length d as they are.
     fileprivate func isDense(_ d: Int) -> Bool {
         func fits(_ parameter: Tensor, _ length: Int) -> Bool {
             parameter.rank == 1 && parameter.shape[0] == length && parameter.isContiguous

@@ -126,14 +126,14 @@ extension Tensor {
         }
     }
 
-    /// Where the largest element of an axis is (the first of equals; NaN counts as larger than any number). Returns the
-    /// shape without the axis.
+    /// Finds the index of the largest element of an axis (the first of equals; NaN counts as larger than any number).
+    /// Returns the shape without the axis.
     public func argmax(axis: Int = -1) -> TokenTensor {
         detached().largest(along: Shape.axis(axis, rank: rank, "argmax"), "argmax").indices
     }
 }
 
-/// Whether element i comes before element j in descending order.
+/// Returns true if element i comes before element j in descending order.
 private func precedes(_ x: UnsafePointer<Float>, _ i: Int32, _ j: Int32) -> Bool {
     let (a, b) = (x[Int(i)], x[Int(j)])
     if a.isNaN || b.isNaN { return a.isNaN && (!b.isNaN || i < j) }

@@ -38,7 +38,7 @@ public func gatedLinear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil, gate: 
     return FusedLinear("gatedLinear", x, .float(weight), bias: bias, epilogue: .gate(gate)).record()
 }
 
-/// What happens to a panel of z = x Wᵀ + b.
+/// An operation on a panel of z = x Wᵀ + b while it is in the cache.
 enum Epilogue {
     case none
     case activation(Activation)

@@ -28,7 +28,7 @@ struct LogitPanels: Sendable {
     /// gradient of the weight, which each panel reads and writes, is a small part of the memory traffic.
     private static let panelSize = 16 << 20
 
-    /// What a gradient may flow to: x, the norm's parameters, the projection's.
+    /// The tensors that a gradient may flow to: x, the norm's parameters, the projection's.
     var inputs: [Tensor] { [x] + (norm?.norm.parameters ?? []) + projection.parameters }
 
     /// The place of the projection's parameters among the inputs.
@@ -56,7 +56,7 @@ struct LogitPanels: Sendable {
         return normalizedRows(rows, panel)
     }
 
-    /// Where rows are that `normalize` has written to `panel`.
+    /// Returns the address of rows that `normalize` has written to `panel`.
     func normalizedRows(_ rows: Range<Int>, _ panel: UnsafePointer<Float>) -> UnsafePointer<Float> {
         norm == nil ? x.pointer + rows.lowerBound * d : panel
     }

@@ -55,7 +55,7 @@ private func addProduct(
     }
 }
 
-/// How a product is laid out: the sizes, the batch, and what of it can be one product.
+/// The layout of a product: its sizes, its batch, and the part of the batch that can be one product.
 private struct ProductPlan {
     let m: Int, n: Int, k: Int
     let batch: [Int]

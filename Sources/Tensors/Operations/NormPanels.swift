@@ -48,7 +48,7 @@ public enum Norm: Sendable {
         }
     }
 
-    /// What scale normalisation multiplies lengths by.
+    /// The factor of lengths in scale normalization.
     fileprivate static func lengthScale(_ d: Int) -> Float { 1 / Float(d).squareRoot() }
 }
 
@@ -78,7 +78,7 @@ struct NormPanels: Sendable {
         statistics = Tensor(uninitialized: [2, rows])
     }
 
-    /// What a gradient may flow to: x and the norm's parameters.
+    /// The tensors that a gradient may flow to: x and the norm's parameters.
     var inputs: [Tensor] { [x] + norm.parameters }
 
     // MARK: Forward

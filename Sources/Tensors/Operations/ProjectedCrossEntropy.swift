@@ -41,8 +41,8 @@ public func crossEntropy(
     }
 }
 
-/// What `crossEntropy` is the mean of, −log of the target's probability, and the likeliest class (the first of equals; NaN
-/// counts as larger than any number) of each row. No gradient flows.
+/// Computes the loss of each row, −log of the target's probability, whose mean is `crossEntropy`, and its likeliest
+/// class (the first of equals; NaN counts as larger than any number). No gradient flows.
 ///
 /// - Parameters:
 ///   - x: [..., d].
@@ -77,10 +77,11 @@ private struct CrossEntropyPass {
     let targets: [Int32]
     let ignoreIndex: Int32
     let losses: Tensor
-    /// Where the likeliest class of each row goes.
+    /// The destination of each row's likeliest class.
     var likeliest: UnsafeMutablePointer<Int32>?
     private var rowsGradient: Tensor?, weightGradient: Tensor?, biasGradient: Tensor?
-    /// Of the norm's parameters, one of each piece of a panel, which add up in a fixed order: [2, pieces, d].
+    /// Gradients of the norm's parameters, one for each piece of a panel, which add up in a fixed order: [2, pieces,
+    /// d].
     private var normSums: Tensor?
 
     init(_ panels: LogitPanels, _ targets: TokenTensor, ignoreIndex: Int32?) {
@@ -144,7 +145,7 @@ private struct CrossEntropyPass {
         }
     }
 
-    /// Of the mean.
+    /// The factor of the mean.
     private var factor: Float { 1 / Float(max(panels.rows, 1)) }
 
     private func addRows(_ rows: Range<Int>, _ dz: UnsafePointer<Float>, piece: Int, _ splitsProducts: Bool) {

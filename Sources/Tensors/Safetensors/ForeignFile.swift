@@ -34,7 +34,7 @@ enum ForeignFile: String {
         self = kind
     }
 
-    /// What to do about it, after a colon; empty where the file is simply another one.
+    /// Advice to the user, after a colon; empty if the file is simply another one.
     var advice: String {
         switch self {
         case .pyTorchArchive, .pickle: ": Scripts/convert_checkpoint.py makes one of it"

@@ -9,12 +9,12 @@
 ///
 /// A value can be copied and read from any number of threads; the map goes with the last copy.
 public struct SafetensorsFile: Sendable {
-    /// What the header says about one tensor.
+    /// The header's description of one tensor.
     public struct Entry: Hashable, Sendable {
         public let dtype: SafetensorsType
         /// Empty for a scalar.
         public let shape: [Int]
-        /// Where the elements lie, in bytes from the file's start; row-major, little-endian.
+        /// The range of the elements, in bytes from the file's start; row-major, little-endian.
         public let byteRange: Range<Int>
 
         /// The number of elements: the product of the shape.

@@ -11,7 +11,7 @@ struct SafetensorsHeader {
     private(set) var entries: [String: SafetensorsFile.Entry] = [:]
 
     private let path: String
-    /// Where the tensors' bytes begin.
+    /// The offset of the tensors' first byte.
     private let dataStart: Int
 
     /// Reads and checks the header of a whole file's bytes; `path` is for messages.

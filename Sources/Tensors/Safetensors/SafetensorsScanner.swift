@@ -2,7 +2,7 @@
 /// others. Stricter than a general parser, which hides repeated keys, rounds large integers, and can be driven into
 /// deep recursion.
 struct SafetensorsScanner {
-    /// What is being read, for messages.
+    /// The part that is being read, for messages.
     enum Place {
         case header, metadata
         case tensor(String)

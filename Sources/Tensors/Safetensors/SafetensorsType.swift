@@ -14,7 +14,7 @@ public enum SafetensorsType: Hashable, Sendable {
         .bool,
     ]
 
-    /// Whether the elements are floats that can be read.
+    /// True if the elements are floats that can be read.
     public var isFloat: Bool {
         switch self {
         case .float64, .float32, .float16, .bfloat16: true
@@ -89,7 +89,7 @@ extension SafetensorsType: RawRepresentable {
     private static let byName = Dictionary(uniqueKeysWithValues: readable.map { ($0.rawValue, $0) })
 }
 
-/// What is wrong in a safetensors file, where a tensor's name may hold anything: one line, whatever the name.
+/// Makes the error of a tensor in a safetensors file: one line, whatever the tensor's name holds.
 func safetensorsError(_ path: String, tensor name: String, _ message: String) -> InputError {
     InputError("\(path): tensor \(name.shortened.debugDescription): \(message)")
 }
