@@ -141,8 +141,8 @@ public struct Transformer: LanguageModel {
         Predictions(features(tokens, mode: mode), after: finalNorm, projection: toLogits)
     }
 
-    /// What the last token alone predicts, with everything before it computed for it: generation without a cache, for
-    /// comparisons. tokens: [b, n] → [b, vocabulary]
+    /// Predicts the token after the last, computing all tokens again: generation without a cache, for comparisons.
+    /// tokens: [b, n] → [b, vocabulary]
     public func logits(after tokens: TokenTensor) -> Tensor {
         withoutGradients { logits(features(tokens, mode: .inference).at(1, tokens.shape[1] - 1)) }
     }

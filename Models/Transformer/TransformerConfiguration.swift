@@ -2,7 +2,7 @@ import NN
 
 /// The options of `Transformer`. In JSON they have the keyword names that local-attention and x-transformers use.
 public struct TransformerConfiguration: Sendable {
-    /// How attention is computed; the numbers are the same.
+    /// The way attention is computed; the numbers are the same.
     public enum AttentionForm: String, Sendable, CaseIterable {
         /// In tiles that stay in the cache; nothing by query and key is stored.
         case fused

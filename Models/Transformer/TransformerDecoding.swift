@@ -5,7 +5,7 @@ import Tensors
 // them: memory and the time of a token grow with the position, 2 h d floats and 4 h d operations a layer for each token
 // before. That is what the other architectures avoid.
 
-/// What a model remembers of one sequence: a value, so a copy is a branch of the text.
+/// A model's memory of one sequence: a value, so a copy is a branch of the text.
 public struct TransformerState: Sendable {
     /// Tokens read so far.
     public internal(set) var position = 0
