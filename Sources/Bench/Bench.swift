@@ -10,7 +10,7 @@ struct Bench: Command {
         subcommands: [MachineCommand.self, Kernels.self, TrainingSteps.self, Generation.self, Projections.self])
 }
 
-/// What every benchmark takes.
+/// The options of every benchmark.
 struct CommonOptions: ParsableArguments {
     @Option(help: "Threads to use; all processors unless given.")
     var threads: Int?

@@ -3,7 +3,7 @@ import RetrievalTasks
 
 /// Shows the run of a command on standard output.
 final class RetrievalDisplay {
-    /// What the command exits with when its minutes are over.
+    /// The command's exit code when its minutes are over.
     private static let timeIsOver: Int32 = 2
 
     private let display = CellsDisplay()

@@ -4,7 +4,8 @@ import ModelZoo
 /// Multi-query associative recall at the settings of Zoology's figure 2 (Arora, Eyuboglu, Timalsina, Johnson, Poli, Zou,
 /// Rudra, Ré, https://arxiv.org/abs/2312.04927; HazyResearch/zoology, `multiquery_ar`).
 ///
-/// Of 8192 tokens, 0 fills, 1 to 4095 are keys and 4096 to 8191 are values. D different keys, each followed by its value
+/// There are 8192 tokens: 0 fills, 1 to 4095 are keys and 4096 to 8191 are values. D different keys, each followed by
+/// its value
 /// (all different too), are the first 2 D of n tokens. (n − 2 D) / 2 slots of two tokens follow. Each key comes once
 /// more, as the first token of a slot, where its value is to be predicted; all else is 0, as in the figure's
 /// configurations (`random_non_queries: False`). Slots are drawn without replacement with probabilities in proportion to
@@ -20,7 +21,7 @@ struct PublishedRecall: Sendable, Hashable {
     static let vocabulary = 8192
     /// 0 and keys, then as many values.
     static let firstValue = vocabulary / 2
-    /// What fills the places without a key or a value.
+    /// The token of places without a key or a value.
     static let filler: Int32 = 0
     /// a
     private static let exponent = 0.01

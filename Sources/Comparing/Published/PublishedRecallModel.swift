@@ -36,7 +36,8 @@ struct PublishedRecallModel<Model: LanguageModel> {
         logits?.assign(embeddings.value)
     }
 
-    /// Whether a key belongs to the feed-forward of a layer, or to the norm before it: layers.i.ff.…, layers.i.1.….
+    /// Returns true if a key belongs to the feed-forward of a layer, or to the norm before it: layers.i.ff.…,
+    /// layers.i.1.….
     static func isFeedForward(_ key: String) -> Bool {
         let parts = key.split(separator: ".")
         guard let layers = parts.firstIndex(of: "layers"), layers + 2 < parts.count else { return false }

@@ -46,7 +46,7 @@ public struct PublishedRecallCell: Codable, Sendable, Hashable {
     var title: String { "mqar \(length)/\(pairs), width \(width), rate \(rate), \(model)" }
 }
 
-/// What became of a cell.
+/// The outcome of a cell.
 public struct PublishedRecallOutcome: Codable, Sendable, Equatable {
     public var cell: PublishedRecallCell
     /// Parameters that were trained.
@@ -69,8 +69,8 @@ public struct PublishedRecallOutcome: Codable, Sendable, Equatable {
         public var share: Double { Double(found) / Double(max(asked, 1)) }
     }
 
-    /// Whether a cell needs no training any more: it was trained, or its setting is solved with another rate, and more than
-    /// 99 % is not looked for.
+    /// Returns true if a cell needs no more training: it was trained, or its setting is solved with another rate, as
+    /// more than 99 % is not looked for.
     func finishes(_ other: PublishedRecallCell) -> Bool {
         var same = other
         same.rate = cell.rate
@@ -80,7 +80,7 @@ public struct PublishedRecallOutcome: Codable, Sendable, Equatable {
     /// The share of the answers found after the last epoch; 0 before the first.
     public var share: Double { tests.last?.share ?? 0 }
 
-    /// Whether it found 99 %, which ends a training.
+    /// True if it found 99 %, which ends a training.
     public var isSolved: Bool { share >= PublishedRecallOptions.solved }
 
     /// Epochs of training.

@@ -5,7 +5,7 @@ import ModelZoo
 /// the training resumes as if it had not been interrupted.
 struct PublishedRecallSave {
     let path: String
-    /// What a training has to have in common with the one that was saved.
+    /// The settings that a training must have in common with the one that was saved.
     let setting: Setting
 
     struct Setting: Codable, Equatable {

@@ -1,7 +1,7 @@
 import Foundation
 import ModelZoo
 
-/// How far a cell's training has come.
+/// The progress of a cell's training.
 struct PublishedRecallProgress: Codable, Equatable {
     /// Steps made.
     var steps = 0
@@ -22,7 +22,7 @@ struct PublishedRecallTraining {
     /// The source of dropout.
     let key: RandomKey
 
-    /// What a training is told and asks.
+    /// The callbacks of a training.
     struct Observer {
         /// Called after each step with the share of the training that is done, and its state in a few words.
         var progress: (_ share: Double, _ status: String) -> Void = { _, _ in }
