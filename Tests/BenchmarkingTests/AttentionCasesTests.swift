@@ -2,7 +2,7 @@ import Testing
 
 @testable import Benchmarking
 
-/// What `Bench kernels` compares, at small sizes.
+/// The cases of `Bench kernels`, at small sizes.
 @Suite("Attention in Bench kernels") struct AttentionCasesTests {
     @Test("Each operation agrees with its plain form and with loops")
     func agreement() {

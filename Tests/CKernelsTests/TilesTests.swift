@@ -42,7 +42,7 @@ private func dense<T>(_ x: [T], _ cols: Int, _ stride: Int) -> [T] {
         let stride = cols + 2
         let count = rows * stride
         let (y, z, g) = (values(count), values(count, seed: 2, scale: 6), values(count, seed: 3))
-        /// What a kernel gives in the columns it owns; those between rows must stay NaN.
+        /// Returns a kernel's output in the columns it owns; those between rows must stay NaN.
         func run(_ body: (UnsafeMutablePointer<Float>) -> Void) -> [Float] {
             let whole = output(count, body)
             #expect((0..<count).allSatisfy { $0 % stride < cols || whole[$0].isNaN })

@@ -232,7 +232,7 @@ import Testing
         ) { try EvaluateCommand(source: source, data: [workspace.text()]).run(print: { _ in }) }
     }
 
-    /// What may be wrong with the file itself; Tests/TensorsTests has the rest.
+    /// Damages of the file itself; Tests/TensorsTests has the rest.
     static let damages: [(String, @Sendable (Data) -> Data, String)] = [
         ("truncated", { $0.dropLast(4) }, "truncated?"),
         ("header cut off", { $0.prefix(40) }, "header"),

@@ -1,6 +1,6 @@
 import Foundation
 
-/// How an executable ended and what it wrote.
+/// The exit of an executable and its output.
 struct Outcome {
     let code: Int32
     let reason: Process.TerminationReason
@@ -9,7 +9,7 @@ struct Outcome {
 }
 
 extension Workspace {
-    /// Where the tests were built, and the executables with them.
+    /// The folder of the built tests and executables.
     static let products: URL = {
         let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") } ?? Bundle.main
         let tests = bundle.bundlePath.hasSuffix(".xctest") ? bundle.bundleURL : Bundle.main.executableURL!

@@ -2,7 +2,7 @@ import Foundation
 import ModelZoo
 import Testing
 
-/// What a memory that goes on means for the commands.
+/// Commands on a model whose memory passes between segments.
 @Suite struct FastWeightsCommandTests {
     let workspace = try! Workspace()
 

@@ -2,7 +2,7 @@ import Foundation
 import ModelZoo
 import Testing
 
-/// What is Linformer's own in the commands.
+/// Commands on Linformer's own objectives and options.
 @Suite struct LinformerCommandTests {
     let workspace = try! Workspace()
 

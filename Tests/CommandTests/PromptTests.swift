@@ -13,7 +13,7 @@ import Testing
         return ["--model", source.model!, "--config", source.config!, "--weights", source.weights!]
     }
 
-    /// What that model writes after a prompt, by the library.
+    /// Returns that model's text after a prompt, by the library.
     private func answer(to prompt: [UInt8]) throws -> [UInt8] {
         let model = try ModelZoo.architecture("flash").makeModel(
             JSONValue(parsing: workspace.read("foreign.json"), file: "foreign.json"), file: "foreign.json",

@@ -25,7 +25,7 @@ import Testing
 
     private func withoutColors(_ text: String) -> String { text.replacing(#/\u{1B}\[[0-9;]*m/#, with: "") }
 
-    /// What stood in the cursor's line whenever it was written over.
+    /// Returns the cursor's line as it was each time it was overwritten.
     private func progressLines(_ text: String) -> [String] {
         withoutColors(text).components(separatedBy: Self.erase).dropLast()
             .map { $0.components(separatedBy: "\r\n").last! }

@@ -42,7 +42,7 @@ import Testing
         func guess(in sequence: RecallSequence) -> Double { 0.5 }
     }
 
-    /// What is asked of a task, by whom.
+    /// A record of the sequences that are asked of a task, and of the askers.
     private final class Record: Sendable {
         let sequences = Mutex<[RecallSequence]>([])
     }

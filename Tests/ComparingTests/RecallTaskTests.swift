@@ -209,7 +209,7 @@ import Testing
         #expect(guess(induction, 64, 100) > 0.11 && guess(induction, 16_384, 4) < 0.075)
     }
 
-    /// Of 100,000 keys there are as many as 2002 different sets of digits with repetition, C(14, 5): each is found once.
+    /// 100,000 keys have 2002 different sets of digits with repetition, C(14, 5): each is found once.
     @Test("A guess of the passkey's digits in any order has the expected chance")
     func guessesOfTheDigitsInAnyOrder() {
         // The standard deviation is that of 5! / (orders of equal digits), mostly 1 / 120 or 2 / 120: 0.03 at most.
@@ -243,7 +243,7 @@ private struct Solver {
 
     init(_ task: any RecallTask) { self.task = task }
 
-    /// What follows tokens.
+    /// Returns the token that follows others.
     func answer(_ tokens: [Int32]) -> Int32? {
         switch task {
         case is AssociativeRecall, is InductionHeads:

@@ -289,7 +289,7 @@ import Testing
 
     // MARK: Recall
 
-    /// Of 100 questions each: what is near, and what is more than 64 tokens back.
+    /// Makes an outcome of 100 questions each about near tokens and about tokens more than 64 back.
     private func recall(_ model: String, _ far: Int, near: Int = 100, reach: Int? = nil, task: RecallTaskName = .mqar)
         -> RecallOutcome
     {

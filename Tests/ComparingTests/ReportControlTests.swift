@@ -21,7 +21,7 @@ import Testing
         return PageText(ComparisonReport(results).html)
     }
 
-    /// Of 400 guesses with a chance of 1%, 11 and more are right with a probability of 0.0027, 12 and more of 0.0008.
+    /// 400 guesses with a chance of 1% find 11 and more with a probability of 0.0027, 12 and more with 0.0008.
     @Test(
         "The control holds unless guessing would hardly find as many",
         arguments: [(4, "1.0%", true), (11, "2.8%", true), (12, "3.0%", false), (0, "0%", true)])

@@ -73,7 +73,7 @@ enum ReportSample {
         }
     }
 
-    /// What is found without binding.
+    /// Returns the share that is found without binding.
     private static func guess(_ task: RecallTaskName, _ length: Int) -> Double? {
         switch task {
         case .mqar: 8 / Double(length)

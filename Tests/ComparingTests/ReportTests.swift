@@ -129,7 +129,7 @@ import Testing
         #expect(table.marked == [.init(row: 0, column: 1), .init(row: 1, column: 1), .init(row: 2, column: 2)])
     }
 
-    /// Of 1000 answers a guess finds 31; 40 and more are found by one guess of 16, 60 by one of millions.
+    /// A guess finds 31 of 1000 answers; one guess in 16 finds 40 and more, one in millions finds 60.
     @Test("The best of a column is not bold if a guess may find as much", arguments: [(40, false), (60, true)])
     func guessesAreNotBold(found: Int, isBold: Bool) {
         var results = ComparisonResults(ComparisonOptions(), machine: ReportSample.machine)

@@ -14,7 +14,7 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
     private static let parameters = 300_000
     private static let models = ModelZoo.identifiers + [ScaleCell.naive]
 
-    /// How often a cell has asked whether to stop.
+    /// A count of how often a cell has asked whether to stop.
     private final class Asking: Sendable {
         private let asked = Mutex(0)
         private let last: Int

@@ -24,7 +24,7 @@ final class Workspace {
         return command
     }
 
-    /// Of another task, into the same folder, with no option but `models`.
+    /// Makes a command of another task into the same folder, with no option but `models`.
     func command(task: String, models: String, _ change: (inout CompareCommand) -> Void = { _ in }) -> CompareCommand {
         var command = CompareCommand()
         (command.task, command.models, command.out) = (task, models, out)
@@ -33,7 +33,7 @@ final class Workspace {
     }
 }
 
-/// What is told of a run, one line an event; of a cell's progress only that there was some.
+/// The events of a run, one line each; of a cell's progress only that there was some.
 final class Diary {
     private(set) var lines: [String] = []
     private(set) var finished = 0

@@ -7,7 +7,7 @@ import Testing
 
 @testable import FastWeightTransformers
 
-/// How much a token leaves of the memory.
+/// The share of the memory that a token leaves.
 enum Decay: String, CaseIterable {
     /// Nearly all; most; next to nothing (α = 1e-4); any of these from token to token; and nothing at all here and there.
     case slow, usual, fast, mixed, clearing

@@ -96,13 +96,13 @@ private struct Operation {
     let logDecay: Tensor?
     let state: Tensor?
     let rule: UpdateRule
-    /// Of the queries.
+    /// The factor of the queries.
     let scale: Float
     let implementation: Implementation
 
     var length: Int { q.shape[1] }
 
-    /// What gradients are compared of, by the file's names.
+    /// The tensors whose gradients are compared, by the file's names.
     var inputs: [String: Tensor] {
         let all = ["q": q, "k": k, "v": v, "beta": beta, "log_decay": logDecay, "state": state]
         return all.compactMapValues { $0 }

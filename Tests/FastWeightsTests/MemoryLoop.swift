@@ -8,7 +8,7 @@ struct MemoryLoop {
     let q: [Double], k: [Double], v: [Double], beta: [Double], gamma: [Double], logDecay: [Double]
     let state: [Double]
 
-    /// What the tokens read, [n, dv], and S after the last.
+    /// Computes what the tokens read, [n, dv], and S after the last.
     func forward() -> (output: [Double], state: [Double]) {
         var (output, s) = ([Double](), state)
         for t in 0..<n {

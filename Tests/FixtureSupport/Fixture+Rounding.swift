@@ -55,8 +55,9 @@ extension Fixture {
     }
 }
 
-/// What one more rounding of each weight changes in gradients: of several draws the largest change of any element. Where
-/// terms far larger than the gradient cancel inside a model, this shows how far rounding can put two correct results apart.
+/// Measures how much one more rounding of each weight changes results: the largest change of any element in several
+/// draws. Where terms far larger than the result cancel inside a model, this shows how far rounding can put two correct
+/// results apart.
 public func roundingResponse(
     of module: any Module, _ gradients: () throws -> [String: Tensor]
 ) rethrows -> [String: Double] {

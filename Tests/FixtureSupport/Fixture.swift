@@ -69,7 +69,7 @@ public struct Fixture: CustomStringConvertible, Sendable {
         return (difference, largest)
     }
 
-    /// What a fixture holds and what is there do not fit.
+    /// A disagreement between a fixture and what it is compared with.
     public struct Mismatch: Error, CustomStringConvertible {
         public let description: String
         init(_ description: String) { self.description = description }

@@ -44,7 +44,7 @@ private func largestDifference(_ one: Tensor, _ other: Tensor) -> Double {
     }
 }
 
-/// What a form of a model computes.
+/// The results of one form of a model.
 private struct FormResults {
     /// Logits, loss and carries of each segment.
     var values: [(name: String, tensor: Tensor)] = []

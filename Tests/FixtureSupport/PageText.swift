@@ -5,7 +5,7 @@ import Testing
     import FoundationXML
 #endif
 
-/// What a page says. Records an issue where it is not well-formed.
+/// The text of a page. Records an issue where the page is not well-formed.
 public struct PageText {
     public struct Element {
         public let name: String
@@ -40,7 +40,7 @@ public struct PageText {
         }
     }
 
-    /// What stands in the first row of this name after it.
+    /// Returns the cells after the name in the first row of this name.
     public func row(_ name: String) -> [String]? { rows.first { $0.first == name }.map { Array($0.dropFirst()) } }
 
     private final class Reader: NSObject, XMLParserDelegate {

@@ -127,7 +127,8 @@ extension InputReader {
         }
     }
 
-    /// What `Generate --save-state` writes, of each architecture that saves one; the metadata say which. The text goes on.
+    /// Reads files of `Generate --save-state`, one of each architecture that saves a state, and continues the text. The
+    /// metadata name the architecture.
     static func generationState() throws -> InputReader {
         let folder = try InputFolder()
         var (models, valid): ([String: any LanguageModel], Samples) = ([:], [:])
@@ -173,7 +174,7 @@ extension InputReader {
 }
 
 extension JSONValue {
-    /// Whether all numbers are small enough for a model that takes no time.
+    /// True if all numbers are small enough for a model that takes no time.
     fileprivate var isSmall: Bool {
         switch self {
         case .integer(let value): abs(value) <= 16

@@ -77,7 +77,7 @@ extension InputReader {
     }
 }
 
-/// What is not of the format at all, whatever the format.
+/// Files that are of no format here.
 private let wrongFiles: InputReader.Samples = [
     "empty": [],
     "zeros": Array(repeating: 0, count: 64),

@@ -9,7 +9,7 @@ struct ConvolutionCase: CustomTestStringConvertible, Sendable {
     let b: Int, n: Int, c: Int, k: Int
     let activation: Activation
     let hasBias: Bool, hasHistory: Bool, readsLast: Bool
-    /// Whether x is some columns of a wider matrix.
+    /// True if x is some columns of a wider matrix.
     let isView: Bool
 
     init(_ number: Int) {

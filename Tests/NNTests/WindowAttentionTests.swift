@@ -5,7 +5,7 @@ import Testing
 
 /// Sliding-window attention and its plain form: values, and the gradients of everything.
 @Suite struct WindowAttentionTests {
-    /// What is tried: each case for two layouts.
+    /// A case, which is tried in two layouts.
     struct Case: CustomTestStringConvertible, Sendable {
         var pattern: WindowPattern
         var n: Int

@@ -28,7 +28,7 @@ public func expectClose(
 
 /// Expects every element within `absolute + relative * |expected|`, as the error of an elementwise function is stated.
 ///
-/// What float32 cannot hold is expected to be an infinity.
+/// Numbers that float32 cannot hold are expected to be infinities.
 public func expectClose(
     _ got: [Float], _ expected: [Double], relative: Double = 0, absolute: Double = 0, _ what: String = "",
     sourceLocation: SourceLocation = #_sourceLocation

@@ -58,14 +58,15 @@ public struct SumLengths: Sendable {
         self.widest = widest
     }
 
-    /// How far two float32 computations of a tensor of values may be apart. Its largest element stands in for the
-    /// magnitudes: an element has sums of terms as large as those of its neighbors.
+    /// Returns the largest difference of two float32 computations of a tensor of values by rounding. Its largest
+    /// element stands in for the magnitudes: an element has sums of terms as large as those of its neighbors.
     /// - Parameter response: as for gradients.
     public func tolerance(largest: Double, response: Double = 0) -> Double {
         Rounding.bound(2 * path, of: largest) + Rounding.bound(2 * widest, of: response / Rounding.unit)
     }
 
-    /// How far two float32 computations of a gradient may be apart: there and back again, and over all rows.
+    /// Returns the largest difference of two float32 computations of a gradient by rounding: there and back again, and
+    /// over all rows.
     ///
     /// Sums that cancel have terms far larger than what is left: of a score's gradient if a query sees one key, of
     /// features that are divided by their own sum, of a scale over all streams and tokens. Those terms are products of
@@ -86,7 +87,8 @@ public struct SumLengths: Sendable {
             + Rounding.bound(2 * widest, of: response / Rounding.unit)
     }
 
-    /// How far two trainings may be apart after some steps, each of which adds the roundings of a gradient.
+    /// Returns the largest difference of two trainings after some steps, each of which adds the roundings of a
+    /// gradient.
     public func tolerance(afterSteps steps: Int, largest: Double) -> Double {
         Rounding.bound(2 * steps * (2 * path + rows), of: largest)
     }

@@ -9,7 +9,7 @@ struct Elementwise: Sendable, CustomTestStringConvertible {
     let reference: @Sendable (Double) -> Double
     var low: Float = -4
     var high: Float = 4
-    /// How far samples for differences stay from 0, where the function has a kink.
+    /// The distance of samples for differences from 0, where the function has a kink.
     var margin: Float = 0
 
     static let all = [

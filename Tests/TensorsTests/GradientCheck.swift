@@ -1,7 +1,7 @@
 import Tensors
 import Testing
 
-/// How an input of an operation lies in memory.
+/// The layout of an operation's input in memory.
 enum Layout: CaseIterable {
     case dense
     /// The last two axes exchanged.

@@ -62,6 +62,6 @@ func expectEqual(
 }
 
 extension ExitTest.Result {
-    /// What the process wrote to standard error.
+    /// The process's standard error.
     var message: String { String(decoding: standardErrorContent, as: UTF8.self) }
 }

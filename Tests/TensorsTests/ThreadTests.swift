@@ -20,7 +20,8 @@ private func everything() -> [[Float]] {
     return [[loss.item]] + [x, w, table, g].map { result[$0]!.values }
 }
 
-/// What gives the same bits for any number of threads: everything but products, whose order of sums may follow the split.
+/// Returns results that have the same bits for any number of threads: everything but products, whose order of sums may
+/// follow the split.
 private func withoutProducts() -> [[Float]] {
     let key = RandomKey(seed: 6)
     let x = Tensor.normal([301, 1001], key: key).requiringGradient()

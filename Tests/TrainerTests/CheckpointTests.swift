@@ -117,7 +117,7 @@ import Testing
     // MARK: Interruptions
 
     /// Copies a folder before each operation on the disk that `body` makes, and after the last: what crashes would leave.
-    /// Of files not yet synchronised half is lost.
+    /// Files not yet synchronized lose half.
     func crashes(of name: String, during body: () throws -> Void) throws -> [String] {
         let (source, target) = (path(name), path("crash-of-\(name)-"))
         let count = Mutex(0)

@@ -24,7 +24,7 @@ struct ParsedCorpus {
     /// Indices of the facts in `sentences`.
     private(set) var facts: [Int] = []
     private(set) var questions: [Corpus.Question] = []
-    /// How often each word stands in each gap of each kind of sentence.
+    /// The count of each word in each gap of each kind of sentence.
     private(set) var words: [String: [[String: Int]]] = [:]
     private var latest: [String: Int] = [:]
     private var places: [Range<Int>] = []

@@ -5,15 +5,15 @@ import Testing
 
 @testable import Trainer
 
-/// What a save that was cut off left undone is done by whoever opens the run next.
+/// Saves that were cut off, which the next opening of the run completes.
 extension CheckpointTests {
     /// All names in a run's folder, but for files that are there from the first training on.
     func tree(_ name: String) throws -> [String] {
         try FileManager.default.subpathsOfDirectory(atPath: path(name)).sorted()
     }
 
-    /// What crashes anywhere in the last save and after it leave of a run that would have come to its end, where each of
-    /// several checkpoints is to be kept, and whether the save had been committed.
+    /// Calls `body` with what a crash anywhere in the last save and after it leaves of a run that would have ended,
+    /// where each of several checkpoints is to be kept, and whether the save had been committed.
     func crashesInTheLastSave(keep: Int, _ body: (_ crash: String, _ isCommitted: Bool) throws -> Void) throws {
         let name = "keep-\(keep)"
         let run = try begin(name, options(steps: 4, keep: keep))

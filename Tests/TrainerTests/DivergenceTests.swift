@@ -9,7 +9,7 @@ import Testing
 @Suite("Divergence") struct DivergenceTests {
     let temporary = try! TemporaryFolder()
 
-    /// What comes after the step that broke the weights, or follows it.
+    /// The first event that can find broken weights: the step itself or one after it.
     enum Finder: CaseIterable { case step, validation, sample, save }
 
     /// Steps that are so wide that the first breaks the weights; `finder` alone looks at them before the second.

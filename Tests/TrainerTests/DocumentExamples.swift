@@ -46,7 +46,7 @@ struct DocumentExample {
         return runs
     }
 
-    /// What a batch with these targets in each row must be.
+    /// Returns true if a batch is what these targets in each row require.
     func isEqual(_ batch: TokenBatch, _ rows: [[Int]], length: Int, startsDocument: [Bool]) -> Bool {
         let inputs = rows.flatMap { row in
             row.map { tokens[$0 - 1] } + [Int32](repeating: 0, count: length - row.count)
@@ -64,7 +64,7 @@ func byteTokens(_ text: String, _ separator: DocumentSeparator = .nothing) throw
     ByteTokenizer().tokens(of: try TextSource(text, name: "a text")).separated(by: separator)
 }
 
-/// What a batch reads, as text: rows of "inputs>targets", `_` for padding, `^` before rows that start anew.
+/// Returns a batch as text: rows of "inputs>targets", `_` for padding, `^` before rows that start anew.
 func picture(_ batch: TokenBatch) -> [String] {
     func text(_ tokens: ArraySlice<Int32>, padding: Int32) -> String {
         String(decoding: tokens.map { $0 == padding ? UInt8(ascii: "_") : UInt8($0) }, as: UTF8.self)

@@ -142,7 +142,8 @@ import Testing
         #expect(try run.validate()?.accuracy == accuracies[5])
     }
 
-    /// How many tokens of a text a bigram finds in windows that are reversed one by one, and how many nats all of them take.
+    /// Counts the tokens of a text that a bigram finds in windows that are reversed one by one, and the nats that all
+    /// of them take.
     func byHand(_ model: Bigram, _ tokens: [Int32], length: Int) throws -> (found: Int, nats: Double) {
         var (found, nats) = (0, 0.0)
         for begin in stride(from: 0, to: tokens.count, by: length) {
@@ -165,7 +166,7 @@ import Testing
         var maximumLength: Int?
         func collect(into state: inout StateCollector) {}
 
-        /// What comes after a sequence: zeros before the start token.
+        /// Returns the logits after a sequence: zeros before the start token.
         private func logits(after tokens: ArraySlice<Int32>) -> [Float] {
             var logits = [Float](repeating: 0, count: vocabularySize)
             if let start = tokens.firstIndex(of: startToken!) {

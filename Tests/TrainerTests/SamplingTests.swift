@@ -6,7 +6,7 @@ import Testing
 @testable import Trainer
 
 @Suite struct SamplingTests {
-    /// How often each token is chosen in many draws.
+    /// Returns the share of each token in many draws.
     func shares(_ logits: [Float], _ options: SamplingOptions, draws: Int = 4000) throws -> [Double] {
         var counts = [Double](repeating: 0, count: logits.count)
         for position in 0..<draws { counts[Int(try choose(logits, options, position: position))] += 1 }

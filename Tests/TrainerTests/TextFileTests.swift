@@ -270,7 +270,7 @@ import Testing
     }
 }
 
-/// What an observer was told.
+/// The calls of an observer.
 private final class Told: @unchecked Sendable {
     private(set) var shares: [Double] = []
     private(set) var works: Set<String> = []

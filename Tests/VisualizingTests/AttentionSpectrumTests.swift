@@ -7,7 +7,7 @@ import Testing
 @testable import Visualizing
 
 @Suite struct AttentionSpectrumTests {
-    /// Of rank r, with singular values r, r − 1 … 1.
+    /// Makes a matrix of rank r, with singular values r, r − 1 … 1.
     private func matrix(_ n: Int, rank: Int, seed: UInt64) -> Tensor {
         let left = Tensor.orthogonal([n, rank], key: RandomKey(seed: seed))
         let right = Tensor.orthogonal([rank, n], key: RandomKey(seed: seed + 100))
