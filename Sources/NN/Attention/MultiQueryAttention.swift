@@ -17,9 +17,7 @@ public func multiQueryAttention(
     let (b, n, h, m) = (q.shape[0], q.shape[1], q.shape[2], k.shape[1])
     require(m > 0 && (!isCausal || n <= m), "\(shapes): too few keys")
     require(reach == nil || (isCausal && reach! >= 2), "\(shapes): reach \(reach ?? 0), expected at least 2, causal")
-    let pattern =
-        reach.map { WindowPattern(window: $0 - 1, isCausal: true, isExact: true) }
-        ?? WindowPattern(window: max(n, m), isCausal: isCausal, lookBackward: 0, lookForward: 0)
+    let pattern = WindowPattern.causal(reach, isCausal: isCausal, longest: max(n, m))
     let attention = DenseAttention(
         q.reshaped([b, n * h, 1, q.shape[3]]), k.unsqueezed(2), v.unsqueezed(2),
         options: WindowAttentionOptions(pattern, scale: scale), group: h, offset: isCausal ? m - n : 0)

@@ -73,13 +73,13 @@ public func multiQueryAttention(
 /// - Parameters:
 ///   - offset: the key at which the first query stands.
 ///   - reach: the number of keys a query sees at most, its own included; nil for all before it.
-private func causalMask(queries n: Int, keys m: Int, offset: Int, reach: Int? = nil) -> Tensor {
+func causalMask(queries n: Int, keys m: Int, offset: Int, reach: Int? = nil) -> Tensor {
     let past = Tensor.lowerTriangle(n, m, diagonal: offset)
     guard let reach else { return past }
     return past - .lowerTriangle(n, m, diagonal: offset - reach)
 }
 
 /// The softmax over the keys that are seen, zeros where none is.
-private func maskedSoftmax(_ scores: Tensor, seen: Tensor) -> Tensor {
+func maskedSoftmax(_ scores: Tensor, seen: Tensor) -> Tensor {
     softmax(select(seen, scores, -1e30)) * seen
 }
