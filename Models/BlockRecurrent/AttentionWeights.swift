@@ -56,23 +56,26 @@ struct SegmentWeights {
 }
 
 extension AttentionBlock {
-    /// Returns what each token takes of each key: [b, h, n, keys]. queries: [b, n, h, d], keys: [b, keys, d], with positions.
+    /// Returns what each token takes of each key: [b, h, n, keys]. queries: [b, n, h, d], keys: [b, keys, g, d], with
+    /// positions.
     func weights(_ queries: Tensor, _ keys: Tensor, implementation: Implementation = .fused) -> Tensor {
-        let (b, seen) = (keys.shape[0], keys.shape[1])
-        return attend(
-            queries, keys, Tensor.identity(seen).expanded(to: [b, seen, seen]), implementation: implementation
-        )
-        .permuted([0, 2, 1, 3])
+        attend(queries, keys, Tensor.identities(for: keys, rows: keys.shape[0]), implementation: implementation)
+            .permuted([0, 2, 1, 3])
     }
 }
 
 extension StateContainer {
-    /// Returns what each token takes of each state: [b, h, n, s]. queries: [b, n, h, d], keys: [b or 1, s, d].
+    /// Returns what each token takes of each state: [b, h, n, s]. queries: [b, n, h, d], keys: [b or 1, s, g, d].
     func weights(_ queries: Tensor, _ keys: Tensor, implementation: Implementation = .fused) -> Tensor {
-        let s = keys.shape[1]
-        return read(
-            queries, keys, Tensor.identity(s).expanded(to: [queries.shape[0], s, s]), implementation: implementation
-        )
-        .permuted([0, 2, 1, 3])
+        read(queries, keys, Tensor.identities(for: keys, rows: queries.shape[0]), implementation: implementation)
+            .permuted([0, 2, 1, 3])
+    }
+}
+
+extension Tensor {
+    /// Values that make an output of attention its weights, one identity for each head of `keys`: [rows, keys, g, keys].
+    fileprivate static func identities(for keys: Tensor, rows: Int) -> Tensor {
+        let n = keys.shape[1]
+        return identity(n).unsqueezed(1).expanded(to: [rows, n, keys.shape[2], n])
     }
 }

@@ -15,7 +15,7 @@ extension BlockRecurrentTransformer {
     ///
     /// - Parameters:
     ///   - tokens: [b, n], n up to max_seq_len.
-    ///   - xlMemories: of every layer, [2, b, n, d]; empty for none.
+    ///   - xlMemories: of every layer, [2, b, n, g · d]; empty for none.
     ///   - states: of every recurrent layer, from the lowest, [b, s, m] or the same for all rows, [s, m]; empty for the
     ///     initial ones.
     /// - Returns: logits [b, n, vocabulary], and memories and states after the last block that is complete, without gradients.
@@ -27,7 +27,7 @@ extension BlockRecurrentTransformer {
     }
 
     private func memory(_ memories: [Tensor], _ states: [Tensor], rows b: Int) -> RecurrentMemory {
-        let (d, s, m) = (configuration.headDimension, configuration.states, configuration.dimension)
+        let (d, s, m) = (configuration.keyDimension, configuration.states, configuration.dimension)
         let longest = configuration.blockWidth + configuration.compressedLength
         require(
             (memories.isEmpty || memories.count == layers.count)

@@ -5,7 +5,8 @@ import Tensors
 // A text is read in blocks. A token sees its block and the keys and values that the block before has left in every layer,
 // and in some layers recurrent states, which each block reads and writes anew. What layers hold is in Layers.swift.
 //
-// b batch, n tokens, w tokens of a block, m width of the model, h heads, d columns of a head, s states
+// b batch, n tokens, w tokens of a block, m width of the model, h heads, g heads of keys and values (1 in the peer), d
+// columns of a head, s states
 // q k v queries, keys, values, S states, Ŝ normalized and told apart
 
 /// A language model of blocks, memories and recurrent states.
@@ -108,10 +109,10 @@ extension BlockRecurrentTransformer {
         let (attention, feedForward) = (layers[index].attention, layers[index].feedForward)
         let input = attention.norm(x)
 
-        // Tokens attend to the memory and to the block up to themselves; the heads share keys and values.
+        // Tokens attend to the memory and to the block up to themselves.
         let offset = memory.layers[index].offset
         let own = memory.layers[index].appending(attention.toKeysAndValues(input))
-        let kv = own.all  // [b, memory and block, 2 d]
+        let kv = own.all  // [b, memory and block, 2 g d]
         let heads = attention.heads(attention.toQuery(input))  // [b, n, h, d]
         let q = attention.positioned(heads, offset: offset, positions)
         let k = attention.positioned(kv, end: own.offset, positions)
@@ -179,24 +180,24 @@ extension AttentionBlock {
 
     /// Normalizes and rotates queries, of a block's tokens from `offset` on. x: [b, n, h, d]
     func positioned(_ x: Tensor, offset: Int, _ positions: BlockPositions) -> Tensor {
-        positions.rotate(queries: queryKeyNorm?.queries(x) ?? x, offset: offset)
+        positions.rotate(queries: scoreNorm?.queries(x) ?? x, offset: offset)
     }
 
-    /// Normalizes and rotates the keys of [b, n, 2 d], of which the last is token `end` − 1 of a block.
+    /// Normalizes and rotates the keys of [b, n, 2 g d], of which the last is token `end` − 1 of a block. → [b, n, g, d]
     func positioned(_ keysAndValues: Tensor, end: Int, _ positions: BlockPositions) -> Tensor {
-        let keys = keysAndValues.split(count: 2)[0]
-        return positions.rotate(keys: queryKeyNorm?.keys(keys) ?? keys, end: end)
+        let keys = configuration.keysAndValues(keysAndValues).keys
+        return positions.rotate(keys: scoreNorm?.keys(keys) ?? keys, end: end)
     }
 
-    /// [b, n, 2 d] → [b, n, d]
-    func values(_ keysAndValues: Tensor) -> Tensor { keysAndValues.split(count: 2)[1] }
+    /// [b, n, 2 g d] → [b, n, g, d]
+    func values(_ keysAndValues: Tensor) -> Tensor { configuration.keysAndValues(keysAndValues).values }
 
     /// Returns softmax(scale · q kᵀ) v, where the last keys are the queries' own and a query sees none after its own.
-    /// queries: [b, n, h, d]; keys, values: [b, …, d] → [b, n, h, d]
+    /// queries: [b, n, h, d]; keys, values: [b, …, g, d] → [b, n, h, d]
     func attend(
         _ queries: Tensor, _ keys: Tensor, _ values: Tensor, implementation: Implementation = .fused
     ) -> Tensor {
-        multiQueryAttention(
+        groupedQueryAttention(
             queries, keys, values, scale: scale, isCausal: true, reach: configuration.attentionWindow,
             implementation: implementation)
     }
@@ -209,12 +210,11 @@ extension StateContainer {
     func found(_ states: Tensor?) -> FoundStates {
         let states = states ?? initialStates.value.unsqueezed(0)
         let x = norm(states) + identifiers.value
-        let kv = keysAndValues(x).split(count: 2)
-        return FoundStates(
-            states: states, identified: x, keys: kv[0], readKeys: readNorm.keys(kv[0]), values: kv[1])
+        let (keys, values) = configuration.keysAndValues(keysAndValues(x))
+        return FoundStates(states: states, identified: x, keys: keys, readKeys: readNorm.keys(keys), values: values)
     }
 
-    /// Returns what tokens find in the states. queries: [b, n, h, d]; readKeys, values: [b or 1, s, d] → [b, n, h, d]
+    /// Returns what tokens find in the states. queries: [b, n, h, d]; readKeys, values: [b or 1, s, g, d] → [b, n, h, d]
     func read(
         _ queries: Tensor, _ readKeys: Tensor, _ values: Tensor, implementation: Implementation = .fused
     ) -> Tensor {
@@ -223,22 +223,23 @@ extension StateContainer {
 
     /// Returns the states after a block: they attend to each other and to the block's tokens, beside each other, and what
     /// that gives goes through the gate.
-    /// - Parameter tokens: keys beside values that the states read, without positions: [b, n, 2 d].
+    /// - Parameter tokens: keys beside values that the states read, without positions: [b, n, 2 g d].
     /// - Returns: [b, s, m].
     func write(_ found: FoundStates, tokens: Tensor, implementation: Implementation = .fused) -> Tensor {
         let mode = ForwardMode.inference.using(implementation)
-        let kv = tokens.split(count: 2)
+        let (keys, values) = configuration.keysAndValues(tokens)
         let own = attend(
             selfNorm.queries(heads(selfQueries(found.identified))), selfNorm.keys(found.keys), found.values,
             implementation: implementation)
         let cross = attend(
-            crossNorm.queries(heads(crossQueries(found.identified))), crossNorm.keys(kv[0]), kv[1],
+            crossNorm.queries(heads(crossQueries(found.identified))), crossNorm.keys(keys), values,
             implementation: implementation)
         let b = tokens.shape[0]
         let attended = concatenate([own.expanded(to: [b] + own.shape.dropFirst()), cross], axis: 3)  // [b, s, h, 2 d]
         let h = attended.reshaped(Array(attended.shape.prefix(2)) + [-1])
-        guard let toStateOut else { return gate(found.states, feedForward!(h, mode: mode)) }
-        let states = gate(found.states, toStateOut(h))
+        if let directGate { return directGate(found.states, new: toStateOut!(h), attended: h) }
+        guard let toStateOut else { return gate!(found.states, feedForward!(h, mode: mode)) }
+        let states = gate!(found.states, toStateOut(h))
         guard let feedForward, let feedForwardGate else { return states }
         return feedForwardGate(states, feedForward(states, mode: mode))
     }
@@ -252,7 +253,7 @@ extension StateContainer {
     ) -> Tensor {
         let b = max(queries.shape[0], keys.shape[0])
         func repeated(_ x: Tensor) -> Tensor { x.expanded(to: [b] + x.shape.dropFirst()) }
-        return multiQueryAttention(
+        return groupedQueryAttention(
             repeated(queries), repeated(keys), repeated(values), scale: scale, implementation: implementation)
     }
 }
@@ -261,15 +262,32 @@ extension StateGate {
     /// Returns the states with some of z = W h + b in place of the old:
     ///
     ///     fixed: S' = β ⊙ z + (1 − β) ⊙ S,  β = σ(b_β)
-    ///     lstm:  S' = σ(f + 1) ⊙ S + σ(i − 1) ⊙ tanh(z)
+    ///     lstm:  S' = σ(f + b_f) ⊙ S + σ(i − 1) ⊙ tanh(z),  b_f = 1
     ///
     /// (equations 4 to 8; the peer's β is the share of the new). states, h: [b, s, m] → [b, s, m]
     func callAsFunction(_ states: Tensor, _ h: Tensor) -> Tensor {
         guard let emaBeta else {
             let parts = toGate(h).split(count: 3)
-            return states * sigmoid(parts[2] + 1) + tanh(parts[0]) * sigmoid(parts[1] - 1)
+            return states * sigmoid(parts[2] + forgetBias) + tanh(parts[0]) * sigmoid(parts[1] - 1)
         }
         let new = sigmoid(emaBeta.value)
         return toGate(h) * new + states * (1 - new)
+    }
+}
+
+extension DirectStateGate {
+    /// Returns the states with some of z in place of the old, h being what they attended:
+    ///
+    ///     fixed: S' = β ⊙ z + (1 − β) ⊙ S,  β = σ(b_β)
+    ///     lstm:  S' = σ(f + b_f) ⊙ S + σ(i − 1) ⊙ z,  (i, f) = W h + b
+    ///
+    /// states, z: [b, s, m], h: [b, s, 2 h d] → [b, s, m]
+    func callAsFunction(_ states: Tensor, new z: Tensor, attended h: Tensor) -> Tensor {
+        guard let toGates else {
+            let new = sigmoid(emaBeta!.value)
+            return z * new + states * (1 - new)
+        }
+        let parts = toGates(h).split(count: 2)
+        return states * sigmoid(parts[1] + forgetBias) + z * sigmoid(parts[0] - 1)
     }
 }

@@ -54,7 +54,7 @@ public struct BlockRecurrentConfiguration: Sendable {
     public var compressedMemoryFactor = 4
 
     /// qk_rmsnorm_scale: the factor of the scores of normalized queries and keys. Nil as in the peer, which has 8 as
-    /// an option but uses dim_head^−½.
+    /// an option but uses dim_head^−½. With learned temperatures it is what these begin with; nil for 1.
     public var normalizedScale: Double?
     /// gate: fixed or lstm.
     public var gate = StateGateKind.fixed
@@ -62,7 +62,8 @@ public struct BlockRecurrentConfiguration: Sendable {
     public var stateUpdate = StateUpdate.skip
     /// feedback: every layer reads the states of every recurrent layer.
     public var usesFeedback = false
-    /// attention_window: tokens that a token sees, itself included; nil as in the peer: its own block and the whole memory.
+    /// attention_window: tokens that a token sees, itself included, at most one more than a block's; nil as in the peer:
+    /// its own block and the whole memory.
     public var attentionWindow: Int?
     /// state_window: the last tokens of a block (and of the memory before it) that states read; nil for those of the block.
     public var stateWindow: Int?
@@ -70,6 +71,21 @@ public struct BlockRecurrentConfiguration: Sendable {
     public var memoriesDropout = 0.0
     /// state_dropout: the probability that a training segment begins with initial states.
     public var stateDropout = 0.0
+
+    /// init_state_scale: the standard deviation of the states before anything was read, at initialization.
+    public var initialStateScale = 0.1
+    /// state_ids_scale: the standard deviation of the identifiers that tell states apart, at initialization.
+    public var identifierScale = 1.0
+    /// forget_bias: what the LSTM's gate adds to the forget gate's argument; nil for 1.
+    public var forgetBias: Double?
+    /// learned_temperatures: normalized queries and keys have a learned temperature for each head and use, as in the
+    /// authors' code, instead of scales of their columns and a factor.
+    public var learnsTemperatures = false
+    /// kv_heads: the number of heads of keys and values, a divisor of `heads`; nil for one that all heads share.
+    public var keyValueHeads: Int?
+    /// direct_write: states are written by one linear layer of full scale, and the LSTM's gates read what the states
+    /// attended, without a tanh, as in the authors' code.
+    public var writesDirectly = false
 
     /// Takes the defaults of the peer.
     public init(tokens: Int, dimension: Int, depth: Int) {
@@ -79,8 +95,15 @@ public struct BlockRecurrentConfiguration: Sendable {
     /// The columns of all heads, h · d.
     var innerDimension: Int { heads * headDimension }
 
-    /// The factor of scores.
+    /// The heads of keys and values, g.
+    var groups: Int { keyValueHeads ?? 1 }
+
+    /// The columns of all keys, g · d.
+    var keyDimension: Int { groups * headDimension }
+
+    /// The factor of scores; 1 where learned temperatures are in its place.
     func scale(isNormalized: Bool) -> Float {
+        if isNormalized && learnsTemperatures { return 1 }
         if isNormalized, let normalizedScale { return Float(normalizedScale) }
         return 1 / Float(headDimension).squareRoot()
     }
@@ -146,60 +169,12 @@ extension BlockRecurrentConfiguration {
         stateWindow = try reader.optionalSize("state_window")
         memoriesDropout = try reader.double("xl_memories_dropout", default: 0, in: 0...1)
         stateDropout = try reader.double("state_dropout", default: 0, in: 0...1)
-    }
-
-    /// The first option that is impossible with the others, and why.
-    var fault: (key: String, problem: String)? { widthFault ?? layerFault }
-
-    private var widthFault: (key: String, problem: String)? {
-        if headDimension % 2 != 0 { return ("dim_head", "expected an even number, found \(headDimension)") }
-        if hiddenDimension < 1 {
-            return (
-                "ff_mult",
-                "expected at least 3/2 of 1 / dim \(dimension), so that there is a hidden feature, found"
-                    + " \(feedForwardMultiple)"
-            )
-        }
-        if maximumLength % blockWidth != 0 {
-            return ("max_seq_len", "expected a multiple of block_width \(blockWidth), found \(maximumLength)")
-        }
-        if compressesMemory && blockWidth < 2 {
-            return ("block_width", "expected at least 2 with use_compressed_mem, found \(blockWidth)")
-        }
-        for (key, window, range) in [
-            ("attention_window", attentionWindow, 2...max(2, blockWidth)),
-            ("state_window", stateWindow, 1...2 * blockWidth),
-        ] {
-            guard let window, !range.contains(window) || window > 2 * blockWidth else { continue }
-            return (
-                key,
-                "expected \(range.lowerBound) to \(range.upperBound) with block_width \(blockWidth), found \(window)"
-            )
-        }
-        if attentionWindow != nil && compressesMemory {
-            return (
-                "attention_window", "cannot be combined with use_compressed_mem, whose tokens it does not reach"
-            )
-        }
-        return nil
-    }
-
-    private var layerFault: (key: String, problem: String)? {
-        let writes = recurrentLayers ?? [max(1, depth / 2)]
-        for (key, layers) in [("recurrent_layers", writes), ("read_recurrent_layers", readRecurrentLayers ?? [])] {
-            if let layer = layers.first(where: { !(1...depth).contains($0) }) {
-                return (key, "\(layer) is no layer; expected 1 to \(depth)")
-            }
-        }
-        if Set(writes).count != writes.count {
-            return ("recurrent_layers", "expected each layer once, found \(writes)")
-        }
-        guard let reads = readRecurrentLayers else { return nil }
-        if reads.count == writes.count && zip(reads, writes).allSatisfy({ $0 <= $1 }) { return nil }
-        return (
-            "read_recurrent_layers",
-            "expected for each of recurrent_layers \(writes) a layer not above it, found \(reads)"
-        )
+        initialStateScale = try reader.double("init_state_scale", default: initialStateScale, in: 0...1e3)
+        identifierScale = try reader.double("state_ids_scale", default: identifierScale, in: 0...1e3)
+        forgetBias = try reader.optionalDouble("forget_bias", in: -100...100)
+        learnsTemperatures = try reader.bool("learned_temperatures", default: false)
+        keyValueHeads = try reader.optionalSize("kv_heads")
+        writesDirectly = try reader.bool("direct_write", default: false)
     }
 
     /// The JSON form, every option written out.
@@ -218,6 +193,10 @@ extension BlockRecurrentConfiguration {
             "state_update": .string(stateUpdate.rawValue), "feedback": .bool(usesFeedback),
             "attention_window": size(attentionWindow), "state_window": size(stateWindow),
             "xl_memories_dropout": .number(memoriesDropout), "state_dropout": .number(stateDropout),
+            "init_state_scale": .number(initialStateScale), "state_ids_scale": .number(identifierScale),
+            "forget_bias": forgetBias.map { .number($0) } ?? .null,
+            "learned_temperatures": .bool(learnsTemperatures), "kv_heads": size(keyValueHeads),
+            "direct_write": .bool(writesDirectly),
         ])
     }
 }

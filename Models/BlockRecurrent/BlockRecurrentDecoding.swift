@@ -5,7 +5,7 @@ import Tensors
 // compressed) keys and values, and what tokens see of the states is projected once a block: the cost of a token does not
 // grow with its position, but the token that completes a block also writes the states.
 //
-// w tokens in a block, m width of the model, h heads, d columns of a head
+// w tokens in a block, m width of the model, h heads, g heads of keys and values, d columns of a head
 
 /// The memory of one sequence: a value, so a copy is a branch of the text.
 public struct BlockRecurrentState: Sendable {
@@ -14,13 +14,13 @@ public struct BlockRecurrentState: Sendable {
     var states: [Tensor?]
     /// The same with what the tokens of the block take of them.
     var found: [FoundStates]
-    /// Their keys, as a token's queries read them.
-    var readKeys: [KeyBlocks]
+    /// Their keys, as a token's queries read them: of each recurrent layer and head.
+    var readKeys: [[KeyBlocks]]
 
     /// Memory held, in bytes.
     var bytes: Int {
-        layers.reduce(0) { $0 + $1.keysAndValues.heldBytes + $1.keys.heldBytes }
-            + readKeys.reduce(0) { $0 + $1.heldBytes }
+        layers.reduce(0) { $1.keys.reduce($0 + $1.keysAndValues.heldBytes) { $0 + $1.heldBytes } }
+            + readKeys.joined().reduce(0) { $0 + $1.heldBytes }
             + states.reduce(0) { $0 + ($1?.heldBytes ?? 0) }
             + found.reduce(0) { sum, found in
                 // Keys and values are one tensor.
@@ -31,33 +31,40 @@ public struct BlockRecurrentState: Sendable {
 
 /// Keys and values of a layer in one place, to which tokens are appended.
 struct DecodingLayer: Sendable {
-    /// Keys beside values, without positions: [capacity, 2 d].
+    /// Keys beside values, without positions: [capacity, 2 g d].
     private(set) var keysAndValues: Tensor
-    /// The keys with positions, as scores are taken of them.
-    private(set) var keys: KeyBlocks
+    /// The keys of each head with positions, as scores are taken of them.
+    private(set) var keys: [KeyBlocks]
     /// Tokens before the block.
     let before: Int
     /// All tokens.
-    var count: Int { keys.count }
+    var count: Int { keys[0].count }
     /// The place of the next token in its block.
     var offset: Int { count - before }
 
     /// - Parameters:
-    ///   - rows: keys and values of the tokens so far, [n, 2 d].
-    ///   - keys: with positions, [n, d].
+    ///   - rows: keys and values of the tokens so far, [n, 2 g d].
+    ///   - keys: with positions, [n, g, d].
     ///   - capacity: how many tokens there will be.
     init(_ rows: Tensor, keys: Tensor, before: Int, capacity: Int) {
         keysAndValues = rows.padded(axis: 0, after: max(0, capacity - rows.shape[0]))
-        self.keys = KeyBlocks(keys, capacity: capacity)
+        self.keys = keys.keyBlocks(capacity: capacity)
         self.before = before
     }
 
-    /// Appends one token. row: [2 d], key: [d], with positions.
+    /// Appends one token. row: [2 g d], key: [g, d], with positions.
     mutating func append(_ row: UnsafePointer<Float>, key: UnsafePointer<Float>) {
         keysAndValues.ensureUnique()
         let width = keysAndValues.shape[1]
         (keysAndValues.mutablePointer + count * width).update(from: row, count: width)
-        keys.append(key)
+        for head in keys.indices { keys[head].append(key + head * keys[head].width) }
+    }
+}
+
+extension Tensor {
+    /// The keys of each head: self is [n, g, d].
+    fileprivate func keyBlocks(capacity: Int = 0) -> [KeyBlocks] {
+        (0..<shape[1]).map { KeyBlocks(at(1, $0), capacity: capacity) }
     }
 }
 
@@ -116,36 +123,44 @@ extension BlockRecurrentTransformer {
     /// d · (1 + reads)]. One operation on memory for all, as there would be many small ones.
     private func attend(_ projected: [Tensor], _ layer: Int, _ states: inout [BlockRecurrentState]) -> Tensor {
         let attention = layers[layer].attention
-        let (h, d) = (configuration.heads, configuration.headDimension)
+        let (h, d, g) = (configuration.heads, configuration.headDimension, configuration.groups)
         let width = h * d * (projected.count - 1)
         let output = Tensor(uninitialized: [states.count, width])
-        let queries = Tensor(uninitialized: [states.count, width + d])  // and a key
+        let queries = Tensor(uninitialized: [states.count, width + g * d])  // and the keys
         var all: [FewQueries] = []
         for index in states.indices {
-            let (row, target) = (queries.mutablePointer + index * (width + d), output.mutablePointer + index * width)
-            let keysAndValues = projected[1].pointer + index * 2 * d
+            let row = queries.mutablePointer + index * (width + g * d)
+            let target = output.mutablePointer + index * width
+            let keysAndValues = projected[1].pointer + index * 2 * g * d
             attention.position(
                 projected[0].pointer + index * h * d, keysAndValues, at: states[index].layers[layer].offset, positions,
-                queries: row, key: row + width)
+                queries: row, keys: row + width)
             states[index].layers[layer].append(keysAndValues, key: row + width)
             let seen = states[index].layers[layer]
-            all.append(
-                FewQueries(
-                    row, seen.keys, reach: configuration.attentionWindow, values: seen.keysAndValues.pointer + d,
-                    valueStride: 2 * d, scale: attention.scale, output: target))
+            for head in 0..<g {
+                all.append(
+                    FewQueries(
+                        row + head * h / g * d, seen.keys[head], reach: configuration.attentionWindow,
+                        values: seen.keysAndValues.pointer + (g + head) * d, valueStride: 2 * g * d,
+                        scale: attention.scale, output: target + head * h / g * d))
+            }
             for (place, read) in reads[layer].enumerated() {
                 let container = container(read.chain)
                 let start = (place + 1) * h * d
                 container.readNorm.queries(
                     projected[place + 2].pointer + index * h * d, heads: h, into: row + start)
-                let values = states[index].found[read.chain].values
-                all.append(
-                    FewQueries(
-                        row + start, states[index].readKeys[read.chain], values: values.basePointer,
-                        valueStride: values.strides[1], scale: container.scale, output: target + start))
+                let values = states[index].found[read.chain].values  // [1, s, g, d]
+                for head in 0..<g {
+                    let first = start + head * h / g * d
+                    all.append(
+                        FewQueries(
+                            row + first, states[index].readKeys[read.chain][head],
+                            values: values.basePointer + head * values.strides[2], valueStride: values.strides[1],
+                            scale: container.scale, output: target + first))
+                }
             }
         }
-        FewQueries.attend(all, h: h, d: d, e: d)
+        FewQueries.attend(all, h: h / g, d: d, e: d)
         withExtendedLifetime((projected, queries, states)) {}
         return output
     }
@@ -169,31 +184,22 @@ extension BlockRecurrentTransformer {
 // MARK: One token's queries and key, in place
 
 extension AttentionBlock {
-    /// Normalizes and rotates token `offset` of a block: its queries, [h, d], and key (before values), [d]. Does without
+    /// Normalizes and rotates token `offset` of a block: its queries, [h, d], and keys (before values), [g, d]. Does without
     /// tensors what `positioned` does with them, as a token is less work than they are.
     fileprivate func position(
         _ queries: UnsafePointer<Float>, _ keysAndValues: UnsafePointer<Float>, at offset: Int,
-        _ positions: BlockPositions, queries q: UnsafeMutablePointer<Float>, key k: UnsafeMutablePointer<Float>
+        _ positions: BlockPositions, queries q: UnsafeMutablePointer<Float>, keys k: UnsafeMutablePointer<Float>
     ) {
-        let (h, d) = (configuration.heads, configuration.headDimension)
-        if let queryKeyNorm {
-            queryKeyNorm.queries(queries, heads: h, into: q)
-            queryKeyNorm.key(keysAndValues, into: k)
+        let (h, d, g) = (configuration.heads, configuration.headDimension, configuration.groups)
+        if let scoreNorm {
+            scoreNorm.queries(queries, heads: h, into: q)
+            scoreNorm.keys(keysAndValues, heads: g, into: k)
         } else {
             q.update(from: queries, count: h * d)
-            k.update(from: keysAndValues, count: d)
+            k.update(from: keysAndValues, count: g * d)
         }
-        positions.rotate(offset, queries: q, h, key: k)
-    }
-}
-
-extension BlockPositions {
-    /// Rotates token `offset` of a block: the queries of h heads, [h, d], and its key, [d].
-    fileprivate func rotate(
-        _ offset: Int, queries: UnsafeMutablePointer<Float>, _ h: Int, key: UnsafeMutablePointer<Float>
-    ) {
-        self.queries.rotate(queries, heads: h, row: origin + offset)
-        keys.rotate(key, heads: 1, row: origin + offset)
+        positions.queries.rotate(q, heads: h, row: positions.origin + offset)
+        positions.keys.rotate(k, heads: g, row: positions.origin + offset)
     }
 }
 
@@ -212,7 +218,7 @@ extension BlockRecurrentTransformer {
 
     /// - Throws: `InputError` that names the tensor that is none of this model's.
     private func check(_ memory: RecurrentMemory) throws {
-        let (w, d, s) = (configuration.blockWidth, configuration.headDimension, configuration.states)
+        let (w, d, s) = (configuration.blockWidth, configuration.keyDimension, configuration.states)
         guard memory.layers.count == layers.count, memory.states.count == writers.count else {
             throw InputError(
                 "layers: expected \(layers.count), \(writers.count) of them recurrent, found \(memory.layers.count) and"
@@ -238,19 +244,20 @@ extension BlockRecurrentTransformer {
     /// Makes a decoding state of what segments have read, of one row.
     func state(after memory: RecurrentMemory) -> BlockRecurrentState {
         let capacity = 2 * configuration.blockWidth + configuration.compressedLength
-        let d = configuration.headDimension
+        let (d, g) = (configuration.headDimension, configuration.groups)
         let decoding = zip(layers, memory.layers).map { layer, memory in
             let isEmpty = memory.before == nil && memory.block == nil
-            let all = isEmpty ? .zeros([1, 0, 2 * d]) : memory.all
+            let all = isEmpty ? .zeros([1, 0, 2 * g * d]) : memory.all
             let keys =
-                isEmpty ? .zeros([0, d]) : layer.attention.positioned(all, end: memory.offset, positions).squeezed(0)
+                isEmpty
+                ? .zeros([0, g, d]) : layer.attention.positioned(all, end: memory.offset, positions).squeezed(0)
             return DecodingLayer(
                 all.squeezed(0), keys: keys, before: memory.before?.shape[1] ?? 0, capacity: capacity)
         }
         let found = memory.states.enumerated().map { container($0).found($1) }
         return BlockRecurrentState(
             layers: decoding, states: memory.states, found: found,
-            readKeys: found.map { KeyBlocks($0.readKeys.squeezed(0)) })
+            readKeys: found.map { $0.readKeys.squeezed(0).keyBlocks() })
     }
 
     /// Copies the memory of a decoding state.

@@ -3,7 +3,7 @@ import Tensors
 
 // What passes from block to block and from segment to segment.
 //
-// b rows, n tokens, w tokens in a block, d columns of a head, s states, m width of the model, f compression factor
+// b rows, n tokens, w tokens in a block, d columns of all keys (g heads), s states, m width of the model, f compression factor
 
 /// Keys and values of a layer, beside each other and without positions.
 struct LayerMemory: Sendable {

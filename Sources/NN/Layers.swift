@@ -13,6 +13,12 @@ public struct Linear: Module {
         self.bias = bias ? Parameter(.uniform([outputs], low: -bound, high: bound, key: key.child(1))) : nil
     }
 
+    /// Takes initial values that the caller has drawn: weight [out, in], bias [out].
+    public init(weight: Tensor, bias: Tensor? = nil) {
+        self.weight = Parameter(weight, isMatrix: true)
+        self.bias = bias.map { Parameter($0) }
+    }
+
     /// x: [..., in] → [..., out]
     public func callAsFunction(_ x: Tensor, activation: Activation = .identity) -> Tensor {
         linear(x, weight: weight.matrix, bias: bias?.value, activation: activation)

@@ -34,9 +34,9 @@ extension QueryKeyNorm {
         normalize(x, rows: heads, scale: queryScale.value, into: y)
     }
 
-    /// Normalizes one key to `y`. x, y: [d]
-    package func key(_ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>) {
-        normalize(x, rows: 1, scale: keyScale.value, into: y)
+    /// Normalizes the keys of some heads to `y`. x, y: [heads, d]
+    package func keys(_ x: UnsafePointer<Float>, heads: Int, into y: UnsafeMutablePointer<Float>) {
+        normalize(x, rows: heads, scale: keyScale.value, into: y)
     }
 
     private func normalize(

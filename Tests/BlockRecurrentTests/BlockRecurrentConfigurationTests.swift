@@ -19,7 +19,8 @@ import Testing
         "use_compressed_mem": .bool(false), "compressed_mem_factor": .integer(4), "qk_rmsnorm_scale": .null,
         "gate": .string("fixed"), "state_update": .string("skip"), "feedback": .bool(false),
         "attention_window": .null, "state_window": .null, "xl_memories_dropout": .number(0),
-        "state_dropout": .number(0),
+        "state_dropout": .number(0), "init_state_scale": .number(0.1), "state_ids_scale": .number(1),
+        "forget_bias": .null, "learned_temperatures": .bool(false), "kv_heads": .null, "direct_write": .bool(false),
     ]
 
     @Test("The defaults are the peer's") func defaultsArePeers() throws {
@@ -38,12 +39,17 @@ import Testing
             "ignore_index": .integer(3), "use_compressed_mem": .bool(true), "compressed_mem_factor": .integer(3),
             "qk_rmsnorm_scale": .number(8), "gate": .string("lstm"), "state_update": .string("dual"),
             "feedback": .bool(true), "attention_window": .integer(5), "state_window": .integer(16),
-            "xl_memories_dropout": .number(0.25), "state_dropout": .number(0.5),
+            "xl_memories_dropout": .number(0.25), "state_dropout": .number(0.5), "init_state_scale": .number(0.5),
+            "state_ids_scale": .number(3), "forget_bias": .number(3), "learned_temperatures": .bool(true),
+            "kv_heads": .integer(2), "direct_write": .bool(true),
         ]
         #expect(all.keys.sorted() == Self.defaults.keys.sorted())
-        // Compressed memories and an exact window exclude each other.
-        for left in ["attention_window", "use_compressed_mem"] {
-            let some = all.merging([left: Self.defaults[left]!]) { $1 }
+        // Compressed memories exclude an exact window and heads of keys, feed-forward layers of states a direct write.
+        for left in [
+            ["attention_window", "kv_heads", "direct_write"], ["attention_window", "kv_heads", "state_update"],
+            ["use_compressed_mem", "direct_write"], ["use_compressed_mem", "state_update"],
+        ] {
+            let some = all.merging(left.map { ($0, Self.defaults[$0]!) }) { $1 }
             let json = try read(some.mapValues { $0 }).json
             #expect(json == .object(some))
             #expect(try BlockRecurrentConfiguration(json, file: "again").json == json)
@@ -98,8 +104,8 @@ import Testing
                 "\"block_width\": expected at least 2 with use_compressed_mem, found 1"
             ),
             (
-                ["attention_window": .integer(513)],
-                "\"attention_window\": expected 2 to 512 with block_width 512, found 513"
+                ["attention_window": .integer(514)],
+                "\"attention_window\": expected 2 to 513 with block_width 512, found 514"
             ),
             (
                 ["attention_window": .integer(1)],
@@ -112,6 +118,23 @@ import Testing
             (
                 ["use_compressed_mem": .bool(true), "attention_window": .integer(9)],
                 "\"attention_window\": cannot be combined with use_compressed_mem, whose tokens it does not reach"
+            ),
+            (["kv_heads": .integer(3)], "\"kv_heads\": expected a divisor of heads 8, found 3"),
+            (
+                ["kv_heads": .integer(8), "use_compressed_mem": .bool(true)],
+                "\"kv_heads\": cannot be combined with use_compressed_mem, which compresses one head"
+            ),
+            (
+                ["forget_bias": .number(3)],
+                "\"forget_bias\": cannot be combined with gate fixed, which forgets nothing by itself"
+            ),
+            (
+                ["direct_write": .bool(true), "state_update": .string("dual")],
+                "\"direct_write\": cannot be combined with state_update dual; expected skip"
+            ),
+            (
+                ["state_ids_scale": .number(-1)],
+                "\"state_ids_scale\": expected a number from 0.0 to 1000.0, found -1.0"
             ),
             (["gate": .string("gru")], "\"gate\": expected one of \"fixed\", \"lstm\", found \"gru\""),
             (["state_dropout": .number(1.5)], "\"state_dropout\": expected a number from 0.0 to 1.0, found 1.5"),

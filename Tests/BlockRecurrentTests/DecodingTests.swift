@@ -17,11 +17,12 @@ import Testing
         _ = model.decode([tokens(40)], states: &states)
         let size = states[0].bytes
         let rows = 2 * configuration.blockWidth + configuration.compressedLength
+        let g = configuration.groups
         // Keys that tokens read are kept in blocks of 16.
         func blocks(_ keys: Int) -> Int { (keys + 15) / 16 * 16 }
         // The states of a recurrent layer, their normalized form, keys and values, and keys for tokens, twice.
-        let written = configuration.recurrences.count * (5 * (12 + 12 + 2 * 4 + 4) + blocks(5) * 4)
-        #expect(size == 4 * (3 * (rows * 2 * 4 + blocks(rows) * 4) + written))
+        let written = configuration.recurrences.count * (5 * (12 + 12 + 3 * 4 * g) + blocks(5) * 4 * g)
+        #expect(size == 4 * (3 * (rows * 2 * 4 * g + blocks(rows) * 4 * g) + written))
         for count in [1, 50, 1, 1, 1, 1, 1] { _ = model.decode([tokens(count)], states: &states) }
         #expect(states[0].bytes == size)
     }

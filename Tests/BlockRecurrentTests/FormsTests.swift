@@ -28,7 +28,7 @@ import Testing
         let depth = draws.number(1...4)
         var c = BlockRecurrentConfiguration(
             tokens: vocabulary, dimension: draws.one(of: [5, 8, 12]), depth: depth)
-        (c.heads, c.headDimension) = (draws.number(1...3), draws.one(of: [2, 4, 6]))
+        (c.heads, c.headDimension) = (draws.number(1...4), draws.one(of: [2, 4, 6]))
         c.blockWidth = draws.number(1...7)
         c.maximumLength = c.blockWidth * draws.number(1...4)
         c.feedForwardMultiple = draws.one(of: [1, 2.5])
@@ -44,12 +44,24 @@ import Testing
         if c.blockWidth > 1, draws.chance(3) {
             (c.compressesMemory, c.compressedMemoryFactor) = (true, draws.number(1...4))
         } else if c.blockWidth > 1, draws.chance(3) {
-            c.attentionWindow = draws.number(2...c.blockWidth)
+            c.attentionWindow = draws.number(2...c.blockWidth + 1)
         }
         if draws.chance(3) { c.stateWindow = draws.number(1...2 * c.blockWidth) }
         if draws.chance(2) { c.ignoreIndex = 3 }
+        if draws.chance(2) { drawAuthors(&c, &draws) }
         (c.memoriesDropout, c.stateDropout) = (draws.one(of: [0, 0.5]), draws.one(of: [0, 0.5]))
         return c
+    }
+
+    /// Options of the authors' code that the peer has not.
+    private static func drawAuthors(_ c: inout BlockRecurrentConfiguration, _ draws: inout Draws) {
+        c.learnsTemperatures = draws.chance(2)
+        if !c.compressesMemory, draws.chance(2) {
+            c.keyValueHeads = draws.one(of: (1...c.heads).filter { c.heads % $0 == 0 })
+        }
+        c.writesDirectly = c.stateUpdate == .skip && draws.chance(2)
+        if c.gate == .lstm, draws.chance(2) { c.forgetBias = draws.one(of: [-1, 3]) }
+        (c.initialStateScale, c.identifierScale) = (draws.one(of: [0.1, 1]), draws.one(of: [1, 3]))
     }
 
     /// A model whose parameters all carry weight.

@@ -39,4 +39,27 @@ import Testing
             #expect(parameter.value.values.allSatisfy { $0 == 1 }, "\(key)")
         }
     }
+
+    /// The authors' scaling, and the sizes that options set.
+    @Test("Options set initial sizes") func optionsSetInitialSizes() {
+        let model = makeModel(
+            Variant("authors") {
+                ($0.dimension, $0.headDimension, $0.stateVectors, $0.gate) = (64, 32, 64, .lstm)
+                ($0.writesDirectly, $0.learnsTemperatures, $0.normalizedScale) = (true, true, 16)
+                ($0.initialStateScale, $0.identifierScale) = (0.5, 3)
+            })
+        let expected: [(suffix: String, deviation: Double, tolerance: Double)] = [
+            ("init_state", 0.5, 0.03), ("state_pos_ids", 3, 0.15),
+            ("to_state_out.weight", 1 / 128.0.squareRoot(), 0.005),
+            ("direct_gate.weight", (0.1 / 128).squareRoot(), 0.002), ("direct_gate.bias", 0.1, 0.03),
+            ("to_state_cross_attn.temperature", 16, 0), ("attn.temperature", 16, 0),
+        ]
+        for (suffix, deviation, tolerance) in expected {
+            let found = model.state.filter { $0.key.hasSuffix(suffix) }
+            #expect(!found.isEmpty, "\(suffix)")
+            for (key, parameter) in found {
+                #expect(abs(self.deviation(parameter.value) - deviation) <= tolerance, "\(key)")
+            }
+        }
+    }
 }

@@ -39,6 +39,17 @@ struct Variant: Sendable, CustomTestStringConvertible {
         Variant("state window 3") { $0.stateWindow = 3 },
         Variant("state window 10") { ($0.stateWindow, $0.compressesMemory) = (10, true) },
         Variant("normalized") { ($0.normalizesAllLayers, $0.normalizedScale) = (true, nil) },
+        Variant("temperatures") {
+            ($0.learnsTemperatures, $0.normalizesAllLayers, $0.normalizedScale) = (true, true, 3)
+        },
+        Variant("heads of keys") { $0.keyValueHeads = 2 },
+        Variant("groups of heads") { ($0.heads, $0.keyValueHeads, $0.usesFeedback) = (4, 2, true) },
+        Variant("direct write") { $0.writesDirectly = true },
+        Variant("direct write, LSTM gate") { ($0.writesDirectly, $0.gate, $0.forgetBias) = (true, .lstm, 3) },
+        Variant("authors") {
+            ($0.writesDirectly, $0.gate, $0.keyValueHeads, $0.learnsTemperatures) = (true, .lstm, 2, true)
+            ($0.attentionWindow, $0.stateWindow, $0.identifierScale) = (7, 12, 3)
+        },
         Variant("no states") { $0.recurrentLayers = [] },
         Variant("block width 1") { ($0.blockWidth, $0.maximumLength) = (1, 12) },
     ]

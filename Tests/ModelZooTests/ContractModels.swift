@@ -83,6 +83,8 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
             #""depth": 3, "recurrent_layers": [3], "read_recurrent_layers": [1], "state_update": "single""#,
             #""depth": 3, "recurrent_layers": [3, 1, 2], "read_recurrent_layers": [2, 1, 2], "gate": "lstm""#,
             #""depth": 3, "recurrent_layers": [3, 1], "use_compressed_mem": true, "feedback": true"#,
+            #""learned_temperatures": true, "all_layers_qk_rmsnorm": true, "kv_heads": 2, "direct_write": true"#,
+            #""gate": "lstm", "forget_bias": 3, "direct_write": true, "kv_heads": 1, "learned_temperatures": true"#,
             #""block_width": 1, "qk_rmsnorm_scale": null, "all_layers_qk_rmsnorm": true"#,
         ],
         "transformer": [#""attention": "naive", "heads": 3"#, #""ff_mult": 1.5, "dim_head": 4"#],

@@ -99,7 +99,7 @@ import Testing
         var (several, one) = ([Float](repeating: 0, count: 15), [Float](repeating: 0, count: 5))
         x.values.withUnsafeBufferPointer {
             norm.queries($0.baseAddress!, heads: 3, into: &several)
-            norm.key($0.baseAddress!, into: &one)
+            norm.keys($0.baseAddress!, heads: 1, into: &one)
         }
         #expect(several == queries.values && one == Array(keys.values[..<5]))
     }

@@ -198,7 +198,7 @@ private struct SegmentPass {
 
 extension AttentionBlock {
     /// Projects normalized tokens in one operation: queries of each head, keys beside values, and the queries to states that
-    /// `reads` project. x: [..., m] → [..., h · d], [..., 2 d], [..., h · d] each
+    /// `reads` project. x: [..., m] → [..., h · d], [..., 2 g d], [..., h · d] each
     func project(_ x: Tensor, reads: [Linear]) -> [Tensor] {
         normLinear(x, norm: norm.norm, ([toQuery, toKeysAndValues] + reads).map(\.projection))
     }
