@@ -85,7 +85,8 @@ extension LinformerConfiguration {
         if sharing == .layerwise && segments.projection == .dynamic && intermediateChannels != nil {
             throw reader.error(
                 "ff_intermediate",
-                "layers of unequal widths cannot share a dynamic projection; expected null, or another parameter_sharing")
+                "layers of unequal widths cannot share a dynamic projection; expected null, or another parameter_sharing"
+            )
         }
         if segments.positions == .rotary && headWidth % 2 == 1 {
             throw reader.error(

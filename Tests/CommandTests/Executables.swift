@@ -29,8 +29,10 @@ extension Workspace {
     }
 
     /// Runs an executable to its end.
-    func run(_ command: String, _ arguments: [String], input: String = "") throws -> Outcome {
-        try finish(process(command, arguments), input: input)
+    func run(
+        _ command: String, _ arguments: [String], input: String = "", environment: [String: String?] = [:]
+    ) throws -> Outcome {
+        try finish(process(command, arguments, environment: environment), input: input)
     }
 
     /// Runs a shell's script to its end, for redirections and for names that are not UTF-8, which no process here can be given.
