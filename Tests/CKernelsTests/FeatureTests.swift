@@ -97,9 +97,16 @@ import Testing
         let du = values(rows * cols, seed: 6)
         var r = du
         let x = output(rows * cols) { az_erasing_substitution_backward(rows, cols, n, wide, gamma, step, &r, $0) }
-        let gradient = numericalGradient(
-            of: { substitute(small.map(Double.init), every(beta, step), every(gamma, step), dense, $0, cols).updates },
-            at: e.map(Double.init), dy: du.map(Double.init))
+        // Columns do not meet, so each has differences of its own.
+        func column(_ x: [Double], _ c: Int) -> [Double] { (0..<rows).map { x[$0 * cols + c] } }
+        let (weights, b, g) = (small.map(Double.init), every(beta, step), every(gamma, step))
+        let columns = (0..<cols).map { c in
+            let v = column(dense, c)
+            return numericalGradient(
+                of: { substitute(weights, b, g, v, $0, 1).updates }, at: column(e.map(Double.init), c),
+                dy: column(du.map(Double.init), c))
+        }
+        let gradient = (0..<rows * cols).map { columns[$0 % cols][$0 / cols] }
         let largest = gradient.reduce(1) { max($0, abs($1)) }
         expectClose(x, gradient, relative: 1e-5, absolute: 1e-5 * largest, "gradient of e")
         let shares = every(gamma, step)
