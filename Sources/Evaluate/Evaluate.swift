@@ -10,10 +10,16 @@ struct Evaluate: Command {
             Evaluate --run FOLDER [--data PATH ...] [options]
             Evaluate --model ID --config FILE --weights FILE --data PATH ... [options]
             Evaluate --model ID --config FILE --weights FILE --batch FILE --output FILE [--gradients]
+            Evaluate --run FOLDER --check-causality [--seed N]
+            Evaluate --model ID (--config FILE | --preset NAME) [--weights FILE] --check-causality [--seed N]
             """,
         discussion: """
             The text is cut into consecutive windows, and every token but the very first is predicted once from the tokens \
             before it in its window. A run that learned to fill in hidden tokens, or to reverse windows, is asked for that.
+
+            --check-causality changes single tokens of random texts instead and compares the logits before them: where \
+            nothing leaks they are the same to the bit. Differences above 1e-6 of the largest logit, and above eight times \
+            what another shape of the batch makes, are a leak, and the exit code is 1.
             """)
 
     @OptionGroup(title: "Model") var options: SourceOptions
@@ -50,6 +56,15 @@ struct Evaluate: Command {
     @Flag(help: "Write the gradient of each trainable parameter too, as gradients/KEY.")
     var gradients = false
 
+    @Flag(help: "Search for logits that see later tokens: positions, distance, and the layer that shows it first.")
+    var checkCausality = false
+
+    @Option(help: "With --check-causality and --model: the preset to check, in place of --config.")
+    var preset: String?
+
+    @Option(help: "With --check-causality: draws other texts, places and tokens. (default: 0)")
+    var seed: Int?
+
     @Option(
         help:
             "The form of the model's operations: fused, or plain as the paper writes them, slower and for comparisons.")
@@ -64,6 +79,8 @@ struct Evaluate: Command {
     func run() throws {
         var source = options.source
         source.weightsAs = precision.weightsAs
+        if checkCausality { return try check(source) }
+        try refuse([("--preset", preset != nil), ("--seed", seed != nil)], "expected only with --check-causality")
         let command = EvaluateCommand(
             source: source, data: data, corpusLength: corpusLength, sequenceLength: sequenceLength,
             batchSize: batchSize, carries: carry,
@@ -71,5 +88,18 @@ struct Evaluate: Command {
             batch: batch, output: output, gradients: gradients, implementation: implementation,
             threads: threads, json: json)
         try command.run(print: { show($0) }, progress: showProgress)
+    }
+    /// Searches for logits that see later tokens.
+    private func check(_ source: ModelSource) throws {
+        try refuse(
+            [
+                ("--data", !data.isEmpty), ("--corpus-length", corpusLength != nil), ("--batch-size", batchSize != nil),
+                ("--carry", carry == true), ("--no-carry", carry == false), ("--forget", forget != nil),
+                ("--batch", batch != nil), ("--output", output != nil), ("--gradients", gradients),
+            ], "cannot be combined with --check-causality")
+        let command = CausalityCommand(
+            source: source, preset: preset, sequenceLength: sequenceLength, seed: seed,
+            implementation: implementation, threads: threads, json: json)
+        try command.run(print: { show($0) })
     }
 }
