@@ -70,6 +70,13 @@ struct Compare: Command {
     @Option(help: "Memory that one pass of scale may take; 8 unless given.")
     var budgetGigabytes: Double?
 
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp(
+            "A key to change in the configurations of the models that have it; may be repeated.", valueName: "KEY=VALUE"
+        ))
+    var settings: [String] = []
+
     @Option(help: "What parameters, windows and tasks are drawn from; 0 unless given.")
     var seed: UInt64?
 
@@ -112,7 +119,7 @@ struct Compare: Command {
         (command.longest, command.budgetSeconds, command.budgetGigabytes) = (longest, budgetSeconds, budgetGigabytes)
         (command.published, command.lengths, command.widths) = (published, lengths, widths)
         (command.rates, command.epochs, command.examples) = (rates, epochs, examples)
-        (command.seed, command.threads, command.out) = (seed, threads, out)
+        (command.settings, command.seed, command.threads, command.out) = (settings, seed, threads, out)
         try CompareDisplay().show(command)
     }
 }

@@ -40,7 +40,7 @@ extension CompareCommand {
 
     /// The cells by setting, then model, then rate, so that models are compared soon.
     /// - Throws: `InputError` that names the option, or the model that cannot have a width.
-    func publishedCells(_ models: [String]) throws -> [PublishedRecallCell] {
+    func publishedCells(_ models: [String], settings: ModelSettings) throws -> [PublishedRecallCell] {
         let known = PublishedRecallOptions.settings.keys.sorted()
         let lengths = try numbers(
             "--lengths", self.lengths, "some of \(known.map(String.init).joined(separator: ", "))",
@@ -61,7 +61,7 @@ extension CompareCommand {
             }
         }
         // Early, so that a plan of hours does not end with this.
-        for cell in cells where cell.rate == rates.first { _ = try cell.makeModel(key: RandomKey(seed: 0)) }
+        for cell in cells where cell.rate == rates.first { _ = try cell.makeModel(settings, key: RandomKey(seed: 0)) }
         return cells
     }
 

@@ -33,6 +33,8 @@ public struct CompareCommand: Sendable {
     public var budgetSeconds: Double?
     /// The memory that a pass of scale may take, in units of 2³⁰ bytes.
     public var budgetGigabytes: Double?
+    /// Keys of the models' configurations to change, `KEY=VALUE` each.
+    public var settings: [String] = []
     /// The seed of parameters, windows, and tasks.
     public var seed: UInt64?
     /// All processors where it is nil.
@@ -96,6 +98,7 @@ public struct CompareCommand: Sendable {
         if let budgetSeconds { options.scale.budgetSeconds = budgetSeconds }
         if let budgetGigabytes { options.scale.budgetMegabytes = budgetGigabytes * 1024 }
         if tasks.contains(.published) { options.published = publishedOptions }
+        if !settings.isEmpty { options.settings = try ModelSettings(settings) }
         return options
     }
 
@@ -170,10 +173,12 @@ public struct CompareCommand: Sendable {
         -> [ComparisonCell]
     {
         let models = try modelIDs()
+        let settings = options.settings ?? .init()
+        try settings.check(models)
         // Early, so that a plan of hours does not end with this.
         for (task, size) in [(ComparisonTask.text, options.size), (.scale, ScaleOptions.size)] {
             for model in models where tasks.contains(task) {
-                _ = try ModelZoo.architecture(model).fitting(size, parameters: options.parameters)
+                _ = try settings.architecture(model).fitting(size, parameters: options.parameters)
             }
         }
         return try tasks.flatMap { task -> [ComparisonCell] in
@@ -182,7 +187,7 @@ public struct CompareCommand: Sendable {
             case .recall:
                 let names: [RecallTaskName] = try Self.words("--recall", recall)
                 return names.flatMap { name in models.map { .recall(name, model: $0) } }
-            case .published: return try publishedCells(models).map { .published($0) }
+            case .published: return try publishedCells(models, settings: settings).map { .published($0) }
             case .scale:
                 // The naive form of the baseline goes with it.
                 let forms = models + (models.contains("transformer") ? [ScaleCell.naive] : [])

@@ -30,7 +30,7 @@ extension ComparisonOptions {
         -> [(name: String, value: String)]
     {
         func said(_ value: (some Any)?) -> String { value.map { "\($0)" } ?? "not given" }
-        var all = [("--seed", "\(seed)")]
+        var all = [("--seed", "\(seed)"), ("--set", said(settings))]
         if !tasks.isDisjoint(with: Self.sized), !measured.isDisjoint(with: Self.sized) {
             all.append(("--parameters", "\(parameters)"))
         }

@@ -103,14 +103,14 @@ public struct ComparisonRun {
             results.text.append(outcome)
             return outcome.summary
         case .recall(let task, let model):
-            let cell = RecallCell(task: task, model: model)
+            let cell = RecallCell(task: task, model: model, settings: options.settings)
             let outcome = try cell.run(options.recall, seed: options.seed, progress: progress, stop: stop)
             guard let outcome else { return nil }
             results.recall.append(outcome)
             return outcome.summary
         case .scale(let model, let length):
             let before = results.scale.filter { $0.model == model && $0.length < length }
-            let outcome = try ScaleCell(model: model, length: length).run(
+            let outcome = try ScaleCell(model: model, length: length, settings: options.settings ?? .init()).run(
                 options.scale, parameters: options.parameters, seed: options.seed, before: before,
                 progress: progress, stop: stop)
             guard let outcome else { return nil }
@@ -118,8 +118,8 @@ public struct ComparisonRun {
             return outcome.summary
         case .published(let cell):
             let outcome = try cell.run(
-                options.published ?? .init(), seed: options.seed, folder: publishedFolder, progress: progress,
-                stop: stop)
+                options.published ?? .init(), settings: options.settings ?? .init(), seed: options.seed,
+                folder: publishedFolder, progress: progress, stop: stop)
             guard let outcome else { return nil }
             results.published = (results.published ?? []) + [outcome]
             return outcome.summary
@@ -136,7 +136,10 @@ public struct ComparisonRun {
     private var publishedFolder: String { folder + "/published" }
 
     private func publishedSave(_ cell: PublishedRecallCell) throws -> PublishedRecallSave {
-        try cell.save(results.options.published ?? .init(), seed: results.options.seed, folder: publishedFolder)
+        let options = results.options
+        return try cell.save(
+            options.published ?? .init(), settings: options.settings ?? .init(), seed: options.seed,
+            folder: publishedFolder)
     }
 
     private func save() throws {

@@ -75,7 +75,7 @@ import Testing
     }
 
     private static let others: [(@Sendable (inout CompareCommand) -> Void, String)] = [
-        ({ $0.steps = 5 }, "other options"), ({ $0.parameters = 260_000 }, "another size of the model"),
+        ({ $0.steps = 5 }, "other options"), ({ $0.parameters = 260_000 }, "another configuration of the model"),
     ]
 
     /// Nothing is finished, so that the folder has no results; the training may be that of the last cell.

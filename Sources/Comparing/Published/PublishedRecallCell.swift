@@ -4,6 +4,7 @@ import ModelZoo
 extension PublishedRecallCell {
     /// Trains the model, or resumes its training.
     /// - Parameters:
+    ///   - settings: what `--set` changes in the model.
     ///   - seed: the source of parameters and examples. The same seed gives the same outcome but for the time.
     ///   - folder: the place of the save, which is removed at the end.
     ///   - progress: called after each step with the share of the training that is done, and its state in a few words.
@@ -11,13 +12,13 @@ extension PublishedRecallCell {
     /// - Returns: nil where it was stopped; the save resumes it.
     /// - Throws: `InputError` for an architecture that does not exist, or a save that does not fit.
     func run(
-        _ options: PublishedRecallOptions, seed: UInt64, folder: String,
+        _ options: PublishedRecallOptions, settings: ModelSettings = .init(), seed: UInt64, folder: String,
         progress: (_ share: Double, _ status: String) -> Void = { _, _ in }, stop: () -> Bool = { false }
     ) throws -> PublishedRecallOutcome? {
         let key = RandomKey(seed: seed).child(Self.stream)
         return try run(
-            makeModel(key: key.child(0)), options, seed: seed, key: key, save(options, seed: seed, folder: folder),
-            progress, stop)
+            makeModel(settings, key: key.child(0)), options, seed: seed, key: key,
+            save(options, settings: settings, seed: seed, folder: folder), progress, stop)
     }
 
     private func run(
@@ -46,10 +47,12 @@ extension PublishedRecallCell {
     private static let stream = -1
 
     /// The save of the cell in a comparison's folder.
-    func save(_ options: PublishedRecallOptions, seed: UInt64, folder: String) throws -> PublishedRecallSave {
+    func save(
+        _ options: PublishedRecallOptions, settings: ModelSettings = .init(), seed: UInt64, folder: String
+    ) throws -> PublishedRecallSave {
         PublishedRecallSave(
             path: "\(folder)/\(model)-\(length)-width-\(width)-rate-\(rate).safetensors",
             setting: .init(
-                cell: self, options: options, seed: seed, configuration: try configuration().description))
+                cell: self, options: options, seed: seed, configuration: try configuration(settings).description))
     }
 }

@@ -88,25 +88,26 @@ struct PublishedRecallModel<Model: LanguageModel> {
 extension PublishedRecallCell {
     static let layers = 2
 
-    /// The JSON form of the cell's model.
+    /// The JSON form of the cell's model, in which `--set` has the last word.
     /// - Throws: `InputError` for an architecture that does not exist.
-    func configuration() throws -> JSONValue {
+    func configuration(_ settings: ModelSettings = .init()) throws -> JSONValue {
         let size = ModelSize(
             vocabulary: PublishedRecall.vocabulary, width: width, depth: Self.layers, heads: 1,
             sequenceLength: length, window: max(2, length / 4))
-        return try ModelZoo.architecture(model).configuration(size).replacing([
+        let configuration = try ModelZoo.architecture(model).configuration(size).replacing([
             "depth": .integer(Self.layers), "num_residual_streams": .integer(1),
             "d_ff": .integer(0), "include_ff": .bool(false),
             // One hidden feature, of a hidden width of dim · mult or two thirds of it.
             "ff_mult": .number(1.9 / Double(width)),
         ])
+        return settings.applied(to: configuration)
     }
 
     /// The cell's model with initial parameters.
     /// - Throws: `InputError` for an architecture that does not exist, or a width that it cannot have.
-    func makeModel(key: RandomKey) throws -> any LanguageModel {
+    func makeModel(_ settings: ModelSettings = .init(), key: RandomKey) throws -> any LanguageModel {
         try ModelZoo.architecture(model).makeModel(
-            try configuration(), file: "\(model) of width \(width)", key: key)
+            try configuration(settings), file: "\(model) of width \(width)", key: key)
     }
 }
 

@@ -10,6 +10,7 @@ import ModelZoo
 /// before has repeated the answer of.
 struct CorpusQuestions {
     let model: String
+    var settings = ModelSettings()
 
     /// Bytes in a window, windows in a batch.
     static let length = 1024, batchSize = 4
@@ -21,7 +22,7 @@ struct CorpusQuestions {
         progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
     ) throws -> RecallOutcome? {
         let size = ModelSize.recall(vocabulary: ByteTokenizer().vocabularySize, length: Self.length)
-        let model = try ModelZoo.architecture(self.model).recallModel(size, key: key.child(0))
+        let model = try settings.architecture(self.model).recallModel(size, key: key.child(0))
         return try run(model, options, seed: seed, key: key, progress: progress, stop: stop)
     }
 

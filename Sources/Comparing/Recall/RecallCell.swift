@@ -7,9 +7,13 @@ public struct RecallCell: Sendable, Hashable {
     public let task: RecallTaskName
     /// The architecture's id.
     public let model: String
+    /// What `--set` changes in the model.
+    public let settings: ModelSettings
 
     /// The cell of a task and an architecture's id, which `run` looks up.
-    public init(task: RecallTaskName, model: String) { (self.task, self.model) = (task, model) }
+    public init(task: RecallTaskName, model: String, settings: ModelSettings? = nil) {
+        (self.task, self.model, self.settings) = (task, model, settings ?? .init())
+    }
 
     /// Trains the model and asks it.
     /// - Parameters:
@@ -24,7 +28,7 @@ public struct RecallCell: Sendable, Hashable {
         stop: () -> Bool = { false }
     ) throws -> RecallOutcome? {
         guard let task = task.task else {
-            return try CorpusQuestions(model: model).run(
+            return try CorpusQuestions(model: model, settings: settings).run(
                 options, seed: seed, key: key(seed), progress: progress, stop: stop)
         }
         return try run(task, options, seed: seed, progress: progress, stop: stop)
@@ -36,7 +40,7 @@ public struct RecallCell: Sendable, Hashable {
         progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
     ) throws -> RecallOutcome? {
         let size = ModelSize.recall(vocabulary: task.vocabulary, length: task.trainingLength)
-        let model = try ModelZoo.architecture(self.model).recallModel(size, key: key(seed).child(0))
+        let model = try settings.architecture(self.model).recallModel(size, key: key(seed).child(0))
         return try RecallExam(task: task, id: self.model, options: options, key: key(seed))
             .run(model, progress: progress, stop: stop)
     }

@@ -46,6 +46,7 @@ extension ComparisonReport {
         var rows = [
             ["parameters", Numbers.text(options.parameters)], ["seed", "\(options.seed)"],
         ]
+        if let settings = options.settings { rows.append(["changed in the configurations", settings.description]) }
         if !results.text.isEmpty {
             rows += [
                 ["texts", texts.map(\.title).joined(separator: ", ")],

@@ -10,6 +10,8 @@ struct ScaleCell {
     let model: String
     /// n.
     let length: Int
+    /// What `--set` changes in the model.
+    var settings = ModelSettings()
     /// A pass is repeated as long as this, and the fastest counts (`fastest(for:stop:)`).
     var secondsOfRepeats = 2.0
 
@@ -27,7 +29,7 @@ struct ScaleCell {
     ) throws -> ScaleOutcome? {
         if stop() { return nil }
         progress(0, "making the model")
-        let sized = try ScaleModel(model, parameters: parameters)
+        let sized = try ScaleModel(model, settings: settings, parameters: parameters)
         var outcome = try ScaleOutcome(model: model, length: length, parameters: sized.parameterCount(length))
         // Before it is made: the model alone may be more than the memory there is.
         var prediction = ScalePrediction(of: length, before: before.filter { $0.model == model })

@@ -13,11 +13,12 @@ struct ScaleModel {
 
     /// - Parameters:
     ///   - model: an architecture's id, or `naive` for the naive form of the baseline.
+    ///   - settings: what `--set` changes in it.
     ///   - parameters: for the shortest sequence, within 5 %.
     /// - Throws: `InputError` for an unknown model, or a number of parameters that it cannot have.
-    init(_ model: String, parameters: Int) throws {
+    init(_ model: String, settings: ModelSettings = .init(), parameters: Int) throws {
         isNaive = model == ScaleCell.naive
-        architecture = try ModelZoo.architecture(isNaive ? "transformer" : model)
+        architecture = try settings.architecture(isNaive ? "transformer" : model)
         size = try architecture.fitting(ScaleOptions.size, parameters: parameters).size
         title = "\(model) of width \(size.width)"
     }

@@ -18,13 +18,17 @@ struct TextCell {
         _ options: ComparisonOptions, progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
     ) throws -> TextOutcome? {
         let (size, origin) = try made(options)
-        let model = try ModelZoo.architecture(self.model).makeModel(size, key: RandomKey(seed: options.seed).child(-1))
+        let model = try architecture(options).makeModel(size, key: RandomKey(seed: options.seed).child(-1))
         return try train(model, size, origin, options, progress, stop)
+    }
+
+    private func architecture(_ options: ComparisonOptions) throws -> any Architecture {
+        try (options.settings ?? .init()).architecture(model)
     }
 
     /// The model's size, and where it comes from.
     private func made(_ options: ComparisonOptions) throws -> (ModelSize, RunOrigin) {
-        let architecture = try ModelZoo.architecture(model)
+        let architecture = try architecture(options)
         let (size, _) = try architecture.fitting(options.size, parameters: options.parameters)
         var origin = text.origin
         (origin.model, origin.configuration) = (model, architecture.configuration(size))
@@ -43,7 +47,7 @@ struct TextCell {
             if saved.training != options.text.training(on: text.split, seed: options.seed) {
                 "other options"
             } else if saved.origin.configuration != origin.configuration {
-                "another size of the model"
+                "another configuration of the model"
             } else if saved.threads != Threads.count {
                 "--threads \(saved.threads)"
             } else {
