@@ -59,10 +59,11 @@ extension Fixture {
 /// draws. Where terms far larger than the result cancel inside a model, this shows how far rounding can put two correct
 /// results apart.
 public func roundingResponse(
-    of module: any Module, _ gradients: () throws -> [String: Tensor]
+    of module: any Module, _ results: () throws -> [String: Tensor]
 ) rethrows -> [String: Double] {
-    let exact = try gradients()
-    let values = module.trainable.map { ($0.parameter, $0.parameter.value.detached()) }
+    let exact = try results()
+    // Copies, as `assign` writes into the tensor that the parameter has.
+    let values = module.trainable.map { ($0.parameter, $0.parameter.value.detached() * 1) }
     defer { for (parameter, value) in values { parameter.assign(value) } }
     var response: [String: Double] = [:]
     for draw in 0..<4 {
@@ -72,9 +73,9 @@ public func roundingResponse(
             let moved = zip(value.values, signs.values).map { $1 < 0 ? $0.nextDown : $0.nextUp }
             parameter.assign(Tensor(moved, shape: value.shape))
         }
-        for (key, gradient) in try gradients() {
+        for (key, result) in try results() {
             guard let expected = exact[key] else { continue }
-            let change = Double(Fixture.difference(gradient, expected).difference) / 2
+            let change = Double(Fixture.difference(result, expected).difference) / 2
             response[key] = max(response[key] ?? 0, change)
         }
     }
