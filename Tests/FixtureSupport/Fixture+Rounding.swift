@@ -93,6 +93,25 @@ public func expectClose(
     expectClose(got, expected, roundings: lengths.path, what, sourceLocation: sourceLocation)
 }
 
+/// Expects two ways through a module to give the same values but for rounding, where a value may hang on terms that cancel
+/// inside the module: where the sums alone do not explain a difference, the response to rounding the weights is measured.
+/// - Parameters:
+///   - positions: the longest sum over tokens.
+///   - again: computes `expected` with the weights as they are when it is called.
+public func expectClose(
+    _ got: Tensor, _ expected: Tensor, through module: any Module, positions: Int, _ what: String,
+    sourceLocation: SourceLocation = #_sourceLocation, again: () throws -> Tensor
+) rethrows {
+    #expect(got.shape == expected.shape, "\(what)", sourceLocation: sourceLocation)
+    let lengths = SumLengths(shapes: module.state.map(\.parameter.shape) + [[1, positions]], rows: 1)
+    let magnitude = largest(expected.values)
+    let isClose = largestDifference(got, expected) <= lengths.tolerance(largest: magnitude)
+    let response = isClose ? 0 : try roundingResponse(of: module) { ["": try again()] }[""] ?? 0
+    expectClose(
+        got.values, expected.values.map(Double.init),
+        within: lengths.tolerance(largest: magnitude, response: response), what, sourceLocation: sourceLocation)
+}
+
 /// Expects two float32 computations of the same values to agree but for rounding.
 /// - Parameters:
 ///   - roundings: those on the way to an element, on each side.

@@ -36,7 +36,7 @@ public func expectFormsAgree<Model: LanguageModel>(
 }
 
 /// The largest difference of two elements; infinite for tensors of other sizes, or where one is not a number.
-private func largestDifference(_ one: Tensor, _ other: Tensor) -> Double {
+func largestDifference(_ one: Tensor, _ other: Tensor) -> Double {
     guard one.count == other.count else { return .infinity }
     return zip(one.values, other.values).reduce(0) {
         let difference = abs(Double($1.0) - Double($1.1))

@@ -8,14 +8,16 @@ import Testing
 extension LanguageModelContractTests {
     /// Reads a text in calls that end at `cuts`, and expects the logits of the forward pass after each.
     private func expectDecodes<Model: LanguageModel>(_ model: Model, _ text: [Int32], cuts: [Int]) {
-        let all = model.read(TokenTensor(text, shape: [1, text.count])).logits.at(0, 0)
+        func forward() -> Tensor { model.read(TokenTensor(text, shape: [1, text.count])).logits.at(0, 0) }
+        let all = forward()
         var states = [model.startDecoding()]
         var start = 0
         for cut in cuts + [text.count] where cut > start {
             let logits = model.decode([Array(text[start..<cut])], states: &states)
             expectClose(
                 logits, all.sliced(0, from: cut - 1, to: cut), through: model, positions: text.count,
-                "position \(cut - 1) of calls that end at \(cuts)")
+                "position \(cut - 1) of calls that end at \(cuts)"
+            ) { forward().sliced(0, from: cut - 1, to: cut) }
             start = cut
         }
     }
@@ -164,7 +166,10 @@ extension LanguageModelContractTests {
         try check(entry.make(), entry)
         func check<Model: LanguageModel>(_ model: Model, _ entry: ContractModel) throws {
             let text = entry.tokens(40)
-            let (whole, end) = model.read(TokenTensor(text, shape: [1, 40]))
+            func forward() -> (logits: Tensor, carries: [Model.Carry?]) {
+                model.read(TokenTensor(text, shape: [1, 40]))
+            }
+            let (whole, end) = forward()
             for count in [3, 6, 18, 20, 24] {
                 let begun = model.read(TokenTensor(Array(text[..<count]), shape: [1, count])).carries[0]
                 let carry = try restored(#require(begun))
@@ -180,7 +185,8 @@ extension LanguageModelContractTests {
                     let logits = model.decode([[text[place]]], states: &states)
                     expectClose(
                         logits.at(0, 0), whole.at(0, 0).at(0, place), through: model, positions: 40,
-                        "token \(place), decoded from \(count) on")
+                        "token \(place), decoded from \(count) on"
+                    ) { forward().logits.at(0, 0).at(0, place) }
                 }
                 try expectSame(#require(model.carry(of: states[0])), #require(end[0]), model, "from \(count) on")
                 // A state and its carry go on with the same bits.
