@@ -176,10 +176,14 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
 
 extension ContractModel {
     /// - Parameter moved: off the initial values, so that every path carries weight.
-    func make(seed: UInt64 = 1, dropout: Double? = nil, moved: Bool = true) throws -> any LanguageModel {
+    func make(
+        vocabulary: Int = Self.size.vocabulary, seed: UInt64 = 1, dropout: Double? = nil, moved: Bool = true
+    ) throws -> any LanguageModel {
         let architecture = try ModelZoo.architecture(id)
         let changed = try JSONValue(parsing: Data("{\(changes)}".utf8), file: testDescription)
-        var configuration = architecture.configuration(Self.size).setting((changed.objectValue ?? [:]).mapValues { $0 })
+        var size = Self.size
+        size.vocabulary = vocabulary
+        var configuration = architecture.configuration(size).setting((changed.objectValue ?? [:]).mapValues { $0 })
         configuration = try architecture.configuration(configuration, sequenceLength: nil, dropout: dropout)
         let model = try architecture.makeModel(configuration, file: testDescription, key: RandomKey(seed: seed))
         guard moved else { return model }
@@ -267,30 +271,5 @@ extension ContractModel {
     /// 1 for the first of each row's tokens, [b, n].
     static func mask(lengths: [Int], of n: Int) -> Tensor {
         Tensor(lengths.flatMap { length in (0..<n).map { Float($0 < length ? 1 : 0) } }, shape: [lengths.count, n])
-    }
-}
-
-// MARK: The size of a state
-
-extension ContractModel {
-    /// Ends the process where a decoding state holds more after twice the text; where it is to, where it does not.
-    func requireBoundedState() throws {
-        let (half, whole) = try bytesHeld(by: make())
-        if attendsToAll {
-            require(whole > half, "the cache holds \(half) bytes, then \(whole)")
-        } else {
-            require(whole == half, "\(testDescription): \(half) bytes, then \(whole)")
-        }
-    }
-
-    /// The bytes of tensors after half of the longest text that is decoded, and after all of it.
-    private func bytesHeld<Model: LanguageModel>(by model: Model) -> (half: Int, whole: Int) {
-        let most = model.maximumDecodingLength ?? 500
-        var states = [model.startDecoding()]
-        func read(_ count: Int) -> Int {
-            _ = model.decode([tokens(count)], states: &states)
-            return MemoryPool.shared.statistics.current
-        }
-        return (read(most / 2), read(most - most / 2))
     }
 }

@@ -90,6 +90,14 @@ extension LanguageModelContractTests {
         #expect(some.item != all.item)
     }
 
+    @Test("A loss stores no logits of all tokens", arguments: ModelZoo.identifiers)
+    func storedLogits(_ id: String) async {
+        // In a process of its own: the memory of tensors is everybody's.
+        await #expect(processExitsWith: .success) { [id] in
+            for entry in ContractModel.all where entry.id == id { try entry.requireNoStoredLogits() }
+        }
+    }
+
     @Test(
         "Dropout repeats with its key and is off in inference",
         arguments: ContractModel.dropped)
