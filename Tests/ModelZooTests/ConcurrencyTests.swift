@@ -12,7 +12,7 @@ import Testing
         try ModelZoo.architecture(id).makeModel(size, key: RandomKey(seed: 3))
     }
 
-    /// What a training of three steps with two validations leaves as weights.
+    /// Returns the weights after a training of three steps with two validations.
     private static func train(_ id: String) async throws -> [[Float]] {
         let model = try make(id)
         let options = TrainingOptions(

@@ -151,13 +151,13 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
         return (try? architecture.configuration(configuration, sequenceLength: nil, dropout: 0.1)) != nil
     }
 
-    /// Whether it drops in one place alone, as its configuration says.
+    /// True if it drops in one place alone, as its configuration says.
     var dropsInOnePlace: Bool { changes.contains("dropout") }
 
-    /// Whether a position sees no other.
+    /// True if a position sees no other.
     var seesItselfAlone: Bool { has("look_backward", "0") && isCausal }
 
-    /// Whether something passes from one segment of a text to the next.
+    /// True if something passes from one segment of a text to the next.
     var carries: Bool { (try? make())?.carriesState == true }
 
     /// Shapes of no tokens that it takes: full attention refuses to attend to nothing, block-recurrent transformers refuse all.
@@ -165,10 +165,10 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
         id == "block-recurrent" ? [] : attendsToAll ? [[0, 5]] : [[1, 0], [0, 5], [0, 0]]
     }
 
-    /// Whether it is full attention, whose state has the keys and values of every token.
+    /// True if it is full attention, whose state has the keys and values of every token.
     var attendsToAll: Bool { id == "transformer" || has("full_attention") || has("feature_map", "\"softmax\"") }
 
-    /// Whether its layers have weights of attention to show.
+    /// True if its layers have weights of attention to show.
     var showsAttention: Bool { !Self.withoutAttention.contains(id) || attendsToAll }
 }
 

@@ -65,8 +65,8 @@ extension LanguageModelContractTests {
             2 * known > model.trainable.count, "\(known) of \(model.trainable.count)", sourceLocation: sourceLocation)
     }
 
-    /// How far rounding may put the loss off: four times the largest change, of four draws, where every weight is rounded once
-    /// more, which is one of several roundings on the way.
+    /// Returns the uncertainty of the loss by rounding: four times the largest change in four draws that round every
+    /// weight once more, which is one of several roundings on the way.
     private func uncertainty(of model: any LanguageModel, _ loss: () -> Float) -> Float {
         let changes = roundingResponse(of: model) { ["loss": Tensor([loss()])] }
         return max(4 * Float(changes["loss"] ?? 0), loss().ulp)

@@ -220,7 +220,7 @@ enum ContractMistake: String, CaseIterable, Codable, Sendable {
     case noTokensToAppend = "1 sequences for 1 states, each of at least one token"
     case tooFewCarries = "tokens [2, 5], 1 carries"
 
-    /// Whether it can be made with a model.
+    /// Returns true if it can be made with a model.
     func isOne(of model: any LanguageModel) -> Bool {
         switch self {
         case .tooLong: model.maximumLength != nil
