@@ -6,7 +6,7 @@ import ModelZoo
 @main
 struct Bench: Command {
     static let configuration = CommandConfiguration(
-        abstract: "Measure the machine, kernels against naive loops, training steps, and generation.",
+        abstract: "Measure the machine, operations against plain forms and loops, training steps, and generation.",
         subcommands: [MachineCommand.self, Kernels.self, TrainingSteps.self, Generation.self, Projections.self])
 }
 
@@ -76,7 +76,8 @@ struct MachineCommand: ParsableCommand {
 
 struct Kernels: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "kernels", abstract: "Kernels against naive loops: speed, share of the machine's peak, agreement.")
+        commandName: "kernels",
+        abstract: "Operations against plain forms and loops: speed, share of the machine's peak, agreement.")
 
     @OptionGroup var common: CommonOptions
 
