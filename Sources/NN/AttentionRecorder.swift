@@ -23,6 +23,7 @@ public final class AttentionRecorder: Sendable {
     private let shelf: Shelf
     private let part: String
 
+    /// Creates a recorder without layers.
     public convenience init() { self.init(Shelf(), part: "") }
 
     private init(_ shelf: Shelf, part: String) {

@@ -129,6 +129,7 @@ public struct SegmentLoss<Carry: SegmentCarry>: Sendable {
     /// Anything else worth a look, for the metrics.
     public var metrics: [String: Double]
 
+    /// Creates the result of a segment: a loss of one element, a carry a row, metrics by name.
     public init(_ loss: Tensor, carries: [Carry?], metrics: [String: Double] = [:]) {
         self.loss = loss
         self.carries = carries

@@ -4,9 +4,12 @@ import Tensors
 
 /// x Wᵀ + b. Keys: weight [out, in], bias [out].
 public struct Linear: Module {
+    /// [outputs, inputs]
     public let weight: Parameter
+    /// [outputs]; nil without a bias.
     public let bias: Parameter?
 
+    /// Draws weight and bias uniformly within 1/√inputs, as torch.nn.Linear does.
     public init(_ inputs: Int, _ outputs: Int, bias: Bool = true, key: RandomKey) {
         let bound = 1 / Float(max(inputs, 1)).squareRoot()
         weight = Parameter(.uniform([outputs, inputs], low: -bound, high: bound, key: key.child(0)), isMatrix: true)
@@ -35,8 +38,10 @@ public struct Linear: Module {
 
 /// Rows of a table by token. Key: weight [tokens, d], standard normal at first.
 public struct Embedding: Module {
+    /// [tokens, dimension]
     public let weight: Parameter
 
+    /// Draws the rows from the standard normal distribution, as torch.nn.Embedding does.
     public init(_ tokens: Int, _ dimension: Int, key: RandomKey) {
         weight = Parameter(.normal([tokens, dimension], key: key), isMatrix: true)
     }
@@ -63,18 +68,24 @@ public protocol NormLayer: Module {
 
 /// Layer normalisation (1607.06450). Keys: weight [d], bias [d].
 public struct LayerNorm: NormLayer {
+    /// The gain, [d].
     public let weight: Parameter
+    /// [d]
     public let bias: Parameter
+    /// The addend to the variance.
     public let epsilon: Float
 
+    /// Creates a norm of gain 1 and bias 0.
     public init(_ dimension: Int, epsilon: Float = 1e-5) {
         weight = Parameter(.ones([dimension]))
         bias = Parameter(.zeros([dimension]))
         self.epsilon = epsilon
     }
 
+    /// The norm as fused operations take it.
     public var norm: Norm { .layer(weight: weight.value, bias: bias.value, epsilon: epsilon) }
 
+    /// Normalizes rows. x: [..., d] → the same shape
     public func callAsFunction(_ x: Tensor) -> Tensor {
         layerNorm(x, weight: weight.value, bias: bias.value, eps: epsilon)
     }
@@ -87,16 +98,21 @@ public struct LayerNorm: NormLayer {
 
 /// Scale normalisation (1910.05895): x / max(‖x‖ d^−½, ε) · g. Key: g [1].
 public struct ScaleNorm: NormLayer {
+    /// One number.
     public let gain: Parameter
+    /// The least length that is divided by.
     public let epsilon: Float
 
+    /// Creates a norm of gain 1.
     public init(epsilon: Float = 1e-5) {
         gain = Parameter(.ones([1]))
         self.epsilon = epsilon
     }
 
+    /// The norm as fused operations take it.
     public var norm: Norm { .scale(gain: gain.value, epsilon: epsilon) }
 
+    /// Normalizes rows. x: [..., d] → the same shape
     public func callAsFunction(_ x: Tensor) -> Tensor { scaleNorm(x, gain: gain.value, eps: epsilon) }
 
     public func collect(into state: inout StateCollector) { state.add("g", gain) }
@@ -104,16 +120,21 @@ public struct ScaleNorm: NormLayer {
 
 /// Root mean square normalization (1910.07467): x / √(mean x² + ε) · weight. Key: weight [d].
 public struct RMSNorm: NormLayer {
+    /// The gain, [d].
     public let weight: Parameter
+    /// The addend to the mean square.
     public let epsilon: Float
 
+    /// Creates a norm of gain 1.
     public init(_ dimension: Int, epsilon: Float = 1e-5) {
         weight = Parameter(.ones([dimension]))
         self.epsilon = epsilon
     }
 
+    /// The norm as fused operations take it.
     public var norm: Norm { .rootMeanSquare(weight: weight.value, epsilon: epsilon) }
 
+    /// Normalizes rows. x: [..., d] → the same shape
     public func callAsFunction(_ x: Tensor) -> Tensor { rmsNorm(x, weight: weight.value, eps: epsilon) }
 
     public func collect(into state: inout StateCollector) { state.add("weight", weight) }

@@ -11,6 +11,7 @@ public protocol Module: Sendable {
 
 /// Gathers the parameters of a module under dotted names.
 public struct StateCollector {
+    /// The parameters with their keys, in order.
     public private(set) var entries: [(key: String, parameter: Parameter)] = []
     /// Other names by which files may have a key's parameter.
     public private(set) var aliases: [String: String] = [:]
@@ -18,6 +19,7 @@ public struct StateCollector {
     private(set) var leftOut: Set<ObjectIdentifier> = []
     private var prefix = ""
 
+    /// Creates an empty collector.
     public init() {}
 
     /// - Parameter alias: another name, by which the parameter is read where a file has it not by the first.
@@ -26,6 +28,7 @@ public struct StateCollector {
         aliases[prefix + name] = alias.map { prefix + $0 }
     }
 
+    /// Adds the parameters of a module under a name.
     public mutating func add(_ name: String, _ module: any Module) {
         let outer = prefix
         prefix += name + "."

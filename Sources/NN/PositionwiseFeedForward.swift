@@ -10,11 +10,13 @@ import Tensors
 public struct PositionwiseFeedForward: Module {
     /// The first parts of the state-dict keys.
     public struct Names: Sendable {
+        /// The norm's name.
         public var norm: String
         /// W₁ and b₁; of their half g alone where the other has a name.
         public var up: String
         /// The half a of W₁ and b₁, where it has a key of its own.
         public var linearHalf: String?
+        /// The second projection's name.
         public var down: String
 
         /// Makes names, of which those that are not given are the usual ones.
@@ -26,9 +28,11 @@ public struct PositionwiseFeedForward: Module {
     /// Nil for none, or one that the caller gives.
     public let norm: (any NormLayer)?
     private let up: UpProjection
+    /// The projection back to the input's width.
     public let down: Linear
     /// f.
     public let activation: Activation
+    /// True if half of the hidden columns gate the others.
     public let isGated: Bool
     /// The probability with which an element of h is 0.
     public let dropout: Double

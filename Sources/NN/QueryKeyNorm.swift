@@ -5,7 +5,9 @@ import Tensors
 ///
 /// Keys: q_scale [d], k_scale [d].
 public struct QueryKeyNorm: Module {
+    /// The gain of the queries.
     public let queryScale: Parameter
+    /// The gain of the keys.
     public let keyScale: Parameter
 
     /// Begins with ones, for heads of d columns.

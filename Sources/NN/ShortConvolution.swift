@@ -70,12 +70,16 @@ func columns(_ parts: [Int]) -> [Range<Int>] {
 ///
 /// Keys: weight [channels, 1, k], bias [channels], those of PyTorch's Conv1d with as many groups as channels.
 public struct ShortConvolution: Module {
+    /// [channels, 1, kernel]
     public let weight: Parameter
+    /// [channels]; nil without a bias.
     public let bias: Parameter?
+    /// The function of each element of the result.
     public let activation: Activation
 
     /// k, the tokens an output sees.
     public var kernel: Int { weight.shape[2] }
+    /// The number of channels.
     public var channels: Int { weight.shape[0] }
 
     /// - Parameters:

@@ -10,10 +10,12 @@ public struct KeyBlocks: Sendable {
     private var memory: Tensor
     /// d
     public let width: Int
+    /// The number of keys.
     public private(set) var count = 0
 
     private static let block = Int(AZ_KEY_BLOCK)
 
+    /// Creates an empty list of keys of a width, with room for some.
     public init(width d: Int, capacity: Int = 0) {
         width = d
         memory = .zeros([(capacity + Self.block - 1) / Self.block, d, Self.block])

@@ -24,7 +24,9 @@ public struct Rotary: Module {
 
     /// The angle of each pair by which a position differs from the one before: [d / 2]
     public let frequencies: Parameter
+    /// The columns that are rotated together.
     public let pairs: RotaryPairs
+    /// The precision of the angles.
     public let angles: Angles
     /// xpos: every so many tokens, scores are decayed once; nil for none.
     public let scaleBase: Double?

@@ -30,9 +30,11 @@ public enum WindowBias: Sendable {
 
 /// The options of sliding-window attention.
 public struct WindowAttentionOptions: Sendable {
+    /// The windows that a query sees.
     public var pattern: WindowPattern
     /// The factor of the scores.
     public var scale: Float
+    /// The bias of the scores; nil for none.
     public var bias: WindowBias?
     /// 1 for keys that take part, else 0: [m, n], m dividing batch × heads. A query whose keys are all masked gets the mean
     /// over all places of its windows, those outside the sequence counting as −1, as in local-attention.
@@ -44,8 +46,10 @@ public struct WindowAttentionOptions: Sendable {
     public var attendsSelfLast = false
     /// The probability with which a weight is dropped, and the key it is drawn from; no dropout without a key.
     public var dropout: Float = 0
+    /// The key of dropout; nil for none.
     public var key: RandomKey?
 
+    /// Creates options without bias and dropout.
     public init(_ pattern: WindowPattern, scale: Float) {
         self.pattern = pattern
         self.scale = scale

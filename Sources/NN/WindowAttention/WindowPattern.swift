@@ -14,6 +14,7 @@ public struct WindowPattern: Sendable, Equatable {
     /// True if a query sees W · lookBackward tokens before and W · lookForward after itself instead of whole windows.
     public var isExact: Bool
 
+    /// Creates a pattern of windows; stops if a number is out of range.
     public init(
         window: Int, isCausal: Bool, lookBackward: Int = 1, lookForward: Int? = nil, isExact: Bool = false
     ) {

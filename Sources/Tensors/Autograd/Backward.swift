@@ -5,6 +5,7 @@ public struct Gradients: Sendable {
     /// By the leaf's number: unlike an object's address it is never used again, should the leaf be gone.
     var byLeaf: [Int: Tensor] = [:]
 
+    /// Creates gradients of nothing.
     public init() {}
 
     /// The gradient with respect to a tensor made by `requiringGradient()`; nil when the loss does not depend on it.

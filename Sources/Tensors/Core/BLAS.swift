@@ -32,12 +32,16 @@ public enum BLAS {
 
     /// A matrix operand: where it starts, the step between its rows in memory, and whether it is read transposed.
     public struct Operand {
+        /// The first element.
         public let pointer: UnsafePointer<Float>
+        /// The step from one stored row to the next.
         public let stride: Int
+        /// True if the stored rows are the matrix's columns.
         public let isTransposed: Bool
         /// The rows of a rounded matrix in place of floats, read transposed: a right-hand side.
         let rounded: RoundedRows?
 
+        /// Creates an operand of rows `stride` apart.
         public init(_ pointer: UnsafePointer<Float>, stride: Int, transposed: Bool = false) {
             self.pointer = pointer
             self.stride = stride

@@ -27,6 +27,7 @@ public struct KernelSelection: Sendable {
     /// The kernels the library chose by itself (or by the variable), and those in use: names such as Haswell, or "plain C"
     /// where none of the library's computed right products.
     public let chosen: String, used: String
+    /// The reason for the choice.
     public let reason: Reason
     /// True if the kernels in use have given the products of plain C.
     public let isChecked: Bool

@@ -5,6 +5,7 @@ import Foundation
 public struct MemoryLimits: Sendable {
     /// A number of bytes, and by whose word it is no more.
     public struct Room: Sendable, Equatable {
+        /// The number of bytes.
         public let bytes: Int
         /// Such as "the memory that is available".
         public let reason: String

@@ -8,8 +8,11 @@ public final class MemoryPool: Sendable {
 
     /// Bytes held by live tensors, the most there ever were at once, and bytes waiting in free lists.
     public struct Statistics: Sendable {
+        /// Bytes in use.
         public var current = 0
+        /// The most bytes in use at once since `resetPeak`.
         public var peak = 0
+        /// Bytes of freed buffers that are kept for later.
         public var cached = 0
     }
 
@@ -41,6 +44,7 @@ public final class MemoryPool: Sendable {
     static let alignment = 64
     private static let hugePage = 2 << 20
 
+    /// The bytes in use and cached now.
     public var statistics: Statistics { state.withLock { $0.statistics } }
 
     /// Makes the peak equal to what is in use now.

@@ -23,6 +23,7 @@ public enum OutOfMemory {
     public final class Note: Sendable {
         private let number: Int
 
+        /// Creates a note with a text.
         public init(_ text: String) {
             number = state.withLock { state in
                 state.number += 1
@@ -31,6 +32,7 @@ public enum OutOfMemory {
             }
         }
 
+        /// Replaces the text.
         public func update(_ text: String) { state.withLock { $0.notes[number] = text } }
 
         deinit { state.withLock { $0.notes[number] = nil } }

@@ -1,6 +1,7 @@
 /// Parameters that lie one behind another in memory, so that one product takes them all: the projections of several heads
 /// that a state dict lists one by one.
 public struct PackedParameters: Sendable {
+    /// The parameters, in their order in memory.
     public let parts: [Parameter]
     private let memory: PackedMemory
 

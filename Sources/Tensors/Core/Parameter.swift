@@ -22,6 +22,7 @@ public final class Parameter: Sendable {
         case computed
     }
 
+    /// True if it is trained.
     public var isTrainable: Bool { kind == .trained }
 
     /// - Parameters:
@@ -65,7 +66,9 @@ public final class Parameter: Sendable {
         }
     }
 
+    /// The lengths of its axes.
     public var shape: [Int] { contents.shape }
+    /// The number of its elements.
     public var count: Int { Shape.count(shape) }
 
     /// Overwrites the value in place with a tensor of the same shape.

@@ -23,6 +23,7 @@ public struct RoundedMatrix: Sendable {
         fileprivate var bytes: Int { self == .bfloat16 ? 2 : 1 }
     }
 
+    /// The format of the weights.
     public let format: Format
     /// [rows, columns]
     public let shape: [Int]

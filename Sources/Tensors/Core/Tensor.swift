@@ -33,6 +33,7 @@ public struct Tensor: Sendable {
             storage: Storage(count: Shape.count(shape)), offset: 0, shape: shape, strides: Shape.strides(shape))
     }
 
+    /// Creates a tensor of values in row-major order; stops if their number is not that of the shape.
     public init(_ values: [Float], shape: [Int]) {
         require(
             values.count == Shape.count(shape), "Tensor: \(values.count) values for shape \(shape)")
@@ -46,6 +47,7 @@ public struct Tensor: Sendable {
     /// A scalar, shape `[]`.
     public init(_ value: Float) { self.init([value], shape: []) }
 
+    /// Creates a tensor of one value.
     public init(repeating value: Float, shape: [Int]) {
         if Outline.isActive {
             self = .outline(shape)
@@ -55,7 +57,9 @@ public struct Tensor: Sendable {
         az_fill(count, value, mutablePointer)
     }
 
+    /// Returns a tensor of zeros.
     public static func zeros(_ shape: [Int]) -> Tensor { Tensor(repeating: 0, shape: shape) }
+    /// Returns a tensor of ones.
     public static func ones(_ shape: [Int]) -> Tensor { Tensor(repeating: 1, shape: shape) }
 
     /// 1 on the diagonal, else 0: [n, n].
@@ -71,6 +75,7 @@ public struct Tensor: Sendable {
 
     // MARK: Reading
 
+    /// The number of axes.
     public var rank: Int { shape.count }
     /// The number of elements.
     public var count: Int { Shape.count(shape) }

@@ -1,9 +1,11 @@
 /// An Int32 array: token numbers, class targets, indices. Plain values without gradient.
 public struct TokenTensor: Sendable, Equatable {
+    /// The lengths of the axes.
     public let shape: [Int]
     /// The elements in row-major order.
     public var values: [Int32]
 
+    /// Creates a tensor of tokens in row-major order; stops if their number is not that of the shape.
     public init(_ values: [Int32], shape: [Int]) {
         require(values.count == Shape.count(shape), "TokenTensor: \(values.count) values for shape \(shape)")
         self.shape = shape
@@ -13,8 +15,10 @@ public struct TokenTensor: Sendable, Equatable {
     /// One axis.
     public init(_ values: [Int32]) { self.init(values, shape: [values.count]) }
 
+    /// The number of tokens.
     public var count: Int { values.count }
 
+    /// Returns the same tokens in another shape of as many elements.
     public func reshaped(_ shape: [Int]) -> TokenTensor { TokenTensor(values, shape: shape) }
 
     /// Some columns of [b, n]: [b, columns].

@@ -58,17 +58,20 @@ extension Tensor {
 
     // MARK: Operators
 
+    /// Adds two tensors; shapes are broadcast.
     public static func + (a: Tensor, b: Tensor) -> Tensor {
         .record(
             "+", broadcasting("+", a, b, az_add), (a, { $0.summed(to: a.shape) }), (b, { $0.summed(to: b.shape) }))
     }
 
+    /// Subtracts a tensor from another; shapes are broadcast.
     public static func - (a: Tensor, b: Tensor) -> Tensor {
         .record(
             "-", broadcasting("-", a, b, az_subtract), (a, { $0.summed(to: a.shape) }),
             (b, { (-$0).summed(to: b.shape) }))
     }
 
+    /// Multiplies two tensors element by element; shapes are broadcast.
     public static func * (a: Tensor, b: Tensor) -> Tensor {
         let (x, y) = (a.detached(), b.detached())
         return .record(
@@ -76,6 +79,7 @@ extension Tensor {
             (b, { ($0 * x).summed(to: y.shape) }))
     }
 
+    /// Divides two tensors element by element; shapes are broadcast.
     public static func / (a: Tensor, b: Tensor) -> Tensor {
         let (x, y) = (a.detached(), b.detached())
         return .record(
@@ -83,15 +87,24 @@ extension Tensor {
             (b, { (-($0 * x) / (y * y)).summed(to: y.shape) }))
     }
 
+    /// Negates each element.
     public static prefix func - (a: Tensor) -> Tensor { a * -1 }
 
+    /// Adds a number to each element.
     public static func + (a: Tensor, b: Float) -> Tensor { a.mapped("+", { az_add_scalar($0, b, $1, $2) }, { $0 }) }
+    /// Subtracts a number from each element.
     public static func - (a: Tensor, b: Float) -> Tensor { a + (-b) }
+    /// Multiplies each element by a number.
     public static func * (a: Tensor, b: Float) -> Tensor { a.mapped("*", { az_scale($0, b, $1, $2) }, { $0 * b }) }
+    /// Divides each element by a number.
     public static func / (a: Tensor, b: Float) -> Tensor { a / Tensor(b) }
+    /// Adds each element to a number.
     public static func + (a: Float, b: Tensor) -> Tensor { b + a }
+    /// Subtracts each element from a number.
     public static func - (a: Float, b: Tensor) -> Tensor { -b + a }
+    /// Multiplies a number by each element.
     public static func * (a: Float, b: Tensor) -> Tensor { b * a }
+    /// Divides a number by each element.
     public static func / (a: Float, b: Tensor) -> Tensor { Tensor(a) / b }
 
     private func mapped(

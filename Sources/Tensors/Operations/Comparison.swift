@@ -6,18 +6,30 @@ import CKernels
 extension Tensor {
     // MARK: Comparisons, written as the standard library writes those of SIMD vectors
 
+    /// Returns 1 where elements are equal, else 0.
     public static func .== (a: Tensor, b: Tensor) -> Tensor { broadcasting(".==", a, b, az_equal) }
+    /// Returns 1 where elements differ, else 0.
     public static func .!= (a: Tensor, b: Tensor) -> Tensor { 1 - broadcasting(".!=", a, b, az_equal) }
+    /// Returns 1 where a is less than b, else 0.
     public static func .< (a: Tensor, b: Tensor) -> Tensor { broadcasting(".<", a, b, az_less) }
+    /// Returns 1 where a is at most b, else 0.
     public static func .<= (a: Tensor, b: Tensor) -> Tensor { broadcasting(".<=", a, b, az_less_equal) }
+    /// Returns 1 where a is greater than b, else 0.
     public static func .> (a: Tensor, b: Tensor) -> Tensor { broadcasting(".>", b, a, az_less) }
+    /// Returns 1 where a is at least b, else 0.
     public static func .>= (a: Tensor, b: Tensor) -> Tensor { broadcasting(".>=", b, a, az_less_equal) }
 
+    /// Returns 1 where an element is the number, else 0.
     public static func .== (a: Tensor, b: Float) -> Tensor { a .== Tensor(b) }
+    /// Returns 1 where an element is not the number, else 0.
     public static func .!= (a: Tensor, b: Float) -> Tensor { a .!= Tensor(b) }
+    /// Returns 1 where an element is less than the number, else 0.
     public static func .< (a: Tensor, b: Float) -> Tensor { a .< Tensor(b) }
+    /// Returns 1 where an element is at most the number, else 0.
     public static func .<= (a: Tensor, b: Float) -> Tensor { a .<= Tensor(b) }
+    /// Returns 1 where an element is greater than the number, else 0.
     public static func .> (a: Tensor, b: Float) -> Tensor { a .> Tensor(b) }
+    /// Returns 1 where an element is at least the number, else 0.
     public static func .>= (a: Tensor, b: Float) -> Tensor { a .>= Tensor(b) }
 
     // MARK: Power
@@ -46,7 +58,9 @@ public func select(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
         (a, { choice(mask, $0, Tensor(0)).summed(to: left) }), (b, { choice(mask, Tensor(0), $0).summed(to: right) }))
 }
 
+/// Returns the number where the condition is 1, else the element of b; shapes are broadcast.
 public func select(_ condition: Tensor, _ a: Float, _ b: Tensor) -> Tensor { select(condition, Tensor(a), b) }
+/// Returns the element of a where the condition is 1, else the number; shapes are broadcast.
 public func select(_ condition: Tensor, _ a: Tensor, _ b: Float) -> Tensor { select(condition, a, Tensor(b)) }
 
 /// The larger of two, elementwise; NaN if either is. Where both are equal each gets half of the gradient, as in PyTorch.

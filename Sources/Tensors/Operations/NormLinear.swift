@@ -4,10 +4,13 @@ import CKernels
 public struct Projection: Sendable {
     /// The weight: floats, or rounded for inference.
     public let matrix: WeightMatrix
+    /// [out]; nil without a bias.
     public let bias: Tensor?
 
+    /// Creates a projection. weight: [out, in]; bias: [out]
     public init(weight: Tensor, bias: Tensor? = nil) { self.init(weight: .float(weight), bias: bias) }
 
+    /// Creates a projection whose weight may be rounded. weight: [out, in]; bias: [out]
     public init(weight: WeightMatrix, bias: Tensor? = nil) {
         matrix = weight
         self.bias = bias

@@ -10,6 +10,7 @@ public struct RandomKey: Sendable, Hashable {
     /// The key as the kernels of the counter-based generator (Philox) take it.
     public let value: UInt64
 
+    /// Creates the key of a seed.
     public init(seed: UInt64) { value = Self.mixed(seed ^ 0x5851_f42d_4c95_7f2d) }
 
     private init(value: UInt64) { self.value = value }

@@ -11,6 +11,7 @@
 public struct SafetensorsFile: Sendable {
     /// The header's description of one tensor.
     public struct Entry: Hashable, Sendable {
+        /// The type of the elements.
         public let dtype: SafetensorsType
         /// Empty for a scalar.
         public let shape: [Int]

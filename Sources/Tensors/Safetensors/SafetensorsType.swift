@@ -65,8 +65,10 @@ public enum SafetensorsType: Hashable, Sendable {
 }
 
 extension SafetensorsType: RawRepresentable {
+    /// Creates the type that a header names, also one that is unknown here.
     public init(rawValue: String) { self = Self.byName[rawValue] ?? .other(rawValue) }
 
+    /// The type's name in headers.
     public var rawValue: String {
         switch self {
         case .float64: "F64"
