@@ -19,6 +19,7 @@ public struct LearningRateSchedule: Sendable, Hashable {
         case noam
     }
 
+    /// The curve after the warm-up.
     public let shape: Shape
     /// The greatest learning rate, reached at the end of the warm-up.
     public let peak: Double

@@ -31,6 +31,7 @@ public struct Corpus: Sendable {
     /// The lengths that a text may have, in bytes.
     public static let lengths = 1...2_000_000_000
 
+    /// The seed that the text is drawn from.
     public let seed: UInt64
     /// The text, ASCII, a sentence a line.
     public let text: TextSource

@@ -3,12 +3,14 @@ import Tensors
 
 /// The built-in corpus that a run is made with.
 public struct CorpusOptions: Sendable, Hashable {
+    /// The seed of the training text.
     public var seed: UInt64
     /// Bytes of the text to train on.
     public var length: Int
     /// Bytes of the text to validate with: another sample of the same source.
     public var validationLength: Int
 
+    /// Creates options of a seed and lengths in bytes.
     public init(seed: UInt64 = 0, length: Int = 1 << 22, validationLength: Int = 1 << 18) {
         self.seed = seed
         self.length = length
@@ -49,6 +51,7 @@ public struct TextKnowledge: Sendable {
     /// the range in windows of a length in bytes and sees nothing but them. nil where the range is too short to say.
     public let bitsPerByte: @Sendable (_ range: Range<Int>, _ windowLength: Int?) -> Double?
 
+    /// Creates the knowledge of a text from its questions, the share that guessing answers, and its bits per byte.
     public init(
         questions: [Question], chance: Double? = nil,
         bitsPerByte: @escaping @Sendable (_ range: Range<Int>, _ windowLength: Int?) -> Double?

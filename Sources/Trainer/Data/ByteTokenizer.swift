@@ -3,6 +3,7 @@ import NN
 
 /// One token a byte of the UTF-8 text: 256 tokens, any text, nothing to learn or to keep.
 public struct ByteTokenizer: Tokenizer {
+    /// Creates the tokenizer, which has no options.
     public init() {}
 
     public var kind: TokenizerKind { .bytes }

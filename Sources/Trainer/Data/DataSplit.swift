@@ -3,6 +3,7 @@ import Tensors
 
 /// The text trained on and the text held out for validation.
 public struct DataSplit: Sendable {
+    /// The tokens to train on.
     public let training: TokenSource
     /// nil when nothing is held back.
     public let validation: TokenSource?

@@ -14,6 +14,8 @@ extension TokenSource {
 }
 
 extension TokenStorage {
+    /// Computes the CRC-32 of a range of tokens, as 32-bit numbers, the low byte first.
+    /// - Throws: `InputError` that names the text when it cannot be read any more.
     public func checksum(of range: Range<Int>) throws -> UInt32 {
         let pieceLength = 1 << 14
         var checksum = CRC32()

@@ -9,7 +9,9 @@ import Tensors
 /// (`startsDocument`). A row that has come to its end is all padding until the others have too; then the next epoch begins.
 /// In an epoch, every token but the first of each document is a target exactly once; no batch is all padding.
 public struct SequentialStreams: Sendable {
+    /// Tokens in a row of a batch.
     public let sequenceLength: Int
+    /// Rows of a batch.
     public let batchSize: Int
     /// The number of batches until every token has been a target.
     public let batchesPerEpoch: Int
@@ -82,11 +84,13 @@ extension SequentialStreams {
         /// The token that each row reads next; the end of its part when it has come to it.
         public var offsets: [Int]
 
+        /// Creates a position of an epoch and the token that each row reads next.
         public init(epoch: Int, offsets: [Int]) {
             self.epoch = epoch
             self.offsets = offsets
         }
 
+        /// The position as a run's state stores it.
         public var json: JSONValue {
             .object(["epoch": .integer(epoch), "offsets": .array(offsets.map(JSONValue.integer))])
         }

@@ -10,6 +10,7 @@ public struct TokenSource: Sendable {
     /// The part of the storage that this is.
     let range: Range<Int>
 
+    /// Creates a source of stored tokens; messages call it by its name.
     public init(name: String, storage: some TokenStorage) {
         self.init(name: name, storage: storage, range: 0..<storage.count, separator: .nothing)
     }

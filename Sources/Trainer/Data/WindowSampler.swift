@@ -9,8 +9,11 @@ import Tensors
 /// end of its document is padded from there on.
 public struct WindowSampler: Sendable {
     private let source: TokenSource
+    /// Tokens in a window.
     public let sequenceLength: Int
+    /// Windows in a batch.
     public let batchSize: Int
+    /// The seed that windows are drawn from.
     public let seed: UInt64
 
     /// - Throws: `InputError` when the text is shorter than `sequenceLength + 1` tokens, or has no document of two.

@@ -19,6 +19,7 @@ public struct EvaluationResult: Sendable, Hashable {
     /// The questions of the text by the distance of what answers them; empty where it has none.
     public var answers: [AnsweredQuestions] = []
 
+    /// The mean cross-entropy in bits a byte of the text.
     public var bitsPerByte: Double { Trainer.bitsPerByte(loss: loss, tokens: tokens, bytes: bytes) }
     /// The perplexity of a token: e^loss.
     public var perplexity: Double { exp(loss) }

@@ -8,6 +8,7 @@ public struct Question: Sendable, Hashable {
     /// The distance from the answer back to the fact that tells it, in bytes.
     public let distance: Int
 
+    /// Creates a question from the range of its answer in the text and the distance to the fact.
     public init(answer: Range<Int>, distance: Int) {
         require(!answer.isEmpty && answer.lowerBound > 0, "Question: an answer of tokens \(answer)")
         (self.answer, self.distance) = (answer, distance)
@@ -36,10 +37,12 @@ public struct Question: Sendable, Hashable {
 public struct AnsweredQuestions: Sendable, Hashable {
     /// The largest distance, in bytes; the smallest is above the bound before.
     public let distance: Int
+    /// The number of questions asked.
     public let asked: Int
     /// Those of which the model holds every token of the answer for the likeliest.
     public let answered: Int
 
+    /// The share of the questions that were answered.
     public var share: Double { Double(answered) / Double(asked) }
 
     /// The smallest distance, in bytes.

@@ -12,6 +12,7 @@ public struct GenerationState<Model: LanguageModel>: Sendable {
     /// Bytes that were generated and not given out yet: the beginning of a character, or of a stop text.
     public var pending: [UInt8]
 
+    /// Creates the state of a text that has been read and continued so far.
     public init(decoding: Model.DecodingState, unread: [Int32], position: Int, pending: [UInt8] = []) {
         (self.decoding, self.unread, self.position, self.pending) = (decoding, unread, position, pending)
     }

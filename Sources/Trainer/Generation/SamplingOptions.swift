@@ -21,6 +21,7 @@ public struct SamplingOptions: Sendable, Hashable {
     /// Always the likeliest token.
     public static let greedy = SamplingOptions(temperature: 0)
 
+    /// Creates options; `validate` checks their ranges.
     public init(
         temperature: Double = 1, topK: Int? = nil, filterThreshold: Double? = nil, topP: Double? = nil, seed: UInt64 = 0
     ) {

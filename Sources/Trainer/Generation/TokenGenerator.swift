@@ -9,7 +9,9 @@ import Tensors
 /// Each prompt is read once; after that a token costs the same at any position. A row gets the same tokens alone as in
 /// company, as long as it is the same row.
 public struct TokenGenerator<Model: LanguageModel> {
+    /// The model that predicts the tokens.
     public let model: Model
+    /// The options that tokens are chosen with.
     public let sampling: SamplingOptions
     /// The token that ends a row; nil for none.
     public let endToken: Int32?

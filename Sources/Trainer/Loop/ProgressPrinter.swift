@@ -3,6 +3,7 @@ import Foundation
 /// Turns the events of a training into what is written for those who watch it: a value that knows no terminal and no
 /// clock; time is that of the training itself.
 public struct ProgressPrinter {
+    /// A form of output.
     public enum Style: Sendable, Hashable {
         /// A line that is written over and over, and below which the cursor stays; other events as lines above it. For
         /// terminals that know `\r` and the escape code that erases the rest of a line.
@@ -23,6 +24,7 @@ public struct ProgressPrinter {
     /// The last step, if no line of its own has been written for it.
     private var unwritten: TrainingEvent?
 
+    /// Creates a printer of a style.
     public init(_ style: Style) { self.style = style }
 
     /// Returns the output for an event, with all line ends; empty if there is nothing to print.

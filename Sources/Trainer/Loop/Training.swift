@@ -20,6 +20,7 @@ public struct Training: AsyncSequence, Sendable {
 
     public func makeAsyncIterator() -> Iterator { Iterator(body) }
 
+    /// An iterator that runs the training while it is asked for events.
     public struct Iterator: AsyncIteratorProtocol {
         private let reading: Reading
 

@@ -25,6 +25,7 @@ public struct TrainingSummary: Sendable {
     public let parameters: Int
     /// Tokens of the training text, and of the part that is validated with (0: none).
     public let trainingTokens: Int
+    /// Tokens of the part that is validated with; 0 for none.
     public let validationTokens: Int
     /// Tokens predicted in a step.
     public let tokensPerStep: Int
@@ -34,10 +35,12 @@ public struct TrainingSummary: Sendable {
     public let totalSeconds: Double?
     /// The steps already made, where a run is resumed.
     public let stepsMade: Int
+    /// The run folder; nil without one.
     public let folder: String?
     /// The bits per byte that no model can do without on the validation text, and those of a model that sees only its
     /// window; nil where they are not known.
     public let floor: Double?
+    /// The bits per byte that no model can do without that sees only its window; nil where they are not known.
     public let windowFloor: Double?
 }
 
@@ -66,6 +69,7 @@ extension TrainingEvent: CustomStringConvertible {
 }
 
 extension TrainingSummary: CustomStringConvertible {
+    /// The lines for people.
     public var description: String {
         var parts = ["\(parameters) parameters", "\(trainingTokens) tokens to train on"]
         parts.append(validationTokens > 0 ? "\(validationTokens) to validate with" : "no validation")

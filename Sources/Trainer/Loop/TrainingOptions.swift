@@ -32,10 +32,13 @@ public struct TrainingOptions: Sendable, Hashable {
     public var batchSize: Int
     /// Batches whose gradients are averaged in one step.
     public var accumulate: Int
+    /// The end of the training.
     public var length: TrainingLength
+    /// The optimizer and its constants.
     public var optimizer: OptimizerOptions
     /// The greatest learning rate.
     public var learningRate: Double
+    /// The curve of the learning rate after the warm-up.
     public var schedule: LearningRateSchedule.Shape
     /// Steps in which the learning rate rises from 0.
     public var warmupSteps: Int
@@ -62,6 +65,7 @@ public struct TrainingOptions: Sendable, Hashable {
     /// The number of tokens a validation reads unless `validationShare` says otherwise.
     public static let validationTokens = 1 << 18
 
+    /// Creates options; a run checks their ranges.
     public init(
         objective: ObjectiveKind = .nextToken, order: DataOrder = .random, sequenceLength: Int = 256,
         batchSize: Int = 8, accumulate: Int = 1,

@@ -14,9 +14,13 @@ import Tensors
 /// Everything random in a step is a function of the seed and the step's number, so a run that was stopped and resumed ends
 /// with the same bits as one that was not (with the same number of threads).
 public final class TrainingRun<Model: LanguageModel> {
+    /// The model that is trained.
     public let model: Model
+    /// The text to train on and to validate with.
     public let split: DataSplit
+    /// The tokenizer of text and samples.
     public let tokenizer: any Tokenizer
+    /// The options of the training.
     public let options: TrainingOptions
     /// The folder of the run; nil if it is not kept.
     public let folder: RunFolder?

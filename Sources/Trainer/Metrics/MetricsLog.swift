@@ -5,6 +5,7 @@ import Tensors
 /// A line is written in one piece; the last one may still be cut off when the machine stops, and is then ignored.
 public final class MetricsLog: Sendable {
     private let log: LineLog
+    /// The path of the file.
     public var path: String { log.path }
 
     /// Opens a log to append to; a missing file is created.

@@ -6,10 +6,12 @@ import Tensors
 public struct Sample: Sendable, Hashable {
     /// The step it was drawn after.
     public var step: Int
+    /// The text that was continued.
     public var prompt: String
     /// The text that the model wrote after the prompt.
     public var text: String
 
+    /// Creates a sample after a step.
     public init(step: Int, prompt: String, text: String) {
         self.step = step
         self.prompt = prompt
@@ -20,6 +22,7 @@ public struct Sample: Sendable, Hashable {
 /// `samples.jsonl`: a line a sample, `{"step":200,"prompt":"…","text":"…"}`, appended as training goes.
 public final class SamplesLog: Sendable {
     private let log: LineLog
+    /// The path of the file.
     public var path: String { log.path }
 
     /// Opens a log to append to; a missing file is created.

@@ -9,16 +9,20 @@ public struct StepMetrics: Sendable, Equatable {
     public var tokens: Int
     /// Mean cross-entropy a token, in nats.
     public var loss: Double
+    /// Mean cross-entropy in bits a byte of the text.
     public var bitsPerByte: Double
+    /// The learning rate of the step.
     public var learningRate: Double
     /// The global norm of the gradients before clipping.
     public var gradientNorm: Double
+    /// Tokens trained on in a second of the step.
     public var tokensPerSecond: Double
     /// Time spent in training so far.
     public var seconds: Double
     /// Anything else, by its key in the file, such as `validation_loss`.
     public var extra: [String: Double]
 
+    /// Creates the metrics of a step.
     public init(
         step: Int, tokens: Int, loss: Double, bitsPerByte: Double, learningRate: Double, gradientNorm: Double,
         tokensPerSecond: Double, seconds: Double, extra: [String: Double] = [:]

@@ -9,6 +9,10 @@ public struct MaskedTokens: Sendable, Hashable {
     /// The share of tokens to predict.
     public var share: Double
 
+    /// Creates the objective.
+    /// - Parameters:
+    /// - maskToken: takes the place of a masked token.
+    /// - share: of the tokens that are to be predicted.
     public init(maskToken: Int32, share: Double = 0.15) {
         require(share > 0 && share <= 1 && maskToken > 0, "MaskedTokens: share \(share), mask token \(maskToken)")
         (self.maskToken, self.share) = (maskToken, share)

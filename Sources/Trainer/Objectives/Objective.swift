@@ -60,6 +60,7 @@ public enum Objective: Sendable, Hashable {
     case masked(MaskedTokens)
     case reverse(ReversedTokens)
 
+    /// The objective's kind, as configurations name it.
     public var kind: ObjectiveKind {
         switch self {
         case .nextToken: .nextToken

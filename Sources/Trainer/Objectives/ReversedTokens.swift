@@ -18,6 +18,10 @@ public struct ReversedTokens: Sendable, Hashable {
     /// ends.
     public var shortenedShare: Double
 
+    /// Creates the objective.
+    /// - Parameters:
+    /// - startToken: begins the reversal.
+    /// - shortenedShare: of the training batches whose windows are shortened.
     public init(startToken: Int32, shortenedShare: Double = 0.5) {
         require(
             startToken > 0 && shortenedShare >= 0 && shortenedShare <= 1,

@@ -13,6 +13,7 @@ import Tensors
 /// Updates write the parameters in place, each element by one thread: the same bits for any thread count. As in PyTorch,
 /// a parameter without a gradient is left as it is, and its count of steps with it.
 public final class Optimizer {
+    /// The kind of optimizer and its constants.
     public let options: OptimizerOptions
     var slots: [Slot]
 

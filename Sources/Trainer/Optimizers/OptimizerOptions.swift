@@ -12,17 +12,20 @@ public struct OptimizerOptions: Sendable, Hashable {
         case sgd
     }
 
+    /// The optimizer.
     public var kind: Kind
     /// Per step and unit of learning rate; on every parameter.
     public var weightDecay: Double
     /// Adam's decay rates of the first and second moment.
     public var beta1: Double
+    /// Adam's decay rate of the second moment.
     public var beta2: Double
     /// Adam's addend to the root of the second moment.
     public var epsilon: Double
     /// The share of the last update that SGD keeps.
     public var momentum: Double
 
+    /// Creates options; unused constants have no effect.
     public init(
         _ kind: Kind, weightDecay: Double = 0, beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8,
         momentum: Double = 0
@@ -35,18 +38,21 @@ public struct OptimizerOptions: Sendable, Hashable {
         self.momentum = momentum
     }
 
+    /// Returns the options of Adam (Kingma and Ba 2015, 1412.6980).
     public static func adam(
         beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0
     ) -> Self {
         Self(.adam, weightDecay: weightDecay, beta1: beta1, beta2: beta2, epsilon: epsilon)
     }
 
+    /// Returns the options of AdamW (Loshchilov and Hutter 2019, 1711.05101).
     public static func adamW(
         beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 1e-2
     ) -> Self {
         Self(.adamW, weightDecay: weightDecay, beta1: beta1, beta2: beta2, epsilon: epsilon)
     }
 
+    /// Returns the options of gradient descent with momentum.
     public static func sgd(momentum: Double = 0, weightDecay: Double = 0) -> Self {
         Self(.sgd, weightDecay: weightDecay, momentum: momentum)
     }

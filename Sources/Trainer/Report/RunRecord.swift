@@ -8,13 +8,16 @@ public struct RunRecord: Sendable {
     public var name: String
     /// The folder, as commands take it.
     public let path: String
+    /// The run's config.json.
     public let configuration: RunConfiguration
     /// The number of trainable floats, where it is known.
     public let parameters: Int?
     /// The metrics of every step so far.
     public internal(set) var metrics: [StepMetrics]
+    /// The samples so far.
     public internal(set) var samples: [Sample]
 
+    /// Creates a record of a run's contents.
     public init(
         name: String, path: String, configuration: RunConfiguration, parameters: Int?, metrics: [StepMetrics],
         samples: [Sample]
@@ -35,7 +38,9 @@ public struct RunRecord: Sendable {
 }
 
 extension RunFolder {
+    /// The path of samples.jsonl.
     public var samplesPath: String { path + "/samples.jsonl" }
+    /// The path of report.html.
     public var reportPath: String { path + "/report.html" }
 
     /// The folder's own name.

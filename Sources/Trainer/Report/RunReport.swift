@@ -7,6 +7,7 @@ import Tensors
 public struct RunReport: Sendable {
     private let run: RunRecord
 
+    /// Creates the report of a run.
     public init(_ run: RunRecord) { self.run = run }
 
     /// The document, which needs nothing beside it.

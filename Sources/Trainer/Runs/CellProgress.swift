@@ -7,6 +7,7 @@ public struct CellProgress: Sendable {
     /// The estimated time that the whole plan still takes; nil while there is nothing to go by.
     public let secondsLeft: Double?
 
+    /// Creates the progress of a plan that has come to a cell, counted from 1.
     public init(number: Int, total: Int, secondsLeft: Double?) {
         (self.number, self.total, self.secondsLeft) = (number, total, secondsLeft)
     }

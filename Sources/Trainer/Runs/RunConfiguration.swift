@@ -19,6 +19,7 @@ public struct RunOrigin: Sendable, Hashable {
     /// Without one: the share of the text, at its end, that is held back.
     public var validationFraction: Double
 
+    /// Creates the origin of a model and its text.
     public init(
         model: String = "custom", configuration: JSONValue = .object([:]), data: [String] = [],
         corpus: CorpusOptions? = nil, documents: DocumentSeparator = .nothing, validation: String? = nil,
@@ -36,15 +37,20 @@ public struct RunOrigin: Sendable, Hashable {
 
 /// A run's config.json: everything that decides its numbers.
 public struct RunConfiguration: Sendable, Hashable {
+    /// The origin of model and text.
     public var origin: RunOrigin
+    /// The kind of tokenizer.
     public var tokenizer: TokenizerKind
+    /// The options of the training.
     public var training: TrainingOptions
     /// Tokens trained on and held back, and their fingerprints: a text that has changed since is found out when the run is
     /// resumed.
     public var trainingTokens: Int
+    /// The fingerprint of the tokens trained on.
     public var trainingChecksum: String
     /// 0 and nil where nothing is held back.
     public var validationTokens: Int
+    /// The fingerprint of the tokens held back; nil where nothing is.
     public var validationChecksum: String?
     /// The number of threads, on which the last bits of the results may depend.
     public var threads: Int

@@ -13,17 +13,20 @@ import Tensors
 ///
 /// `Checkpoints.swift` says why a save cannot be torn, `CutSaves.swift` what is done about one that was cut off.
 public struct RunFolder: Sendable {
+    /// The folder's path.
     public let path: String
     /// The step to go on from, where it is not to be the latest.
     let chosenStep: Int?
     /// Held as long as a value with it lives.
     private(set) var lock: RunLock?
 
+    /// The path of config.json.
     public var configurationPath: String { path + "/config.json" }
     /// The best weights by validation, or the latest where nothing was validated; those of the checkpoint that the folder was
     /// opened for. `currentWeightsPath` is better where a training may have been killed.
     public var weightsPath: String { chosenStep.map { checkpoint($0).weightsPath } ?? bestWeightsPath }
     var bestWeightsPath: String { path + "/weights.safetensors" }
+    /// The path of metrics.jsonl.
     public var metricsPath: String { path + "/metrics.jsonl" }
 
     // MARK: Opening

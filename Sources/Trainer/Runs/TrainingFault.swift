@@ -2,6 +2,7 @@ import Foundation
 
 /// An error that ends a training well begun, as against an `InputError`: a command that cannot be begun.
 public struct TrainingFault: Error, Hashable, Sendable, CustomStringConvertible, LocalizedError {
+    /// The kinds of faults.
     public enum Kind: Sendable, Hashable {
         /// A loss, a gradient or a weight is infinite or no number. The last checkpoint is from before it.
         case notFinite
@@ -11,6 +12,7 @@ public struct TrainingFault: Error, Hashable, Sendable, CustomStringConvertible,
         case inUse
     }
 
+    /// The fault's kind.
     public let kind: Kind
     /// The whole message, one line, which says how to go on.
     public let message: String

@@ -5,6 +5,7 @@ import Tensors
 public struct BestValidation: Sendable, Hashable {
     /// The step it followed.
     public var step: Int
+    /// The bits per byte of the validation.
     public var bitsPerByte: Double
 }
 
