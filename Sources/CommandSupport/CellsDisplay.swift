@@ -8,6 +8,7 @@ public final class CellsDisplay {
     public let terminal = Terminal()
     private let output = StandardStream()
 
+    /// Creates a display on standard output.
     public init() {}
 
     /// Writes to standard output at once; what becomes of a failure `finish` says.

@@ -18,8 +18,10 @@ public struct SourceOptions: ParsableArguments {
     )
     var weights: String?
 
+    /// Creates options without values, as the parser needs.
     public init() {}
 
+    /// The model source that the options name.
     public var source: ModelSource {
         var source = ModelSource(run: run, model: model, config: config, weights: weights)
         source.note = showNote
@@ -35,7 +37,9 @@ public struct WeightOptions: ParsableArguments {
             "What the weights are rounded to: float (as they are), bfloat16 or int8. (default: float)",
             discussion: "Generation waits for the weights to be read: fewer bytes are more tokens a second.",
             valueName: "float|bfloat16|int8"))
+    /// `--weights-as`: the format that weights are rounded to once they are read.
     public var weightsAs: String?
 
+    /// Creates options without values, as the parser needs.
     public init() {}
 }

@@ -28,6 +28,7 @@ public final class StandardStream {
 
     private let descriptor: Int32
 
+    /// Creates a stream on a file descriptor, standard output by default.
     public init(_ descriptor: Int32 = STDOUT_FILENO) { self.descriptor = descriptor }
 
     /// Has a pipe without a reader tell this by a failed write instead of ending the process.

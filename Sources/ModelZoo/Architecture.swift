@@ -13,8 +13,10 @@
 public struct Preset: Sendable {
     /// The peer's keyword names in snake_case.
     public let configuration: JSONValue
+    /// The training that its author recommends.
     public let training: TrainingDefaults
 
+    /// Creates a preset of a configuration, with the peer's key names, and its training.
     public init(configuration: JSONValue, training: TrainingDefaults) {
         self.configuration = configuration
         self.training = training
@@ -82,6 +84,7 @@ public enum ModelZoo {
         BlockRecurrentArchitecture(), TransformerArchitecture(),
     ]
 
+    /// The ids of all architectures, in the order of the registry.
     public static let identifiers = architectures.map(\.id)
 
     /// - Throws: `InputError` that lists the ids and names the nearest.

@@ -8,6 +8,7 @@ public struct ModelSize: Sendable, Hashable {
     public var width: Int
     /// Layers of attention and feed-forward; two gated attention units of FLASH, which are both, stand for one.
     public var depth: Int
+    /// Heads of attention in a layer.
     public var heads: Int
     /// The longest sequence that is read at once.
     public var sequenceLength: Int
@@ -18,6 +19,7 @@ public struct ModelSize: Sendable, Hashable {
     /// Columns of a head: even, as rotary positions need.
     public var headDimension: Int { max(width / heads / 2, 1) * 2 }
 
+    /// Creates a size; stops if the width is not a multiple of the heads.
     public init(
         vocabulary: Int = 256, width: Int, depth: Int = 4, heads: Int = 4, sequenceLength: Int, window: Int = 128
     ) {

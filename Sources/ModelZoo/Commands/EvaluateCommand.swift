@@ -2,25 +2,35 @@ import Foundation
 
 /// `Evaluate`: bits per byte and perplexity of a text, or the numbers of one batch.
 public struct EvaluateCommand: Sendable {
+    /// The model to evaluate.
     public var source: ModelSource
+    /// Files and folders of the text; none for the run's validation text.
     public var data: [String]
     /// The bytes of the built-in corpus to evaluate a run on it with, instead of its validation text, so that there are
     /// more questions.
     public var corpusLength: Int?
+    /// Tokens in a window; nil for those of the training.
     public var sequenceLength: Int?
+    /// Windows read at once, without influence on the result; nil for the usual number.
     public var batchSize: Int?
     /// True if the model's memory passes from window to window; nil: as in the training.
     public var carries: Bool?
     /// Parts of that memory that are forgotten before each segment, to measure what they are worth.
     public var forgotten: [String]
+    /// A safetensors file of tokens and targets to compute the numbers of instead of a text's.
     public var batch: String?
+    /// The safetensors file for the numbers of the batch.
     public var output: String?
+    /// True if the gradients of all parameters are among them.
     public var gradients: Bool
     /// The form of the model's operations: plain or fused; nil: fused.
     public var implementation: String?
+    /// Threads to use; nil for all processors.
     public var threads: Int?
+    /// True if the result is printed as JSON.
     public var json: Bool
 
+    /// Creates the command with values for its options.
     public init(
         source: ModelSource, data: [String] = [], corpusLength: Int? = nil, sequenceLength: Int? = nil,
         batchSize: Int? = nil, carries: Bool? = nil, forgotten: [String] = [], batch: String? = nil,

@@ -1,5 +1,6 @@
 /// `Generate`: continues a text, or reverses it, as the model has learned.
 public struct GenerateCommand: Sendable {
+    /// The model that continues the text.
     public var source: ModelSource
     /// Any bytes where tokens are bytes, else UTF-8. May be empty where a text goes on.
     public var prompt: [UInt8]
@@ -14,8 +15,10 @@ public struct GenerateCommand: Sendable {
     public var saveState: String?
     /// Such a file, to go on from; nil for a text that begins with the prompt.
     public var loadState: String?
+    /// Threads to use; nil for all processors.
     public var threads: Int?
 
+    /// Creates the command with values for its options.
     public init(
         source: ModelSource, prompt: String, length: Int? = nil, stop: [String] = [], sampling: SamplingOptions? = nil,
         saveState: String? = nil, loadState: String? = nil, threads: Int? = nil

@@ -1,7 +1,10 @@
 /// The source of a trained model: a run folder, or weights with the configuration they fit.
 public struct ModelSource: Sendable {
+    /// A run folder.
     public var run: String?
+    /// The architecture's id, for weights without a run.
     public var model: String?
+    /// The file of the architecture's configuration, for weights without a run.
     public var config: String?
     /// A safetensors file, the index of several, or a folder that holds either.
     public var weights: String?
@@ -12,6 +15,7 @@ public struct ModelSource: Sendable {
     /// Called with what should be known of what is loaded, in one line.
     public var warn: @Sendable (String) -> Void = { _ in }
 
+    /// Creates a source of a run folder, or of weights with the id and the configuration that they fit.
     public init(
         run: String? = nil, model: String? = nil, config: String? = nil, weights: String? = nil,
         weightsAs: String? = nil

@@ -2,9 +2,12 @@ import Foundation
 
 /// `Report`: draws runs in one page.
 public struct ReportCommand: Sendable {
+    /// The run folders.
     public var runs: [String]
+    /// The HTML file; nil for report.html in the folder of one run, runs-report.html for several.
     public var out: String?
 
+    /// Creates the command with values for its options.
     public init(runs: [String], out: String? = nil) {
         self.runs = runs
         self.out = out

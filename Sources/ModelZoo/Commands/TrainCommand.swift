@@ -2,51 +2,86 @@ import Foundation
 
 /// `Train`: what its options say, put together and run. Options that are nil were not given.
 public struct TrainCommand: Sendable {
+    /// The architecture's id.
     public var model: String?
+    /// The name of a preset: configuration and training that the rest changes.
     public var preset: String?
+    /// The file of a configuration in place of the preset's.
     public var config: String?
     /// None for the built-in corpus.
     public var data: [String] = []
     /// Bytes of the built-in corpus to train on.
     public var corpusLength: Int?
+    /// The seed of the built-in corpus.
     public var corpusSeed: UInt64?
     /// none, files, lines or byte:N.
     public var documents: String?
+    /// A file or folder of validation text.
     public var validation: String?
+    /// The share of the text, at its end, that is held back to validate with.
     public var validationFraction: Double?
+    /// The tokenizer's name: bytes or characters.
     public var tokenizer: String?
+    /// The order of windows: random or sequential.
     public var order: String?
     /// next-token, masked or reverse; nil for that of the preset.
     public var objective: String?
+    /// Tokens in a window.
     public var sequenceLength: Int?
+    /// Windows in a batch.
     public var batchSize: Int?
+    /// Batches whose gradients are averaged in one step.
     public var accumulate: Int?
+    /// The number of steps; excludes `epochs` and `minutes`.
     public var steps: Int?
+    /// The number of passes over the text, on average.
     public var epochs: Double?
+    /// The minutes of training.
     public var minutes: Double?
+    /// The optimizer's name: adam, adamw or sgd.
     public var optimizer: String?
+    /// The greatest learning rate.
     public var learningRate: Double?
+    /// The name of the learning rate's schedule.
     public var schedule: String?
+    /// Steps in which the learning rate rises from 0.
     public var warmup: Int?
+    /// The end of the cosine schedule, as a share of the learning rate.
     public var learningRateFloor: Double?
+    /// Weight decay, per step and unit of learning rate.
     public var weightDecay: Double?
+    /// Adam's decay rate of the first moment.
     public var beta1: Double?
+    /// Adam's decay rate of the second moment.
     public var beta2: Double?
+    /// The share of the last update that SGD keeps.
     public var momentum: Double?
     /// 0 for no clipping.
     public var clip: Double?
+    /// The probability of dropout, in all places of the model.
     public var dropout: Double?
+    /// Steps between two validations; 0 for none but the last.
     public var validateEvery: Int?
+    /// The share of the validation text that is used, from its beginning.
     public var validationShare: Double?
+    /// Steps between two samples; 0 for none.
     public var sampleEvery: Int?
+    /// Tokens in a sample.
     public var sampleLength: Int?
+    /// Steps between two saves; 0 for none but those of the best validations and the last.
     public var saveEvery: Int?
+    /// The least number of checkpoints kept.
     public var keep: Int?
+    /// The seed of parameters, windows and dropout.
     public var seed: UInt64?
+    /// Threads to use; nil for all processors.
     public var threads: Int?
+    /// The run folder to make.
     public var out: String?
+    /// The run folder to resume.
     public var resume: String?
 
+    /// Creates the command without options.
     public init() {}
 
     /// The end of a training.

@@ -3,23 +3,30 @@ import Visualizing
 
 /// `Visualize`: draws the weights of attention, and the spectrum of their matrices.
 public struct VisualizeCommand: Sendable {
+    /// The model whose attention is drawn.
     public var source: ModelSource
     /// A text, of which the model reads the beginning; nil for what the run has held back.
     public var text: String?
     /// The number of tokens it reads.
     public var length: Int?
+    /// The first so many queries are drawn; nil for all.
     public var nLimit: Int?
     /// The layers and heads that are drawn, from 1; empty for all.
     public var layers: [Int]
+    /// The heads that are drawn, from 1; empty for all.
     public var heads: [Int]
+    /// The title of the pictures; nil for the usual one.
     public var title: String?
+    /// True if all pictures share one scale of colors.
     public var sharesScale: Bool
     /// The PNG file of the pictures.
     public var out: String?
     /// The SVG or HTML file of the spectrum.
     public var spectrum: String?
+    /// Threads to use; nil for all processors.
     public var threads: Int?
 
+    /// Creates the command with values for its options.
     public init(
         source: ModelSource, text: String? = nil, length: Int? = nil, nLimit: Int? = nil, layers: [Int] = [],
         heads: [Int] = [], title: String? = nil, sharesScale: Bool = false, out: String? = nil,
