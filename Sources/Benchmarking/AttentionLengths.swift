@@ -6,12 +6,16 @@ import Tensors
 /// operation with one window as long as the sequence), and the masked quadratic form of the first, whose n² scores are
 /// all in memory.
 public struct AttentionLengths: Encodable {
+    /// A way to compute attention.
     public enum Form: String, Encodable, CaseIterable {
         case window, full, masked
     }
 
+    /// The measurements of one form at one length.
     public struct Row: Encodable {
+        /// The length of the sequence.
         public let tokens: Int
+        /// The form that was measured.
         public let form: Form
         /// The times of one pass without and one with gradients; nil where the form was not run.
         public let forwardSeconds: Double?, trainingSeconds: Double?
@@ -28,12 +32,14 @@ public struct AttentionLengths: Encodable {
     public let columns: Int
     /// A form that would take more is not run.
     public let limitMegabytes: Double
+    /// The measurements, by length, then by form.
     public let rows: [Row]
 
     /// Sums of up to 257 products in another order, relative to the greatest.
     static let tolerance = 1e-5
     public var allAgree: Bool { rows.allSatisfy { ($0.difference ?? 0) <= Self.tolerance } }
 
+    /// Measures all forms at lengths; none that would take more memory than the limit is run.
     public static func run(
         lengths: [Int] = [1, 2, 4, 8, 16, 32, 64].map { $0 << 10 }, window: Int = 256, columns: Int = 64,
         limitMegabytes: Double = 4096

@@ -5,7 +5,9 @@ import Tensors
 /// Our operations against their plain forms, or loops, over the same data: speed, share of the machine's peak, and whether
 /// both give the same numbers.
 public struct KernelBenchmarks: Encodable {
+    /// The comparison of one operation at one size.
     public struct Row: Encodable {
+        /// The operation's name, and the sizes of its inputs.
         public let name: String, size: String
         /// The rates of ours and of the plain form or loop, in `unit`.
         public let rate: Double, naiveRate: Double
@@ -16,17 +18,26 @@ public struct KernelBenchmarks: Encodable {
         public let shareOfPeak: Double
         /// The greatest difference over the greatest naive value.
         public let difference: Double
+        /// The greatest difference that rounding explains.
         public let tolerance: Double
+        /// True if rounding explains the difference.
         public var agrees: Bool { difference <= tolerance }
     }
 
+    /// The threads used.
     public let threads: Int
+    /// OpenBLAS's kernels.
     public let kernels = UsedKernels()
+    /// The machine's best product in GF/s, and its copy of large arrays in GB/s.
     public let peakGflops: Double, peakGigabytes: Double
+    /// The comparisons.
     public let rows: [Row]
+    /// Attention over growing lengths.
     public let attention: AttentionLengths
+    /// True if all operations agree with their plain forms or loops.
     public var allAgree: Bool { rows.allSatisfy(\.agrees) && attention.allAgree }
 
+    /// Measures all operations.
     public static func run() -> KernelBenchmarks {
         let peakGflops = Peaks.product()
         let peakGigabytes = Peaks.copy()

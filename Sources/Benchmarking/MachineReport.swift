@@ -3,6 +3,7 @@ import Tensors
 
 /// The machine as the package uses it: processor, kernels, threads, and its best rates.
 public struct MachineReport: Encodable {
+    /// The machine's best rates.
     public struct Speeds: Encodable {
         /// The best product, in GF/s, on one thread and on all that are used.
         public let productOneThread: Double, product: Double
@@ -20,14 +21,19 @@ public struct MachineReport: Encodable {
     public let processor: String, instructions: String
     /// OpenBLAS's version, what it chose by itself, and what is used and why.
     public let openblas: String, kernelsChosen: String, kernels: String, reason: String
+    /// True if the kernels compute less widely than the processor could.
     public let kernelsBelowProcessor: Bool
     /// True if the kernels gave the products of plain C, with the time of that check.
     public let checkPassed: Bool
+    /// The time of that check, in seconds.
     public let checkSeconds: Double
+    /// Warnings for the user, each in one line.
     public let warnings: [String]
+    /// The threads used.
     public let threads: Int
     /// The processors that the system lets this process run on, and the quota of their time; nil without one.
     public let processors: Int
+    /// The quota of processors; nil without one.
     public let quota: Double?
     /// The number of threads at once that OpenBLAS was built for.
     public let openblasThreads: Int

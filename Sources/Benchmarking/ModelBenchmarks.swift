@@ -3,17 +3,23 @@ import ModelZoo
 
 /// Timing of a preset's training steps: forward, backward, clipping and optimiser, on random tokens.
 public struct TrainingBenchmark: Encodable {
+    /// The architecture's id, and the preset's name.
     public let model: String, preset: String
+    /// The number of parameters, rows of a batch, tokens of a row, and steps that were timed.
     public let parameters: Int, batch: Int, sequence: Int, steps: Int
     /// The fastest step after one warm-up.
     public let stepSeconds: Double
+    /// The fastest forward pass.
     public let forwardSeconds: Double
+    /// Tokens trained on in a second, by the fastest step.
     public let tokensPerSecond: Double
     /// Resident, of the whole process.
     public let peakMemoryMB: Double
     /// Floating-point operations inside BLAS over the time of the step.
     public let blasGflops: Double
+    /// The threads used.
     public let threads: Int
+    /// OpenBLAS's kernels.
     public let kernels = UsedKernels()
 
     enum CodingKeys: String, CodingKey {
@@ -72,19 +78,25 @@ public struct TrainingBenchmark: Encodable {
 
 /// Timing of greedy generation, one token at a time, after a random prompt.
 public struct GenerationBenchmark: Encodable {
+    /// The architecture's id, and the preset's name.
     public let model: String, preset: String
+    /// The number of parameters, tokens of a prompt, and tokens generated.
     public let parameters: Int, prompt: Int, length: Int
     /// Sequences that are decoded together.
     public let batch: Int
     /// The format that the weights are rounded to, or float.
     public let weights: String
+    /// The time to read the prompts.
     public let promptSeconds: Double
     /// The speed of generating the tokens of all sequences, without the prompts.
     public let tokensPerSecond: Double
     /// Held by tensors once the weights are rounded.
     public let weightsMB: Double
+    /// The most memory that the process held, resident.
     public let peakMemoryMB: Double
+    /// The threads used.
     public let threads: Int
+    /// OpenBLAS's kernels.
     public let kernels = UsedKernels()
 
     enum CodingKeys: String, CodingKey {
@@ -152,7 +164,9 @@ extension LanguageModel {
 
 /// A key of a model's configuration and the value a benchmark gives it.
 public struct ConfigurationSetting: Sendable {
+    /// The key.
     public let key: String
+    /// The value.
     public let value: JSONValue
 
     /// Reads `KEY=VALUE`, the value as JSON or else as a word; nil when it is not of this form.

@@ -8,6 +8,7 @@ import Tensors
 /// paper's Table 3 (2006.04768). Full attention in two forms: that of the package, which keeps no scores, and the usual
 /// one, whose h n² scores are all in memory.
 public struct ProjectionLengths: Encodable {
+    /// A form of the attention layer.
     public enum Form: Encodable, Hashable {
         case full, quadratic
         case projected(slots: Int)
@@ -26,8 +27,11 @@ public struct ProjectionLengths: Encodable {
         }
     }
 
+    /// The measurements of one form at one length.
     public struct Row: Encodable {
+        /// The length of the sequence.
         public let tokens: Int
+        /// The form that was measured.
         public let form: Form
         /// The time of one forward pass; nil where the form was not run.
         public let seconds: Double?
@@ -35,14 +39,18 @@ public struct ProjectionLengths: Encodable {
         public let peakMegabytes: Double
     }
 
+    /// The numbers of slots k.
     public let slots: [Int]
     /// The quadratic form is not run where it would take more.
     public let limitMegabytes: Double
+    /// The measurements, by length, then by form.
     public let rows: [Row]
+    /// OpenBLAS's kernels.
     public let kernels = UsedKernels()
 
     enum CodingKeys: String, CodingKey { case slots, limitMegabytes, rows, kernels }
 
+    /// Measures all forms at lengths; none that would take more memory than the limit is run.
     public static func run(
         lengths: [Int] = (9...16).map { 1 << $0 }, slots: [Int] = [128, 256], channels: Int = 512, heads: Int = 8,
         limitMegabytes: Double = 6144

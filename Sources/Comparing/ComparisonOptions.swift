@@ -25,6 +25,7 @@ public struct ComparisonOptions: Codable, Sendable, Equatable {
 public struct TextOptions: Codable, Sendable, Equatable {
     /// The minutes of training for each model and text; nil where `steps` says how long.
     public var minutes: Double? = 5
+    /// The steps of training; nil where `minutes` says how long.
     public var steps: Int?
     /// Tokens in a window, windows in a batch.
     public var sequenceLength = 512, batchSize = 8
@@ -49,6 +50,7 @@ public struct TextOptions: Codable, Sendable, Equatable {
 public struct RecallOptions: Codable, Sendable, Equatable {
     /// The minutes of training for each model and task; nil where `steps` says how long.
     public var minutes: Double? = 2
+    /// The steps of training; nil where `minutes` says how long.
     public var steps: Int?
     /// After a warm-up the same from step to step, for every model.
     public var learningRate = 3e-3
@@ -65,6 +67,7 @@ public struct ScaleOptions: Codable, Sendable, Equatable {
     public var longest = 262_144
     /// The budget of one pass.
     public var budgetSeconds = 60.0
+    /// The memory of one pass.
     public var budgetMegabytes = 8192.0
 
     enum CodingKeys: String, CodingKey {

@@ -3,13 +3,17 @@ import ModelZoo
 
 /// The finished cells of a folder: results.json.
 public struct ComparisonResults: Codable, Sendable, Equatable {
+    /// The package's version.
     public var version = packageVersion
     /// The processor, the threads used, and the system.
     public var machine: Machine
+    /// The options that all cells share.
     public var options: ComparisonOptions
     /// In the order in which they were finished.
     public var text: [TextOutcome] = []
+    /// The finished cells of recall.
     public var recall: [RecallOutcome] = []
+    /// The finished cells of scale.
     public var scale: [ScaleOutcome] = []
     /// nil for none, as in files of before there were any.
     public var published: [PublishedRecallOutcome]?

@@ -56,6 +56,7 @@ public struct ComparisonRun {
         /// The outcome of a cell, in words.
         case finished(ComparisonCell, String, Progress)
 
+        /// The progress of the plan.
         public typealias Progress = CellProgress
     }
 

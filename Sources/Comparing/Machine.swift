@@ -3,6 +3,7 @@ import ModelZoo
 
 /// The machine that numbers were measured on.
 public struct Machine: Codable, Sendable, Equatable {
+    /// The processor's name.
     public var processor: String
     /// Such as Debian GNU/Linux 12 (bookworm).
     public var system: String

@@ -2,10 +2,12 @@
 public struct BarPlot: Sendable {
     /// The bars of one colour.
     public struct Bars: Sendable {
+        /// The name in the legend.
         public var name: String
         /// One a category; nil, or not finite, where there is none.
         public var values: [Double?]
 
+        /// Creates the bars of one color.
         public init(_ name: String, _ values: [Double?]) {
             self.name = name
             self.values = values
@@ -14,19 +16,24 @@ public struct BarPlot: Sendable {
 
     /// A description for those who cannot see it.
     public var title: String
+    /// The names of the categories.
     public var categories: [String]
     /// The label of the categories, with the unit; may be empty.
     public var categoryLabel: String
+    /// The axis of values.
     public var y: Axis
     /// Named in a legend where there are several.
     public var bars: [Bars]
+    /// Lines across the plot at values to compare with.
     public var references: [ReferenceLine]
     /// Writes the number over a bar.
     public var valueText: @Sendable (Double) -> String
     /// In the unit in which text is 12 high.
     public var width: Double
+    /// The height, in the same unit.
     public var height: Double
 
+    /// Creates a plot.
     public init(
         _ title: String, categories: [String], categoryLabel: String = "", y: Axis, bars: [Bars],
         references: [ReferenceLine] = [], width: Double = 860, height: Double = 280,

@@ -1,12 +1,18 @@
 /// A colour of the screen (sRGB).
 public struct Colour: Sendable, Hashable {
+    /// The share of red, 0 to 255.
     public var red: UInt8
+    /// The share of green, 0 to 255.
     public var green: UInt8
+    /// The share of blue, 0 to 255.
     public var blue: UInt8
 
+    /// Creates a color from its shares of red, green and blue.
     public init(_ red: UInt8, _ green: UInt8, _ blue: UInt8) { (self.red, self.green, self.blue) = (red, green, blue) }
 
+    /// White.
     public static let white = Colour(255, 255, 255)
+    /// Black.
     public static let black = Colour(0, 0, 0)
 
     /// As SVG and HTML write it, such as "#0072b2".

@@ -5,11 +5,13 @@ public struct HTML: Sendable, Equatable {
     /// Markup, taken as it is.
     public let source: String
 
+    /// Nothing.
     public static let empty = HTML(source: "")
 
     /// Text, escaped.
     public static func text(_ text: String) -> HTML { HTML(source: Markup.escape(text)) }
 
+    /// Joins two pieces.
     public static func + (left: HTML, right: HTML) -> HTML { HTML(source: left.source + right.source) }
 
     /// - Parameter name: of the element; a programmer's constant, as is `class`.
@@ -20,6 +22,7 @@ public struct HTML: Sendable, Equatable {
 
     // MARK: Elements
 
+    /// Returns a paragraph of escaped text.
     public static func paragraph(_ text: String) -> HTML { element("p", .text(text)) + newline }
 
     /// A heading below that of a section.

@@ -2,18 +2,22 @@
 public struct HeatmapPlot: Sendable {
     /// A description for those who cannot see it.
     public var title: String
+    /// The names of the rows.
     public var rows: [String]
+    /// The names of the columns.
     public var columns: [String]
     /// [rows][columns]; rows may be shorter. What is not finite is left grey.
     public var values: [[Double]]
     /// The values of the colors' ends; nil for the least and the greatest value.
     public var range: ClosedRange<Double>?
+    /// The colors from the least value to the greatest.
     public var colours: ColourMap
     /// Writes the number in a cell.
     public var valueText: @Sendable (Double) -> String
     /// In the unit in which text is 12 high.
     public var width: Double
 
+    /// Creates a heatmap.
     public init(
         _ title: String, rows: [String], columns: [String], values: [[Double]], range: ClosedRange<Double>? = nil,
         colours: ColourMap = .reds, width: Double = 860,

@@ -2,17 +2,22 @@
 public struct LinePlot: Sendable {
     /// A description for those who cannot see it.
     public var title: String
+    /// The horizontal axis.
     public var x: Axis
+    /// The vertical axis.
     public var y: Axis
     /// In the order in which they are drawn, each over those before.
     public var series: [Series]
+    /// Lines across the plot at values to compare with.
     public var references: [ReferenceLine]
     /// Upright lines at values of x, labelled above.
     public var marks: [ReferenceLine]
     /// In the unit in which text is 12 high. It grows in height where the labels need it.
     public var width: Double
+    /// The height, in the same unit.
     public var height: Double
 
+    /// Creates a plot.
     public init(
         _ title: String, x: Axis, y: Axis, series: [Series], references: [ReferenceLine] = [],
         marks: [ReferenceLine] = [], width: Double = 860, height: Double = 320

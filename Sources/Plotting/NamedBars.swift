@@ -2,6 +2,7 @@
 public struct NamedBars: Sendable {
     /// A description for those who cannot see it.
     public var title: String
+    /// The names before the bars.
     public var names: [String]
     /// As many, at least 0; nil, or not finite, where there is none.
     public var values: [Double?]
@@ -10,6 +11,7 @@ public struct NamedBars: Sendable {
     /// In the unit in which text is 12 high.
     public var width: Double
 
+    /// Creates bars.
     public init(
         _ title: String, names: [String], values: [Double?], width: Double = 860,
         valueText: @escaping @Sendable (Double) -> String = { Numbers.text($0) }

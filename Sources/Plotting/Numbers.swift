@@ -16,6 +16,7 @@ public enum Numbers {
         return (value < 0 && !isZero ? "−" : "") + whole + (parts.count > 1 ? "." + parts[1] : "")
     }
 
+    /// Writes a whole number as the form with fractions does.
     public static func text(_ value: Int) -> String { text(Double(value)) }
 
     /// With so many digits that count, and all of those before the point: 0.0123, 1.23, 12.3, 12,345.
@@ -44,6 +45,7 @@ public enum Numbers {
         return round(significant(value / size)) + letter
     }
 
+    /// Writes a whole number as the form with fractions does.
     public static func binary(_ value: Int) -> String { binary(Double(value)) }
 
     /// A number, with a unit or without, without zeros at the end of its decimals: 8 GB for 8.00 GB.

@@ -1,10 +1,13 @@
 /// A page of HTML in one piece: it refers to nothing outside and runs no script.
 public struct Page: Sendable {
+    /// The title.
     public var title: String
     /// A line below the title.
     public var subtitle: String
+    /// The sections, in order.
     public private(set) var sections: [(title: String, content: HTML)] = []
 
+    /// Creates a page without sections.
     public init(_ title: String, subtitle: String = "") {
         self.title = title
         self.subtitle = subtitle

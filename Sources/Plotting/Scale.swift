@@ -11,13 +11,16 @@ public enum AxisScale: Sendable {
 public struct Axis: Sendable {
     /// The quantity it shows, with the unit; may be empty.
     public var label: String
+    /// The spread of values.
     public var scale: AxisScale
     /// The values it covers; what lies outside is cut off. nil for those of the data.
     public var range: ClosedRange<Double>?
     /// True if a range taken from the data is widened to 0.
     public var includesZero: Bool
+    /// The form of the numbers at the ticks.
     public var format: TickFormat
 
+    /// Creates an axis.
     public init(
         _ label: String = "", scale: AxisScale = .linear, range: ClosedRange<Double>? = nil, includesZero: Bool = false,
         format: TickFormat = .automatic

@@ -1,5 +1,6 @@
 /// Values over an axis, drawn as a line.
 public struct Series: Sendable {
+    /// The look of a series.
     public enum Style: Sendable {
         case line
         /// Thin and pale, for noise that another series smooths.
@@ -14,6 +15,7 @@ public struct Series: Sendable {
     public var x: [Double]
     /// As many as x; values that are not finite are gaps.
     public var y: [Double]
+    /// The look of the line.
     public var style: Style
     /// The index of the color in the palette; nil for one of its own.
     public var colour: Int?
@@ -23,6 +25,7 @@ public struct Series: Sendable {
     /// dots, and a label without one.
     public var marker: Int?
 
+    /// Creates a series.
     public init(
         _ name: String, x: [Double], y: [Double], style: Style = .line, colour: Int? = nil, dash: Int? = nil,
         marker: Int? = nil
@@ -39,9 +42,12 @@ public struct Series: Sendable {
 
 /// A line across a plot at a value that others are compared with.
 public struct ReferenceLine: Sendable {
+    /// The value, on the vertical axis.
     public var value: Double
+    /// The text beside the line.
     public var label: String
 
+    /// Creates a line at a value.
     public init(_ value: Double, _ label: String) {
         self.value = value
         self.label = label

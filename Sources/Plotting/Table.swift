@@ -2,20 +2,25 @@
 public struct Table: Sendable {
     /// The place of a cell; the head is no row.
     public struct Cell: Hashable, Sendable {
+        /// The row, from 0.
         public var row: Int
+        /// The column, from 0.
         public var column: Int
 
+        /// Creates the place of a cell.
         public init(row: Int, column: Int) { (self.row, self.column) = (row, column) }
     }
 
     /// nil for a table without a head.
     public var head: [String]?
+    /// The rows of cells; short ones are filled up.
     public var rows: [[String]]
     /// The columns that hold numbers, which stand at the right.
     public var numeric: Set<Int>
     /// Cells that stand out: bold, or with a star in a terminal.
     public var marked: Set<Cell>
 
+    /// Creates a table.
     public init(head: [String]? = nil, rows: [[String]], numeric: Set<Int> = [], marked: Set<Cell> = []) {
         self.head = head
         self.rows = rows

@@ -6,16 +6,24 @@ import Trainer
 
 /// `Retrieval`: the options as they are given, lists with commas.
 public struct RetrievalCommand: Sendable {
+    /// Numbers of settings, 1 and 2.
     public var setting = "1,2"
     /// Values of S.
     public var pairs = "20,60,120,200"
+    /// Names of maps.
     public var maps = "elu,dpfp1,dpfp2"
+    /// Names of update rules.
     public var rules = "sum,delta"
+    /// The options of training.
     public var options = RetrievalOptions()
+    /// The minutes of training at most; nil for no limit.
     public var minutes: Double?
+    /// Threads to use; nil for all processors.
     public var threads: Int?
+    /// The folder of the results.
     public var out = "retrieval"
 
+    /// Creates the command with the paper's cells.
     public init() {}
 
     /// The cells that the options ask for, the smallest tasks first.

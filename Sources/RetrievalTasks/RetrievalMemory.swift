@@ -35,6 +35,7 @@ public enum RetrievalMap: Hashable, Sendable {
         }
     }
 
+    /// The map's name on the command line.
     public var name: String {
         switch self {
         case .elu: "elu"
@@ -79,10 +80,12 @@ public enum RetrievalMap: Hashable, Sendable {
 
 /// A memory: a feature map and the rule by which pairs are written.
 public struct RetrievalMemory: Hashable, Sendable {
+    /// The map of keys and queries.
     public let map: RetrievalMap
     /// nil with softmax, which writes nothing.
     public let rule: UpdateRule?
 
+    /// Creates a memory; softmax has no rule, whatever is given.
     public init(_ map: RetrievalMap, _ rule: UpdateRule) {
         self.map = map
         self.rule = map == .softmax ? nil : rule

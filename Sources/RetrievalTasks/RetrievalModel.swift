@@ -16,7 +16,9 @@ public struct RetrievalModel: Module {
     /// d, the width of keys and queries before the feature map.
     public static let width = 64
 
+    /// The task.
     public let task: RetrievalTask
+    /// The memory.
     public let memory: RetrievalMemory
     let embedding: Parameter
     let key: ProjectionOfPairs

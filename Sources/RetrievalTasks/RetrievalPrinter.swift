@@ -5,6 +5,7 @@ import Trainer
 public struct RetrievalPrinter: Sendable {
     private var line: OverwrittenLine
 
+    /// Creates a printer; on a terminal, lines of progress are overwritten.
     public init(isTerminal: Bool) { line = OverwrittenLine(isTerminal: isTerminal) }
 
     /// Returns the output for an event, with all line ends; empty if there is nothing to print.

@@ -6,6 +6,7 @@ import Trainer
 public struct RetrievalReport: Sendable {
     private let results: RetrievalResults
 
+    /// Creates the report of some results.
     public init(_ results: RetrievalResults) { self.results = results }
 
     /// The settings there are, each with its plot.

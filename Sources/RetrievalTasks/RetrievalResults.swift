@@ -6,18 +6,23 @@ import Trainer
 
 /// The finished cells of a folder, with the options that all of them were trained with: results.json.
 public struct RetrievalResults: Sendable, Equatable {
+    /// The options that all cells share.
     public let options: RetrievalOptions
     /// In the order in which they were finished.
     public private(set) var outcomes: [RetrievalOutcome] = []
 
+    /// Creates results without a cell.
     public init(_ options: RetrievalOptions) { self.options = options }
 
+    /// Appends the outcome of a cell.
     public mutating func add(_ outcome: RetrievalOutcome) { outcomes.append(outcome) }
 
+    /// Returns the outcome of a cell; nil if it is not finished.
     public func outcome(of cell: RetrievalCell) -> RetrievalOutcome? { outcomes.first { $0.cell == cell } }
 
     // MARK: The file
 
+    /// The contents of results.json.
     public var json: JSONValue {
         .object([
             "version": .string(packageVersion),

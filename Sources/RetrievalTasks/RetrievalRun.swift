@@ -12,8 +12,11 @@ import Trainer
 ///
 /// Finished cells are not trained again.
 public struct RetrievalRun {
+    /// The cells, in the order in which they are trained.
     public let cells: [RetrievalCell]
+    /// The folder of the results.
     public let folder: String
+    /// The finished cells of the folder.
     public private(set) var results: RetrievalResults
     private let lock: RunLock
 
@@ -41,6 +44,7 @@ public struct RetrievalRun {
         case evaluated(RetrievalCell, [RetrievalOutcome.Evaluation], Progress)
         case finished(RetrievalOutcome, Progress)
 
+        /// The progress of the plan.
         public typealias Progress = CellProgress
     }
 

@@ -16,10 +16,12 @@ public enum RetrievalSetting: Int, CaseIterable, Sendable {
 
 /// A task: a setting and its number of keys.
 public struct RetrievalTask: Sendable, Hashable {
+    /// The setting.
     public let setting: RetrievalSetting
     /// S, the number of distinct keys, and of values.
     public let keys: Int
 
+    /// Creates a task of a setting with S keys.
     public init(_ setting: RetrievalSetting, keys: Int) {
         require(keys > 0, "RetrievalTask: \(keys) keys; expected at least 1")
         (self.setting, self.keys) = (setting, keys)

@@ -5,6 +5,7 @@ import Trainer
 public struct RetrievalOptions: Sendable, Hashable {
     /// Steps to make at most.
     public var steps = 100_000
+    /// Sequences in a batch.
     public var batchSize = 32
     /// The learning rate of Adam.
     public var learningRate = 1e-3
@@ -26,14 +27,18 @@ public struct RetrievalOptions: Sendable, Hashable {
     /// Evaluations in a row without progress that are put up with.
     static let patience = 10
 
+    /// Creates the options of the authors' code.
     public init() {}
 }
 
 /// One task for one memory: a point of a curve.
 public struct RetrievalCell: Sendable, Hashable {
+    /// The task.
     public let task: RetrievalTask
+    /// The memory that learns it.
     public let memory: RetrievalMemory
 
+    /// Creates the cell of a task and a memory.
     public init(_ task: RetrievalTask, _ memory: RetrievalMemory) { (self.task, self.memory) = (task, memory) }
 }
 
@@ -51,20 +56,27 @@ public struct RetrievalOutcome: Sendable, Hashable {
         case diverged
     }
 
+    /// The cell.
     public let cell: RetrievalCell
     /// The evaluations: the step after which each was made, and its loss.
     public let evaluations: [Evaluation]
+    /// The reason why the training ended.
     public let end: End
     /// The time it took, to a thousandth.
     public let seconds: Double
 
+    /// The loss after a step.
     public struct Evaluation: Sendable, Hashable {
+        /// The step.
         public let step: Int
+        /// The mean loss over the sequences of an evaluation.
         public let loss: Double
 
+        /// Creates the evaluation after a step.
         public init(step: Int, loss: Double) { (self.step, self.loss) = (step, loss) }
     }
 
+    /// Creates the outcome of a cell.
     public init(_ cell: RetrievalCell, _ evaluations: [Evaluation], _ end: End, seconds: Double) {
         (self.cell, self.evaluations, self.end) = (cell, evaluations, end)
         self.seconds = (seconds * 1000).rounded() / 1000
@@ -72,6 +84,7 @@ public struct RetrievalOutcome: Sendable, Hashable {
 
     /// The least loss of all evaluations; nil where it has never been a number.
     public var loss: Double? { evaluations.map(\.loss).filter(\.isFinite).min() }
+    /// The steps that were made.
     public var steps: Int { evaluations.last?.step ?? 0 }
 }
 

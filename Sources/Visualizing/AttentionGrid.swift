@@ -9,7 +9,9 @@ import Tensors
 /// Each picture has a scale of its own, from its least (white) to its greatest value (dark red), after averaging where it
 /// has fewer dots than weights; so do those of linformer-pytorch's Visualizer, without the averaging.
 public struct AttentionGrid: Sendable {
+    /// The layers, from top to bottom.
     public var layers: [AttentionRecorder.Layer]
+    /// The title above the pictures.
     public var title: String
     /// A line below the title; may be empty.
     public var note = ""
@@ -21,8 +23,10 @@ public struct AttentionGrid: Sendable {
     public var nLimit: Int?
     /// True if all pictures have the same scale.
     public var sharesScale = false
+    /// The colors from the least weight to the greatest.
     public var colours = ColourMap.reds
 
+    /// Creates pictures of all heads and queries.
     public init(_ layers: [AttentionRecorder.Layer], title: String = "Visualization of Attention Heads") {
         self.layers = layers
         self.title = title

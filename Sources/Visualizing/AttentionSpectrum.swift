@@ -9,6 +9,7 @@ import Tensors
 public struct AttentionSpectrum: Sendable {
     /// The spectra of one layer.
     public struct Layer: Sendable {
+        /// The layer's name.
         public let name: String
         /// By head: Σ_{i ≤ j} s_i / Σ s_i for j = 1 … n, the mean over the batch.
         public let heads: [[Double]]
@@ -19,6 +20,7 @@ public struct AttentionSpectrum: Sendable {
         }
     }
 
+    /// The spectra, by layer.
     public let layers: [Layer]
 
     /// - Parameter layers: the weights of attention, [b, h, n, n].

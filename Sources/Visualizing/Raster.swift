@@ -4,11 +4,14 @@ import Tensors
 
 /// A picture of dots, from the top left, that can be drawn on.
 public struct Raster: Sendable, Equatable {
+    /// Dots in a row.
     public let width: Int
+    /// The number of rows.
     public let height: Int
     /// Red, green and blue of each dot: [height, width, 3].
     public private(set) var bytes: [UInt8]
 
+    /// Creates a raster of one color.
     public init(width: Int, height: Int, colour: Colour = .white) {
         require(width > 0 && height > 0, "Raster: \(width) × \(height) dots, expected at least 1 × 1")
         (self.width, self.height) = (width, height)
@@ -17,6 +20,7 @@ public struct Raster: Sendable, Equatable {
         for _ in 0..<width * height { bytes += [colour.red, colour.green, colour.blue] }
     }
 
+    /// Returns or sets the color of a dot.
     public subscript(x: Int, y: Int) -> Colour {
         get {
             let place = 3 * (y * width + x)

@@ -48,6 +48,7 @@ public struct PublishedRecallCell: Codable, Sendable, Hashable {
 
 /// The outcome of a cell.
 public struct PublishedRecallOutcome: Codable, Sendable, Equatable {
+    /// The cell that was trained.
     public var cell: PublishedRecallCell
     /// Parameters that were trained.
     public var parameters: Int
@@ -60,7 +61,9 @@ public struct PublishedRecallOutcome: Codable, Sendable, Equatable {
 
     /// The answers after an epoch.
     public struct Test: Codable, Sendable, Equatable {
+        /// The number of answers asked for.
         public var asked: Int
+        /// The number found.
         public var found: Int
         /// Mean nats an answer.
         public var loss: Double

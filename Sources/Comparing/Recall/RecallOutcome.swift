@@ -1,5 +1,6 @@
 /// The recall of one model after training on one task.
 public struct RecallOutcome: Codable, Sendable, Equatable {
+    /// The task.
     public var task: RecallTaskName
     /// The architecture's id.
     public var model: String
@@ -7,6 +8,7 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
     public var parameters: Int
     /// The steps of the training.
     public var steps: Int
+    /// Seconds of training.
     public var seconds: Double
     /// Tokens in a sequence of the training.
     public var trainingLength: Int

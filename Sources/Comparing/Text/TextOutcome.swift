@@ -31,9 +31,11 @@ public struct TextOutcome: Codable, Sendable, Equatable {
 
     /// The bits per byte of the held-out text after so many steps.
     public struct Validation: Codable, Sendable, Equatable {
+        /// The steps and tokens of training before it.
         public var step: Int, tokens: Int
         /// The seconds of training before it.
         public var seconds: Double
+        /// The bits per byte of the held-out text.
         public var bitsPerByte: Double
 
         /// A validation after a step.
