@@ -163,9 +163,29 @@ import Testing
 
     @Test("The chances of a guess are those of the tasks")
     func chances() {
-        let chances: [Double] = [1.0 / 64, 1.0 / 15, 1.0 / 14, 1e-5]
+        let chances: [Double] = [1.0 / 64, 1.0 / 15, 1.0 / 14, 1e-5, 1.0 / 16]
         #expect(Self.tasks.map(\.chance) == chances)
-        #expect(Self.tasks.map(\.trainingLength) == [256, 256, 256, 256])
+        #expect(Self.tasks.map(\.trainingLength) == [256, 256, 256, 256, 512])
+    }
+
+    @Test("A fact is told once in the first block, and asked for over the distance of the length")
+    func factsAreToldOnce() {
+        let task = FactDistance()
+        for (length, distance) in zip(task.testLengths, FactDistance.distances).prefix(7) {
+            let sequence = task.testSequence(of: length, depth: nil, key: key.child(length))
+            #expect(sequence.questions.map(\.distance) == [distance])
+            #expect(sequence.tokens.count { $0 < 16 } == 1 && sequence.tokens.prefix(32).contains { $0 < 16 })
+        }
+        for length in task.trainingLengths {
+            let sequence = task.trainingSequence(of: length, key: key.child(length))
+            #expect(sequence.tokens.count { $0 < 16 } == 1 && sequence.tokens.count { $0 == task.fact } == 1)
+            // One a block, but for those that the first block's fact comes after.
+            #expect(sequence.questions.count >= length / 32 - 1 && sequence.questions.count <= length / 32)
+            #expect(Set(sequence.questions.flatMap(\.answer)).count == 1)
+        }
+        #expect(
+            Set((0..<200).map { task.testSequence(of: 48, depth: nil, key: key.child($0)).questions[0].answer }).count
+                == 16)
     }
 
     // MARK: Guesses
@@ -248,6 +268,8 @@ private struct Solver {
         switch task {
         case is AssociativeRecall, is InductionHeads:
             return tokens.firstIndex(of: tokens.last!).map { tokens[$0 + 1] }
+        case let task as FactDistance:
+            return tokens.firstIndex(of: task.fact).map { tokens[$0 + 1] }
         case let task as SelectiveCopying:
             let data = tokens.filter { $0 < task.kinds }
             return data[tokens.count { $0 == task.marker } - 1]

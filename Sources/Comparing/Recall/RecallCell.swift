@@ -72,11 +72,36 @@ struct RecallExam {
         let asked = ask(
             model, progress: { progress(Self.trainingShare + (1 - Self.trainingShare) * $0, $1) }, stop: stop)
         guard let asked else { return nil }
-        return RecallOutcome(
+        var outcome = RecallOutcome(
             task: task.name, model: id, parameters: model.parameterCount, steps: end.steps, seconds: end.seconds,
             trainingLength: task.trainingLength, chance: task.chance, reach: model.reach, accuracies: asked,
             fault: end.fault)
+        if task.name == .distance && model.hasStates {
+            guard let control = askWithoutStates(model, stop: stop) else { return nil }
+            outcome.withoutStates = control
+        }
+        return outcome
     }
+
+    /// Asks the distances up to twice the training's length with states forgotten; nil where stopped.
+    func askWithoutStates(_ model: some LanguageModel, stop: () -> Bool) -> [RecallOutcome.Accuracy]? {
+        var accuracies: [RecallOutcome.Accuracy] = []
+        for (index, length) in task.testLengths.enumerated() where length <= 2 * task.trainingLength {
+            let sequences = (0..<Self.controlSequences).map {
+                task.testSequence(of: length, depth: nil, key: key.child(4).child(index).child($0))
+            }
+            guard let found = model.answersForgettingStates(to: sequences, block: FactDistance.block, stop: stop) else {
+                return nil
+            }
+            accuracies.append(
+                .init(
+                    length: length, distance: sequences[0].questions[0].distance, asked: found.count,
+                    found: found.count { $0 }, chance: task.chance))
+        }
+        return accuracies
+    }
+
+    private static let controlSequences = 64
 
     /// All that is asked; nil where stopped.
     func ask(
@@ -93,7 +118,11 @@ struct RecallExam {
             guard let answers = answers(model, length, depth, key: key.child(3).child(index), stop: stop) else {
                 return nil
             }
-            accuracies.append(answers.accuracy(length: length, depth: depth, reach: model.reach))
+            // Questions over one distance are of a length and of that distance alike.
+            let distances = Set(answers.map(\.distance))
+            let distance = task.name == .distance && distances.count == 1 ? distances.first : nil
+            accuracies.append(
+                answers.accuracy(length: length, distance: distance, depth: depth, reach: model.reach))
             if length == task.trainingLength && depth == nil {
                 accuracies += answers.byDistance(length: length, reach: model.reach)
             }

@@ -22,6 +22,9 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
     /// as long as the training's, the same questions once more by distance. The corpus's questions come by distance
     /// alone.
     public var accuracies: [Accuracy]
+    /// The control of `distance` for models that carry states: the same questions over some distances, with the states
+    /// forgotten before each block. nil for other tasks and models.
+    public var withoutStates: [Accuracy]?
     /// The reason why training ended before its time, if numbers were no longer finite: the tests are then of the step
     /// before.
     public var fault: String?
@@ -83,6 +86,7 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
     enum CodingKeys: String, CodingKey {
         case task, model, parameters, steps, seconds, chance, reach, accuracies, fault
         case trainingLength = "training_length"
+        case withoutStates = "without_states"
     }
 }
 
@@ -98,6 +102,8 @@ public enum RecallTaskName: String, Codable, CaseIterable, Sendable {
     case passkey
     /// The questions of the built-in corpus.
     case questions
+    /// A fact that is told once and asked for over a distance.
+    case distance
 
     /// The task's name for people.
     public var title: String {
@@ -107,6 +113,7 @@ public enum RecallTaskName: String, Codable, CaseIterable, Sendable {
         case .copying: "Selective copying"
         case .passkey: "Passkey retrieval"
         case .questions: "Questions of the built-in corpus"
+        case .distance: "A fact over a distance"
         }
     }
 }

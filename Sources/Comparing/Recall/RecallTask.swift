@@ -93,6 +93,7 @@ extension RecallTaskName {
         case .copying: SelectiveCopying()
         case .passkey: Passkey()
         case .questions: nil
+        case .distance: FactDistance()
         }
     }
 }

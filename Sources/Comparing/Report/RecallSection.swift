@@ -66,6 +66,10 @@ extension RecallTaskName {
         case .questions:
             "Questions about people and things that the text of the built-in corpus has told of, each asked for the first "
                 + "time since, from windows of the text; the loss is at the answers alone. Each byte of an answer is foreseen from the true ones before it."
+        case .distance:
+            "One of 16 values is told in the first 32 tokens of a document and asked for once, behind noise, so many tokens "
+                + "later. Nothing has to be told apart; it has to be kept. In training each 32 tokens have a question, which "
+                + "the answer does not follow."
         }
     }
 
@@ -76,7 +80,7 @@ extension RecallTaskName {
         case .induction: "the token that comes most often"
         case .copying: "the data token that comes most often, at every place"
         case .passkey: "the right digits in any order"
-        case .questions: nil
+        case .questions, .distance: nil
         }
     }
 }
@@ -89,7 +93,19 @@ private struct RecallPieces {
     var all: [ReportPiece] {
         let byLength = task.lengths.count > 1 || task.distances.isEmpty
         return (byLength ? lengthPieces : []) + (hasDistances ? distancePieces : []) + depthPieces + control
-            + [training]
+            + withoutStates + [training]
+    }
+
+    /// The control of models that carry states: what is found once these are forgotten before each block.
+    private var withoutStates: [ReportPiece] {
+        models.compactMap { model in
+            guard let cells = task[model]?.withoutStates, let answers = RecallNumbers.Answers(cells) else { return nil }
+            let distances = cells.compactMap(\.distance).map(ComparisonText.length).joined(separator: ", ")
+            return .paragraph(
+                "Control: without its states, forgotten before each block, \(model.name) found "
+                    + "\(ComparisonText.share(answers.share)) (\(Numbers.text(answers.found)) of "
+                    + "\(Numbers.text(answers.asked)) answers) over \(distances) tokens.")
+        }
     }
 
     /// The steps that each model has reached in its training.

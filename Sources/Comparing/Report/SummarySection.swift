@@ -159,6 +159,7 @@ extension RecallTaskName {
         case .copying: "copying"
         case .passkey: "passkey"
         case .questions: "questions"
+        case .distance: "distance"
         }
     }
 }
