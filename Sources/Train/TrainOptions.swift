@@ -80,7 +80,7 @@ struct StepOptions: ParsableArguments {
 }
 
 struct OptimizerArguments: ParsableArguments {
-    @Option(help: "adam, adamw or sgd.")
+    @Option(help: "adam, adamw, sgd or adafactor.")
     var optimizer: String?
 
     @Option(help: "The greatest learning rate.")
@@ -107,6 +107,9 @@ struct OptimizerArguments: ParsableArguments {
     @Option(help: "The momentum of sgd.")
     var momentum: Double?
 
+    @Flag(help: "Steps of adam and adamw in proportion to each parameter's size, as adafactor's always are.")
+    var parameterScaled = false
+
     @Option(help: "The greatest global norm of the gradients; 0 for no limit.")
     var clip: Double?
 
@@ -114,7 +117,7 @@ struct OptimizerArguments: ParsableArguments {
         (command.optimizer, command.learningRate, command.schedule) = (optimizer, learningRate, schedule)
         (command.warmup, command.learningRateFloor) = (warmup, learningRateFloor)
         (command.weightDecay, command.beta1, command.beta2) = (weightDecay, beta1, beta2)
-        (command.momentum, command.clip) = (momentum, clip)
+        (command.momentum, command.clip, command.parameterScaled) = (momentum, clip, parameterScaled)
     }
 }
 

@@ -37,7 +37,9 @@ import Testing
 
     @Test("Words and numbers out of range name the option")
     func wordsAndNumbersOutOfRangeNameTheOption() throws {
-        try expectRefusal("--optimizer: expected one of adam, adamw, sgd, found \"adm\"; did you mean \"adam\"?") {
+        try expectRefusal(
+            "--optimizer: expected one of adam, adamw, sgd, adafactor, found \"adm\"; did you mean \"adam\"?"
+        ) {
             $0.optimizer = "adm"
         }
         try expectRefusal("--schedule: expected one of constant, cosine, noam, found \"linear\"") {

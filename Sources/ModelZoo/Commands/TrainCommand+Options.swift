@@ -22,6 +22,7 @@ extension TrainCommand {
         set(\.optimizer.beta1, beta1)
         set(\.optimizer.beta2, beta2)
         set(\.optimizer.momentum, momentum)
+        set(\.optimizer.scalesByParameter, parameterScaled ? true : nil)
         if let clip { options.clip = clip == 0 ? nil : clip }
         set(\.seed, seed)
         if let dropout, !(dropout >= 0 && dropout < 1) {
@@ -39,10 +40,11 @@ extension TrainCommand {
         if kind != .sgd {
             try refuse(
                 [("--momentum", momentum != nil)], "expected only with --optimizer sgd; it is \(kind.rawValue)")
-        } else {
+        }
+        if kind != .adam && kind != .adamW {
             try refuse(
-                [("--beta1", beta1 != nil), ("--beta2", beta2 != nil)],
-                "expected only with --optimizer adam or adamw; it is sgd")
+                [("--beta1", beta1 != nil), ("--beta2", beta2 != nil), ("--parameter-scaled", parameterScaled)],
+                "expected only with --optimizer adam or adamw; it is \(kind.rawValue)")
         }
         if options.schedule != .cosine {
             try refuse(
@@ -73,6 +75,7 @@ extension TrainCommand {
         case .adam: .adam()
         case .adamW: .adamW()
         case .sgd: .sgd()
+        case .adafactor: .adafactor()
         }
     }
 

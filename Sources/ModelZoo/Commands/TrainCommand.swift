@@ -56,6 +56,8 @@ public struct TrainCommand: Sendable {
     public var beta2: Double?
     /// The share of the last update that SGD keeps.
     public var momentum: Double?
+    /// Steps of Adam and AdamW in proportion to each parameter's size.
+    public var parameterScaled = false
     /// 0 for no clipping.
     public var clip: Double?
     /// The probability of dropout, in all places of the model.

@@ -8,7 +8,8 @@ extension TrainingOptions {
     /// tokens of a step, and the tensors that layers keep for the backward pass.
     /// - Throws: `InputError` that says how much that is at least, and what to lower.
     func requireMemory(for model: some LanguageModel) throws {
-        let parameters = model.parameterCount.timesClamped(4 * (1 + optimizer.momentNames.count))
+        let moments = model.trainable.reduce(0) { $0.plusClamped(optimizer.momentCount(of: $1.parameter.shape)) }
+        let parameters = model.parameterCount.plusClamped(moments).timesClamped(4)
         let tokens = tokensPerStep.timesClamped(2 * MemoryLayout<Int32>.stride)
         let activations = Int.clampedProduct([batchSize, longestSegment(of: model), model.leastActivations, 4])
         let bytes = [parameters, tokens, activations].reduce(0) { $0.plusClamped($1) }

@@ -3,7 +3,8 @@ import Foundation
 import NN
 import Tensors
 
-/// Adam, AdamW or SGD over the parameters of a model, with torch.optim's numbers. Each update is one pass over memory.
+/// Adam, AdamW, SGD or Adafactor over the parameters of a model, with torch.optim's numbers. Each update but Adafactor's is
+/// one pass over memory.
 ///
 ///     let optimizer = Optimizer(model.trainable, .adamW(weightDecay: 0.1))
 ///     let gradients = gradients(of: loss)
@@ -23,20 +24,29 @@ public final class Optimizer {
         let parameter: Parameter
         /// Updates made so far.
         var steps = 0
-        /// Adam: both moments. SGD: the momentum, where there is any.
+        /// Adam: both moments. SGD: the momentum, where there is any. Adafactor: the second moments of rows and columns,
+        /// or of a vector's elements.
         var moments: [Tensor]
+        /// A factor of the learning rate, and the weight decay.
+        let rateFactor: Double, weightDecay: Double
     }
 
-    /// - Parameter parameters: what is to be updated, each once, with the names that the state is saved under.
-    public init(_ parameters: [(key: String, parameter: Parameter)], _ options: OptimizerOptions = .adam()) {
+    /// - Parameters:
+    ///   - parameters: what is to be updated, each once, with the names that the state is saved under.
+    ///   - groups: those with a rate or a weight decay of their own; the first that matches a key counts.
+    public init(
+        _ parameters: [(key: String, parameter: Parameter)], _ options: OptimizerOptions = .adam(),
+        groups: [ParameterGroup] = []
+    ) {
         self.options = options
-        let moments = options.momentNames.count
         slots = parameters.map { key, parameter in
             require(
                 parameter.roundedFormat == nil, "Optimizer: \(key) has rounded weights, which cannot be trained")
+            let group = groups.first { $0.contains(key) }
             return Slot(
                 key: key, parameter: parameter,
-                moments: (0..<moments).map { _ in .zeros(parameter.shape) })
+                moments: options.moments(of: parameter.shape).map { .zeros($0.shape) },
+                rateFactor: group?.rateFactor ?? 1, weightDecay: group?.weightDecay ?? options.weightDecay)
         }
     }
 
@@ -74,15 +84,34 @@ public final class Optimizer {
             gradients[slots[slot].parameter].map { (slot, $0.contiguous()) }
         }
         for (slot, _) in updates { slots[slot].steps += 1 }
+        if options.kind == .adafactor {
+            parallelFor(updates.count) { i in
+                let (slot, gradient) = updates[i]
+                AdafactorStep(options, slots[slot], learningRate: learningRate, scale: scale).update(gradient)
+            }
+            return
+        }
+        // The sizes of all before any changes: each is known whole, whatever chunk its parameter is cut into.
+        let rates = updates.map { slots[$0.slot].rateFactor * learningRate * size(of: slots[$0.slot]) }
         let chunks = Chunk.cut(updates.map(\.gradient.count))
         parallelFor(chunks.count) { i in
-            let (slot, gradient) = updates[chunks[i].index]
-            update(slots[slot], gradient, chunks[i].range, learningRate, scale)
+            let index = chunks[i].index
+            let (slot, gradient) = updates[index]
+            let unscaled = slots[slot].rateFactor * learningRate
+            update(
+                slots[slot], gradient, chunks[i].range, rate: rates[index],
+                decay: slots[slot].weightDecay * (rates[index] > 0 ? unscaled / rates[index] : 1), scale: scale)
         }
     }
 
+    /// The factor that a parameter's own size is to its steps.
+    private func size(of slot: Slot) -> Double {
+        options.scalesByParameter ? max(options.leastSize, slot.parameter.value.rootMeanSquare) : 1
+    }
+
+    /// - Parameter decay: the weight decay of AdamW, per unit of `rate`, so that it goes by the unscaled learning rate.
     private func update(
-        _ slot: Slot, _ gradient: Tensor, _ range: Range<Int>, _ learningRate: Double, _ scale: Double
+        _ slot: Slot, _ gradient: Tensor, _ range: Range<Int>, rate: Double, decay: Double, scale: Double
     ) {
         let start = range.lowerBound
         let (g, p) = (gradient.pointer + start, slot.parameter.value.mutablePointer + start)
@@ -91,23 +120,15 @@ public final class Optimizer {
         case .adam, .adamW:
             let steps = Double(slot.steps)
             az_adam(
-                range.count, learningRate, options.beta1, options.beta2, options.epsilon, options.weightDecay,
-                options.kind == .adamW ? 1 : 0, 1 - pow(options.beta1, steps), 1 - pow(options.beta2, steps), scale,
+                range.count, rate, options.beta1, options.beta2, options.epsilon,
+                options.kind == .adamW ? decay : slot.weightDecay, options.kind == .adamW ? 1 : 0,
+                1 - pow(options.beta1, steps), 1 - pow(options.beta2, steps), scale,
                 g, p, moments[0], moments[1])
         case .sgd:
             az_sgd(
-                range.count, learningRate, options.momentum, options.weightDecay, slot.steps == 1 ? 1 : 0, scale, g, p,
+                range.count, rate, options.momentum, slot.weightDecay, slot.steps == 1 ? 1 : 0, scale, g, p,
                 moments.first)
-        }
-    }
-}
-
-extension OptimizerOptions {
-    /// The moments kept for each parameter, by the names they are saved under.
-    var momentNames: [String] {
-        switch kind {
-        case .adam, .adamW: ["first_moment", "second_moment"]
-        case .sgd: momentum > 0 ? ["momentum"] : []
+        case .adafactor: break  // not in chunks
         }
     }
 }

@@ -10,6 +10,9 @@ public struct OptimizerOptions: Sendable, Hashable {
         case adamW = "adamw"
         /// Gradient descent with momentum.
         case sgd
+        /// Shazeer and Stern 2018 (1804.04235): second moments of a matrix as a row and a column, clipped updates, steps
+        /// in proportion to the parameter's own size.
+        case adafactor
     }
 
     /// The optimizer.
@@ -24,6 +27,15 @@ public struct OptimizerOptions: Sendable, Hashable {
     public var epsilon: Double
     /// The share of the last update that SGD keeps.
     public var momentum: Double
+    /// Whether Adam's and AdamW's steps are in proportion to the parameter's size, as Adafactor's always are: the root of
+    /// its mean square, at least `leastSize`.
+    public var scalesByParameter = false
+    /// The size that a small parameter's steps go by (Adafactor's ε₂).
+    public var leastSize = 1e-3
+    /// Adafactor's c: step t forgets the share t^−c of the second moments.
+    public var decayExponent = 0.8
+    /// Adafactor's d: the greatest root mean square of an update, before the learning rate.
+    public var updateLimit = 1.0
 
     /// Creates options; unused constants have no effect.
     public init(
@@ -52,6 +64,15 @@ public struct OptimizerOptions: Sendable, Hashable {
         Self(.adamW, weightDecay: weightDecay, beta1: beta1, beta2: beta2, epsilon: epsilon)
     }
 
+    /// Returns Adafactor's options with torch's defaults. The learning rate is that of a parameter of size 1, and at most 1 / √t in step t.
+    public static func adafactor(
+        decayExponent: Double = 0.8, updateLimit: Double = 1, leastSize: Double = 1e-3, weightDecay: Double = 0
+    ) -> Self {
+        var options = Self(.adafactor, weightDecay: weightDecay)
+        (options.decayExponent, options.updateLimit, options.leastSize) = (decayExponent, updateLimit, leastSize)
+        return options
+    }
+
     /// Returns the options of gradient descent with momentum.
     public static func sgd(momentum: Double = 0, weightDecay: Double = 0) -> Self {
         Self(.sgd, weightDecay: weightDecay, momentum: momentum)
@@ -68,5 +89,12 @@ public struct OptimizerOptions: Sendable, Hashable {
             try check(option, rate, rate >= 0 && rate < 1, "a number of at least 0 and below 1")
         }
         try check("epsilon", epsilon, epsilon >= 0 && epsilon.isFinite, "a number of at least 0")
+        if scalesByParameter && ![.adam, .adamW].contains(kind) {
+            throw InputError("--parameter-scaled: expected only with --optimizer adam or adamw; it is \(kind.rawValue)")
+        }
+        try check("least_size", leastSize, leastSize >= 0 && leastSize.isFinite, "a number of at least 0")
+        try check(
+            "decay_exponent", decayExponent, decayExponent >= 0 && decayExponent.isFinite, "a number of at least 0")
+        try check("update_limit", updateLimit, updateLimit >= 1 && updateLimit.isFinite, "a number of at least 1")
     }
 }

@@ -19,7 +19,7 @@ extension Optimizer {
         writer.metadata["optimizer"] = options.kind.rawValue
         try writer.add("steps", shape: [slots.count], int64s: slots.map { Int64($0.steps) })
         for slot in slots {
-            for (name, moment) in zip(options.momentNames, slot.moments) {
+            for ((name, _), moment) in zip(options.moments(of: slot.parameter.shape), slot.moments) {
                 try writer.add("\(name)/\(slot.key)", moment)
             }
         }
@@ -43,7 +43,9 @@ extension Optimizer {
         }
         var shapes = [(name: "steps", shape: [slots.count])]
         for slot in slots {
-            for name in options.momentNames { shapes.append(("\(name)/\(slot.key)", slot.parameter.shape)) }
+            for (name, shape) in options.moments(of: slot.parameter.shape) {
+                shapes.append(("\(name)/\(slot.key)", shape))
+            }
         }
         for (name, shape) in shapes {
             let entry = try file.entry(name)
@@ -66,7 +68,7 @@ extension Optimizer {
         }
         for index in slots.indices {
             slots[index].steps = Int(steps[index])
-            for (name, moment) in zip(options.momentNames, slots[index].moments) {
+            for ((name, _), moment) in zip(options.moments(of: slots[index].parameter.shape), slots[index].moments) {
                 try file.copyFloats(of: "\(name)/\(slots[index].key)", into: moment.mutablePointer)
             }
         }

@@ -62,11 +62,19 @@ extension TrainingOptions {
 }
 
 extension OptimizerOptions {
+    /// The settings by name. Those of newer optimizers are there only where they have an effect.
     var json: JSONValue {
-        .object([
+        var members: [String: JSONValue] = [
             "name": .string(kind.rawValue), "weight_decay": .number(weightDecay), "beta1": .number(beta1),
             "beta2": .number(beta2), "epsilon": .number(epsilon), "momentum": .number(momentum),
-        ])
+        ]
+        if scalesByParameter { members["parameter_scaled"] = .bool(true) }
+        if kind == .adafactor {
+            members["decay_exponent"] = .number(decayExponent)
+            members["update_limit"] = .number(updateLimit)
+        }
+        if kind == .adafactor || scalesByParameter { members["least_size"] = .number(leastSize) }
+        return .object(members)
     }
 
     init(_ json: JSONValue, file: String) throws {
@@ -75,6 +83,10 @@ extension OptimizerOptions {
             try reader.option("name"), weightDecay: try reader.double("weight_decay"),
             beta1: try reader.double("beta1"), beta2: try reader.double("beta2"),
             epsilon: try reader.double("epsilon"), momentum: try reader.double("momentum"))
+        scalesByParameter = try reader.bool("parameter_scaled", default: false)
+        leastSize = try reader.double("least_size", default: leastSize)
+        decayExponent = try reader.double("decay_exponent", default: decayExponent)
+        updateLimit = try reader.double("update_limit", default: updateLimit)
         try reader.finish()
     }
 }

@@ -1,0 +1,31 @@
+import Tensors
+
+/// Some of a model's parameters, with a learning rate and a weight decay of their own.
+public struct ParameterGroup: Sendable, Hashable {
+    /// The state-dict keys that belong to the group; `*` stands for any characters, none included.
+    public var pattern: String
+    /// What the learning rate is multiplied by.
+    public var rateFactor: Double
+    /// The weight decay; nil for the optimizer's.
+    public var weightDecay: Double?
+
+    /// Creates a group of the keys that match a pattern, such as `*.bias` or `layers.0.*`.
+    public init(_ pattern: String, rateFactor: Double = 1, weightDecay: Double? = nil) {
+        require(
+            rateFactor >= 0 && rateFactor.isFinite, "ParameterGroup: rate factor \(rateFactor), expected at least 0")
+        (self.pattern, self.rateFactor, self.weightDecay) = (pattern, rateFactor, weightDecay)
+    }
+
+    /// Tells whether a parameter belongs to the group.
+    public func contains(_ key: String) -> Bool {
+        let parts = pattern.split(separator: "*", omittingEmptySubsequences: false)
+        guard parts.count > 1 else { return key == pattern }
+        guard key.hasPrefix(parts[0]) else { return false }
+        var rest = key.dropFirst(parts[0].count)
+        for part in parts[1..<(parts.count - 1)] where !part.isEmpty {
+            guard let found = rest.firstRange(of: part) else { return false }
+            rest = rest[found.upperBound...]
+        }
+        return rest.hasSuffix(parts[parts.count - 1])
+    }
+}
