@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 import Testing
 
 @testable import Trainer
@@ -13,6 +14,23 @@ import Testing
         #expect(text.last == UInt8(ascii: "\n"))
         let longer = bytes(Corpus(seed: 0, length: 150_000))
         #expect(Array(longer.prefix(text.count)) == text)
+    }
+
+    @Test("Writing a long corpus tells how far it has come, a short one nothing")
+    func progress() {
+        let told = Guarded<[ReadingProgress]>([])
+        let add: @Sendable (ReadingProgress) -> Void = { event in told.withLock { $0.append(event) } }
+        ReadingProgress.observe(add) {
+            _ = CorpusWriter(seed: 0, length: 1 << 14)
+            #expect(told.withLock { $0.isEmpty })
+            _ = CorpusWriter(seed: 0, length: 1 << 24)
+        }
+        let events = told.withLock { $0 }
+        let shares = events.compactMap { event in
+            if case .share(let share, "writing the built-in corpus") = event { share } else { nil }
+        }
+        #expect(shares.count > 50 && shares.count == events.count)
+        #expect(shares == shares.sorted() && shares.last == 1)
     }
 
     /// Results for another text could not be compared with earlier ones.
