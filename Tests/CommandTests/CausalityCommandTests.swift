@@ -95,6 +95,21 @@ import Testing
         #expect(rounded.printed.hasPrefix("no leak: "))
     }
 
+    @Test("Weights that are not finite are named")
+    func notFinite() throws {
+        let source = try workspace.foreign()
+        let model = try ModelZoo.architecture("flash").makeModel(
+            JSONValue(parsing: workspace.read("foreign.json"), file: "foreign.json"), file: "foreign.json",
+            key: RandomKey(seed: 3))
+        let parameter = try #require(model.state.last).parameter
+        parameter.assign(
+            Tensor([Float](repeating: .nan, count: parameter.value.count), shape: parameter.value.shape))
+        try model.save(to: workspace.path("foreign.safetensors"))
+        let result = try check(CausalityCommand(source: source))
+        #expect(result.printed.isEmpty)
+        #expect(result.error?.hasPrefix("the model's logits are not finite; the weights' ") == true)
+    }
+
     @Test("Another seed draws other places")
     func seeds() throws {
         func printed(_ seed: Int) throws -> String {
@@ -120,9 +135,13 @@ import Testing
         expectError("--preset: cannot be combined with --config") { try command.run(print: { _ in }) }
         command = CausalityCommand(source: ModelSource(model: "flash", weightsAs: "int8"), preset: "tiny")
         expectError("--weights-as: expected only with --run or --weights") { try command.run(print: { _ in }) }
-        command = CausalityCommand(source: ModelSource(model: "linformer"), preset: "tiny", sequenceLength: 1)
-        expectError("--sequence-length: expected 2 to 128, the longest that the model reads at once, found 1") {
-            try command.run(print: { _ in })
+        for (length, message) in [
+            (1, "expected a whole number of at least 2, found 1"),
+            (129, "expected 2 to 128, the longest that the model reads at once, found 129"),
+            (.max, "expected a whole number of at most 8192, found 9223372036854775807"),
+        ] {
+            command = CausalityCommand(source: ModelSource(model: "linformer"), preset: "tiny", sequenceLength: length)
+            expectError("--sequence-length: \(message)") { try command.run(print: { _ in }) }
         }
     }
 }

@@ -92,7 +92,7 @@ import Testing
 
     @Test("Logits that are not finite are an error, not a leak")
     func notFinite() {
-        expectError("the model's logits are not finite") {
+        expectError("the model's logits are not finite; all weights are finite") {
             try Peeking(ahead: 1, share: .infinity).findings(of: CausalityCheck(length: 8))
         }
     }

@@ -28,11 +28,14 @@ public struct CausalityCommand: Sendable {
 
     private static let usualLength = 256
     private static let longestUnlessAsked = 1024
+    /// The greatest length, as attention weights of that many rows and columns are kept of each head.
+    private static let greatestLength = 8192
 
     /// - Parameter print: is given the result: lines for people, or with `json` one line of JSON.
     /// - Throws: `InputError` in one line, also where the model leaks.
     public func run(print: (String) -> Void) throws {
         try useThreads(threads)
+        if let sequenceLength { try requireRange("--sequence-length", sequenceLength, 2...Self.greatestLength) }
         let form: Implementation = try implementation.map { try option("--implementation", $0) } ?? .fused
         let loaded = try load()
         var check = CausalityCheck(length: length(loaded))

@@ -58,7 +58,8 @@ struct CausalityProbe<Model: LanguageModel> {
         let values = before.values
         let largest = values.reduce(0) { max($0, $1.magnitude) }
         guard values.allSatisfy(\.isFinite), after.values.allSatisfy(\.isFinite) else {
-            throw InputError("the model's logits are not finite")
+            let culprit = model.firstWeightNotFinite.map { "the weights' \($0)" } ?? "all weights are finite"
+            throw InputError("the model's logits are not finite; \(culprit)")
         }
         let size = Double(max(largest, .leastNormalMagnitude))
         let allowance = max(CausalityCheck.leastAllowance, CausalityCheck.timesRounding * rounding(before) / size)
