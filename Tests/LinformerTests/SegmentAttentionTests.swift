@@ -25,11 +25,22 @@ import Testing
             test.lengths)
     }
 
-    @Test("Long sequences of many tiles, chunks and units agree") func longSequencesAgree() throws {
+    private static let long: [Case] = {
         // More columns than a tile takes at once, in the window and in the slots.
-        var test = Case(n: 1300)
-        (test.window, test.length, test.slots, test.h, test.reach) = (1100, 2, 2, 1, .allFinished)
-        (test.hasWindowBias, test.hasSlotBias, test.distances) = (true, true, 700)
+        var wide = Case(n: 1300)
+        (wide.window, wide.length, wide.h, wide.reach) = (1100, 2, 1, .allFinished)
+        (wide.hasWindowBias, wide.hasSlotBias, wide.distances) = (true, true, 700)
+        // Several units, which share keys and slots, with keys before the first query.
+        var shared = Case(n: 1100)
+        (shared.window, shared.h, shared.earlierKeys, shared.dropout) = (70, 1, 33, 0.2)
+        (shared.hasWindowBias, shared.hasSlotBias, shared.hasSlotQueries, shared.distances) = (true, true, true, 40)
+        var capped = shared
+        (capped.most, capped.isMasked, capped.reach) = (9, true, .allFinished)
+        return [wide, shared, capped]
+    }()
+
+    @Test("Long sequences of many tiles, chunks and units agree", arguments: long)
+    func longSequencesAgree(_ test: Case) throws {
         let leaves = test.inputs().map { $0.requiringGradient() }
         let (fused, plain) = (test.attend(leaves), test.attend(leaves, implementation: .plain))
         test.expectValues(fused, plain, "output")
