@@ -15,7 +15,11 @@ import Testing
             ShortConvolutionCases.forward(300, channels: 20, byLoops: true),
             ShortConvolutionCases.gradients(300, channels: 20),
         ]
-        for row in cases.map({ $0.measure(peakGflops: 1, peakGigabytes: 1) }) {
+        let segments = [true, false].flatMap { byLoops in
+            let sizes = SegmentSizes(h: 2, n: 307)
+            return [SegmentCases.forward(sizes, byLoops: byLoops), SegmentCases.gradients(sizes, byLoops: byLoops)]
+        }
+        for row in (cases + segments).map({ $0.measure(peakGflops: 1, peakGigabytes: 1) }) {
             #expect(row.agrees && row.difference > 0, "\(row.name), \(row.size): \(row.difference)")
         }
         #expect(Set(cases.map { $0.name + $0.size }).count == cases.count, "rows have names of their own")
