@@ -180,6 +180,37 @@ void az_decay_square_backward(long n, const float *products, const float *y, flo
 void az_decay_gradient(long n, const float *reads, const float *writes, float whole, const float *within, float *d_log,
                        long step);
 
+// MARK: Sums that fade from row to row, each column by its own factor. Row t keeps a_t = e^log_kept of what a column holds
+// and writes w_t = 1 - a_t of its own. Factors have rows `wide` apart, a multiple of 16 that holds cols; other matrices of
+// cols columns are dense; squares [rows, rows] are read and written up to the diagonal, but for transposed ones, which
+// have zeros above it.
+// kept = a and written = w, with zeros behind the columns. log_kept: rows `row` apart, at most 0.
+void az_fading_factors(long rows, long cols, const float *log_kept, long row, float *kept, float *written, long wide);
+// x[t] becomes y_t = a_t ... a_0 x[t] + sum over i <= t of s[t, i] a_t ... a_{i+1} w_i.
+void az_fading_sums_forward(long rows, long cols, const float *kept, const float *written, long wide, const float *s,
+                            long s_row, float *x);
+// s[t, i] = x[t] . (a_t ... a_{i+1} w_i) for i <= t; then x[t] *= a_t ... a_0.
+void az_fading_sums_transpose(long rows, long cols, const float *kept, const float *written, long wide, float *x,
+                              float *s, long s_row);
+// Given s and x of forward: dy becomes dx, ds is written as by transpose; d_log (rows wide apart) is added to. scratch:
+// [rows, 64].
+void az_fading_sums_backward(long rows, long cols, const float *kept, const float *written, long wide, const float *s,
+                             long s_row, const float *x, float *dy, float *ds, long ds_row, float *d_log,
+                             float *scratch);
+// After the last row: lasting[i] = a_{rows-1} ... a_{i+1} w_i, whole = a_{rows-1} ... a_0.
+void az_fading_total_forward(long rows, long cols, const float *kept, const float *written, long wide, float *lasting,
+                             float *whole);
+// The gradient of whole . sums + sum of lasting[i] . reads[i], added to d_log; reads and sums are overwritten.
+void az_fading_total_backward(long rows, long cols, const float *kept, const float *written, long wide, float *reads,
+                              float *sums, float *d_log);
+// A matrix whose rows fade by their own factors while a vector is written to them, and that is multiplied at once, in one
+// pass: w[r] = kept[r] w[r] + written[r] v, then y = alpha w x. w: [rows, cols], dense.
+void az_fading_rows_matrix_vector(long rows, long cols, const float *kept, const float *written, const float *v, float *w,
+                                  float alpha, const float *x, float *y);
+// The same, then y = w^T x.
+void az_fading_rows_vector_matrix(long rows, long cols, const float *kept, const float *written, const float *v, float *w,
+                                  const float *x, float *y);
+
 // MARK: Bias, activation and gate on a panel
 void az_add_bias(long rows, long cols, const float *bias, float *y, long y_row);                     // y[r, :] += bias
 void az_sum_rows(long rows, long cols, const float *x, long x_row, float *y);   // y[:] += sum of rows
