@@ -18,8 +18,8 @@ import os
 import sys
 import tempfile
 
-MODULES = ["flash", "local", "linformer", "fast_weights", "fla", "block_recurrent", "transformer", "torch_layers",
-           "optimizers"]
+MODULES = ["flash", "local", "linformer", "gated_slots", "fast_weights", "fla", "block_recurrent", "transformer",
+           "torch_layers", "optimizers"]
 NEEDED = {"torch": "2.13.0", "flash-pytorch": "0.1.9", "local-attention": "1.11.2", "hyper-connections": "0.4.11",
           "linformer-pytorch": "0.19.3", "labml-nn": "0.5.1", "fla-core": "0.6.0",
           "block-recurrent-transformer-pytorch": "0.4.4", "safetensors": "0.8.0"}
