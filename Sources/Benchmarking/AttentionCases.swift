@@ -8,7 +8,7 @@ enum AttentionCases {
     static var all: [KernelCase] {
         [1024, 2048, 4096].map(mixedChunk) + [1024, 4096].map { window($0) } + [window(1024, byLoops: true)]
             + [128, 512].map { memory($0) } + [memory(128, byLoops: true)] + BoundedMemoryCases.all + SegmentCases.all
-            + DeltaRuleCases.all + ShortConvolutionCases.all
+            + GatedSlotCases.all + DeltaRuleCases.all + ShortConvolutionCases.all
     }
 
     // MARK: Sliding windows
