@@ -3,6 +3,9 @@ struct FLASHArchitecture: Architecture {
     let id = "flash"
     let presetNames = ["tiny", "quick", "small", "reference"]
 
+    /// The peer's initial γ are 50 times smaller, with which recall is learned late (the model card).
+    private static let gammaDeviation = 1.0
+
     func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
         var configuration: FLASHConfiguration
         var training: TrainingDefaults
@@ -36,6 +39,7 @@ struct FLASHArchitecture: Architecture {
         configuration.isCausal = objective != .masked
         // relu², FLASH's own, finds what it looks for with fewer tokens than the Laplace function.
         configuration.usesLaplace = name != "quick"
+        if name == "quick" { configuration.gammaDeviation = Self.gammaDeviation }
         training.clip = 0.5
         return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
