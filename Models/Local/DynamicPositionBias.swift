@@ -5,9 +5,8 @@ import Tensors
 ///
 /// Keys: mlp.{0, 2, 4}.{weight, bias}.
 public struct DynamicPositionBias: Module {
-    public let input: Linear
-    public let hidden: Linear
-    public let output: Linear
+    /// From a distance to the network's width, there again, and to a number for each head.
+    public let input: Linear, hidden: Linear, output: Linear
 
     /// - Parameters:
     ///   - dimension: the width of the network.

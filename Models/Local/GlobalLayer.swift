@@ -24,6 +24,7 @@ public protocol GlobalLayerState: Sendable {
 
 /// A global layer that works on each token alone.
 public struct TokenwiseLayer<Layer: Module>: GlobalLayer, GlobalLayerState {
+    /// The layer that treats each token by itself.
     public let layer: Layer
     private let apply: @Sendable (Layer, Tensor) -> Tensor
 
@@ -41,6 +42,7 @@ public struct TokenwiseLayer<Layer: Module>: GlobalLayer, GlobalLayerState {
 
 /// The caller's layer as a branch of the residual streams.
 public struct GlobalBranch: Module {
+    /// The layer as the caller made it.
     public let layer: any GlobalLayer
 
     /// x: [b, n, d] → [b, n, d], plus `residual`.

@@ -200,6 +200,7 @@ public struct ResidualStreams: Sendable {
 public struct Residual<Branch: Module>: Module {
     /// Nil with one stream: the plain residual.
     public let connection: HyperConnection?
+    /// The sub-layer that reads and writes the streams.
     public let branch: Branch
 
     init(_ branch: Branch, _ configuration: LocalConfiguration, key: RandomKey) {

@@ -11,6 +11,7 @@ import Tensors
 ///
 /// Key: rel_pos.inv_freq, where there are rotary positions.
 public struct LocalAttention: Module {
+    /// Windows, positions and dropout.
     public let options: LocalAttentionOptions
     /// Nil without rotary positions.
     public let rotary: Rotary?

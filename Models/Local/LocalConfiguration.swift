@@ -27,6 +27,7 @@ public struct LocalConfiguration: Sendable {
     /// num_residual_streams: 1 is the plain residual.
     public var residualStreams = 4
 
+    /// Creates the configuration of a causal model of a size, all else as the peer's defaults.
     public init(tokens: Int?, maximumLength: Int, dimension: Int, depth: Int, windowSize: Int = 512) {
         (self.tokens, self.maximumLength, self.depth) = (tokens, maximumLength, depth)
         attention = LocalMHAOptions(dimension: dimension, windowSize: windowSize)
@@ -120,6 +121,7 @@ public struct LocalMHAOptions: Sendable {
     /// true unless said otherwise.
     public var attention: LocalAttentionOptions
 
+    /// Creates the options of a layer of a width, all else as the peer's defaults.
     public init(dimension: Int, windowSize: Int) {
         self.dimension = dimension
         attention = LocalAttentionOptions(windowSize: windowSize)
@@ -199,6 +201,7 @@ public struct LocalAttentionOptions: Sendable {
     /// true_positions: without `causal`, rotary positions of a query are its own, not those of the last window it sees.
     public var usesTruePositions = false
 
+    /// Creates the options of windows of some tokens, all else as the peer's defaults.
     public init(windowSize: Int) { self.windowSize = windowSize }
 
     /// Reads the JSON form.

@@ -14,15 +14,19 @@ import Tensors
 /// Keys: norm.{weight, bias} with prenorm; to_qkv.weight; q_scale, k_scale [d] with qk_rmsnorm; attn_fn.rel_pos.inv_freq with
 /// rotary positions; to_v_gate.0.{weight, bias} with gates; to_out.weight.
 public struct LocalMHA: Module {
+    /// Width, heads, windows and positions.
     public let options: LocalMHAOptions
     /// Nil without prenorm.
     public let norm: LayerNorm?
+    /// Queries, keys and values of all heads, one behind the other: [3 h d, m].
     public let toQKV: Linear
     /// Nil without qk_rmsnorm.
     public let queryKeyNorm: QueryKeyNorm?
+    /// The attention of all heads.
     public let attention: LocalAttention
     /// Nil without gates.
     public let toGates: Linear?
+    /// From the heads back to the model's width: [m, h d].
     public let toOut: Linear
 
     /// - Parameter key: what the initial parameters are drawn from.
@@ -117,7 +121,9 @@ public struct LocalMHA: Module {
 ///
 /// Keys: 0.*; 1.0.{weight, bias} (the norm), 1.1.weight [2 f, m], 1.4.weight.
 public struct LocalLayer: Module {
+    /// The attention, on the residual streams.
     public let attention: Residual<LocalMHA>
+    /// The feed-forward, on the residual streams.
     public let feedForward: Residual<PositionwiseFeedForward>
 
     init(_ configuration: LocalConfiguration, key: RandomKey) {
@@ -152,9 +158,11 @@ public struct LocalLayer: Module {
 ///
 /// Keys: dynamic_pos_bias.mlp.*; global_layers.i.*; layers.i.{0, 1}.*
 public struct LocalTransformerStack: Module {
+    /// The options of the model.
     public let configuration: LocalConfiguration
     /// Shared by all layers; nil without use_dynamic_pos_bias.
     public let dynamicBias: DynamicPositionBias?
+    /// The layers, from the first to the last.
     public let layers: [LocalLayer]
     /// The caller's layer before each layer that has one.
     public let globalLayers: [Residual<GlobalBranch>?]
@@ -215,11 +223,17 @@ public struct LocalTransformerStack: Module {
 public struct LocalTransformer: LanguageModel {
     public typealias Carry = NoCarry
 
+    /// The layers.
     public let stack: LocalTransformerStack
+    /// [tokens, m]
     public let tokenEmbedding: Embedding
+    /// [max_seq_len, m]
     public let positionEmbedding: Embedding
+    /// The norm before the logits.
     public let finalNorm: LayerNorm
+    /// [tokens, m]
     public let toLogits: Linear
+    /// The options of the model.
     public var configuration: LocalConfiguration { stack.configuration }
 
     /// - Parameters:

@@ -12,12 +12,12 @@ import Tensors
 ///
 /// Keys: norm.{weight, bias}; to_q, to_k, to_v [h d, m] and to_out [m, h d], .weight each.
 public struct TransformerAttention: Module {
+    /// The options of the model.
     public let configuration: TransformerConfiguration
+    /// The norm before the attention.
     public let norm: LayerNorm
-    public let toQueries: Linear
-    public let toKeys: Linear
-    public let toValues: Linear
-    public let toOut: Linear
+    /// Queries, keys and values of all heads, [h d, m], and the way back, [m, h d].
+    public let toQueries: Linear, toKeys: Linear, toValues: Linear, toOut: Linear
 
     init(_ configuration: TransformerConfiguration, key: RandomKey) {
         let (m, inner) = (configuration.dimension, configuration.heads * configuration.headDimension)
@@ -87,7 +87,9 @@ public struct TransformerAttention: Module {
 ///
 /// Keys: attn.*; ff.norm.{weight, bias}, ff.up.weight, ff.down.weight.
 public struct TransformerLayer: Module {
+    /// x + attention(norm(x)).
     public let attention: TransformerAttention
+    /// The feed-forward, with its norm.
     public let feedForward: PositionwiseFeedForward
 
     init(_ configuration: TransformerConfiguration, key: RandomKey) {
@@ -109,10 +111,15 @@ public struct TransformerLayer: Module {
 public struct Transformer: LanguageModel {
     public typealias Carry = NoCarry
 
+    /// The options of the model.
     public let configuration: TransformerConfiguration
+    /// [tokens, m]
     public let tokenEmbedding: Embedding
+    /// The layers, from the first to the last.
     public let layers: [TransformerLayer]
+    /// The norm before the logits.
     public let finalNorm: LayerNorm
+    /// [tokens, m]
     public let toLogits: Linear
     let rotary: Rotary
 

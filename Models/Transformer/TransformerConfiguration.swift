@@ -30,6 +30,7 @@ public struct TransformerConfiguration: Sendable {
     /// attention: fused or naive.
     public var attention = AttentionForm.fused
 
+    /// Creates the options of a size, all else as absent keys of a configuration have it.
     public init(tokens: Int, dimension: Int, depth: Int) {
         (self.tokens, self.dimension, self.depth) = (tokens, dimension, depth)
     }
