@@ -23,7 +23,7 @@ public struct SegmentAttentionOptions: Sendable {
     public var segmentLength: Int
     /// Slots of a segment, r; 0 for the window alone.
     public var slots: Int
-    /// What scores are multiplied by.
+    /// The factor of all scores, σ.
     public var scale: Float
     public var reach = SegmentReach.beforeWindow
     /// The newest segments in reach that are seen; nil for all.

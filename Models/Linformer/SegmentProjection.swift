@@ -6,7 +6,7 @@ import Tensors
 //
 // b batch, h heads, n tokens, d columns of a head, l tokens of a segment, c = ⌊n / l⌋ finished segments, r slots of each
 
-/// What makes the r slots of a segment of its l tokens.
+/// The method that makes r slots of the l tokens of a segment.
 public enum SegmentProjection: Sendable {
     /// Weights from the tokens themselves, P = softmax over a segment's tokens of these scores (X W_p), [b, n, h, r].
     case dynamic(scores: Tensor)
@@ -52,7 +52,7 @@ func plainSegmentSums(_ weights: Tensor, _ x: Tensor) -> Tensor {
     slotRows(matrixProduct(weights, headsOfSegments(x, weights.shape[weights.rank - 1])))  // [b, c, h, r, d]
 }
 
-/// A product of each segment and the kernel, in either form. mask: [b, c, 1, 1, l].
+/// Multiplies each segment by the kernel, in either form. mask: [b, c, 1, 1, l].
 private func convolvedSegments(_ x: Tensor, _ projection: SegmentProjection, _ l: Int, _ mask: Tensor?) -> Tensor {
     guard case .convolution(let weight, let bias) = projection else { return x }
     let (b, h, d, c) = (x.shape[0], x.shape[2], x.shape[3], x.shape[1] / l)
@@ -89,7 +89,7 @@ extension SegmentProjection {
         }
     }
 
-    /// What each token gives to each slot, broadcastable to [b, c, h, r, l]; nil for a convolution, which has a kernel.
+    /// Makes the weight of each token in each slot, P, broadcastable to [b, c, h, r, l]; nil for a convolution, which has a kernel.
     /// - Parameter mask: [b, c, 1, 1, l].
     fileprivate func weights(_ l: Int, _ mask: Tensor?) -> Tensor? {
         switch self {

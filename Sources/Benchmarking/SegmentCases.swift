@@ -85,7 +85,7 @@ struct SegmentLoops {
     /// Keys, values and scores of one head, its slots after its tokens.
     private struct Head {
         let head: Int
-        /// What each token gives to its segment's slot.
+        /// The weight of each token in its segment's slot.
         var p: [Float]
         var keys: [Float], values: [Float]
     }

@@ -11,7 +11,7 @@ struct ProjectionCase: CustomTestStringConvertible, Sendable {
     let method: Method
     let b: Int, n: Int, h: Int, d: Int, length: Int, slots: Int
     let isMasked: Bool
-    /// Whether x is some columns of a wider projection.
+    /// True where x is some columns of a wider projection.
     let isView: Bool
 
     init(_ seed: Int) {

@@ -4,7 +4,7 @@ import NN
 import Tensors
 import Testing
 
-/// What attention by segments promises beside its formula.
+/// The promises of attention by segments beside its formula.
 @Suite("Properties of attention by segments") struct SegmentPropertyTests {
     typealias Case = SegmentCase
 

@@ -11,7 +11,7 @@ import Tensors
 /// The fused form of `segmentAttention`.
 func fusedSegmentAttention(_ inputs: SegmentAttentionInputs) -> Tensor { SegmentAttention(inputs).record() }
 
-/// What attention by segments is computed from, and how the work is split.
+/// Attention by segments: its inputs, and the split of the work.
 struct SegmentAttention: Sendable {
     let inputs: SegmentAttentionInputs
     let options: SegmentAttentionOptions
@@ -23,7 +23,7 @@ struct SegmentAttention: Sendable {
     /// The same in forward and backward.
     let units: [Unit]
 
-    /// Neighboring queries of one head.
+    /// Neighboring queries of one head: the work of one thread at a time.
     struct Unit: Sendable {
         let batch: Int, head: Int
         let queries: Range<Int>

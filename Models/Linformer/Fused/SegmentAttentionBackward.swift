@@ -10,7 +10,7 @@ import Tensors
 // A unit adds to the gradients of its own tokens' keys and values in place. What it owes to earlier keys and to slots it
 // gathers in memory of its own; that is added afterwards, in order, so the bits do not depend on the threads' timing.
 
-/// Where the gradients of the inputs go.
+/// The destinations of the inputs' gradients.
 struct SegmentGradientSlots {
     let q: InputGradient, k: InputGradient, v: InputGradient, slotKeys: InputGradient, slotValues: InputGradient
     let slotQueries: InputGradient?, windowBias: InputGradient?, slotBias: InputGradient?
@@ -79,7 +79,7 @@ struct SegmentAttentionBackward: @unchecked Sendable {
     }
 }
 
-/// What a unit adds to the gradients of keys or slots that are not its own.
+/// The sums that a unit owes to the gradients of keys or slots that are not its own.
 struct SegmentSpill {
     let part: SegmentPart
     let columns: Range<Int>
@@ -108,7 +108,7 @@ struct SegmentBiasGradients: @unchecked Sendable {
         self.tables = tables
     }
 
-    /// Where a unit adds to.
+    /// The table that a unit adds to; nil where nobody wants it.
     func target(_ part: SegmentPart, unit: Int) -> UnsafeMutablePointer<Float>? {
         tables[part].map { $0.mutablePointer + unit * $0.shape[1] }
     }

@@ -22,7 +22,7 @@ private struct SegmentSums: Sendable {
     private let weightHeads: Int
     /// Heads that are worked on one by one, and their columns: one of h · d columns where all heads share their weights.
     private let heads: Int, width: Int
-    /// Whether each segment has weights of its own.
+    /// True where each segment has weights of its own.
     private let hasOwnWeights: Bool
 
     init(_ weights: Tensor, _ x: Tensor) {
