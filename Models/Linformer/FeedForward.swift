@@ -46,24 +46,41 @@ public struct FeedForward: Module {
             residual: FeedForwardResidual.input)
     }
 
+    /// residual + self(norm(x)). x: [..., inputs] → [..., outputs]
+    func callAsFunction(norm: LayerNorm, _ x: Tensor, residual: Tensor, mode: ForwardMode) -> Tensor {
+        guard mode.implementation == .fused && (dropout == 0 || mode.key == nil) else {
+            return residual + self(norm(x), mode: mode)
+        }
+        return feedForward(
+            x, norm: norm.norm, up: up.projection, activation: activation.activation, down: down.projection,
+            residual: .tensor(residual))
+    }
+
     public func collect(into state: inout StateCollector) {
         state.add("w_1", up)
         state.add("w_2", down)
     }
 }
 
-/// A branch, its residual and the norm of their sum. Keys: fn.*, resample.* where the width changes, norm.*.
-public struct PostNorm<Branch: Module>: Module {
+/// A branch, its residual and a norm: norm(x + f(x)), or x + f(norm(x)) with pre_norm. Keys: fn.*, resample.* where the width
+/// changes, norm.*.
+public struct Sublayer<Branch: Module>: Module {
     public let branch: Branch
     /// The residual's projection to the width of the output, where that is another.
     public let resample: Linear?
     public let norm: LayerNorm
+    /// Whether the norm is the branch's, and not that of the sum.
+    public let normalizesFirst: Bool
 
-    init(_ branch: Branch, _ inputs: Int, _ outputs: Int, key: RandomKey) {
+    init(_ branch: Branch, _ inputs: Int, _ outputs: Int, normalizesFirst: Bool, key: RandomKey) {
         self.branch = branch
         resample = inputs == outputs ? nil : Linear(inputs, outputs, key: key)
-        norm = LayerNorm(outputs)
+        norm = LayerNorm(normalizesFirst ? inputs : outputs)
+        self.normalizesFirst = normalizesFirst
     }
+
+    /// What the branch reads: x, or with pre_norm its norm.
+    func input(_ x: Tensor) -> Tensor { normalizesFirst ? norm(x) : x }
 
     public func collect(into state: inout StateCollector) {
         state.add("fn", branch)
@@ -72,11 +89,16 @@ public struct PostNorm<Branch: Module>: Module {
     }
 }
 
-extension PostNorm<FeedForward> {
+extension Sublayer<FeedForward> {
     /// norm(x + f(x)) with x the norm of a sum, that of the sub-layer before. sum: [..., inputs] → [..., outputs]
     func callAsFunction(_ sum: Tensor, after norm: LayerNorm, mode: ForwardMode) -> Tensor {
         guard let resample else { return self.norm(branch(adding: sum, after: norm, mode: mode)) }
         let x = norm(sum)
         return self.norm(resample(x) + branch(x, mode: mode))
+    }
+
+    /// x + f(norm(x)). x: [..., inputs] → [..., outputs]
+    func callAsFunction(_ x: Tensor, mode: ForwardMode) -> Tensor {
+        branch(norm: norm, x, residual: resample.map { $0(x) } ?? x, mode: mode)
     }
 }

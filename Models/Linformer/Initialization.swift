@@ -72,12 +72,19 @@ extension LinformerConfiguration {
         require(
             intermediateChannels == nil || (includesFeedForward && !isDecoder),
             "Linformer: ff_intermediate needs feed-forward layers, and no decoder")
-        require(!isUnlimited, "Linformer: causal \(causality.json) has no layers yet")
+        require(
+            !isUnlimited || !(usesFullAttention || isDecoder),
+            "Linformer: causal \(causality.json) with full attention or as a decoder; expected neither")
+        require(
+            intermediateChannels == nil || causality != .segments || sharing != .layerwise
+                || segments.projection != .dynamic,
+            "Linformer: layers of unequal widths cannot share a dynamic projection of segments")
+        require(causality != .gatedSlots, "Linformer: causal \(causality.json) has no layers yet")
     }
 
     /// Makes what all layers share: an E for their own input and one for a decoder's embeddings, the same where both are as long.
     func sharedProjections(key: RandomKey) -> (own: SequenceProjection, cross: SequenceProjection)? {
-        guard sharing == .layerwise else { return nil }
+        guard sharing == .layerwise && !isUnlimited else { return nil }
         let own = makeProjection(slots: slots, isDecoder: false, key: key.child(0))
         if longest(isDecoder: true) == inputSize { return (own, own) }
         return (own, makeProjection(slots: slots, isDecoder: true, key: key.child(1)))
@@ -97,10 +104,23 @@ extension MHAttention {
         _ configuration: LinformerConfiguration, channels: Int? = nil, slots: Int? = nil,
         shared: SequenceProjection? = nil, isDecoder: Bool = false, key: RandomKey
     ) {
+        self.init(
+            configuration, channels: channels, slots: slots, shared: shared, isDecoder: isDecoder,
+            causalHeads: configuration.causalHeads(layer: 0, shared: nil, key: key.child(5)), key: key)
+    }
+
+    /// - Parameter causalHeads: the heads of a form with parameters of its own, which has no E and F.
+    init(
+        _ configuration: LinformerConfiguration, channels: Int?, slots: Int?, shared: SequenceProjection?,
+        isDecoder: Bool, causalHeads: (any CausalHeads)?, key: RandomKey
+    ) {
         let (h, d, m) = (configuration.heads, configuration.headWidth, channels ?? configuration.channels)
         let context = isDecoder ? configuration.contextChannels ?? m : m
-        let projections = configuration.projections(
-            slots: slots ?? configuration.slots, shared: shared, isDecoder: isDecoder, key: key.child(0))
+        let projections =
+            causalHeads == nil
+            ? configuration.projections(
+                slots: slots ?? configuration.slots, shared: shared, isDecoder: isDecoder, key: key.child(0)) : []
+        self.causalHeads = causalHeads
         heads = projections.map { LinearAttentionHead(configuration, $0.e, $0.f, isDecoder: isDecoder) }
         attention = ProjectedAttention(configuration, isDecoder: isDecoder, projections)
         func matrices(_ width: Int, _ part: Int) -> PackedParameters {
@@ -119,23 +139,26 @@ extension LinformerLayer {
     /// - Parameters:
     ///   - index: from 0.
     ///   - shared: E of all layers and, where it is another, that of all cross-attentions.
+    ///   - segments: the projection of segments of all layers, if they share it.
     init(
         _ configuration: LinformerConfiguration, index: Int,
-        shared: (own: SequenceProjection, cross: SequenceProjection)?, key: RandomKey
+        shared: (own: SequenceProjection, cross: SequenceProjection)?, segments: SegmentWeights?, key: RandomKey
     ) {
         let (input, output) = configuration.widths(layer: index)
-        func attention(_ shared: SequenceProjection?, isDecoder: Bool, _ key: RandomKey) -> PostNorm<MHAttention> {
+        let isFirst = configuration.normalizesFirst
+        func attention(_ shared: SequenceProjection?, isDecoder: Bool, _ key: RandomKey) -> Sublayer<MHAttention> {
             let branch = MHAttention(
                 configuration, channels: input, slots: configuration.slots(layer: index), shared: shared,
-                isDecoder: isDecoder, key: key)
-            return PostNorm(branch, input, input, key: key)
+                isDecoder: isDecoder,
+                causalHeads: configuration.causalHeads(layer: index, shared: segments, key: key.child(5)), key: key)
+            return Sublayer(branch, input, input, normalizesFirst: isFirst, key: key)
         }
-        func feedForward(_ input: Int, _ output: Int, _ key: RandomKey) -> PostNorm<FeedForward>? {
+        func feedForward(_ input: Int, _ output: Int, _ key: RandomKey) -> Sublayer<FeedForward>? {
             guard configuration.includesFeedForward else { return nil }
             let branch = FeedForward(
                 input, output, hidden: configuration.feedForwardDimension, activation: configuration.activation,
                 dropout: configuration.feedForwardDropout, key: key.child(0))
-            return PostNorm(branch, input, output, key: key.child(1))
+            return Sublayer(branch, input, output, normalizesFirst: isFirst, key: key.child(1))
         }
         self.attention = attention(shared?.own, isDecoder: false, key.child(0))
         self.feedForward = feedForward(input, output, key.child(1))

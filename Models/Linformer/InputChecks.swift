@@ -14,7 +14,7 @@ extension MHAttention {
             "MHAttention: embeddings \(context.shape), expected [\(x.shape[0]), n, \(width)]")
         let longest = configuration.longest(isDecoder: isDecoder)
         require(
-            context.shape[1] <= longest,
+            configuration.isUnlimited || context.shape[1] <= longest,
             "MHAttention: \(context.shape[1]) tokens to attend to; expected at most the \(longest) of E and F")
         require(
             mask == nil || mask!.shape == Array(context.shape.prefix(2)),
@@ -28,7 +28,7 @@ extension Linformer {
             x.rank == 3 && x.shape[2] == configuration.channels,
             "Linformer: x \(x.shape), expected [b, n, \(configuration.channels)]")
         require(
-            x.shape[1] <= configuration.inputSize,
+            configuration.isUnlimited || x.shape[1] <= configuration.inputSize,
             "Linformer: \(x.shape[1]) tokens, but input_size is \(configuration.inputSize)")
         require(
             (embeddings != nil) == configuration.isDecoder,

@@ -138,6 +138,8 @@ public struct MHAttention: Module {
     /// Whether keys and values are made of `embeddings`.
     public let isDecoder: Bool
     let attention: ProjectedAttention
+    /// The heads of a causal form that has parameters of its own in place of E and F.
+    let causalHeads: (any CausalHeads)?
     /// m: the width of its input.
     let channels: Int
 
@@ -161,7 +163,9 @@ public struct MHAttention: Module {
             y = attention.attend(q, k, v, mode: mode.child(0))
         } else {
             let (k, v) = keysAndValues(context)  // [b, n', h, d]
-            y = attention(q, k, v, mask: mask, mode: mode.child(0))
+            y =
+                causalHeads?(q, k, v, of: x, mask: mask, mode: mode.child(0))
+                ?? attention(q, k, v, mask: mask, mode: mode.child(0))
         }
         return output(y.reshaped(x.shape.dropLast() + [toOut[0].weight.shape[1]]), residual: residual, mode.child(1))
     }
@@ -172,7 +176,9 @@ public struct MHAttention: Module {
     }
 
     /// [..., h d] → [..., h, d]
-    func split(_ x: Tensor) -> Tensor { x.reshaped(x.shape.dropLast() + [heads.count, configuration.headWidth]) }
+    func split(_ x: Tensor) -> Tensor {
+        x.reshaped(x.shape.dropLast() + [configuration.heads, configuration.headWidth])
+    }
 
     /// dropout(W_o y + b_o) + residual, of heads side by side. y: [..., h d] → [..., m]
     func output(_ y: Tensor, residual: Tensor?, _ mode: ForwardMode) -> Tensor {
@@ -187,6 +193,7 @@ public struct MHAttention: Module {
         for (name, matrices) in [("to_q", toQueries), ("to_k", toKeys), ("to_v", toValues)] {
             for (head, weight) in matrices.parts.enumerated() { state.add("\(name).\(head).weight", weight) }
         }
+        causalHeads?.collect(into: &state)
         for (name, layer) in zip(toOut.count == 1 ? ["w_o"] : ["w_o_1", "w_o_2"], toOut) { state.add(name, layer) }
     }
 }
@@ -195,10 +202,10 @@ public struct MHAttention: Module {
 
 /// Attention to the layer's input and a feed-forward; in a decoder then attention to the embeddings and another feed-forward.
 public struct LinformerLayer: Sendable {
-    public let attention: PostNorm<MHAttention>
-    public let feedForward: PostNorm<FeedForward>?
-    public let crossAttention: PostNorm<MHAttention>?
-    public let crossFeedForward: PostNorm<FeedForward>?
+    public let attention: Sublayer<MHAttention>
+    public let feedForward: Sublayer<FeedForward>?
+    public let crossAttention: Sublayer<MHAttention>?
+    public let crossFeedForward: Sublayer<FeedForward>?
 
     /// The sub-layers in the order of the data, as the state dict numbers them.
     var parts: [any Module] {
@@ -209,23 +216,27 @@ public struct LinformerLayer: Sendable {
 
 /// The layers alone, for sequences of vectors.
 ///
-/// Keys: seq.j.{fn, resample, norm}.*, j counting attentions and feed-forwards through.
+/// Keys: seq.j.{fn, resample, norm}.*, j counting attentions and feed-forwards through; norm.* with pre_norm.
 public struct Linformer: Module {
     public let configuration: LinformerConfiguration
     public let layers: [LinformerLayer]
+    /// The norm after the last layer with pre_norm, else nil.
+    public let norm: LayerNorm?
 
     /// - Parameter key: the source of the initial parameters.
     public init(_ configuration: LinformerConfiguration, key: RandomKey) {
         configuration.check()
         self.configuration = configuration
-        let shared = configuration.sharedProjections(key: key)
+        let (shared, segments) = (configuration.sharedProjections(key: key), configuration.sharedSegments(key: key))
         layers = (0..<configuration.depth).map {
-            LinformerLayer(configuration, index: $0, shared: shared, key: key.child(2).child($0))
+            LinformerLayer(
+                configuration, index: $0, shared: shared, segments: segments, key: key.child(2).child($0))
         }
+        norm = configuration.normalizesFirst ? LayerNorm(configuration.channels) : nil
     }
 
     /// - Parameters:
-    ///   - x: [b, n, m], n up to input_size.
+    ///   - x: [b, n, m], n up to input_size where the causality has a longest sequence.
     ///   - embeddings: what a decoder attends to, [b, n', m'].
     ///   - inputMask: 1 for the tokens of `x` that take part, 0 for padding: [b, n].
     ///   - embeddingsMask: the same for `embeddings`, [b, n'].
@@ -235,35 +246,40 @@ public struct Linformer: Module {
         mode: ForwardMode = .inference
     ) -> Tensor {
         checkInput(x, embeddings)
-        return run(x, mode) { attention, x, mode in
+        return run(x, mode) { layer, x, mode in
+            let attention = layer.branch
             let context = attention.isDecoder ? embeddings : nil
             return recomputed([x] + (context.map { [$0] } ?? [])) { inputs in
                 attention(
-                    inputs[0], embeddings: inputs.count > 1 ? inputs[1] : nil, inputMask: inputMask,
+                    layer.input(inputs[0]), embeddings: inputs.count > 1 ? inputs[1] : nil, inputMask: inputMask,
                     embeddingsMask: embeddingsMask, residual: inputs[0], mode: mode)
             }
         }
     }
 
-    /// Runs the layers: x ← norm(x + attention(x)), x ← norm(x + f(x)), in a decoder twice.
-    /// - Parameter attend: computes x + attention(x).
-    func run(_ x: Tensor, _ mode: ForwardMode, attend: (MHAttention, Tensor, ForwardMode) -> Tensor) -> Tensor {
+    /// Runs the layers: x ← norm(x + attention(x)), x ← norm(x + f(x)), in a decoder twice; with pre_norm
+    /// x ← x + attention(norm(x)), x ← x + f(norm(x)).
+    /// - Parameter attend: computes x + attention(x) or x + attention(norm(x)).
+    func run(_ x: Tensor, _ mode: ForwardMode, attend: (Sublayer<MHAttention>, Tensor, ForwardMode) -> Tensor) -> Tensor
+    {
         var x = x
         for (index, layer) in layers.enumerated() {
             let mode = mode.child(index)
-            x = feed(
-                layer.attention, attend(layer.attention.branch, x, mode.child(0)), layer.feedForward, mode.child(1))
+            x = feed(layer.attention, attend(layer.attention, x, mode.child(0)), layer.feedForward, mode.child(1))
             guard let cross = layer.crossAttention else { continue }
-            let sum = attend(cross.branch, x, mode.child(2).part("cross"))
+            let sum = attend(cross, x, mode.child(2).part("cross"))
             x = feed(cross, sum, layer.crossFeedForward, mode.child(3))
         }
-        return x
+        return norm.map { $0(x) } ?? x
     }
 
-    /// norm(x + f(x)) with x = the norm of `sum` that follows an attention.
+    /// norm(x + f(x)) with x = the norm of `sum` that follows an attention; with pre_norm x + f(norm(x)) of the sum itself.
     private func feed(
-        _ attention: PostNorm<MHAttention>, _ sum: Tensor, _ feedForward: PostNorm<FeedForward>?, _ mode: ForwardMode
+        _ attention: Sublayer<MHAttention>, _ sum: Tensor, _ feedForward: Sublayer<FeedForward>?, _ mode: ForwardMode
     ) -> Tensor {
+        if attention.normalizesFirst {
+            return feedForward.map { layer in recomputed([sum]) { layer($0[0], mode: mode) } } ?? sum
+        }
         guard let feedForward else { return attention.norm(sum) }
         return recomputed([sum]) { feedForward($0[0], after: attention.norm, mode: mode) }
     }
@@ -273,7 +289,10 @@ public struct Linformer: Module {
         configuration.checkpointLevel == .none ? body(inputs) : checkpointed(inputs, body)
     }
 
-    public func collect(into state: inout StateCollector) { state.add("seq", layers.flatMap(\.parts)) }
+    public func collect(into state: inout StateCollector) {
+        state.add("seq", layers.flatMap(\.parts))
+        if let norm { state.add("norm", norm) }
+    }
 }
 
 // MARK: Model
@@ -305,7 +324,7 @@ public struct LinformerLM: Module {
     }
 
     /// - Parameters:
-    ///   - tokens: [b, n], n up to input_size.
+    ///   - tokens: [b, n], n up to `maximumLength`.
     ///   - embeddings: what a decoder attends to, [b, n', m'].
     ///   - inputMask: 1 for tokens that take part, 0 for padding: [b, n].
     ///   - embeddingsMask: the same for `embeddings`, [b, n'].

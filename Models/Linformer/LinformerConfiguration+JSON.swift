@@ -65,23 +65,24 @@ extension LinformerConfiguration {
         }
     }
 
-    /// Reads the options of the causal forms for texts of any length, and refuses what they do not go with.
+    /// Reads the options of the causal forms for texts of any length, and refuses what those forms do not go with. Without
+    /// them they have no effect.
     private mutating func readUnlimited(_ reader: inout ConfigurationReader) throws {
-        if causality == .segments { segments = try LinformerSegments(&reader) }
-        for key in LinformerSegments.keys where causality != .segments && reader.value(key) != nil {
-            throw reader.error(key, "expected only with causal \"segments\"")
-        }
-        guard isUnlimited else {
-            if reader.value("pre_norm") != nil {
-                throw reader.error("pre_norm", "expected only with causal \"segments\" or \"gated-slots\"")
-            }
-            return
-        }
-        normalizesFirst = try reader.bool("pre_norm", default: true)
-        for (key, isWrong) in [("full_attention", usesFullAttention), ("decoder_mode", isDecoder)] where isWrong {
+        segments = try LinformerSegments(&reader)
+        normalizesFirst = try reader.bool("pre_norm", default: isUnlimited)
+        for (key, isWrong) in [("full_attention", usesFullAttention), ("decoder_mode", isDecoder)]
+        where isUnlimited && isWrong {
             throw reader.error(key, "true with causal \(causality.json); expected false")
         }
-        guard causality == .segments else { return }
+        if causality == .segments { try checkSegments(reader) }
+    }
+
+    private func checkSegments(_ reader: ConfigurationReader) throws {
+        if segments.projection == .mean && segments.slots > 0 && segments.length % segments.slots != 0 {
+            throw reader.error(
+                "segment_slots",
+                "\(segments.slots) means do not divide segment_length \(segments.length); expected a divisor")
+        }
         if sharing == .layerwise && segments.projection == .dynamic && intermediateChannels != nil {
             throw reader.error(
                 "ff_intermediate",
@@ -137,7 +138,7 @@ extension LinformerConfiguration {
             "decoder_mode": .bool(isDecoder), "context_size": contextSize.map { .integer($0) } ?? .null,
             "context_channels": contextChannels.map { .integer($0) } ?? .null, "causal": causality.json,
         ]) { $1 }
-        if isUnlimited { members["pre_norm"] = .bool(normalizesFirst) }
+        members["pre_norm"] = .bool(normalizesFirst)
         if causality == .segments { members.merge(segments.members) { $1 } }
         return .object(members)
     }

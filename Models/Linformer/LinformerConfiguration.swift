@@ -113,10 +113,10 @@ public struct LinformerConfiguration: Sendable {
     /// hide_masked_keys (ours): with full attention, hides masked keys; else they keep the score 0, as in
     /// linformer-pytorch. Projected keys are sums, of which masked ones are left out either way.
     public var hidesMaskedKeys = false
-    /// The options of the form by segments, which no other takes.
+    /// The options of the form by segments, which change nothing of others.
     public var segments = LinformerSegments()
-    /// pre_norm (ours): x + f(norm(x)) and a norm before the logits in place of norm(x + f(x)); only of the causal forms by
-    /// segments and of gated slots.
+    /// pre_norm (ours): x + f(norm(x)) and a norm after the last layer in place of norm(x + f(x)); by default of the causal
+    /// forms by segments and of gated slots.
     public var normalizesFirst = false
     /// context_size (ours): the longest sequence of embeddings that a decoder attends to; nil for `inputSize`.
     public var contextSize: Int?

@@ -10,6 +10,8 @@ enum AttentionState: Sendable {
     case keys(KeyValueRing)
     /// Keys and values of embeddings, [1, k, h, d] each.
     case embeddings(Tensor, Tensor)
+    /// The memory of a form with heads of its own (`CausalHeads.Memory`).
+    case memory(any Sendable)
 }
 
 /// A model's memory of one sequence: a value, so a copy is a branch of the text.
@@ -27,7 +29,8 @@ extension LinformerLM: LanguageModel {
     public var isCausal: Bool { configuration.stack.isCausal }
     /// Each layer keeps what it reads.
     public var leastActivations: Int { configuration.stack.depth.timesClamped(configuration.stack.channels) }
-    public var maximumLength: Int? { configuration.stack.inputSize }
+    /// input_size, where E and F end; nil for forms without them.
+    public var maximumLength: Int? { configuration.stack.isUnlimited ? nil : configuration.stack.inputSize }
 
     public var causalityProblem: String? { configuration.stack.causalityProblem }
 
@@ -57,7 +60,7 @@ extension LinformerLM: LanguageModel {
         let rows = RaggedRows(tokens, states: states.count, "LinformerLM")
         for (sequence, state) in zip(tokens, states) {
             require(
-                state.position + sequence.count <= configuration.stack.inputSize,
+                state.position + sequence.count <= maximumLength ?? .max,
                 "LinformerLM.decode: \(sequence.count) tokens after \(state.position), but input_size is "
                     + "\(configuration.stack.inputSize)")
         }
@@ -81,9 +84,9 @@ extension Linformer {
     /// - Returns: [rows, m].
     func decode(_ x: Tensor, spans: [Range<Int>], _ states: inout [LinformerState]) -> Tensor {
         var place = 0
-        return run(x, .inference) { attention, x, _ in
+        return run(x, .inference) { layer, x, _ in
             defer { place += 1 }
-            return attention.decode(x, spans: spans, &states, place: place)
+            return layer.branch.decode(layer.input(x), residual: x, spans: spans, &states, place: place)
         }
     }
 }
@@ -98,7 +101,8 @@ extension MHAttention {
     }
 
     func startDecoding() -> AttentionState {
-        let (h, d) = (heads.count, configuration.headWidth)
+        let (h, d) = (configuration.heads, configuration.headWidth)
+        if let causalHeads { return .memory(causalHeads.startDecoding()) }
         if configuration.usesFullAttention { return .keys(KeyValueRing(allTokens, heads: h, d, d)) }
         func slots(_ projections: HeadProjections) -> Tensor {
             let slots = projections.initialSlots(columns: d)
@@ -120,7 +124,9 @@ extension MHAttention {
 
     /// Appends rows and adds what they attend to. The rows of sequence i are spans[i], its state is states[i].attentions[place].
     /// x: [rows, m] → [rows, m]
-    func decode(_ x: Tensor, spans: [Range<Int>], _ states: inout [LinformerState], place: Int) -> Tensor {
+    func decode(
+        _ x: Tensor, residual: Tensor, spans: [Range<Int>], _ states: inout [LinformerState], place: Int
+    ) -> Tensor {
         let q = split(linear(x, weight: toQueries.matrix))  // [rows, h, d]
         let y: Tensor
         if isDecoder {
@@ -128,11 +134,13 @@ extension MHAttention {
         } else {
             let (k, v) = keysAndValues(x)
             y =
-                configuration.usesFullAttention
-                ? appendToRings(q, k, v, spans: spans, &states, place: place)
-                : appendToSlots(q, k, v, spans: spans, &states, place: place)
+                if let causalHeads {
+                    append(q, k, v, of: x, to: causalHeads, spans: spans, &states, place: place)
+                } else if configuration.usesFullAttention {
+                    appendToRings(q, k, v, spans: spans, &states, place: place)
+                } else { appendToSlots(q, k, v, spans: spans, &states, place: place) }
         }
-        return output(y.reshaped([x.shape[0], y.shape[1] * y.shape[2]]), residual: x, .inference)
+        return output(y.reshaped([x.shape[0], y.shape[1] * y.shape[2]]), residual: residual, .inference)
     }
 
     /// Attends to embeddings. q: [rows, h, d] → the same shape
@@ -141,6 +149,16 @@ extension MHAttention {
             fatalError("MHAttention: no embeddings to attend to")
         }
         return attention.attend(q.unsqueezed(0), keys, values, mode: .inference).squeezed(0)
+    }
+
+    /// Appends rows to the memories of heads of their own, and attends. q, k, v: [rows, h, d]; x: [rows, m] → [rows, h, d]
+    private func append<Heads: CausalHeads>(
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, of x: Tensor, to heads: Heads, spans: [Range<Int>],
+        _ states: inout [LinformerState], place: Int
+    ) -> Tensor {
+        var memories = states.indices.map { states[$0].takeMemory(place, of: heads) }
+        defer { for index in memories.indices { states[index].attentions[place] = .memory(memories[index]) } }
+        return heads.append(q, k, v, of: x, spans: spans, to: &memories)
     }
 
     /// Appends keys and values to those so far, and attends to them. q, k, v: [rows, h, d] → the same shape
@@ -177,6 +195,14 @@ extension LinformerState {
     /// Moves a layer's state out, so that it has one owner and may be written in place.
     fileprivate mutating func takeSlots(_ place: Int) -> BoundedMemory {
         guard case .slots(let memory) = attentions[place] else { fatalError("LinformerState: no slots at \(place)") }
+        attentions[place] = .embeddings(.zeros([0]), .zeros([0]))
+        return memory
+    }
+
+    fileprivate mutating func takeMemory<Heads: CausalHeads>(_ place: Int, of heads: Heads) -> Heads.Memory {
+        guard case .memory(let memory as Heads.Memory) = attentions[place] else {
+            fatalError("LinformerState: no \(Heads.Memory.self) at \(place)")
+        }
         attentions[place] = .embeddings(.zeros([0]), .zeros([0]))
         return memory
     }

@@ -24,7 +24,7 @@ public enum SlotReach: String, CaseIterable, Sendable {
 public enum WindowPositions: String, CaseIterable, Sendable {
     /// Queries and keys of the window are rotated (2104.09864).
     case rotary
-    /// Each head learns a bias for each distance.
+    /// Each head learns a bias for each distance, which begins as ALiBi's (2108.12409).
     case relative
     /// Not at all.
     case none
@@ -54,17 +54,14 @@ public struct LinformerSegments: Sendable, Hashable {
 
     public init() {}
 
+    /// Whether slots are made by parameters.
+    var hasWeights: Bool { slots > 0 && projection != .mean }
+
     /// Slots of a segment in a layer (from 0), less with k_reduce_by_layer.
     func slots(layer: Int, reduction: Int) -> Int { slots == 0 ? 0 : max(1, slots - layer * reduction) }
 }
 
 extension LinformerSegments {
-    /// The keys of the JSON form.
-    static let keys = [
-        "window", "segment_length", "segment_slots", "segment_projection", "slot_reach", "max_segments", "dual_norm",
-        "window_positions", "slot_distances",
-    ]
-
     /// Reads the keys of the form by segments.
     init(_ reader: inout ConfigurationReader) throws {
         window = try reader.size("window", default: window)
@@ -76,12 +73,6 @@ extension LinformerSegments {
         usesDualNorm = try reader.bool("dual_norm", default: usesDualNorm)
         positions = try reader.option("window_positions", default: positions)
         distances = try reader.size("slot_distances", default: distances, atLeast: 0)
-        if [.convolution, .mean].contains(projection) && slots > 0 && length % slots != 0 {
-            throw reader.error(
-                "segment_slots",
-                "\(slots) do not divide segment_length \(length), as a \(projection.rawValue) needs; expected a divisor"
-            )
-        }
     }
 
     /// The JSON form, every option written out.

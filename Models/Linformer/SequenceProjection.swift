@@ -56,11 +56,11 @@ public struct SequenceProjection: Sendable {
 
 /// E (or F) of all heads of a layer.
 struct HeadProjections: Sendable {
-    /// One for all heads, or one for each.
+    /// One for all heads, one for each, or none where heads have other projections.
     let each: [SequenceProjection]
 
     init(_ heads: [SequenceProjection]) {
-        each = heads.allSatisfy { $0.weight === heads[0].weight } ? [heads[0]] : heads
+        each = heads.allSatisfy { $0.weight === heads[0].weight } ? Array(heads.prefix(1)) : heads
     }
 
     /// K̄ = E K of each head. x: [b, n, h, d] → [b, k, h, d]

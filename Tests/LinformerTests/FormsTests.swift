@@ -85,7 +85,8 @@ import Testing
     func theCardListsThePlainForm() throws {
         try expectListing(
             inCard: "Models/Linformer/README.md", of: "Models/Linformer/Linformer.swift",
-            "Models/Linformer/CausalAttention.swift", lines: 80)
+            "Models/Linformer/CausalAttention.swift", "Models/Linformer/SegmentHeads.swift",
+            "Models/Linformer/PlainSegmentAttention.swift", lines: 120)
     }
 
     /// Expects both forms of a module to agree in the output, the weights that they show, and the gradients of parameters and
@@ -163,7 +164,23 @@ private struct Draws {
         c.isDecoder = isDecoder
         if isDecoder { (c.contextSize, c.contextChannels) = (one(of: [8, 13]), one(of: [3, 6])) }
         if c.includesFeedForward && !isDecoder { c.intermediateChannels = one(of: [nil, nil, 6]) }
+        c.normalizesFirst = one(of: [true, false])
+        if !isDecoder && !c.usesFullAttention && one(of: [true, false]) { readInSegments(&c) }
         return c
+    }
+
+    mutating func readInSegments(_ c: inout LinformerConfiguration) {
+        c.causality = .segments
+        (c.segments.window, c.segments.slots) = (one(of: [1, 3, 8, 40]), number(in: 0...3))
+        c.segments.projection = one(of: SegmentMethod.allCases)
+        c.segments.length =
+            c.segments.projection == .mean ? max(c.segments.slots, 1) * number(in: 1...3) : one(of: [1, 3, 4, 9])
+        (c.segments.reach, c.segments.maximum) = (one(of: SlotReach.allCases), one(of: [nil, 1, 3]))
+        // A norm of two columns leaves only their order here, too.
+        c.segments.usesDualNorm = c.headWidth > 3 && one(of: [true, false])
+        c.segments.positions = one(of: c.headWidth % 2 == 0 ? WindowPositions.allCases : [.relative, .none])
+        c.segments.distances = one(of: [0, 1, 4])
+        if c.sharing == .layerwise && c.segments.projection == .dynamic { c.intermediateChannels = nil }
     }
 
     mutating func model() -> LinformerLMConfiguration {
@@ -179,6 +196,7 @@ private struct Draws {
         var both = LinformerEncDecConfiguration(encoder: encoder, decoder: decoder, startToken: vocabulary - 1)
         both.encoder.stack.causality = .bidirectional
         both.decoder.stack.intermediateChannels = nil
+        if both.decoder.stack.isUnlimited { both.decoder.stack.causality = .causal }
         return both
     }
 

@@ -90,13 +90,14 @@ import Testing
         #expect(error?.description.hasPrefix("config.json: " + message) == true, "\(error?.description ?? "")")
     }
 
-    @Test("Options of one form are refused with another", arguments: LinformerSegments.keys + ["pre_norm"])
-    func optionsOfAnotherFormAreRefused(_ key: String) throws {
-        let value = try #require(Self.defaults[key] == .null ? .integer(3) : Self.defaults[key])
-        let forms = key == "pre_norm" ? "\"segments\" or \"gated-slots\"" : "\"segments\""
-        for causality in [JSONValue.bool(true), .bool(false), .string("compatible")] {
-            let error = #expect(throws: InputError.self) { try read(["causal": causality, key: value]) }
-            #expect(error?.description == "config.json: \"\(key)\": expected only with causal \(forms)")
+    @Test("Options of segments are read with other forms, but change nothing")
+    func optionsChangeNothingElsewhere() throws {
+        for causality in [JSONValue.bool(true), .bool(false), .string("compatible"), .string("gated-slots")] {
+            let usual = try read(["causal": causality]).json
+            var changes = Self.defaults
+            (changes["causal"], changes["pre_norm"], changes["window"]) = (causality, nil, .integer(5))
+            #expect(try read(changes).json == usual)
+            #expect(throws: InputError.self) { try read(["causal": causality, "window": .integer(0)]) }
         }
     }
 
