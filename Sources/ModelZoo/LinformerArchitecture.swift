@@ -58,6 +58,13 @@ struct LinformerArchitecture: Architecture {
             }
         }
         configuration.stack.causality = training.objective == .masked ? .bidirectional : .causal
+        if training.objective == .nextToken && ["quick", "small"].contains(name) {
+            configuration.readInSegments(window: name == "quick" ? 64 : 128)
+            if name == "small" {
+                (configuration.stack.inputSize, training.sequenceLength) = (512, 512)
+                training.length = .steps(1000)
+            }
+        }
         configuration.setDropout(0)
         training.clip = 0.5
         let json = training.objective == .reverse ? configuration.encoderDecoder.json : configuration.json
@@ -70,8 +77,9 @@ struct LinformerArchitecture: Architecture {
         configuration.stack.slots = min(size.window, size.sequenceLength)
         configuration.stack.feedForwardDimension = 4 * size.width
         (configuration.stack.heads, configuration.stack.depth) = (size.heads, size.depth)
+        configuration.stack.headDimension = size.headDimension
         configuration.stack.projectionStart = .turns
-        configuration.stack.causality = .causal
+        configuration.readInSegments(window: size.window)
         configuration.setDropout(0)
         return configuration.json
     }
@@ -141,6 +149,15 @@ extension LinformerLMConfiguration {
     /// The same dropout in all places.
     fileprivate mutating func setDropout(_ probability: Double) {
         (stack.dropout, stack.feedForwardDropout, tokenDropout) = (probability, probability, probability)
+    }
+
+    /// Causal by segments, the form that learns text best.
+    fileprivate mutating func readInSegments(window: Int) {
+        stack.causality = .segments
+        (stack.segments.window, stack.segments.maximum) = (window, 256)
+        stack.segments.positions = .relative
+        stack.sharing = .none
+        (stack.normalizesFirst, usesPositions) = (true, false)
     }
 
     /// An encoder and a decoder of these sizes, the last token being the start token.

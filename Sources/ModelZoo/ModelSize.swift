@@ -12,8 +12,7 @@ public struct ModelSize: Sendable, Hashable {
     public var heads: Int
     /// The longest sequence that is read at once.
     public var sequenceLength: Int
-    /// The number of tokens that an architecture attends to exactly: its window, group, or block, and the slots of
-    /// Linformer.
+    /// The number of tokens that an architecture attends to exactly: its window, group, or block.
     public var window: Int
 
     /// Columns of a head: even, as rotary positions need.

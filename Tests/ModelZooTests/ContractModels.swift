@@ -41,10 +41,10 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
         ],
         "linformer": [
             #""parameter_sharing": "none", "method": "learnable""#, #""parameter_sharing": "headwise", "dim_d": 5"#,
-            #""parameter_sharing": "kv", "emb_dim": 8, "use_pos_emb": false"#, #""full_attention": true"#,
-            #""activation": "relu", "k_reduce_by_layer": 1, "dim_k": 7"#,
-            #""method": "convolution", "parameter_sharing": "none", "dim_d": 3"#,
-            #""method": "no_params", "k_reduce_by_layer": 1, "w_o_intermediate_dim": 7, "ff_intermediate": 8"#,
+            #""parameter_sharing": "kv", "emb_dim": 8"#, #""full_attention": true, "use_pos_emb": true"#,
+            #""activation": "relu", "k_reduce_by_layer": 1, "dim_k": 7, "parameter_sharing": "layerwise""#,
+            #""method": "convolution", "parameter_sharing": "none", "dim_d": 3, "use_pos_emb": true"#,
+            #""method": "no_params", "parameter_sharing": "layerwise", "k_reduce_by_layer": 1, "w_o_intermediate_dim": 7, "ff_intermediate": 8"#,
             #""full_attention": true, "hide_masked_keys": true, "nhead": 3, "checkpoint_level": "C1""#,
             #""parameter_sharing": "kv", "k_reduce_by_layer": 2, "w_o_intermediate_dim": 7, "ff_intermediate": 8"#,
             #""method": "convolution", "parameter_sharing": "layerwise", "nhead": 1, "use_pos_emb": false"#,
@@ -105,9 +105,30 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
         "linformer": [],
     ]
 
+    /// Members of all configurations above where the usual causality is not theirs.
+    private static let causality = ["linformer": #""causal": true, "pre_norm": false"#]
+
+    /// Configurations of a causality of their own, which have no bidirectional form.
+    private static let causalAlone = [
+        "linformer": [
+            #""segment_length": 4, "segment_slots": 2, "max_segments": 2, "window": 5"#,
+            #""segment_length": 3, "slot_reach": "all", "window_positions": "relative", "slot_distances": 2, "#
+                + #""parameter_sharing": "headwise""#,
+            #""segment_length": 5, "segment_projection": "learnable", "parameter_sharing": "layerwise", "nhead": 3, "#
+                + #""dim_d": 4, "segment_slots": 2, "k_reduce_by_layer": 1, "checkpoint_level": "C1", "pre_norm": false"#,
+            #""segment_length": 2, "segment_projection": "convolution", "max_segments": 3, "dual_norm": false, "#
+                + #""emb_dim": 8, "use_pos_emb": true, "window_positions": "none""#,
+            #""segment_length": 4, "segment_projection": "mean", "segment_slots": 2, "window": 1, "slot_reach": "all", "#
+                + #""max_segments": 1, "ff_intermediate": 8, "w_o_intermediate_dim": 7"#,
+            #""segment_slots": 0, "window": 6, "include_ff": false, "activation": "relu""#,
+        ]
+    ]
+
     /// Those that read from the left.
     static let causal = ModelZoo.identifiers.flatMap { id in
-        ([""] + (changes[id] ?? [])).map { ContractModel(id: id, changes: $0) }
+        ([""] + (changes[id] ?? []).map { joined(causality[id] ?? "", $0) } + (causalAlone[id] ?? [])).map {
+            ContractModel(id: id, changes: $0)
+        }
     }
 
     /// linformer-pytorch's causality, which leaks the future.
@@ -117,9 +138,13 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
         causal + leaking.map { ContractModel(id: "linformer", changes: $0) }
         + ModelZoo.identifiers.flatMap { id in
             (bidirectional[id].map { [""] + (changes[id] ?? []) + $0 } ?? []).map {
-                ContractModel(id: id, changes: #""causal": false"# + ($0.isEmpty ? "" : ", ") + $0)
+                ContractModel(id: id, changes: joined(#""causal": false"#, $0))
             }
         }
+
+    private static func joined(_ some: String, _ others: String) -> String {
+        [some, others].filter { !$0.isEmpty }.joined(separator: ", ")
+    }
 
     /// Those that pass something from one segment of a text to the next.
     static let carrying = causal.filter(\.carries)

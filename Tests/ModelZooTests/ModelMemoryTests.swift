@@ -24,6 +24,18 @@ import Testing
         ("linformer", ["parameter_sharing": .string("kv"), "emb_dim": .integer(24)]),
         ("linformer", ["parameter_sharing": .string("none"), "w_o_intermediate_dim": .integer(16)]),
         ("linformer", ["full_attention": .bool(true)]),
+        (
+            "linformer",
+            [
+                "causal": .string("segments"), "window_positions": .string("relative"), "slot_distances": .integer(3),
+                "segment_projection": .string("learnable"),
+            ]
+        ),
+        ("linformer", ["causal": .string("segments"), "segment_projection": .string("convolution")]),
+        (
+            "linformer",
+            ["causal": .string("segments"), "parameter_sharing": .string("none"), "segment_slots": .integer(2)]
+        ),
         ("fast-weights", ["feature_map": .string("favor"), "favor_features": .integer(9)]),
         ("fast-weights", ["update_rule": .string("sum")]), ("fast-weights", ["d_ff": .integer(0)]),
         (
