@@ -37,7 +37,8 @@ extension LinformerConfiguration {
     func causalHeads(layer: Int, shared: SegmentWeights?, key: RandomKey) -> (any CausalHeads)? {
         switch causality {
         case .segments: SegmentHeads(self, layer: layer, shared: shared, key: key)
-        case .gatedSlots, .bidirectional, .causal, .compatible: nil
+        case .gatedSlots: GatedSlotHeads(self, layer: layer, key: key)
+        case .bidirectional, .causal, .compatible: nil
         }
     }
 }

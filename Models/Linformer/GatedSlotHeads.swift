@@ -8,7 +8,7 @@ import Tensors
 /// The heads of a layer of gated slots.
 ///
 /// Keys: to_forget.i.weight, [m, c] a head.
-struct GatedSlotHeads: Module {
+struct GatedSlotHeads: CausalHeads {
     /// W of all heads: one matrix [h m, c] in memory.
     let toForget: PackedParameters
     let headWidth: Int

@@ -79,7 +79,6 @@ extension LinformerConfiguration {
             intermediateChannels == nil || causality != .segments || sharing != .layerwise
                 || segments.projection != .dynamic,
             "Linformer: layers of unequal widths cannot share a dynamic projection of segments")
-        require(causality != .gatedSlots, "Linformer: causal \(causality.json) has no layers yet")
     }
 
     /// Makes what all layers share: an E for their own input and one for a decoder's embeddings, the same where both are as long.

@@ -75,6 +75,7 @@ extension LinformerConfiguration {
             throw reader.error(key, "true with causal \(causality.json); expected false")
         }
         if causality == .segments { try checkSegments(reader) }
+        if causality == .gatedSlots { try checkGatedSlots(reader) }
     }
 
     private func checkSegments(_ reader: ConfigurationReader) throws {

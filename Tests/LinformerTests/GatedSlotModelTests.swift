@@ -1,0 +1,114 @@
+import FixtureSupport
+import NN
+import Tensors
+import Testing
+
+@testable import Linformers
+
+/// The language model of gated slots: its parameters, masks and memory; causality, forms and decoding are the contract's.
+@Suite struct GatedSlotModelTests {
+    private func configuration(_ change: (inout LinformerConfiguration) -> Void = { _ in }) -> LinformerLMConfiguration
+    {
+        makeConfiguration(Variant(), .gatedSlots) {
+            $0.stack.normalizesFirst = true
+            change(&$0.stack)
+        }
+    }
+
+    private func model(_ change: (inout LinformerConfiguration) -> Void = { _ in }) -> LinformerLM {
+        let model = LinformerLM(configuration(change), key: RandomKey(seed: 7))
+        moveOffInitialValues(model)
+        return model
+    }
+
+    @Test("Each head of each layer has gates in place of E and F, fewer in later layers")
+    func parameters() {
+        let model = model { ($0.slotReduction, $0.depth, $0.intermediateChannels) = (4, 3, 8) }
+        let shapes = Dictionary(uniqueKeysWithValues: model.state.map { ($0.key, $0.parameter.shape) })
+        let gates = shapes.filter { $0.key.contains("to_forget") }
+        #expect(!shapes.keys.contains { $0.contains("heads.") || $0.contains(".E") || $0.contains(".F") })
+        let expected = (0..<3).flatMap { layer in
+            (0..<2).map {
+                ("linformer.seq.\(2 * layer).fn.to_forget.\($0).weight", [[6, 12], [2, 8], [1, 8]][layer])
+            }
+        }
+        #expect(gates == Dictionary(uniqueKeysWithValues: expected))
+    }
+
+    @Test("Gates are the eighth root of a sigmoid")
+    func gates() {
+        let heads = GatedSlotHeads(configuration().stack, layer: 0, key: RandomKey(seed: 7))
+        let x = Tensor.normal([2, 5, 12], standardDeviation: 3, key: RandomKey(seed: 1))
+        let alpha = exp(heads.logForget(x))
+        #expect(alpha.shape == [2, 5, 2, 6])
+        let z = linear(x, weight: concatenate(heads.toForget.parts.map(\.value)))  // [2, 5, h m]
+        let expected = sigmoid(z).values.map { Double($0).squareRoot().squareRoot().squareRoot() }
+        expectClose(alpha.values, expected, relative: 2e-6, "alpha")
+    }
+
+    @Test("Masked tokens change nothing, wherever they are", arguments: Implementation.allCases)
+    func masks(_ form: Implementation) {
+        let model = model { $0.dropout = 0 }
+        let heads = model.linformer.layers[0].attention.branch.causalHeads!
+        func random(_ shape: [Int], _ seed: UInt64) -> Tensor { .normal(shape, key: RandomKey(seed: seed)) }
+        let (tokens, x) = ((0..<3).map { random([1, 9, 2, 6], $0) }, random([1, 9, 12], 4))
+        let mask = Tensor([1, 0, 1, 1, 0, 0, 1, 1, 0], shape: [1, 9])
+        func run(_ tokens: [Tensor], _ x: Tensor, _ mask: Tensor?) -> Tensor {
+            heads(tokens[0], tokens[1], tokens[2], of: x, mask: mask, mode: .inference.using(form))
+        }
+        let seen = [0, 2, 3, 6, 7]
+        func part(_ x: Tensor) -> Tensor { concatenate(seen.map { x.sliced(1, from: $0, to: $0 + 1) }, axis: 1) }
+        let (got, expected) = (part(run(tokens, x, mask)), run(tokens.map(part), part(x), nil))
+        expectClose(got, expected, roundings: 30, "seen tokens")
+    }
+
+    @Test("The memory is 2 m d floats a head at any position, and there is no greatest length")
+    func memory() {
+        let model = model()
+        #expect(model.maximumLength == nil && model.isCausal)
+        var states = [model.startDecoding()]
+        func bytes() -> [Int] {
+            states[0].attentions.map {
+                guard case .memory(let memory as GatedSlotMemory) = $0 else { return 0 }
+                return memory.bytes
+            }
+        }
+        for _ in 0..<5 {
+            _ = model.decode([(0..<13).map { Int32($0 % vocabulary) }], states: &states)
+            #expect(bytes() == [Int](repeating: 2 * 2 * 6 * 6 * 4, count: 2))
+        }
+        #expect(states[0].position == 65)
+    }
+
+    @Test("Decoding far beyond input_size is the forward pass")
+    func decodesAnyLength() {
+        let model = model()
+        let tokens = randomTokens([1, 150])
+        let logits = model(tokens)
+        var states = [model.startDecoding()]
+        var position = 0
+        for count in [1, 60, 1, 1, 40, 33, 14] {
+            let part = Array(tokens.values[position..<position + count])
+            let last = model.decode([part], states: &states)
+            position += count
+            expectClose(
+                last.values, logits.at(1, position - 1).values.map(Double.init),
+                within: Rounding.bound(150 + 60, of: largest(logits.values)), "after \(position)")
+        }
+    }
+
+    @Test(
+        "Options of projections are refused by key",
+        arguments: [
+            (#""parameter_sharing": "kv""#, "parameter_sharing\": kv with causal \"gated-slots\""),
+            (#""parameter_sharing": "headwise""#, "expected none"),
+            (#""method": "convolution", "dim_k": 2"#, "method\": convolution with causal \"gated-slots\""),
+            (#""full_attention": true"#, "full_attention\": true with causal \"gated-slots\""),
+        ])
+    func refusals(_ options: String, _ message: String) throws {
+        let text = #"{"num_tokens": 9, "input_size": 8, "channels": 12, "causal": "gated-slots", \#(options)}"#
+        let json = try JSONValue(parsing: Array(text.utf8), file: "c.json")
+        let error = #expect(throws: InputError.self) { try LinformerLMConfiguration(json, file: "c.json") }
+        #expect("\(error!)".contains(message), "\(error!)")
+    }
+}
