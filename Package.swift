@@ -120,7 +120,7 @@ let package = Package(
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "NumericSupport"]),
         .testTarget(name: "NNTests", dependencies: ["NN", "NumericSupport"], resources: [.copy("Fixtures")]),
         .testTarget(name: "PlottingTests", dependencies: ["Plotting"]),
-        .testTarget(name: "VisualizingTests", dependencies: ["Visualizing", "CZlib"]),
+        .testTarget(name: "VisualizingTests", dependencies: ["Visualizing", "CZlib", "NumericSupport"]),
         .testTarget(name: "TrainerTests", dependencies: ["Trainer", "FixtureSupport"], resources: [.copy("Fixtures")]),
         .testTarget(
             name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer", "FixtureSupport"],

@@ -1,5 +1,4 @@
 import FixtureSupport
-import Foundation
 import NN
 import Tensors
 import Testing
@@ -29,8 +28,8 @@ import Testing
     }
 
     @Test("A state dict can be saved and loaded") func stateDictRoundTrips() throws {
-        let path = FileManager.default.temporaryDirectory.appendingPathComponent("hyper-\(UUID()).safetensors").path
-        defer { try? FileManager.default.removeItem(atPath: path) }
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/weights.safetensors"
         let saved = HyperConnection(streams: 2, dimension: 3, key: RandomKey(seed: 1))
         for (index, parameter) in saved.state.map(\.parameter).enumerated() {
             parameter.assign(.uniform(parameter.shape, key: RandomKey(seed: UInt64(index))))

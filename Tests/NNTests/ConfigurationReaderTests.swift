@@ -1,5 +1,6 @@
 import Foundation
 import NN
+import NumericSupport
 import Tensors
 import Testing
 
@@ -191,12 +192,12 @@ import Testing
 
     @Test("Errors name the file")
     func filesAreNamedInErrors() throws {
-        let path = FileManager.default.temporaryDirectory.appending(path: "reader-\(UUID()).json").path
-        defer { try? FileManager.default.removeItem(atPath: path) }
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/reader.json"
         #expect(throws: InputError("\(path): cannot be read: No such file or directory")) {
             try ConfigurationReader(path: path)
         }
-        try Data(#"{"dim": 3}"#.utf8).write(to: URL(filePath: path))
+        try folder.write(Data(#"{"dim": 3}"#.utf8), "reader.json")
         var reader = try ConfigurationReader(path: path)
         #expect(try reader.int("dim") == 3)
         #expect(reader.file == path)

@@ -1,5 +1,5 @@
-import Foundation
 import NN
+import NumericSupport
 import Tensors
 import Testing
 
@@ -33,11 +33,11 @@ private struct Small: Module {
 }
 
 @Suite struct RoundedWeightsTests {
-    let path = NSTemporaryDirectory() + "rounded-" + UUID().uuidString + ".safetensors"
+    let folder = try! TemporaryFolder()
+    var path: String { folder.path + "/rounded.safetensors" }
 
     @Test("A rounded model saves what it computes with", arguments: RoundedMatrix.Format.allCases)
     func aRoundedModelIsWhatItSaves(_ format: RoundedMatrix.Format) throws {
-        defer { try? FileManager.default.removeItem(atPath: path) }
         let (model, floats) = (Small(), Small(seed: 2))
         let before = Dictionary(uniqueKeysWithValues: model.state.map { ($0.key, $0.parameter.value.values) })
         try model.roundWeights(to: format)
@@ -84,10 +84,11 @@ private struct Small: Module {
     @Test("A rounded model loads no weights")
     func aRoundedModelLoadsNothing() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            [path = path as String] in
             let model = Small()
-            try model.save(to: NSTemporaryDirectory() + "rounded-load.safetensors")
+            try model.save(to: path)
             try model.roundWeights(to: .int8)
-            try model.load(from: NSTemporaryDirectory() + "rounded-load.safetensors")
+            try model.load(from: path)
         }
         let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         #expect(message.contains("load: the model's weights are rounded; expected a model of floats"))

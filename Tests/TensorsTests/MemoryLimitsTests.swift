@@ -1,4 +1,5 @@
 import Foundation
+import NumericSupport
 import Synchronization
 import Testing
 
@@ -6,19 +7,9 @@ import Testing
 
 /// The memory of the system and of its groups, and errors without enough of it.
 @Suite("Memory limits") struct MemoryLimitsTests {
-    /// Goes with the test.
-    private final class Folder {
-        let path = NSTemporaryDirectory() + "attention-zoo-" + UUID().uuidString
-        deinit { try? FileManager.default.removeItem(atPath: path) }
-    }
-    private let folder = Folder()
+    private let folder = try! TemporaryFolder()
 
-    private func write(_ text: String, _ name: String) throws {
-        let path = folder.path + "/" + name
-        try FileManager.default.createDirectory(
-            atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
-        try text.write(toFile: path, atomically: false, encoding: .utf8)
-    }
+    private func write(_ text: String, _ name: String) throws { try folder.write(text.utf8, name) }
 
     private func room(addressSpace: Int = -1, data: Int = -1) -> MemoryLimits.Room {
         MemoryLimits.room(root: folder.path, addressSpace: addressSpace, data: data)

@@ -1,5 +1,6 @@
 import Foundation
 import NN
+import NumericSupport
 import Plotting
 import Tensors
 import Testing
@@ -217,8 +218,8 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         let layers = visualizer.attention(of: x)
         #expect(layers.map(\.name) == ["Layer 1", "raw"])
         #expect(layers.map { $0.weights.values } == [softmax(x).values, x.values])
-        let path = NSTemporaryDirectory() + "attention-zoo-\(UUID().uuidString).png"
-        defer { try? FileManager.default.removeItem(atPath: path) }
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/heads.png"
         try visualizer.plotAllHeads(x, title: "Heads", to: path, nLimit: 4)
         let decoded = try DecodedPNG(Array(Data(contentsOf: URL(fileURLWithPath: path))))
         var grid = AttentionGrid(layers, title: "Heads")

@@ -1,5 +1,6 @@
 import Foundation
 import NN
+import NumericSupport
 import Plotting
 import Tensors
 import Testing
@@ -83,15 +84,14 @@ import Testing
         #expect(spectrum.heatmap(at: 99).values == spectrum.layers.map { $0.heads.map { $0[n - 1] } })
         #expect(spectrum.heatmap().columns == ["Head 1", "Head 2"])
 
-        let folder = NSTemporaryDirectory()
+        let folder = try TemporaryFolder()
         for (name, parts) in [
             ("svg", ["<svg xmlns=", ">Layer 3<", ">A title<"]),
             ("html", ["<!DOCTYPE html>", ">A title<", ">of a model<", "up to 2 of 8", ">Head 2<", ">Layer 3<"]),
         ] {
-            let path = folder + "attention-zoo-\(UUID().uuidString).\(name)"
-            defer { try? FileManager.default.removeItem(atPath: path) }
+            let path = folder.path + "/spectrum.\(name)"
             try spectrum.write(to: path, title: "A title", subtitle: "of a model")
-            let text = try String(contentsOfFile: path, encoding: .utf8)
+            let text = try folder.read("spectrum.\(name)")
             for part in parts { #expect(text.contains(part), "\(part)") }
         }
         #expect(throws: InputError("figure.pdf: expected a name that ends in .svg or .html")) {
