@@ -166,17 +166,17 @@ public struct LinePlot: Sendable {
     }
 
     private var endLabels: [EndLabel] {
-        func label(_ text: String, _ look: Look?, _ x: Double?, _ y: Double) -> EndLabel {
+        func label(_ text: String, _ look: Look? = nil, x: Double? = nil, y: Double) -> EndLabel {
             let fitting = TextWidth.fitting(text, width: width * 0.3, size: Canvas.fontSize)
             return EndLabel(text: fitting, whole: text, look: look, x: x, y: y)
         }
         let lines = series.enumerated().compactMap { index, series -> EndLabel? in
             let last = zip(series.x, series.y).reversed().first { x.accepts($0) && y.accepts($1) }
             guard let last, !series.name.isEmpty else { return nil }
-            return label(series.name, look(index), last.0, last.1)
+            return label(series.name, look(index), x: last.0, y: last.1)
         }
         return lines
-            + references.filter { y.accepts($0.value) && !$0.label.isEmpty }.map { label($0.label, nil, nil, $0.value) }
+            + references.filter { y.accepts($0.value) && !$0.label.isEmpty }.map { label($0.label, y: $0.value) }
     }
 
     private func drawLabels(_ labels: [EndLabel], _ scales: Scales, on canvas: inout Canvas) {

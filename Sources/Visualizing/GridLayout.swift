@@ -55,8 +55,8 @@ struct GridLayout {
         var raster = Raster(
             width: width + 2 * Self.margin, height: head + Self.gap + body + foot + 2 * Self.margin)
         var y = Self.margin
-        write(title, &y, Self.large, .black, on: &raster)
-        write(note, &y, Self.small, Self.soft, on: &raster)
+        write(title, y: &y, scale: Self.large, .black, on: &raster)
+        write(note, y: &y, scale: Self.small, Self.soft, on: &raster)
         y += Self.gap
         for row in rows.indices { draw(row, &y, on: &raster) }
         drawKey(y: y + Self.gap, on: &raster)
@@ -64,7 +64,7 @@ struct GridLayout {
     }
 
     /// Centred lines.
-    private func write(_ lines: [String], _ y: inout Int, _ scale: Int, _ colour: Colour, on raster: inout Raster) {
+    private func write(_ lines: [String], y: inout Int, scale: Int, _ colour: Colour, on raster: inout Raster) {
         for line in lines {
             write(line, middle: Self.margin + width / 2, y: y, scale, colour, on: &raster)
             y += Self.line * scale

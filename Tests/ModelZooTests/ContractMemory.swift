@@ -1,5 +1,4 @@
 import Foundation
-import Linformers
 
 @testable import ModelZoo
 

@@ -103,7 +103,7 @@ import Testing
         let state = TrainingState(
             step: 7, tokens: 70, seconds: 0.1, validation: 1 / 3,
             best: BestValidation(step: 7, bitsPerByte: 1 / 3), position: position, carries: ["memory.0": carry])
-        try folder.save(model, optimizer, state, RunOrigin(), keep: 1)
+        try folder.save(model, optimizer, state, origin: RunOrigin(), keep: 1)
         let read = try folder.load(Bigram(seed: 5), Optimizer(Bigram().trainable))
         #expect((read.step, read.tokens, read.seconds) == (7, 70, 0.1))
         #expect((read.validation, read.best) == (1 / 3, state.best))

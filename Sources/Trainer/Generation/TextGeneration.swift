@@ -21,8 +21,8 @@ extension LanguageModel {
     ) throws -> String {
         var text = ""
         try answer(
-            tokenizer.encode(prompt), length, objective, sampling,
-            ContinuationPieces(tokenizer, stop: stop, wholeCharacters: true), tokenizer
+            tokenizer.encode(prompt), length: length, objective, sampling: sampling,
+            pieces: ContinuationPieces(tokenizer, stop: stop, wholeCharacters: true), tokenizer
         ) { try text.append($0, onText) }
         return text
     }
@@ -37,15 +37,15 @@ extension LanguageModel {
     ) throws -> [UInt8] {
         var all: [UInt8] = []
         try answer(
-            tokenizer.encode(bytes: prompt), length, objective, sampling,
-            ContinuationPieces(tokenizer, stop: stop, wholeCharacters: wholeCharacters), tokenizer
+            tokenizer.encode(bytes: prompt), length: length, objective, sampling: sampling,
+            pieces: ContinuationPieces(tokenizer, stop: stop, wholeCharacters: wholeCharacters), tokenizer
         ) { try all.append($0, onBytes) }
         return all
     }
 
     private func answer(
-        _ prompt: [Int32], _ length: Int?, _ objective: Objective, _ sampling: SamplingOptions?,
-        _ pieces: ContinuationPieces, _ tokenizer: any Tokenizer, _ give: ([UInt8]) throws -> Void
+        _ prompt: [Int32], length: Int?, _ objective: Objective, sampling: SamplingOptions?,
+        pieces: ContinuationPieces, _ tokenizer: any Tokenizer, give: ([UInt8]) throws -> Void
     ) throws {
         let length = length ?? objective.answerLength(toPrompt: prompt.count) ?? 256
         var generator = try TokenGenerator(
@@ -91,8 +91,8 @@ extension LanguageModel {
     ) throws -> String {
         var text = ""
         try resume(
-            &state, tokenizer.encode(prompt), length, sampling,
-            ContinuationPieces(tokenizer, stop: stop, wholeCharacters: true), tokenizer
+            &state, after: tokenizer.encode(prompt), length: length, sampling: sampling,
+            pieces: ContinuationPieces(tokenizer, stop: stop, wholeCharacters: true), tokenizer
         ) { try text.append($0, onText) }
         return text
     }
@@ -106,15 +106,15 @@ extension LanguageModel {
     ) throws -> [UInt8] {
         var all: [UInt8] = []
         try resume(
-            &state, tokenizer.encode(bytes: prompt), length, sampling,
-            ContinuationPieces(tokenizer, stop: stop, wholeCharacters: wholeCharacters), tokenizer
+            &state, after: tokenizer.encode(bytes: prompt), length: length, sampling: sampling,
+            pieces: ContinuationPieces(tokenizer, stop: stop, wholeCharacters: wholeCharacters), tokenizer
         ) { try all.append($0, onBytes) }
         return all
     }
 
     private func resume(
-        _ state: inout GenerationState<Self>?, _ prompt: [Int32], _ length: Int, _ sampling: SamplingOptions,
-        _ pieces: ContinuationPieces, _ tokenizer: any Tokenizer, _ give: ([UInt8]) throws -> Void
+        _ state: inout GenerationState<Self>?, after prompt: [Int32], length: Int, sampling: SamplingOptions,
+        pieces: ContinuationPieces, _ tokenizer: any Tokenizer, give: ([UInt8]) throws -> Void
     ) throws {
         let vocabularySize = tokenizer.vocabularySize
         var generator =

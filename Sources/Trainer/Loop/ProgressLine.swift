@@ -50,18 +50,20 @@ struct ProgressLine {
     /// From left to right; what has the highest rank goes first.
     private var fields: [Field] {
         var fields: [Field] = []
-        func add(_ rank: Int, _ before: String, _ value: String, _ after: String, _ style: StyledText.Style = .plain) {
+        func add(
+            rank: Int, _ before: String, _ value: String, _ after: String = "", style: StyledText.Style = .plain
+        ) {
             var text = StyledText(before, .dim)
             text.append(value, style)
             text.append(after, .dim)
             fields.append((rank, text))
         }
-        add(0, "step ", "\(step)", summary?.totalSteps.map { "/\($0)" } ?? "", .bold)
-        if let share { add(5, "", String(format: "%.0f", (share * 100).rounded(.down)), " %") }
-        if let bits = bitsPerByte.value { add(1, "", String(format: "%.3f", bits), " bits/byte", .bold) }
-        if let validation { add(3, "validation ", String(format: "%.3f", validation), "", .accent) }
-        if let rate = tokensPerSecond.value { add(4, "", String(format: "%.0f", rate), " tokens/s") }
-        if let secondsLeft { add(2, "", Self.duration(secondsLeft), " left") }
+        add(rank: 0, "step ", "\(step)", summary?.totalSteps.map { "/\($0)" } ?? "", style: .bold)
+        if let share { add(rank: 5, "", String(format: "%.0f", (share * 100).rounded(.down)), " %") }
+        if let bits = bitsPerByte.value { add(rank: 1, "", String(format: "%.3f", bits), " bits/byte", style: .bold) }
+        if let validation { add(rank: 3, "validation ", String(format: "%.3f", validation), style: .accent) }
+        if let rate = tokensPerSecond.value { add(rank: 4, "", String(format: "%.0f", rate), " tokens/s") }
+        if let secondsLeft { add(rank: 2, "", Self.duration(secondsLeft), " left") }
         return fields
     }
 

@@ -79,7 +79,8 @@ extension LanguageModel {
             let split = try DataSplit(
                 tokenizer.tokens(of: text), validationFraction: validationFraction,
                 sequenceLength: options.sequenceLength)
-            try train(split, tokenizer, options, folder, origin, resumes: resumes, report, stop)
+            try train(
+                split, tokenizer, options, folder: folder, origin: origin, resumes: resumes, report: report, stop: stop)
         }
     }
 
@@ -89,13 +90,14 @@ extension LanguageModel {
         folder: String? = nil, origin: RunOrigin = RunOrigin(), resumes: Bool = false
     ) -> Training {
         Training { report, stop in
-            try train(split, tokenizer, options, folder, origin, resumes: resumes, report, stop)
+            try train(
+                split, tokenizer, options, folder: folder, origin: origin, resumes: resumes, report: report, stop: stop)
         }
     }
 
     private func train(
-        _ split: DataSplit, _ tokenizer: any Tokenizer, _ options: TrainingOptions, _ folder: String?,
-        _ origin: RunOrigin, resumes: Bool, _ report: (TrainingEvent) -> Void, _ stop: () -> Bool
+        _ split: DataSplit, _ tokenizer: any Tokenizer, _ options: TrainingOptions, folder: String?,
+        origin: RunOrigin, resumes: Bool, report: (TrainingEvent) -> Void, stop: () -> Bool
     ) throws {
         let run: TrainingRun<Self>
         if resumes, let folder, RunFolder.isRun(folder) {

@@ -30,19 +30,27 @@ extension TrainingOptions {
                     + " expected at most \(Self.mostTokensPerStep) tokens in a step, found"
                     + " \(tokens == .max ? "more" : "\(tokens)")")
         }
-        func check(_ option: String, _ value: Double, _ isValid: Bool, _ expected: String) throws {
+        func check(_ option: String, _ value: Double, isValid: Bool, expected: String) throws {
             if !isValid { throw InputError("--\(option): expected a number \(expected), found \(value)") }
         }
         switch length {
         case .steps(let steps): try WholeNumber.check("steps", steps, in: 1...Self.mostSteps)
         case .epochs(let epochs):
-            try check("epochs", epochs, epochs > 0 && epochs <= 1e9, epochs > 1e9 ? "of at most 1e9" : "above 0")
+            try check(
+                "epochs", epochs, isValid: epochs > 0 && epochs <= 1e9,
+                expected: epochs > 1e9 ? "of at most 1e9" : "above 0")
         case .minutes(let minutes):
-            try check("minutes", minutes, minutes > 0 && minutes <= 1e9, minutes > 1e9 ? "of at most 1e9" : "above 0")
+            try check(
+                "minutes", minutes, isValid: minutes > 0 && minutes <= 1e9,
+                expected: minutes > 1e9 ? "of at most 1e9" : "above 0")
         }
-        if let clip { try check("clip", clip, clip > 0 && clip <= 1e30, clip > 1e30 ? "of at most 1e30" : "above 0") }
+        if let clip {
+            try check(
+                "clip", clip, isValid: clip > 0 && clip <= 1e30, expected: clip > 1e30 ? "of at most 1e30" : "above 0")
+        }
         if let share = validationShare {
-            try check("validation-share", share, share > 0 && share <= 1, "above 0 and at most 1")
+            try check(
+                "validation-share", share, isValid: share > 0 && share <= 1, expected: "above 0 and at most 1")
         }
         try optimizer.validate()
     }

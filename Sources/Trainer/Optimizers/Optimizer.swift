@@ -99,7 +99,7 @@ public final class Optimizer {
             let (slot, gradient) = updates[index]
             let unscaled = slots[slot].rateFactor * learningRate
             update(
-                slots[slot], gradient, chunks[i].range, rate: rates[index],
+                slots[slot], gradient, in: chunks[i].range, rate: rates[index],
                 decay: slots[slot].weightDecay * (rates[index] > 0 ? unscaled / rates[index] : 1), scale: scale)
         }
     }
@@ -111,7 +111,7 @@ public final class Optimizer {
 
     /// - Parameter decay: the weight decay of AdamW, per unit of `rate`, so that it goes by the unscaled learning rate.
     private func update(
-        _ slot: Slot, _ gradient: Tensor, _ range: Range<Int>, rate: Double, decay: Double, scale: Double
+        _ slot: Slot, _ gradient: Tensor, in range: Range<Int>, rate: Double, decay: Double, scale: Double
     ) {
         let start = range.lowerBound
         let (g, p) = (gradient.pointer + start, slot.parameter.value.mutablePointer + start)

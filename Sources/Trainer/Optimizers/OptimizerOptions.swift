@@ -80,21 +80,27 @@ public struct OptimizerOptions: Sendable, Hashable {
 
     /// - Throws: `InputError` that names the option that is out of range.
     func validate() throws {
-        func check(_ option: String, _ value: Double, _ isValid: Bool, _ expected: String) throws {
+        func check(_ option: String, _ value: Double, isValid: Bool, expected: String) throws {
             if !isValid { throw InputError("--\(option): expected \(expected), found \(value)") }
         }
         try check(
-            "weight-decay", weightDecay, weightDecay >= 0 && weightDecay.isFinite, "a number of at least 0")
+            "weight-decay", weightDecay, isValid: weightDecay >= 0 && weightDecay.isFinite,
+            expected: "a number of at least 0")
         for (option, rate) in [("beta1", beta1), ("beta2", beta2), ("momentum", momentum)] {
-            try check(option, rate, rate >= 0 && rate < 1, "a number of at least 0 and below 1")
+            try check(option, rate, isValid: rate >= 0 && rate < 1, expected: "a number of at least 0 and below 1")
         }
-        try check("epsilon", epsilon, epsilon >= 0 && epsilon.isFinite, "a number of at least 0")
+        try check(
+            "epsilon", epsilon, isValid: epsilon >= 0 && epsilon.isFinite, expected: "a number of at least 0")
         if scalesByParameter && ![.adam, .adamW].contains(kind) {
             throw InputError("--parameter-scaled: expected only with --optimizer adam or adamw; it is \(kind.rawValue)")
         }
-        try check("least_size", leastSize, leastSize >= 0 && leastSize.isFinite, "a number of at least 0")
         try check(
-            "decay_exponent", decayExponent, decayExponent >= 0 && decayExponent.isFinite, "a number of at least 0")
-        try check("update_limit", updateLimit, updateLimit >= 1 && updateLimit.isFinite, "a number of at least 1")
+            "least_size", leastSize, isValid: leastSize >= 0 && leastSize.isFinite, expected: "a number of at least 0")
+        try check(
+            "decay_exponent", decayExponent, isValid: decayExponent >= 0 && decayExponent.isFinite,
+            expected: "a number of at least 0")
+        try check(
+            "update_limit", updateLimit, isValid: updateLimit >= 1 && updateLimit.isFinite,
+            expected: "a number of at least 1")
     }
 }

@@ -84,14 +84,16 @@ public struct RunsReport: Sendable {
         let range = BitsRange(runs)
         let (unit, length) = ReportText.timeUnit(runs.compactMap(\.metrics.last?.seconds).max() ?? 0)
         let caption = ["Lines: validation; pale: training, smoothed.", range.caption].compactMap { $0 }
-        return figure("Bits per byte by step", "step", range, caption.joined(separator: " ")) { Double($0.step) }
-            + figure("By tokens seen", "tokens", range) { Double($0.tokens) }
-            + figure("By time", unit, range) { $0.seconds / length }
+        return figure("Bits per byte by step", axis: "step", range, caption: caption.joined(separator: " ")) {
+            Double($0.step)
+        }
+            + figure("By tokens seen", axis: "tokens", range) { Double($0.tokens) }
+            + figure("By time", axis: unit, range) { $0.seconds / length }
     }
 
     private func figure(
-        _ title: String, _ label: String, _ range: BitsRange, _ caption: String = "",
-        _ x: (StepMetrics) -> Double
+        _ title: String, axis label: String, _ range: BitsRange, caption: String = "",
+        x: (StepMetrics) -> Double
     ) -> HTML {
         let plot = LinePlot(
             title, x: Axis(label, includesZero: true, format: .compact), y: Axis("bits per byte", range: range.shown),

@@ -35,7 +35,7 @@ extension RunFolder {
     /// - Throws: `InputError` that names the file and the system's reason; all checkpoints there were stay. `TrainingFault`
     ///   when the folder is not that of the run any more.
     func save(
-        _ model: some Module, _ optimizer: Optimizer, _ state: TrainingState, _ origin: RunOrigin, keep: Int,
+        _ model: some Module, _ optimizer: Optimizer, _ state: TrainingState, origin: RunOrigin, keep: Int,
         following follow: () throws -> Void = {}
     ) throws {
         var weights = SafetensorsWriter(metadata: [
