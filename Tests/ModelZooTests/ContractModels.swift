@@ -121,6 +121,10 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
             #""segment_length": 4, "segment_projection": "mean", "segment_slots": 2, "window": 1, "slot_reach": "all", "#
                 + #""max_segments": 1, "ff_intermediate": 8, "w_o_intermediate_dim": 7"#,
             #""segment_slots": 0, "window": 6, "include_ff": false, "activation": "relu""#,
+            #""causal": "gated-slots", "dim_k": 7"#,
+            #""causal": "gated-slots", "dim_k": 18, "k_reduce_by_layer": 5, "pre_norm": false, "nhead": 3, "dim_d": 5, "#
+                + #""use_pos_emb": true, "w_o_intermediate_dim": 7"#,
+            #""causal": "gated-slots", "dim_k": 4, "checkpoint_level": "C1", "ff_intermediate": 8, "emb_dim": 8"#,
         ]
     ]
 
