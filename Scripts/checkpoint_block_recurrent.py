@@ -130,7 +130,10 @@ def feed_forward(name, d, mult):
 
 def from_peer(config, inferred):
     """Options of ours that other weights would go with."""
-    for key in ("gate", "state_update", "feedback"):
+    if config["kv_heads"] not in (None, 1):
+        raise InputError(f'"kv_heads" is {config["kv_heads"]}, but block-recurrent-transformer-pytorch has one head of keys and'
+                         " values")
+    for key in OF_WEIGHTS:
         if config[key] != OWN[key]:
             raise InputError(f'"{key}" is {json.dumps(config[key])}, but the weights are those of {json.dumps(OWN[key])}')
     return {key: value for key, value in config.items() if key != "use_flash_attn"}, []
@@ -141,7 +144,7 @@ def to_peer(config, inferred):
     from_peer(config, inferred)
     lines = [f"block-recurrent-transformer-pytorch has no {key}, which is {json.dumps(config[key])} here: it computes something"
              " else" for key in OF_NUMBERS if config[key] != OWN[key]]
-    peers = {key: value for key, value in config.items() if key not in OWN}
+    peers = {key: value for key, value in config.items() if key not in OWN and key not in INITIAL}
     if peers["depth"] == 1 and peers["recurrent_layers"] is None:
         peers["recurrent_layers"] = [1]  # the peer's middle of one layer is none
     return peers, lines
@@ -149,7 +152,11 @@ def to_peer(config, inferred):
 
 # And the peer's way of computing the same.
 OWN = dict(use_flash_attn=False, qk_rmsnorm_scale=None, gate="fixed", state_update="skip", feedback=False, attention_window=None,
-           state_window=None, xl_memories_dropout=0.0, state_dropout=0.0)
+           state_window=None, xl_memories_dropout=0.0, state_dropout=0.0, learned_temperatures=False, kv_heads=None,
+           direct_write=False, forget_bias=None)
+INITIAL = dict(init_state_scale=0.1, state_ids_scale=1.0)
+# Options of which other weights would be.
+OF_WEIGHTS = ("gate", "state_update", "feedback", "learned_temperatures", "direct_write")
 OF_NUMBERS = ("qk_rmsnorm_scale", "attention_window", "state_window")
 SIZES = ("num_tokens", "dim", "depth", "dim_head", "heads", "max_seq_len", "block_width", "num_state_vectors",
          "compressed_mem_factor", "attention_window", "state_window")
@@ -163,5 +170,5 @@ BLOCK_RECURRENT = Architecture(
     {key: (1, 1 << 31) for key in SIZES},
     infer, shapes,
     dict(recurrent_layers=list, read_recurrent_layers=list, num_state_vectors=int, qk_rmsnorm_scale=float,
-         attention_window=int, state_window=int),
-    from_peer=from_peer, to_peer=to_peer, roots=frozenset({"token_emb", "to_logits", "layers", "mem_manager"}))
+         attention_window=int, state_window=int, kv_heads=int, forget_bias=float),
+    initial=INITIAL, from_peer=from_peer, to_peer=to_peer, roots=frozenset({"token_emb", "to_logits", "layers", "mem_manager"}))

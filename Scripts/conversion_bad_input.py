@@ -90,6 +90,8 @@ def bad_linformers(folder):
     refuse('"causal": true is the leak-free form, which linformer-pytorch has not; expected false or "compatible", its'
            " causal=True", good, out, "--set", "causal=true")
     refuse('"decoder_mode": true is no language model; expected false', good, out, "--set", "decoder_mode=true")
+    refuse('"pre_norm" is true, but linformer-pytorch has norms after its layers only', good, out, "--set", "pre_norm=true")
+    refuse('--set: "causal": expected true or false, found "segments"', good, out, "--set", "causal=segments")
     refuse('--set: "causal": expected true or false, found "strict"', good, out, "--set", "causal=strict")
     save("flash.pt", FLASHTransformer, PEERS["flash"].small)
     refuse('flash.pt: no key begins with "linformer.seq."; expected the state dict of a LinformerLM or LinformerEncDec',
@@ -148,6 +150,10 @@ def bad_block_recurrents(folder):
            "recurrent_layers=[1]")
     refuse('--set: "recurrent_layers": expected a list, found 2', "block.pt", out, "--set", "recurrent_layers=2")
     refuse('"gate" is "lstm", but the weights are those of "fixed"', "block.pt", out, "--set", "gate=lstm")
+    refuse('"learned_temperatures" is true, but the weights are those of false', "block.pt", out, "--set",
+           "learned_temperatures=true")
+    refuse('"kv_heads" is 2, but block-recurrent-transformer-pytorch has one head of keys and values', "block.pt", out, "--set",
+           "kv_heads=2")
     refuse('--set: "gate": expected fixed or lstm, found "gru"', "block.pt", out, "--set", "gate=gru")
     lacks = lambda state: {key: value for key, value in state.items() if not key.endswith("init_state")}
     refuse("none.pt: the layers read [0, 1, 0, 0] states and [] write some; expected a layer for each that reads it, not above"
