@@ -155,7 +155,7 @@ extension LinformerLMConfiguration {
     fileprivate mutating func readInSegments(window: Int) {
         stack.causality = .segments
         (stack.segments.window, stack.segments.maximum) = (window, 256)
-        stack.segments.positions = .relative
+        stack.segments.positions = .rotary
         stack.sharing = .none
         (stack.normalizesFirst, usesPositions) = (true, false)
     }
