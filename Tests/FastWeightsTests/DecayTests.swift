@@ -184,17 +184,7 @@ struct DecayCase: CustomTestStringConvertible, Sendable {
             ).forward()
             return zip(result.output + result.state, seeds[0] + seeds[1]).reduce(0) { $0 + $1.0 * $1.1 }
         }
-        for input in x.indices {
-            for element in x[input].indices {
-                func shifted(_ step: Double) -> Double {
-                    var moved = x
-                    moved[input][element] += step
-                    return loss(moved)
-                }
-                let slope = (shifted(1e-5) - shifted(-1e-5)) / 2e-5
-                #expect(abs(slope - analytic[input][element]) < 1e-7, "input \(input), element \(element)")
-            }
-        }
+        expectCentralDifferences(analytic, of: loss, at: x)
     }
 
     // MARK: Cuts

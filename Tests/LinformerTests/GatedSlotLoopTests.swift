@@ -69,17 +69,7 @@ import Testing
             ).forward()
             return zip(results.flatMap { $0 }, seeds.flatMap { $0 }).reduce(0) { $0 + $1.0 * $1.1 }
         }
-        for input in x.indices {
-            for element in x[input].indices {
-                func shifted(_ step: Double) -> Double {
-                    var moved = x
-                    moved[input][element] += step
-                    return loss(moved)
-                }
-                let slope = (shifted(1e-5) - shifted(-1e-5)) / 2e-5
-                #expect(abs(slope - analytic[input][element]) < 1e-7, "input \(input), element \(element)")
-            }
-        }
+        expectCentralDifferences(analytic, of: loss, at: x)
     }
 
     @Test("A sequence in two parts is the sequence, gradients too", arguments: Forgetting.allCases)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Linformers
 
-/// The language model of gated slots: its parameters, masks and memory; causality, forms and decoding are the contract's.
+/// The language model of gated slots: its parameters and memory; causality, forms and decoding are the contract's.
 @Suite struct GatedSlotModelTests {
     private func configuration(_ change: (inout LinformerConfiguration) -> Void = { _ in }) -> LinformerLMConfiguration
     {
@@ -33,33 +33,6 @@ import Testing
             }
         }
         #expect(gates == Dictionary(uniqueKeysWithValues: expected))
-    }
-
-    @Test("Gates are the eighth root of a sigmoid")
-    func gates() {
-        let heads = GatedSlotHeads(configuration().stack, layer: 0, key: RandomKey(seed: 7))
-        let x = Tensor.normal([2, 5, 12], standardDeviation: 3, key: RandomKey(seed: 1))
-        let alpha = exp(heads.logForget(x))
-        #expect(alpha.shape == [2, 5, 2, 6])
-        let z = linear(x, weight: concatenate(heads.toForget.parts.map(\.value)))  // [2, 5, h m]
-        let expected = sigmoid(z).values.map { Double($0).squareRoot().squareRoot().squareRoot() }
-        expectClose(alpha.values, expected, relative: 2e-6, "alpha")
-    }
-
-    @Test("Masked tokens change nothing, wherever they are", arguments: Implementation.allCases)
-    func masks(_ form: Implementation) {
-        let model = model { $0.dropout = 0 }
-        let heads = model.linformer.layers[0].attention.branch.causalHeads!
-        func random(_ shape: [Int], _ seed: UInt64) -> Tensor { .normal(shape, key: RandomKey(seed: seed)) }
-        let (tokens, x) = ((0..<3).map { random([1, 9, 2, 6], $0) }, random([1, 9, 12], 4))
-        let mask = Tensor([1, 0, 1, 1, 0, 0, 1, 1, 0], shape: [1, 9])
-        func run(_ tokens: [Tensor], _ x: Tensor, _ mask: Tensor?) -> Tensor {
-            heads(tokens[0], tokens[1], tokens[2], of: x, mask: mask, mode: .inference.using(form))
-        }
-        let seen = [0, 2, 3, 6, 7]
-        func part(_ x: Tensor) -> Tensor { concatenate(seen.map { x.sliced(1, from: $0, to: $0 + 1) }, axis: 1) }
-        let (got, expected) = (part(run(tokens, x, mask)), run(tokens.map(part), part(x), nil))
-        expectClose(got, expected, roundings: 30, "seen tokens")
     }
 
     @Test("The memory is 2 m d floats a head at any position, and there is no greatest length")
