@@ -151,7 +151,7 @@ extension LinformerLMConfiguration {
         (stack.dropout, stack.feedForwardDropout, tokenDropout) = (probability, probability, probability)
     }
 
-    /// Causal by segments, the form that learns text best.
+    /// Causal by segments, the form that learns text sooner than bounded memory.
     fileprivate mutating func readInSegments(window: Int) {
         stack.causality = .segments
         (stack.segments.window, stack.segments.maximum) = (window, 256)
