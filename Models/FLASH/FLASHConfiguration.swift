@@ -29,7 +29,7 @@ public enum AttentionFunction: String, Sendable {
 
 /// The configuration of `FLASHTransformer` and its layers. In JSON its options have flash-pytorch's names and defaults; the
 /// last three are ours.
-public struct FLASHConfiguration: Sendable {
+public struct FLASHConfiguration: ModelConfiguration {
     /// num_tokens: the vocabulary.
     public var tokens: Int
     /// dim: the width of the model, d.
@@ -77,51 +77,40 @@ public struct FLASHConfiguration: Sendable {
         return configuration
     }
 
-    /// Reads the JSON form.
-    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        tokens = try reader.size("num_tokens")
-        dimension = try reader.size("dim")
-        depth = try reader.depth("depth")
-        groupSize = try reader.size("group_size", default: groupSize)
-        queryKeyDimension = try reader.size("query_key_dim", default: queryKeyDimension)
-        expansionFactor = try reader.double("expansion_factor", default: expansionFactor, in: 0...1024)
-        isCausal = try reader.bool("causal", default: isCausal)
-        attentionDropout = try reader.double("attn_dropout", default: attentionDropout, in: 0..<1)
-        normType = try reader.option("norm_type", default: normType)
-        shiftsTokens = try reader.bool("shift_tokens", default: shiftsTokens)
-        usesLaplace = try reader.bool("laplace_attn_fn", default: usesLaplace)
-        reducesGroups = try reader.bool("reduce_group_non_causal_attn", default: reducesGroups)
-        masksTokenShift = try reader.bool("mask_token_shift", default: masksTokenShift)
-        dividesByValidCount = try reader.bool("divide_by_valid_count", default: dividesByValidCount)
-        gammaDeviation = try reader.double("gamma_std", default: gammaDeviation, in: 0...100)
-        try reader.finish()
+    public static let schema = ConfigurationSchema(
+        FLASHConfiguration(tokens: 0, dimension: 0, depth: 0),
+        [
+            .size("num_tokens", \.tokens, isRequired: true),
+            .size("dim", \.dimension, isRequired: true),
+            .depth("depth", \.depth, isRequired: true),
+            .size("group_size", \.groupSize),
+            .size("query_key_dim", \.queryKeyDimension),
+            .number("expansion_factor", \.expansionFactor, in: 0...1024),
+            .flag("causal", \.isCausal),
+            .number("attn_dropout", \.attentionDropout, in: 0..<1),
+            .option("norm_type", \.normType),
+            .flag("shift_tokens", \.shiftsTokens),
+            .flag("laplace_attn_fn", \.usesLaplace),
+            .flag("reduce_group_non_causal_attn", \.reducesGroups),
+            .flag("mask_token_shift", \.masksTokenShift),
+            .flag("divide_by_valid_count", \.dividesByValidCount),
+            .number("gamma_std", \.gammaDeviation, in: 0...100),
+        ])
+
+    public func check() throws {
         if hiddenDimension < 1 {
-            throw reader.error(
+            throw ConfigurationError(
                 "expansion_factor",
                 "\(expansionFactor) times dim \(dimension) leaves no hidden feature; expected at least one")
         }
         if isCausal && dividesByValidCount {
-            throw reader.error("divide_by_valid_count", "only without causal; a causal group divides by group_size")
+            throw ConfigurationError(
+                "divide_by_valid_count", "only without causal; a causal group divides by group_size")
         }
     }
 
     /// e
     public var hiddenDimension: Int { Int(expansionFactor * Double(dimension)) }
-
-    /// The JSON form, every option written out.
-    public var json: JSONValue {
-        .object([
-            "num_tokens": .integer(tokens), "dim": .integer(dimension), "depth": .integer(depth),
-            "group_size": .integer(groupSize), "query_key_dim": .integer(queryKeyDimension),
-            "expansion_factor": .number(expansionFactor), "causal": .bool(isCausal),
-            "attn_dropout": .number(attentionDropout), "norm_type": .string(normType.rawValue),
-            "shift_tokens": .bool(shiftsTokens), "laplace_attn_fn": .bool(usesLaplace),
-            "reduce_group_non_causal_attn": .bool(reducesGroups), "mask_token_shift": .bool(masksTokenShift),
-            "divide_by_valid_count": .bool(dividesByValidCount), "gamma_std": .number(gammaDeviation),
-        ])
-    }
 
     var attentionFunction: AttentionFunction { usesLaplace ? .laplace : .reluSquared }
 

@@ -1,23 +1,22 @@
 import NN
 
 extension FastWeightsConfiguration {
-    /// Refuses what cannot be together, by key.
-    func check(_ reader: ConfigurationReader) throws {
-        try checkSizes(reader)
-        try checkKeys(reader)
-        if featureMap == .softmax { try checkSoftmax(reader) }
-        if normalizesAttention { try checkAttentionNormalization(reader) }
+    public func check() throws {
+        try checkSizes()
+        try checkKeys()
+        if featureMap == .softmax { try checkSoftmax() }
+        if normalizesAttention { try checkAttentionNormalization() }
         guard betaRange == 1 || beta == nil else {
-            throw reader.error("beta_range", "expected 1 with a fixed beta, found \(betaRange)")
+            throw ConfigurationError("beta_range", "expected 1 with a fixed beta, found \(betaRange)")
         }
     }
 
-    private func checkSizes(_ reader: ConfigurationReader) throws {
+    private func checkSizes() throws {
         guard width % heads == 0 else {
-            throw reader.error("heads", "expected a divisor of d_model \(width), found \(heads)")
+            throw ConfigurationError("heads", "expected a divisor of d_model \(width), found \(heads)")
         }
         guard featureMap != .dpfp || nu < 2 * headWidth else {
-            throw reader.error("nu", "expected less than twice the \(headWidth) columns of a head, found \(nu)")
+            throw ConfigurationError("nu", "expected less than twice the \(headWidth) columns of a head, found \(nu)")
         }
     }
 
@@ -30,24 +29,24 @@ extension FastWeightsConfiguration {
         "as the features may be negative (feature_map \"identity\", qk_activation \"\(keyActivation.rawValue)\")"
     }
 
-    private func checkKeys(_ reader: ConfigurationReader) throws {
+    private func checkKeys() throws {
         // ELU + 1 is a feature map of its own.
         guard keyActivation != .elu || featureMap == .identity else {
-            throw reader.error(
+            throw ConfigurationError(
                 "qk_activation",
                 "expected \"silu\", \"relu\" or \"identity\" with feature_map \"\(featureMap.rawValue)\", found \"elu\""
             )
         }
         guard keyNorm != .sum || !hasSignedFeatures else {
-            throw reader.error("qk_norm", "expected \"l2\" or \"none\", \(signedFeatures), found \"sum\"")
+            throw ConfigurationError("qk_norm", "expected \"l2\" or \"none\", \(signedFeatures), found \"sum\"")
         }
     }
 
     /// Softmax attention has neither a memory nor features, and a cache of keys in place of a state.
-    private func checkSoftmax(_ reader: ConfigurationReader) throws {
+    private func checkSoftmax() throws {
         func refuse(_ key: String, _ expected: String, _ found: String, _ isWrong: Bool) throws {
             guard isWrong else { return }
-            throw reader.error(key, "expected \(expected) with feature_map \"softmax\", found \(found)")
+            throw ConfigurationError(key, "expected \(expected) with feature_map \"softmax\", found \(found)")
         }
         try refuse("short_convolution", "0", "\(shortConvolution)", shortConvolution > 0)
         try refuse("qk_activation", "\"identity\"", "\"\(keyActivation.rawValue)\"", keyActivation != .identity)
@@ -57,10 +56,10 @@ extension FastWeightsConfiguration {
     }
 
     /// A sum of keys is a divisor where keys are positive and nothing of it is forgotten.
-    private func checkAttentionNormalization(_ reader: ConfigurationReader) throws {
+    private func checkAttentionNormalization() throws {
         func refuse(_ reason: String, _ isWrong: Bool) throws {
             guard isWrong else { return }
-            throw reader.error("attention_normalization", "expected false \(reason), found true")
+            throw ConfigurationError("attention_normalization", "expected false \(reason), found true")
         }
         try refuse("with decay \"scalar\"", decays)
         try refuse("with qk_norm \"l2\"", keyNorm == .l2)

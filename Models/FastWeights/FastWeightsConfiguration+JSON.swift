@@ -2,117 +2,101 @@ import NN
 import Tensors
 
 extension FastWeightsConfiguration {
-    /// Reads the JSON form.
-    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        self.init(tokens: try reader.size("n_vocab"), width: try reader.size("d_model", default: 512))
-        try readSizes(&reader)
-        try readMemory(&reader)
-        try readKeys(&reader)
-        try readLayers(&reader)
-        try check(reader)
-        try reader.finish()
-    }
+    public static let schema = ConfigurationSchema(
+        FastWeightsConfiguration(tokens: 0),
+        [
+            .size("n_vocab", \.tokens, isRequired: true),
+            .size("d_model", \.width),
+            .size("nu", \.nu),
+            .heads("heads", \.heads),
+            .number("dropout", \.dropout, in: 0..<1),
+            .size("d_ff", \.feedForwardDimension, atLeast: 0),
+            .depth("n_layers", \.layers),
+            .number("eps", \.epsilon, in: 1e-30...1),
+        ] + memory + keys + stack)
 
-    private mutating func readSizes(_ reader: inout ConfigurationReader) throws {
-        nu = try reader.size("nu", default: nu)
-        heads = try reader.heads("heads", default: heads)
-        dropout = try reader.double("dropout", default: dropout, in: 0..<1)
-        feedForwardDimension = try reader.size("d_ff", default: feedForwardDimension, atLeast: 0)
-        layers = try reader.depth("n_layers", default: layers)
-        epsilon = Float(try reader.double("eps", default: 1e-6, in: 1e-30...1))
-    }
+    private static let memory: [ConfigurationField<Self>] = [
+        .option("feature_map", \.featureMap),
+        .size("favor_features", \.favorFeatures, atMost: 1 << 16),
+        .flag("favor_redraw", \.redrawsFavor),
+        .option("update_rule", \.rule),
+        .flag("decay", \.decays, isTrueAs: "scalar", isFalseAs: "none"),
+        .flag("attention_normalization", \.normalizesAttention),
+        beta,
+        .integer("beta_range", \.betaRange, in: 1...2),
+        .flag("output_norm", \.normsOutput, isTrueAs: "rms", isFalseAs: "none"),
+        .flag("output_gate", \.gatesOutput),
+        .flag("recompute_states", \.recomputesStates),
+    ]
 
-    private mutating func readMemory(_ reader: inout ConfigurationReader) throws {
-        featureMap = try reader.option("feature_map", default: featureMap)
-        favorFeatures = try reader.size("favor_features", default: favorFeatures, atMost: 1 << 16)
-        redrawsFavor = try reader.bool("favor_redraw", default: redrawsFavor)
-        rule = try reader.option("update_rule", default: rule)
-        decays = try reader.choice("decay", of: "scalar")
-        normalizesAttention = try reader.bool("attention_normalization", default: normalizesAttention)
-        beta = try Self.beta(&reader, rule)
-        betaRange = try reader.int("beta_range", default: betaRange, in: 1...2)
-        normsOutput = try reader.choice("output_norm", of: "rms")
-        gatesOutput = try reader.bool("output_gate", default: gatesOutput)
-        recomputesStates = try reader.bool("recompute_states", default: true)
-    }
+    private static let keys: [ConfigurationField<Self>] = [shortConvolution, keyActivation, sumNormalization, keyNorm]
 
-    private mutating func readKeys(_ reader: inout ConfigurationReader) throws {
-        shortConvolution = try Self.kernel(&reader)
-        keyActivation = try reader.option("qk_activation", default: shortConvolution > 0 ? .silu : .identity)
-        // The key that was there before qk_norm.
-        let sums = try reader.optionalBool("sum_normalization")
-        keyNorm = try reader.option("qk_norm", default: sums == false ? KeyNorm.none : .sum)
-        if let sums, sums != (keyNorm == .sum) {
-            throw reader.error("sum_normalization", "is \(sums), but \"qk_norm\" is \"\(keyNorm.rawValue)\"")
-        }
-    }
+    private static let stack: [ConfigurationField<Self>] = [
+        .flag("positions", \.usesPositions),
+        .flag("pre_norm", \.normsAttention),
+        .flag("norm", \.usesRMSNorm, isTrueAs: "rms", isFalseAs: "layer"),
+        .number("norm_eps", \.normEpsilon, in: 1e-30...1),
+        .flag("gated_feed_forward", \.gatesFeedForward),
+        ConfigurationField(
+            "feed_forward_activation",
+            read: {
+                let name = try $1.string("feed_forward_activation", default: "relu", oneOf: ["relu", "silu"])
+                $0.feedForwardActivation = name == "silu" ? .silu : .relu
+            }, write: { .string($0.feedForwardActivation.rawValue) }),
+        .flag("identical_layers", \.startsIdentical),
+    ]
 
-    private mutating func readLayers(_ reader: inout ConfigurationReader) throws {
-        usesPositions = try reader.bool("positions", default: false)
-        normsAttention = try reader.bool("pre_norm", default: false)
-        usesRMSNorm = try reader.string("norm", default: "layer", oneOf: ["layer", "rms"]) == "rms"
-        normEpsilon = Float(try reader.double("norm_eps", default: 1e-5, in: 1e-30...1))
-        gatesFeedForward = try reader.bool("gated_feed_forward", default: false)
-        let activation = try reader.string("feed_forward_activation", default: "relu", oneOf: ["relu", "silu"])
-        feedForwardActivation = activation == "silu" ? .silu : .relu
-        startsIdentical = try reader.bool("identical_layers", default: false)
-    }
-
-    /// Reads "input" or a number; the default is "input" for the delta rule and 1 for the sum rule.
-    private static func beta(_ reader: inout ConfigurationReader, _ rule: UpdateRule) throws -> Double? {
-        guard let value = reader.value("beta") else { return rule == .delta ? nil : 1 }
-        if value == .string("input") { return nil }
-        guard let number = value.doubleValue, number > 0, number <= 1 else {
-            throw reader.error("beta", "expected \"input\" or a number above 0, up to 1, found \(value)")
-        }
-        return number
-    }
+    /// "input" or a number; by default "input" for the delta rule and 1 for the sum rule.
+    private static let beta = ConfigurationField<Self>(
+        "beta",
+        read: { configuration, reader in
+            switch reader.value("beta") {
+            case nil: configuration.beta = configuration.rule == .delta ? nil : 1
+            case .string("input"): configuration.beta = nil
+            case let value?:
+                guard let number = value.doubleValue, number > 0, number <= 1 else {
+                    throw reader.error("beta", "expected \"input\" or a number above 0, up to 1, found \(value)")
+                }
+                configuration.beta = number
+            }
+        }, write: { $0.beta.map { .number($0) } ?? .string("input") })
 
     private static let longestKernel = 256
 
-    /// Reads a number of tokens, or true for the usual 4.
-    private static func kernel(_ reader: inout ConfigurationReader) throws -> Int {
-        guard let value = reader.value("short_convolution") else { return 0 }
-        if let isWanted = value.boolValue { return isWanted ? 4 : 0 }
-        guard let tokens = value.intValue, (0...longestKernel).contains(tokens) else {
-            throw reader.error(
-                "short_convolution",
-                "expected true, false or a whole number from 0 to \(longestKernel), found \(value)")
-        }
-        return tokens
-    }
+    /// A number of tokens, or true for the usual 4.
+    private static let shortConvolution = ConfigurationField<Self>(
+        "short_convolution",
+        read: { configuration, reader in
+            guard let value = reader.value("short_convolution") else { return }
+            let tokens = value.boolValue.map { $0 ? 4 : 0 } ?? value.intValue
+            guard let tokens, (0...longestKernel).contains(tokens) else {
+                throw reader.error(
+                    "short_convolution",
+                    "expected true, false or a whole number from 0 to \(longestKernel), found \(value)")
+            }
+            configuration.shortConvolution = tokens
+        }, write: { .integer($0.shortConvolution) })
 
-    /// The JSON form, every option written out.
-    public var json: JSONValue {
-        .object([
-            "n_vocab": .integer(tokens), "d_model": .integer(width), "nu": .integer(nu), "heads": .integer(heads),
-            "dropout": .number(dropout), "d_ff": .integer(feedForwardDimension), "n_layers": .integer(layers),
-            "eps": .number(epsilon.shortest), "feature_map": .string(featureMap.rawValue),
-            "favor_features": .integer(favorFeatures), "favor_redraw": .bool(redrawsFavor),
-            "update_rule": .string(rule.rawValue), "decay": .string(decays ? "scalar" : "none"),
-            "short_convolution": .integer(shortConvolution), "qk_activation": .string(keyActivation.rawValue),
-            "qk_norm": .string(keyNorm.rawValue), "attention_normalization": .bool(normalizesAttention),
-            "beta": beta.map { .number($0) } ?? .string("input"), "beta_range": .integer(betaRange),
-            "output_norm": .string(normsOutput ? "rms" : "none"), "output_gate": .bool(gatesOutput),
-            "positions": .bool(usesPositions), "pre_norm": .bool(normsAttention),
-            "norm": .string(usesRMSNorm ? "rms" : "layer"), "norm_eps": .number(normEpsilon.shortest),
-            "gated_feed_forward": .bool(gatesFeedForward),
-            "feed_forward_activation": .string(feedForwardActivation.rawValue),
-            "recompute_states": .bool(recomputesStates), "identical_layers": .bool(startsIdentical),
-        ])
-    }
-}
+    /// By default the usual activation of a convolution, where there is one.
+    private static let keyActivation = ConfigurationField<Self>(
+        "qk_activation",
+        read: {
+            let usual = $0.shortConvolution > 0 ? KeyActivation.silu : .identity
+            $0.keyActivation = try $1.option("qk_activation", default: usual)
+        }, write: { .string($0.keyActivation.rawValue) })
 
-extension Float {
-    /// The number with the fewest digits that is read as this one.
-    fileprivate var shortest: Double { Double("\(self)") ?? Double(self) }
-}
+    /// The key that was there before qk_norm, which is read and no longer written.
+    private static let sumNormalization = ConfigurationField<Self>(
+        "sum_normalization",
+        read: { if try $1.optionalBool("sum_normalization") == false { $0.keyNorm = KeyNorm.none } },
+        write: { _ in nil })
 
-extension ConfigurationReader {
-    /// Reads "none" or the one alternative to it.
-    fileprivate mutating func choice(_ key: String, of alternative: String) throws -> Bool {
-        try string(key, default: "none", oneOf: ["none", alternative]) == alternative
-    }
+    private static let keyNorm = ConfigurationField<Self>(
+        "qk_norm",
+        read: {
+            $0.keyNorm = try $1.option("qk_norm", default: $0.keyNorm)
+            if let sums = try $1.optionalBool("sum_normalization"), sums != ($0.keyNorm == .sum) {
+                throw $1.error("sum_normalization", "is \(sums), but \"qk_norm\" is \"\($0.keyNorm.rawValue)\"")
+            }
+        }, write: { .string($0.keyNorm.rawValue) })
 }

@@ -3,7 +3,7 @@ import Tensors
 
 /// The options of `FastWeightsLM`. In JSON the first six have the names and defaults of labml-nn's configuration; the others
 /// are ours, those of today's recipe as in the ablation of 2406.06484 and in 2412.06464.
-public struct FastWeightsConfiguration: Sendable {
+public struct FastWeightsConfiguration: ModelConfiguration {
     /// n_vocab: the vocabulary.
     public var tokens: Int
     /// d_model: the width of the model, m.

@@ -3,7 +3,7 @@ import Tensors
 
 /// The options of `LocalTransformer`. In JSON they have local-attention's names and defaults, those that it passes on to
 /// its layers included; `true_positions` and `use_rotary_pos_emb` are ours.
-public struct LocalConfiguration: Sendable {
+public struct LocalConfiguration: ModelConfiguration {
     /// num_tokens: the vocabulary; nil for the stack of layers alone (`LocalTransformerStack`).
     public var tokens: Int?
     /// max_seq_len: positions that are learned, and the longest sequence of a forward pass.
@@ -34,43 +34,45 @@ public struct LocalConfiguration: Sendable {
         attention.attention.isCausal = true
     }
 
-    /// Reads the JSON form.
-    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        // Said to be null, not left out.
-        let hasNoTokens = json.objectValue?["num_tokens"] == .null
-        self.init(
-            tokens: hasNoTokens
-                ? try reader.optionalSize("num_tokens") : try reader.size("num_tokens"),
-            maximumLength: try reader.size("max_seq_len"), dimension: try reader.size("dim"),
-            depth: try reader.depth("depth", atLeast: 0),
-            windowSize: try reader.size("local_attn_window_size", default: 512))
-        usesDynamicBias = try reader.bool("use_dynamic_pos_bias", default: false)
-        let rotates = try reader.bool("use_rotary_pos_emb", default: true)
-        attention.attention.usesRotary = rotates && !usesDynamicBias  // then heads must have an even width
-        attention.attention.dropout = try reader.double("attn_dropout", default: 0, in: 0..<1)
-        try attention.readShared(&reader)
-        attention.attention.usesRotary = rotates
-        feedForwardMultiple = try reader.double("ff_mult", default: feedForwardMultiple, in: 0...1024)
-        feedForwardDropout = try reader.double("ff_dropout", default: 0, in: 0..<1)
-        ignoreIndex = Int32(try reader.int("ignore_index", default: -1, in: Int(Int32.min)...Int(Int32.max)))
-        globalLayers = try reader.optionalInts("layers_insert_global_attn")
-        residualStreams = try reader.size("num_residual_streams", default: residualStreams, atMost: 256)
-        try reader.finish()
-        try check(reader)
-    }
+    public static let schema = ConfigurationSchema(
+        LocalConfiguration(tokens: nil, maximumLength: 0, dimension: 0, depth: 0),
+        [
+            vocabulary,
+            .size("max_seq_len", \.maximumLength, isRequired: true),
+            .size("dim", \.attention.dimension, isRequired: true),
+            .depth("depth", \.depth, atLeast: 0, isRequired: true),
+            .size("local_attn_window_size", \.attention.attention.windowSize),
+            .flag("use_dynamic_pos_bias", \.usesDynamicBias),
+            .flag("use_rotary_pos_emb", \.attention.attention.usesRotary),
+            .number("attn_dropout", \.attention.attention.dropout, in: 0..<1),
+        ] + LocalMHAOptions.shared.map { $0.of(\.attention) } + [
+            .number("ff_mult", \.feedForwardMultiple, in: 0...1024),
+            .number("ff_dropout", \.feedForwardDropout, in: 0..<1),
+            .token("ignore_index", \.ignoreIndex),
+            .integers("layers_insert_global_attn", \.globalLayers),
+            .size("num_residual_streams", \.residualStreams, atMost: 256),
+        ])
 
-    private func check(_ reader: ConfigurationReader) throws {
+    /// The vocabulary: said to be null for the layers alone, and never left out.
+    private static let vocabulary = ConfigurationField<Self>(
+        "num_tokens",
+        read: { $0.tokens = $1.isNull("num_tokens") ? nil : try $1.size("num_tokens") },
+        write: { $0.tokens.map { .integer($0) } ?? .null })
+
+    public func check() throws {
+        var layer = attention
+        // Only rotary positions need heads of an even width.
+        layer.attention.usesRotary = layer.attention.usesRotary && !usesDynamicBias
+        try layer.check()
         if hiddenDimension < 1 {
-            throw reader.error(
+            throw ConfigurationError(
                 "ff_mult", "2/3 of \(feedForwardMultiple) times dim \(dimension) leaves no hidden feature")
         }
         if usesDynamicBias && dimension < 2 {
-            throw reader.error("dim", "\(dimension) leaves the dynamic bias no features; expected at least 2")
+            throw ConfigurationError("dim", "\(dimension) leaves the dynamic bias no features; expected at least 2")
         }
         for layer in globalLayers ?? [] where layer < 1 || layer > depth {
-            throw reader.error("layers_insert_global_attn", "\(layer) is no layer; expected 1 to \(depth)")
+            throw ConfigurationError("layers_insert_global_attn", "\(layer) is no layer; expected 1 to \(depth)")
         }
     }
 
@@ -82,27 +84,10 @@ public struct LocalConfiguration: Sendable {
 
     /// The keys that a query sees.
     var pattern: WindowPattern { attention.attention.pattern(window: attention.attention.windowSize) }
-
-    /// The JSON form, every option written out.
-    public var json: JSONValue {
-        let own: [String: JSONValue] = [
-            "num_tokens": tokens.map { .integer($0) } ?? .null, "max_seq_len": .integer(maximumLength),
-            "dim": .integer(dimension), "depth": .integer(depth),
-            "local_attn_window_size": .integer(attention.attention.windowSize),
-            "use_dynamic_pos_bias": .bool(usesDynamicBias),
-            "use_rotary_pos_emb": .bool(attention.attention.usesRotary),
-            "attn_dropout": .number(attention.attention.dropout),
-            "ff_mult": .number(feedForwardMultiple), "ff_dropout": .number(feedForwardDropout),
-            "ignore_index": .integer(Int(ignoreIndex)),
-            "layers_insert_global_attn": globalLayers.map { .array($0.map { .integer($0) }) } ?? .null,
-            "num_residual_streams": .integer(residualStreams),
-        ]
-        return .object(own.merging(attention.sharedJSON) { $1 })
-    }
 }
 
 /// The options of `LocalMHA`. In JSON they have local-attention's names and defaults.
-public struct LocalMHAOptions: Sendable {
+public struct LocalMHAOptions: ModelConfiguration {
     /// dim: the width of the model, m.
     public var dimension: Int
     /// dim_head: d.
@@ -128,48 +113,51 @@ public struct LocalMHAOptions: Sendable {
         attention.isExact = true
     }
 
-    /// Reads the JSON form.
-    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        self.init(
-            dimension: try reader.size("dim"), windowSize: try reader.size("window_size"))
-        attention.dropout = try reader.double("dropout", default: 0, in: 0..<1)
-        attention.usesRotary = try reader.bool("use_rotary_pos_emb", default: true)
-        normalizesFirst = try reader.bool("prenorm", default: false)
-        try readShared(&reader)
-        try reader.finish()
-    }
+    public static let schema = ConfigurationSchema(
+        LocalMHAOptions(dimension: 0, windowSize: 0),
+        [
+            .size("dim", \.dimension, isRequired: true),
+            .size("window_size", \.attention.windowSize, isRequired: true),
+            .number("dropout", \.attention.dropout, in: 0..<1),
+            .flag("use_rotary_pos_emb", \.attention.usesRotary),
+            .flag("prenorm", \.normalizesFirst),
+        ] + shared)
 
     /// The keys that the transformer passes through.
-    mutating func readShared(_ reader: inout ConfigurationReader) throws {
-        attention.isCausal = try reader.bool("causal", default: attention.isCausal)
-        headDimension = try reader.size("dim_head", default: headDimension)
-        heads = try reader.heads("heads", default: heads)
-        normalizesQueriesAndKeys = try reader.bool("qk_rmsnorm", default: false)
-        qkScale = try reader.double("qk_scale", default: qkScale, in: -1e6...1e6)
-        gatesHeads = try reader.bool("gate_values_per_head", default: false)
-        attention.isExact = try reader.optionalBool("exact_windowsize") ?? true
-        if let old = try reader.optionalInts("rel_pos_emb_config", in: 1...), old.first != headDimension {
-            throw reader.error("rel_pos_emb_config", "\(old.first ?? 0) columns; expected dim_head, \(headDimension)")
-        }
-        try attention.readShared(&reader)
-        if attention.usesRotary && headDimension % 2 == 1 {
-            throw reader.error("dim_head", "\(headDimension) is odd; rotary positions need an even number of columns")
-        }
-    }
+    static let shared: [ConfigurationField<Self>] =
+        [
+            .flag("causal", \.attention.isCausal),
+            .size("dim_head", \.headDimension),
+            .heads("heads", \.heads),
+            .flag("qk_rmsnorm", \.normalizesQueriesAndKeys),
+            .number("qk_scale", \.qkScale, in: -1e6...1e6),
+            .flag("gate_values_per_head", \.gatesHeads),
+            .flag("exact_windowsize", \.attention.isExact),
+            columns,
+        ] + LocalAttentionOptions.shared.map { $0.of(\.attention) }
 
-    var sharedJSON: [String: JSONValue] {
-        attention.sharedJSON.merging([
-            "causal": .bool(attention.isCausal), "dim_head": .integer(headDimension), "heads": .integer(heads),
-            "qk_rmsnorm": .bool(normalizesQueriesAndKeys), "qk_scale": .number(qkScale),
-            "gate_values_per_head": .bool(gatesHeads), "exact_windowsize": .bool(attention.isExact),
-        ]) { $1 }
+    /// An old name of dim_head, which must say the same; read and not written.
+    private static let columns = ConfigurationField<Self>(
+        "rel_pos_emb_config",
+        read: { options, reader in
+            guard let old = try reader.optionalInts("rel_pos_emb_config", in: 1...) else { return }
+            if old.first != options.headDimension {
+                throw reader.error(
+                    "rel_pos_emb_config", "\(old.first ?? 0) columns; expected dim_head, \(options.headDimension)")
+            }
+        }, write: { _ in nil })
+
+    public func check() throws {
+        try attention.checkShared()
+        if attention.usesRotary && headDimension % 2 == 1 {
+            throw ConfigurationError(
+                "dim_head", "\(headDimension) is odd; rotary positions need an even number of columns")
+        }
     }
 }
 
 /// The options of `LocalAttention`. In JSON they have local-attention's names and defaults; the last is ours.
-public struct LocalAttentionOptions: Sendable {
+public struct LocalAttentionOptions: ModelConfiguration {
     /// window_size: W.
     public var windowSize: Int
     /// causal: a token sees nothing after itself.
@@ -204,46 +192,48 @@ public struct LocalAttentionOptions: Sendable {
     /// Creates the options of windows of some tokens, all else as the peer's defaults.
     public init(windowSize: Int) { self.windowSize = windowSize }
 
-    /// Reads the JSON form.
-    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        self.init(windowSize: try reader.size("window_size"))
-        isCausal = try reader.bool("causal", default: false)
-        dropout = try reader.double("dropout", default: 0, in: 0..<1)
-        dimension = try reader.optionalSize("dim")
-        if let old = try reader.optionalInts("rel_pos_emb_config", in: 1...) { dimension = old.first }
-        autopads = try reader.bool("autopad", default: false)
-        isExact = try reader.bool("exact_windowsize", default: false)
-        scale = try reader.optionalDouble("scale", in: -1e6...1e6)
-        usesRotary = try reader.bool("use_rotary_pos_emb", default: true)
-        try readShared(&reader)
-        try reader.finish()
-        if let d = rotaryDimension, d % 2 == 1 {
-            throw reader.error("dim", "\(d) is odd; rotary positions need an even number of columns")
-        }
-    }
+    public static let schema = ConfigurationSchema(
+        LocalAttentionOptions(windowSize: 0),
+        [
+            .size("window_size", \.windowSize, isRequired: true),
+            .flag("causal", \.isCausal),
+            .number("dropout", \.dropout, in: 0..<1),
+            .size("dim", \.dimension),
+            columns,
+            .flag("autopad", \.autopads),
+            .flag("exact_windowsize", \.isExact),
+            .number("scale", \.scale, in: -1e6...1e6),
+            .flag("use_rotary_pos_emb", \.usesRotary),
+        ] + shared)
 
     /// The keys that the layer and the transformer pass through.
-    mutating func readShared(_ reader: inout ConfigurationReader) throws {
-        lookBackward = try reader.size("look_backward", default: lookBackward, atLeast: 0)
-        lookForward = try reader.optionalSize("look_forward", atLeast: 0)
-        sharesQueriesAndKeys = try reader.bool("shared_qk", default: false)
-        usesXpos = try reader.bool("use_xpos", default: false)
-        xposScaleBase = try reader.optionalDouble("xpos_scale_base", in: 0.001...)
-        usesTruePositions = try reader.bool("true_positions", default: false)
-        if isCausal && (lookForward ?? 0) > 0 {
-            throw reader.error(
-                "look_forward", "\(lookForward!) with causal, which sees nothing ahead; expected 0 or null")
+    static let shared: [ConfigurationField<Self>] = [
+        .size("look_backward", \.lookBackward, atLeast: 0),
+        .size("look_forward", \.lookForward, atLeast: 0),
+        .flag("shared_qk", \.sharesQueriesAndKeys),
+        .flag("use_xpos", \.usesXpos),
+        .number("xpos_scale_base", \.xposScaleBase, in: 0.001...),
+        .flag("true_positions", \.usesTruePositions),
+    ]
+
+    /// An old name of dim, its first number; read and not written.
+    private static let columns = ConfigurationField<Self>(
+        "rel_pos_emb_config",
+        read: { if let old = try $1.optionalInts("rel_pos_emb_config", in: 1...) { $0.dimension = old.first } },
+        write: { _ in nil })
+
+    public func check() throws {
+        try checkShared()
+        if let d = rotaryDimension, d % 2 == 1 {
+            throw ConfigurationError("dim", "\(d) is odd; rotary positions need an even number of columns")
         }
     }
 
-    var sharedJSON: [String: JSONValue] {
-        [
-            "look_backward": .integer(lookBackward), "look_forward": lookForward.map { .integer($0) } ?? .null,
-            "shared_qk": .bool(sharesQueriesAndKeys), "use_xpos": .bool(usesXpos),
-            "xpos_scale_base": xposScaleBase.map { .number($0) } ?? .null, "true_positions": .bool(usesTruePositions),
-        ]
+    func checkShared() throws {
+        if isCausal, let lookForward, lookForward > 0 {
+            throw ConfigurationError(
+                "look_forward", "\(lookForward) with causal, which sees nothing ahead; expected 0 or null")
+        }
     }
 
     /// Columns of a head that are rotated: all of them, or nil.

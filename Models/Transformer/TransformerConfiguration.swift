@@ -1,7 +1,7 @@
 import NN
 
 /// The options of `Transformer`. In JSON they have the keyword names that local-attention and x-transformers use.
-public struct TransformerConfiguration: Sendable {
+public struct TransformerConfiguration: ModelConfiguration {
     /// The way attention is computed; the numbers are the same.
     public enum AttentionForm: String, Sendable, CaseIterable {
         /// In tiles that stay in the cache; nothing by query and key is stored.
@@ -38,36 +38,28 @@ public struct TransformerConfiguration: Sendable {
     /// Hidden features of a feed-forward layer.
     public var hiddenDimension: Int { Int(Double(dimension) * feedForwardMultiple) }
 
-    /// Reads the JSON form.
-    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        tokens = try reader.size("num_tokens")
-        dimension = try reader.size("dim")
-        depth = try reader.depth("depth", atLeast: 0)
-        heads = try reader.heads("heads", default: heads)
-        headDimension = try reader.size("dim_head", default: headDimension)
-        feedForwardMultiple = try reader.double("ff_mult", default: feedForwardMultiple, in: 0...1024)
-        attentionDropout = try reader.double("attn_dropout", default: 0, in: 0..<1)
-        feedForwardDropout = try reader.double("ff_dropout", default: 0, in: 0..<1)
-        attention = try reader.option("attention", default: attention)
-        try reader.finish()
+    public static let schema = ConfigurationSchema(
+        TransformerConfiguration(tokens: 0, dimension: 0, depth: 0),
+        [
+            .size("num_tokens", \.tokens, isRequired: true),
+            .size("dim", \.dimension, isRequired: true),
+            .depth("depth", \.depth, atLeast: 0, isRequired: true),
+            .heads("heads", \.heads),
+            .size("dim_head", \.headDimension),
+            .number("ff_mult", \.feedForwardMultiple, in: 0...1024),
+            .number("attn_dropout", \.attentionDropout, in: 0..<1),
+            .number("ff_dropout", \.feedForwardDropout, in: 0..<1),
+            .option("attention", \.attention),
+        ])
+
+    public func check() throws {
         if headDimension % 2 == 1 {
-            throw reader.error(
+            throw ConfigurationError(
                 "dim_head", "\(headDimension) is odd; rotary positions need an even number of columns")
         }
         if hiddenDimension < 1 {
-            throw reader.error("ff_mult", "\(feedForwardMultiple) times dim \(dimension) leaves no hidden feature")
+            throw ConfigurationError(
+                "ff_mult", "\(feedForwardMultiple) times dim \(dimension) leaves no hidden feature")
         }
-    }
-
-    /// The JSON form, every option written out.
-    public var json: JSONValue {
-        .object([
-            "num_tokens": .integer(tokens), "dim": .integer(dimension), "depth": .integer(depth),
-            "heads": .integer(heads), "dim_head": .integer(headDimension), "ff_mult": .number(feedForwardMultiple),
-            "attn_dropout": .number(attentionDropout), "ff_dropout": .number(feedForwardDropout),
-            "attention": .string(attention.rawValue),
-        ])
     }
 }

@@ -177,6 +177,9 @@ public struct ConfigurationReader: Sendable {
         return members[key] == .null ? nil : members[key]
     }
 
+    /// True if the key is there and null, which other methods do not tell from a key that is left out.
+    public mutating func isNull(_ key: String) -> Bool { value(key) == nil && members[key] == .null }
+
     /// An error about one key, in the words of all the others: `config.json: "dim": problem`.
     public func error(_ key: String, _ problem: String) -> InputError {
         InputError("\(file): \(JSONValue.quoted(key)): \(problem)")
