@@ -13,11 +13,17 @@ import Tensors
 ///
 /// Keys: token_emb.weight; layers.i.{0, 1}.*; mem_manager.layers.i.1.1.*; to_logits.0.{gamma, beta}; to_logits.1.weight.
 public struct BlockRecurrentTransformer: Module {
+    /// The configuration it was made with.
     public internal(set) var configuration: BlockRecurrentConfiguration
+    /// The embeddings of tokens, [vocabulary, m].
     public let tokenEmbedding: Embedding
+    /// The layers, from the lowest.
     public let layers: [BlockRecurrentLayer]
+    /// The choice of what layers remember of a complete block.
     public let memoryManager: MemoryManager
+    /// The norm before the logits.
     public let finalNorm: BiaslessLayerNorm
+    /// The projection to logits, [vocabulary, m].
     public let toLogits: Linear
     let positions: BlockPositions
     /// The recurrent layers, from the lowest: those that write states.

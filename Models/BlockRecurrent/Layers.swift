@@ -7,7 +7,9 @@ import Tensors
 
 /// Attention, then the feed-forward layer. Keys: 0.*, 1.*
 public struct BlockRecurrentLayer: Module {
+    /// Attention over the block, its memory and states.
     public let attention: AttentionBlock
+    /// The gated feed-forward layer after it.
     public let feedForward: PositionwiseFeedForward
 
     init(_ configuration: BlockRecurrentConfiguration, layer: Int, key: RandomKey) {
@@ -26,6 +28,7 @@ public struct BlockRecurrentLayer: Module {
 ///
 /// Keys: norm.*, {to_q, to_kv, to_out}.weight, attn.* (`ScoreNorm`), state_container.*, feedback.c.weight.
 public struct AttentionBlock: Module {
+    /// The norm of the layer's input.
     public let norm: BiaslessLayerNorm
     /// Queries of all heads, [h · d, m].
     public let toQuery: Linear
@@ -90,7 +93,9 @@ func makeFeedForward(_ inputs: Int, hidden: Int, outputs: Int, key: RandomKey) -
 
 /// Layer normalization whose bias is not learned. Keys: gamma [m], beta [m] (zeros, buffer).
 public struct BiaslessLayerNorm: NormLayer {
+    /// The learned factors, [m].
     public let gamma: Parameter
+    /// The bias, [m]: zeros that are saved but not trained.
     public let beta: Parameter
 
     /// Begins with ones.

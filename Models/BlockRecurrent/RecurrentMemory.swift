@@ -134,7 +134,9 @@ func packed(_ x: Tensor) -> Tensor { x.permuted([1, 2, 0, 3]).reshaped([x.shape[
 /// A convolution that makes f neighboring tokens one: width and stride f, keys and values in groups of their own. Keys:
 /// 1.weight [2 d, d, f], 1.bias [2 d].
 public struct MemoryCompression: Module {
+    /// The kernels of keys, then those of values, [2 d, d, f].
     public let weight: Parameter
+    /// The bias of both, [2 d].
     public let bias: Parameter
     let factor: Int
 

@@ -4,6 +4,7 @@ import Tensors
 /// A transformer that reads long windows as consecutive segments, as block-recurrent-transformer-pytorch's class of this
 /// name does. (The trainer does the same with any model that has a longest segment.)
 public struct RecurrentTrainerWrapper: Module {
+    /// The model that reads the segments.
     public let transformer: BlockRecurrentTransformer
 
     /// - Parameters:

@@ -15,6 +15,7 @@ public struct StateContainer: Module {
     public let initialStates: Parameter
     /// I, added after the norm, by which states differ from each other (the paper's learned "state IDs"): [s, m].
     public let identifiers: Parameter
+    /// The norm of the states as they are found.
     public let norm: BiaslessLayerNorm
     /// Queries of the tokens to the states, in the layer that reads them.
     public let queriesToStates: Linear
@@ -34,7 +35,7 @@ public struct StateContainer: Module {
     public let feedForward: PositionwiseFeedForward?
     /// The gate after the feed-forward layer, where there is one before it too (`StateUpdate.dual`).
     public let feedForwardGate: StateGate?
-    /// Of the tokens' queries to the states, of the states' to each other, and of the states' to the tokens.
+    /// The norms of scores: of tokens to states, of states to each other, and of states to tokens.
     let readNorm: ScoreNorm, selfNorm: ScoreNorm, crossNorm: ScoreNorm
     let configuration: BlockRecurrentConfiguration
     /// The factor of scores.
@@ -107,7 +108,7 @@ public struct StateGate: Module {
     /// b_β, learned_ema_beta: σ of it is the share of the new in each column. Nil for the LSTM's.
     public let emaBeta: Parameter?
 
-    /// What is added to the LSTM's forget gate.
+    /// The constant added to the LSTM's forget gate.
     let forgetBias: Float
 
     init(_ configuration: BlockRecurrentConfiguration, key: RandomKey) {
@@ -132,7 +133,7 @@ public struct DirectStateGate: Module {
     public let toGates: Linear?
     /// b_β, of which σ is the share of the new in each column; nil for the LSTM's.
     public let emaBeta: Parameter?
-    /// What is added to the LSTM's forget gate.
+    /// The constant added to the LSTM's forget gate.
     let forgetBias: Float
 
     init(_ configuration: BlockRecurrentConfiguration, key: RandomKey) {

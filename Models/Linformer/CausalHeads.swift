@@ -5,7 +5,7 @@ import Tensors
 ///
 /// b batch, n tokens, m channels, h heads, d columns of a head
 protocol CausalHeads: Module {
-    /// What one layer remembers of one sequence: a value, so a copy is a branch of the text.
+    /// A layer's memory of one sequence: a value, so a copy is a branch of the text.
     associatedtype Memory: Sendable
 
     /// Attends to the tokens up to each.

@@ -3,8 +3,11 @@ import Tensors
 
 /// Two linear layers with an activation between them. Keys: w_1.*, w_2.*.
 public struct FeedForward: Module {
+    /// W₁ and b₁, to the hidden width.
     public let up: Linear
+    /// W₂ and b₂, to the width of the output.
     public let down: Linear
+    /// The activation between them, f.
     public let activation: LinformerActivation
     /// The probability of dropout after the activation and after the second layer.
     public let dropout: Double
@@ -65,11 +68,13 @@ public struct FeedForward: Module {
 /// A branch, its residual and a norm: norm(x + f(x)), or x + f(norm(x)) with pre_norm. Keys: fn.*, resample.* where the width
 /// changes, norm.*.
 public struct Sublayer<Branch: Module>: Module {
+    /// The function f of x.
     public let branch: Branch
     /// The residual's projection to the width of the output, where that is another.
     public let resample: Linear?
+    /// The norm of the branch's input or of the sum.
     public let norm: LayerNorm
-    /// Whether the norm is the branch's, and not that of the sum.
+    /// True where the norm is applied to the branch's input (pre_norm), false where to the sum.
     public let normalizesFirst: Bool
 
     init(_ branch: Branch, _ inputs: Int, _ outputs: Int, normalizesFirst: Bool, key: RandomKey) {
@@ -79,7 +84,7 @@ public struct Sublayer<Branch: Module>: Module {
         self.normalizesFirst = normalizesFirst
     }
 
-    /// What the branch reads: x, or with pre_norm its norm.
+    /// The branch's input: x, or with pre_norm its norm. x: [..., inputs] → the same shape.
     func input(_ x: Tensor) -> Tensor { normalizesFirst ? norm(x) : x }
 
     public func collect(into state: inout StateCollector) {

@@ -14,6 +14,7 @@ public struct GatedSlots: Sendable {
     /// V̄, [b, h, m, dv].
     public var values: Tensor
 
+    /// Creates slots of given keys, [b, h, m, d], and values, [b, h, m, dv].
     public init(keys: Tensor, values: Tensor) { (self.keys, self.values) = (keys, values) }
 
     /// Makes slots of zeros, which hold nothing.
@@ -93,8 +94,10 @@ private func slotsByToken(_ x: Tensor, _ logForget: Tensor, from start: Tensor) 
 
 /// The sizes of gated slot attention; stops with the shapes where inputs do not fit each other.
 public struct GatedSlotShape: Sendable {
+    /// Sequences, tokens, heads, columns of a query and of a value, slots.
     public let b: Int, n: Int, h: Int, d: Int, dv: Int, m: Int
 
+    /// Creates the sizes of inputs that are not at hand.
     public init(b: Int, n: Int, h: Int, d: Int, dv: Int, m: Int) {
         (self.b, self.n, self.h, self.d, self.dv, self.m) = (b, n, h, d, dv, m)
     }

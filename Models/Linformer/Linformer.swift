@@ -81,7 +81,7 @@ struct ProjectedAttention: Sendable {
     }
 
     var scale: Float { 1 / Float(configuration.headWidth).squareRoot() }
-    /// Whether slots grow token by token.
+    /// True where slots grow token by token.
     var isRecurrent: Bool { causality == .causal && !configuration.usesFullAttention }
 
     /// q: [b, n, h, d]; k, v: [b, n', h, d]; mask: 1 for keys and values that take part, [b, n'] → [b, n, h, d].
@@ -118,7 +118,7 @@ struct ProjectedAttention: Sendable {
             implementation: mode.implementation)
     }
 
-    /// Whether E is F.
+    /// True where E is F.
     private var isShared: Bool {
         e.each.count == f.each.count && zip(e.each, f.each).allSatisfy { $0.weight === $1.weight }
     }
@@ -129,13 +129,15 @@ struct ProjectedAttention: Sendable {
 /// Keys: heads.i.{E, F}.* (repeated where shared), to_q.i.weight, to_k.i.weight, to_v.i.weight [d, m]; w_o.* or w_o_1.*,
 /// w_o_2.*.
 public struct MHAttention: Module {
+    /// The configuration of the stack it is part of.
     public let configuration: LinformerConfiguration
+    /// The projections E and F of each head, the shared ones repeated.
     public let heads: [LinearAttentionHead]
     /// to_q, to_k, to_v: one matrix [d, m] a head.
     public let toQueries: PackedParameters, toKeys: PackedParameters, toValues: PackedParameters
     /// w_o; or w_o_1 and w_o_2.
     public let toOut: [Linear]
-    /// Whether keys and values are made of `embeddings`.
+    /// True where keys and values are made of `embeddings`.
     public let isDecoder: Bool
     let attention: ProjectedAttention
     /// The heads of a causal form that has parameters of its own in place of E and F.
@@ -202,9 +204,13 @@ public struct MHAttention: Module {
 
 /// Attention to the layer's input and a feed-forward; in a decoder then attention to the embeddings and another feed-forward.
 public struct LinformerLayer: Sendable {
+    /// Attention to the layer's input.
     public let attention: Sublayer<MHAttention>
+    /// The feed-forward after it; nil without one.
     public let feedForward: Sublayer<FeedForward>?
+    /// A decoder's attention to the embeddings, else nil.
     public let crossAttention: Sublayer<MHAttention>?
+    /// The feed-forward after that, else nil.
     public let crossFeedForward: Sublayer<FeedForward>?
 
     /// The sub-layers in the order of the data, as the state dict numbers them.
@@ -218,7 +224,9 @@ public struct LinformerLayer: Sendable {
 ///
 /// Keys: seq.j.{fn, resample, norm}.*, j counting attentions and feed-forwards through; norm.* with pre_norm.
 public struct Linformer: Module {
+    /// The configuration it was made with.
     public let configuration: LinformerConfiguration
+    /// The layers in the order of the data.
     public let layers: [LinformerLayer]
     /// The norm after the last layer with pre_norm, else nil.
     public let norm: LayerNorm?
@@ -302,11 +310,17 @@ public struct Linformer: Module {
 /// Keys: to_token_emb.weight; pos_emb.inv_freq; linformer.seq.*, or with an emb_dim of its own linformer.fn.seq.*,
 /// linformer.project_in.*, linformer.project_out.*; to_logits.*.
 public struct LinformerLM: Module {
+    /// The configuration it was made with.
     public let configuration: LinformerLMConfiguration
+    /// The embeddings of tokens, [vocabulary, emb_dim].
     public let tokenEmbedding: Embedding
+    /// The embeddings of positions, of width emb_dim.
     public let positions: PositionalEmbedding
+    /// The layers, of width m.
     public let linformer: Linformer
+    /// The projection from emb_dim to m, where they differ, else nil.
     public let projectIn: Linear?
+    /// The projection from m back to emb_dim, where they differ, else nil.
     public let projectOut: Linear?
     /// nil with return_emb.
     public let toLogits: Linear?

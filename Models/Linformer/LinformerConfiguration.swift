@@ -135,7 +135,8 @@ public struct LinformerConfiguration: Sendable {
     /// The longest sequence that an attention layer attends to: its input, or in a decoder's cross-attention the embeddings.
     func longest(isDecoder: Bool) -> Int { isDecoder ? contextSize ?? inputSize : inputSize }
 
-    /// What a layer's attention may see. linformer-pytorch masks a decoder's cross-attention, and not its self-attention.
+    /// Returns the causality of a layer's attention. linformer-pytorch masks a decoder's cross-attention, and not its
+    /// self-attention.
     func causality(inCrossAttention isCross: Bool) -> LinformerCausality {
         switch causality {
         case .bidirectional: .bidirectional
@@ -162,7 +163,7 @@ public struct LinformerConfiguration: Sendable {
                 + " (its issue 25); true is the leak-free form"
     }
 
-    /// Whether position t sees nothing after t.
+    /// True where position t sees nothing after t.
     public var isCausal: Bool {
         switch causality {
         case .bidirectional: false
@@ -171,6 +172,6 @@ public struct LinformerConfiguration: Sendable {
         }
     }
 
-    /// Whether nothing in the model is as long as `inputSize`, so that a text may be of any length.
+    /// True where nothing in the model is as long as `inputSize`, so that a text may be of any length.
     public var isUnlimited: Bool { causality == .segments || causality == .gatedSlots }
 }

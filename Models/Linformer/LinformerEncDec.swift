@@ -4,8 +4,11 @@ import Tensors
 /// An encoder that sees all of its tokens, and a decoder that attends to its own tokens so far and to the encoder's
 /// output. Keys: encoder.*, decoder.*.
 public struct LinformerEncDec: Module {
+    /// The configuration it was made with.
     public let configuration: LinformerEncDecConfiguration
+    /// The reader of the source.
     public let encoder: LinformerLM
+    /// The reader and predictor of the target.
     public let decoder: LinformerLM
 
     /// - Parameter key: the source of the initial parameters.

@@ -20,7 +20,7 @@ public enum SlotReach: String, CaseIterable, Sendable {
     case all
 }
 
-/// How a token's place within its window enters its scores.
+/// The ways in which a token's place within its window enters its scores.
 public enum WindowPositions: String, CaseIterable, Sendable {
     /// Queries and keys of the window are rotated (2104.09864).
     case rotary
@@ -52,9 +52,10 @@ public struct LinformerSegments: Sendable, Hashable {
     /// farther ones; 0 for no bias.
     public var distances = 0
 
+    /// Creates the options with their defaults.
     public init() {}
 
-    /// Whether slots are made by parameters.
+    /// True where slots are made by parameters.
     var hasWeights: Bool { slots > 0 && projection != .mean }
 
     /// Slots of a segment in a layer (from 0), less with k_reduce_by_layer.

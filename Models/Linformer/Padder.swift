@@ -4,6 +4,7 @@ import Tensors
 /// Runs sequences of unequal lengths together: each is padded to the longest, and the padding takes part in nothing.
 /// (linformer-pytorch's fills up to input_size with zeros that take part like any token.)
 public struct Padder<Net: Module>: Sendable {
+    /// The model that runs them.
     public let net: Net
 
     /// Full attention needs `hide_masked_keys`, or padding would be attended to with the score 0.
@@ -21,6 +22,7 @@ public struct Padder<Net: Module>: Sendable {
 }
 
 extension Padder where Net == Linformer {
+    /// Wraps layers; with full attention they must hide masked keys.
     public init(_ net: Linformer) { self.init(net: net, net.configuration) }
 
     /// - Parameter sequences: [nᵢ, m] each, nᵢ up to input_size.
@@ -35,6 +37,7 @@ extension Padder where Net == Linformer {
 }
 
 extension Padder where Net == LinformerLM {
+    /// Wraps a language model; with full attention it must hide masked keys.
     public init(_ net: LinformerLM) { self.init(net: net, net.configuration.stack) }
 
     /// - Parameter sequences: the tokens of each, up to input_size.

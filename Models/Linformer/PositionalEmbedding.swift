@@ -5,6 +5,7 @@ import Tensors
 ///
 /// Key: inv_freq [⌈d / 2⌉].
 public struct PositionalEmbedding: Module {
+    /// 1 / base^(2 i / d), [⌈d / 2⌉]: computed, saved and not trained.
     public let inverseFrequencies: Parameter
     private let dimension: Int
 

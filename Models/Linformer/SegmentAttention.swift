@@ -25,6 +25,7 @@ public struct SegmentAttentionOptions: Sendable {
     public var slots: Int
     /// The factor of all scores, σ.
     public var scale: Float
+    /// The segments whose slots are in reach.
     public var reach = SegmentReach.beforeWindow
     /// The newest segments in reach that are seen; nil for all.
     public var maxSegments: Int?
@@ -37,14 +38,16 @@ public struct SegmentAttentionOptions: Sendable {
     public var mask: Tensor?
     /// 1 for segments that take part, else 0: [b, c], as `segmentMask` makes it.
     public var slotMask: Tensor?
-    /// The probability with which a weight is dropped, and the key it is drawn from; no dropout without a key.
+    /// The probability with which a weight is dropped, where there is a `key`.
     public var dropout: Float = 0
+    /// The key that dropout draws from; nil for no dropout.
     public var key: RandomKey?
-    /// The position of the first key in the sequence, and the number of the first segment given: where tokens before them
-    /// were read earlier.
+    /// The position of the first key in the sequence, above 0 where tokens before it were read earlier.
     public var firstKey = 0
+    /// The number of the first segment given.
     public var firstSegment = 0
 
+    /// Creates options without biases, masks and dropout, for a text read from its beginning.
     public init(window: Int, segmentLength: Int, slots: Int, scale: Float) {
         (self.window, self.segmentLength, self.slots, self.scale) = (window, segmentLength, slots, scale)
     }
@@ -94,7 +97,7 @@ public func segmentAttentionWeights(
 struct SegmentAttentionInputs: Sendable {
     let q: Tensor, k: Tensor, v: Tensor
     let slotQueries: Tensor?
-    /// [b, c · r, h, d] and [b, c · r, h, e]
+    /// K̃ and Ṽ, [b, c · r, h, d] and [b, c · r, h, e].
     let slotKeys: Tensor, slotValues: Tensor
     let options: SegmentAttentionOptions
     let b: Int, n: Int, m: Int, h: Int, d: Int, e: Int, segments: Int

@@ -8,12 +8,12 @@ import Tensors
 struct SegmentMemory: Sendable {
     /// Tokens read so far.
     private(set) var position = 0
-    /// Of the last w − 1 tokens.
+    /// Keys and values of the last w − 1 tokens.
     private var windowKeys = RowBuffer(), windowValues = RowBuffer()
-    /// Of the unfinished segment, with the scores of its tokens for the slots of keys and of values.
+    /// Keys and values of the unfinished segment, and the scores of its tokens for the slots of each.
     private var keys = RowBuffer(), values = RowBuffer()
     private var keyScores = RowBuffer(), valueScores = RowBuffer()
-    /// Of the newest finished segments.
+    /// Slots of the newest finished segments.
     private var slotKeys = RowBuffer(), slotValues = RowBuffer()
 
     /// Memory held.
@@ -25,9 +25,9 @@ struct SegmentMemory: Sendable {
 
     /// The rows of one sequence that are appended, [1, n, h, d] each.
     struct Rows {
-        /// As the window compares them.
+        /// Rows as the window compares them.
         let queries: Tensor, keys: Tensor, values: Tensor
-        /// Before norms and positions, for the slots.
+        /// Rows before norms and positions, for the slots.
         let slotQueries: Tensor, segmentKeys: Tensor, segmentValues: Tensor
         /// [1, n, h, r]
         let scores: (keys: Tensor, values: Tensor)?

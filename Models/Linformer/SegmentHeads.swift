@@ -91,7 +91,8 @@ struct SegmentHeads: CausalHeads {
             slotValues: slots?.values, options: rules, implementation: form)
     }
 
-    /// What the window compares: queries and keys at their positions, keys and values normalized. q, k, v: [b, n, h, d]
+    /// Prepares rows for the window: rotates queries and keys to their positions and normalizes keys and values.
+    /// q, k, v: [b, n, h, d] → the same shapes.
     func window(
         _ q: Tensor, _ k: Tensor, _ v: Tensor, positions: [Int], keepsTables: Bool = false,
         _ implementation: Implementation = .fused
@@ -113,7 +114,7 @@ struct SegmentHeads: CausalHeads {
         return norms.map { ($0.slotKeys(made.keys), $0.slotValues(made.values)) } ?? made
     }
 
-    /// How scores are weighed, but for masks and dropout.
+    /// The options of `segmentAttention`, but for masks and dropout.
     var rules: SegmentAttentionOptions {
         var rules = SegmentAttentionOptions(
             window: options.window, segmentLength: options.length, slots: slots,

@@ -85,7 +85,7 @@ struct SegmentProjections: Sendable {
         }
     }
 
-    /// Whether keys and values have the same.
+    /// True where keys and values share one projection.
     private var isOne: Bool { keys.count == 1 && keys[0].weight === values[0].weight }
 
     /// Projects the finished segments of keys and values [b, n, h, d] to slots [b, c · r, h, d].

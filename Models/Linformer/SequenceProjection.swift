@@ -10,10 +10,13 @@ import Tensors
 /// Keys: weight [k, n] and bias [k] of a learnable matrix; weight [d, d, ⌊n / k⌋] and bias [d] of a convolution; without
 /// parameters its own name [n, k], which linformer-pytorch does not save.
 public struct SequenceProjection: Sendable {
+    /// The origin of the weights: learned, random and fixed, or a convolution.
     public let method: ProjectionMethod
     /// The rows of the result, k.
     public let slots: Int
+    /// The matrix or kernel, of a shape above.
     public let weight: Parameter
+    /// The bias, of a shape above; nil without one.
     public let bias: Parameter?
 
     init(_ method: ProjectionMethod, slots: Int, _ weight: Parameter, _ bias: Parameter?) {

@@ -124,7 +124,7 @@ struct SlotWeights: @unchecked Sendable {
     let stride: Int
     /// 1 where all heads share it.
     let heads: Int
-    /// Whether it has an axis of heads.
+    /// True where it has an axis of heads.
     let isPerHead: Bool
 
     /// A tensor [k, n] or [h, k, n]; copied only where a row is not dense or rows overlap.
@@ -140,7 +140,7 @@ struct SlotWeights: @unchecked Sendable {
         headStride = slots == 0 ? 0 : dense.strides[0]
     }
 
-    /// What a token adds to slot 0; that to slot i lies i · stride behind it, that of the next token 1.
+    /// Points to a token's weight in slot 0; its weight in slot i lies i · stride behind it, the next token's 1.
     func column(_ head: Int, _ token: Int) -> UnsafePointer<Float> { base + head * headStride + token }
 }
 

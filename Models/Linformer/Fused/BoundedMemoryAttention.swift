@@ -227,7 +227,7 @@ extension Tensor {
 // takes. Sequences (batch × heads) are independent of each other; where they are too few for the threads, neighbouring
 // segments of one sequence are worked on at the same time.
 
-/// How n tokens of some sequences become work for threads. The same in forward and backward.
+/// The division of n tokens of some sequences into work for threads, the same in forward and backward.
 struct BoundedMemoryPlan: Sendable {
     /// Tokens of a chunk. What a chunk takes beside the sums grows with it, and products become faster: forward and
     /// backward of 8 heads, n 1024, d 64, k 128 on one core take 48.6 ms in chunks of 16, 37.3 of 32, 44.7 of 64 (40.9 in
@@ -280,7 +280,7 @@ struct BoundedMemoryPlan: Sendable {
         stride(from: 0, to: segments, by: max(together, 1)).map { $0..<min(segments, $0 + together) }
     }
 
-    /// What one thread takes at a time: one segment of one or more sequences.
+    /// The work that a thread takes at a time: one segment of one or more sequences.
     struct Lane: Sendable {
         let segment: Int
         let sequences: Range<Int>

@@ -118,7 +118,7 @@ struct BoundedMemoryChunkGradients {
     let output: UnsafePointer<Float>
     let outputStride: Int
     let q: UnsafeMutablePointer<Float>, k: UnsafeMutablePointer<Float>, v: UnsafeMutablePointer<Float>
-    /// Of q, k and v.
+    /// The step from row to row of q, k and v.
     let stride: Int
     /// The chunk's columns, slots by tokens; nil where nobody wants them.
     let e: UnsafeMutablePointer<Float>?, f: UnsafeMutablePointer<Float>?

@@ -4,7 +4,7 @@ import Tensors
 // E (X Wᵀ) = (E X) Wᵀ: where heads share E, it is applied to the input, so that n keys and values are never made.
 
 extension MHAttention {
-    /// Whether E and F can be applied to the input in place of the keys and values.
+    /// True where E and F can be applied to the input in place of the keys and values.
     var compressesInput: Bool {
         !configuration.usesFullAttention && !attention.isRecurrent && attention.e.each.count == 1
             && attention.f.each.count == 1 && configuration.method != .convolution

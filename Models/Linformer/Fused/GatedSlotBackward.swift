@@ -20,7 +20,7 @@ struct GatedSlotBackward: @unchecked Sendable {
     private let kept: SlotHistory?
     /// dO; nil for zeros.
     private let output: HeadRows?
-    /// Of q, k, v and ln α.
+    /// The gradients of q, k, v and ln α.
     private let made: [Tensor]
     private let rows: [HeadRows]
     /// G and H, which run from chunk to chunk; at the end of the slots before the first token.
