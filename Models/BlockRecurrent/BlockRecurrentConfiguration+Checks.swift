@@ -1,4 +1,4 @@
-// What options cannot be together.
+// The combinations of options that are refused.
 
 extension BlockRecurrentConfiguration {
     /// The first option that is impossible with the others, and why.

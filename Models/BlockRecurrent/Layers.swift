@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-// What the layers hold: parameters, their initial values and their names. What they compute is in BlockRecurrent.swift.
+// The layers: parameters, their initial values and their names. Their computation is in BlockRecurrent.swift.
 //
 // b batch, n tokens, m width of the model, h heads, g heads of keys and values, d columns of a head
 

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-// What passes from block to block and from segment to segment.
+// The memory that passes from block to block and from segment to segment.
 //
 // b rows, n tokens, w tokens in a block, d columns of all keys (g heads), s states, m width of the model, f compression factor
 

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-// What the states of a layer hold: parameters, their initial values and their names.
+// The states of a layer: parameters, their initial values and their names.
 //
 // b batch, m width of the model, h heads, g heads of keys and values, d columns of a head, s states
 

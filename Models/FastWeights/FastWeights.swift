@@ -79,6 +79,7 @@ public struct FastWeights: Sendable {
     /// The last tokens' projections to queries, keys and values, which the next ones are mixed with: [b, kernel − 1, 3 m].
     public var history: Tensor?
 
+    /// Creates the memory of b sequences; shapes as above.
     public init(memory: Tensor, keySum: Tensor? = nil, history: Tensor? = nil) {
         (self.memory, self.keySum, self.history) = (memory, keySum, history)
     }
@@ -93,13 +94,17 @@ public struct FastWeights: Sendable {
 /// value_convolution.weight [m, 1, kernel]; decay.weight [h, m], decay.bias [h], decay.log_rate [h];
 /// output_gate.weight [m, m]; output_norm.weight [d]; phi.projection [d, favor_features] of FAVOR+. output.*.
 public struct FastWeightsAttention: Module {
+    /// The configuration of the model it is part of.
     public let configuration: FastWeightsConfiguration
     /// W_q, W_k, W_v, and where there are any W_β, the decay's W and W_g: one matrix in memory.
     public let projections: PackedParameters
     /// The weights of the convolutions of queries, keys and values, [3 m, 1, kernel] in memory; nil without.
     public let convolutions: PackedParameters?
+    /// The bias and rate of the decay; nil without.
     public let decay: FastWeightsDecay?
+    /// The norm of each head's output, of d columns; nil without.
     public let outputNorm: RMSNorm?
+    /// The projection back, [m, m].
     public let output: Linear
     /// The random directions of FAVOR+.
     public let directions: Parameter?

@@ -7,7 +7,9 @@ import Tensors
 ///
 /// Keys: bias d [h], log_rate a [h]. W lies with the other projections, under the key weight [h, m].
 public struct FastWeightsDecay: Module {
+    /// d, [h].
     public let bias: Parameter
+    /// a, [h]: the logarithm of the rate.
     public let logRate: Parameter
 
     /// Begins with rates exp(a) uniform in 1 … 16 and steps softplus(d) log-uniform in 0.001 … 0.1.

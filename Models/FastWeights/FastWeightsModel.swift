@@ -8,11 +8,13 @@ import Tensors
 /// Attention and feed-forward, each with a residual. Keys: attn.*, norm_self_attn.*, and unless d_ff is 0 feed_forward.*,
 /// norm_ff.*.
 public struct FastWeightsTransformerLayer: Module {
+    /// The heads and their memory.
     public let attention: FastWeightsAttention
     /// nil with d_ff 0.
     public let feedForward: PositionwiseFeedForward?
     /// Before the attention with pre_norm; otherwise without effect, as in labml-nn.
     public let attentionNorm: any NormLayer
+    /// The norm of the feed-forward's input; nil with d_ff 0.
     public let feedForwardNorm: (any NormLayer)?
     private let configuration: FastWeightsConfiguration
 
@@ -68,7 +70,9 @@ public struct FastWeightsTransformerLayer: Module {
 
 /// Layers and a final norm. Keys: layers.i.*, norm.*.
 public struct FastWeightsTransformer: Module {
+    /// The layers in the order of the data.
     public let layers: [FastWeightsTransformerLayer]
+    /// The norm after the last layer.
     public let norm: any NormLayer
 
     /// - Parameter key: the source of the initial parameters.
@@ -117,9 +121,13 @@ public struct FastWeightsTransformer: Module {
 ///
 /// Keys: src_embed.weight; transformer.*; generator.*.
 public struct FastWeightsLM: Module {
+    /// The configuration it was made with.
     public let configuration: FastWeightsConfiguration
+    /// The embeddings of tokens, [vocabulary, m].
     public let embedding: Embedding
+    /// The layers and the last norm.
     public let transformer: FastWeightsTransformer
+    /// The projection to logits, [vocabulary, m].
     public let generator: Linear
 
     /// - Parameter key: the source of the initial parameters.

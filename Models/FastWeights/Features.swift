@@ -18,6 +18,7 @@ public struct Features: Sendable {
     /// True where features are divided by their length at last (2406.06484, section 3.3).
     public let normalizesL2: Bool
 
+    /// Creates a map; without options it gives rows as they are.
     public init(
         _ map: FeatureMap?, nu: Int = 1, directions: Tensor? = nil, epsilon: Float? = nil,
         activation: Activation? = nil, normalizesL2: Bool = false

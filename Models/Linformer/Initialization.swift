@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-// How a model is built: which parameters there are, which are shared, and what they begin as.
+// The construction of a model: which parameters there are, which are shared, and what they begin as.
 
 // MARK: E and F
 

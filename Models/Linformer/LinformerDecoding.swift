@@ -91,7 +91,7 @@ extension Linformer {
     }
 }
 
-// What differs from the forward pass, which projects all tokens at once: a layer's own slots grow by the tokens that are
+// The difference from the forward pass, which projects all tokens at once: a layer's own slots grow by the tokens that are
 // appended, of each sequence from its own position on, and are written in place. Projections of rows, the attention to
 // embeddings and the output are the forward's.
 extension MHAttention {

@@ -37,6 +37,7 @@ public struct AttentionLengths: Encodable {
 
     /// Sums of up to 257 products in another order, relative to the greatest.
     static let tolerance = 1e-5
+    /// True where all forms that were run agree within the tolerance.
     public var allAgree: Bool { rows.allSatisfy { ($0.difference ?? 0) <= Self.tolerance } }
 
     /// Measures all forms at lengths; none that would take more memory than the limit is run.

@@ -10,7 +10,7 @@ typedef struct {
     long row, col;
 } az_operand;
 
-// Whether the block is one row of rows * cols elements.
+// Returns 1 if the block is one row of rows * cols elements.
 AZ_INLINE int az_is_flat(az_operand x, long cols) { return x.col == 1 ? x.row == cols : x.row == 0; }
 
 // Rewrites the block with longer rows where both arguments allow it.

@@ -1,4 +1,4 @@
-// What is asked of the processor.
+// Questions to the processor and the operating system.
 #if defined(__linux__)
 #define _GNU_SOURCE  // sched_getaffinity
 #endif

@@ -89,8 +89,8 @@ static void library_sgemv(int transpose, long rows, long cols, float alpha, cons
 
 // MARK: Memory
 
-// Whether the system would give the library so many buffers, and something for all else: it is asked for as much, which is
-// given back at once. OpenBLAS up to at least 0.3.30 asks for ever where the answer is no, as under `ulimit -v`.
+// Returns 1 if the system would give the library so many buffers, and something for all else: it is asked for as much, which
+// is given back at once. OpenBLAS up to at least 0.3.30 asks for ever where the answer is no, as under `ulimit -v`.
 static int has_room(int buffers) {
 #if defined(__linux__)
     const size_t size = (size_t)buffers * AZ_OPENBLAS_BUFFER + (32u << 20);
@@ -101,8 +101,8 @@ static int has_room(int buffers) {
     return 1;
 }
 
-// Where memory is limited, a thread that the library starts at load may ask for its buffer for ever, and the library waits
-// for it when the program exits. It is left alone then.
+// Exits without the library's own end: where memory is limited, a thread that it starts at load may ask for its buffer for
+// ever, and the library would wait for it.
 #if defined(__GLIBC__)
 static void leave(int status, void *unused) {
     (void)unused;

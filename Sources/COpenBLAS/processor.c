@@ -1,4 +1,4 @@
-// What the processor can do, asked of the processor itself (cpuid) and of the operating system (xgetbv): models come
+// The features of the processor, asked of the processor itself (cpuid) and of the operating system (xgetbv): models come
 // faster than tables of models.
 #include "openblas_shim.h"
 

@@ -1,4 +1,4 @@
-// Whether what is to be measured can stand beside what was.
+// The comparison of options with those of earlier measurements, beside which new ones are to stand.
 
 extension ComparisonOptions {
     /// The options that differ in what the tasks use, by their names on the command line.

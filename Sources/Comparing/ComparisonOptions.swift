@@ -14,7 +14,7 @@ public struct ComparisonOptions: Codable, Sendable, Equatable {
     public var scale = ScaleOptions()
     /// The options of `--published`; nil where it was not given.
     public var published: PublishedRecallOptions?
-    /// What `--set` changes in the models; nil where it was not given.
+    /// The changes of `--set` to the models; nil where it was not given.
     public var settings: ModelSettings?
 
     /// Those of the command line without options.

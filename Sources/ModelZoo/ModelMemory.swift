@@ -1,4 +1,4 @@
-// Whether memory can hold a model, before any of it is made.
+// The check that memory can hold a model, before any of it is made.
 
 /// The memory of a model's weights, as counted from its outline.
 struct ModelMemory {

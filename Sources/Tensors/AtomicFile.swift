@@ -179,6 +179,7 @@ package enum DiskOperations {
     /// the operation's failure.
     @TaskLocal package static var observer: (@Sendable (_ operation: String, _ path: String) throws -> Void)?
 
+    /// Announces an operation to the observer, whose error makes it fail.
     package static func will(_ operation: String, _ path: String) throws { try observer?(operation, path) }
 }
 

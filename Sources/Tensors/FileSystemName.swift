@@ -62,25 +62,33 @@ extension String {
 // MARK: The system's functions by such paths, which Swift prefers to the system's own
 // (`stat` is a type as well, and stays the system's: use `fileKind`)
 
+/// Opens a file; open(2).
 package func open(_ path: String, _ flags: Int32) -> Int32 { Foundation.open(path.fileSystemName, flags) }
 
+/// Opens or creates a file with these permissions; open(2).
 package func open(_ path: String, _ flags: Int32, _ mode: mode_t) -> Int32 {
     Foundation.open(path.fileSystemName, flags, mode)
 }
 
+/// Tests permissions; access(2).
 package func access(_ path: String, _ mode: Int32) -> Int32 { Foundation.access(path.fileSystemName, mode) }
 
+/// Makes a folder; mkdir(2).
 package func mkdir(_ path: String, _ mode: mode_t) -> Int32 { Foundation.mkdir(path.fileSystemName, mode) }
 
+/// Describes a path without following a link; lstat(2).
 package func lstat(_ path: String, _ status: UnsafeMutablePointer<stat>) -> Int32 {
     Foundation.lstat(path.fileSystemName, status)
 }
 
+/// Removes a file; unlink(2).
 @discardableResult
 package func unlink(_ path: String) -> Int32 { Foundation.unlink(path.fileSystemName) }
 
+/// Removes an empty folder; rmdir(2).
 package func rmdir(_ path: String) -> Int32 { Foundation.rmdir(path.fileSystemName) }
 
+/// Renames a file or folder; rename(2).
 package func rename(_ old: String, _ new: String) -> Int32 {
     Foundation.rename(old.fileSystemName, new.fileSystemName)
 }

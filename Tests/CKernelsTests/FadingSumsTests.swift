@@ -34,7 +34,7 @@ import Testing
             return (kept, written)
         }
 
-        /// What row i weighs at row t, by column.
+        /// The weight of row i at row t, by column.
         func weight(_ t: Int, _ i: Int, _ j: Int, _ logs: [Double]) -> Double {
             let kept = i < t ? exp((i + 1...t).reduce(0) { $0 + logs[$1 * m + j] }) : 1
             return -expm1(logs[i * m + j]) * kept

@@ -6,7 +6,7 @@ import Testing
 @Suite("The check of causality") struct CausalityCommandTests {
     let workspace = try! Workspace()
 
-    /// What the command prints, and the message of the error that it throws.
+    /// Runs the command and returns its output and the message of the error that it throws.
     func check(_ command: CausalityCommand) throws -> (printed: String, error: String?) {
         var printed = ""
         do { try command.run(print: { printed = $0 }) } catch let error as InputError {

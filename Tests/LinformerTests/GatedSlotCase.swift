@@ -5,7 +5,7 @@ import NN
 import Tensors
 import Testing
 
-/// How much a token leaves of a slot.
+/// The share of a slot that a token leaves.
 enum Forgetting: String, CaseIterable {
     /// Nearly all; most, as σ^{1/8} does; next to nothing (α = 1e-4); any of these by token and slot; nothing at all, or
     /// all, here and there.
@@ -33,7 +33,7 @@ struct GatedSlotCase: CustomTestStringConvertible, Sendable {
     var h = 2, d = 3, dv = 3, m = 5
     var forgetting = Forgetting.usual
     var hasState = false
-    /// Whether the loss reads the slots after the last token.
+    /// True where the loss reads the slots after the last token.
     var readsState = false
     var dropout = 0.0
 

@@ -26,7 +26,7 @@ func makeSegmentModel(
     return model
 }
 
-/// What the language model by segments sees, shares and shows; decoding and forms are the contract's.
+/// The language model by segments: what it sees, shares and shows; decoding and forms are the contract's.
 @Suite("The model by segments") struct SegmentModelTests {
     private let q = Tensor.normal([2, 23, 2, 6], key: RandomKey(seed: 1))
     private let k = Tensor.normal([2, 23, 2, 6], key: RandomKey(seed: 2))

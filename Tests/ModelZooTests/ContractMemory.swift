@@ -6,7 +6,7 @@ import Foundation
 extension ContractModel {
     // MARK: The size of a state
 
-    /// Whether the slots of all segments are kept.
+    /// True where the slots of all segments are kept.
     private var keepsAllSlots: Bool {
         guard id == "linformer", let model = try? make() as? LinformerLM else { return false }
         let stack = model.configuration.stack

@@ -106,7 +106,7 @@ private struct Peeking: LanguageModel {
     /// A difference between batches of one row and of several.
     var unevenness: Float = 0
     var startToken: Int32?
-    /// How many layers record weights, and the first whose weights see what the logits see.
+    /// The number of layers that record weights, and the first whose weights see what the logits see.
     var layers = 0
     var leakingLayer: Int?
     var vocabularySize: Int { 11 }

@@ -75,7 +75,8 @@ struct ChunkDecay {
 struct ChunkDecayGradient {
     private let memory: Tensor
     private let c: Int
-    /// Of each token: what it reads from S, [2c]; what it writes to S after the chunk; what passes within the chunk.
+    /// The parts of each token's gradient: of its reads from S, [2c], of its writes to S after the chunk, and of the scores
+    /// within the chunk.
     private let reads: UnsafeMutablePointer<Float>, writes: UnsafeMutablePointer<Float>
     private let within: UnsafeMutablePointer<Float>
     private let scratch: UnsafeMutablePointer<Float>

@@ -135,6 +135,7 @@ public struct DPFP: Sendable, Hashable {
     /// ε of the sum; nil for no division.
     public let epsilon: Float?
 
+    /// Creates the map, by default with the paper's ν = 1 and division by the sum.
     public init(nu: Int = 1, epsilon: Float? = 1e-6) {
         (self.nu, self.epsilon) = (nu, epsilon)
     }

@@ -223,7 +223,7 @@ extension Tensor {
 
 // MARK: The plan
 
-// How attention with bounded memory is split: chunks of tokens are what tiles take, segments of chunks are what a thread
+// The division of attention with bounded memory: chunks of tokens are what tiles take, segments of chunks are what a thread
 // takes. Sequences (batch × heads) are independent of each other; where they are too few for the threads, neighbouring
 // segments of one sequence are worked on at the same time.
 

@@ -24,7 +24,7 @@ AZ_KERNEL void az_decay_square_forward(long n, const float *products, float *x, 
     }
 }
 
-// What passes from tokens before j to tokens from j on has alpha_j as a factor: the sum over t >= j > i of y dy.
+// The gradient of ln alpha_j is the sum of y dy over t >= j > i: of all that passes from tokens before j to tokens from j on.
 AZ_KERNEL void az_decay_square_backward(long n, const float *products, const float *y, float *dy, long row, float *sums,
                                         float *d_log) {
     AZ_VECTORIZE

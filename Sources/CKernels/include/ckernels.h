@@ -379,7 +379,7 @@ void az_half_to_float(long n, const uint16_t *x, float *y);
 void az_bfloat16_to_float(long n, const uint16_t *x, float *y);
 
 // MARK: The processor
-// How many processors the system may run this process on.
+// Counts the processors that the system may run this process on.
 long az_processor_count(void);
 // Bytes that this process may map at most (RLIMIT_AS, `ulimit -v`), or may map to write (RLIMIT_DATA, `ulimit -d`); -1
 // without a limit.
@@ -391,7 +391,7 @@ void az_share_heap(void);
 // hundredfold. Returns the mode before, to be restored: other code on the thread must not notice.
 uint64_t az_flush_denormals(void);
 void az_restore_denormals(uint64_t before);
-// What a loop that waits for another thread does meanwhile.
+// Pauses a loop that waits for another thread.
 static inline void az_pause(void) {
 #if defined(__x86_64__)
     __asm__ volatile("pause");

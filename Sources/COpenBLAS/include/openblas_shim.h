@@ -6,7 +6,7 @@
 
 // MARK: The processor
 
-// What matters for a choice of kernels. A bit is set where the processor has the instructions and the operating system
+// The features that matter for a choice of kernels. A bit is set where the processor has the instructions and the operating system
 // saves their registers.
 enum {
     AZ_X86_64 = 1 << 0,
@@ -49,11 +49,11 @@ typedef struct {
 // Decides what to do about the kernels that the library has chosen. Pure.
 // core: openblas_get_corename(); version: as in "0.3.21"; variable: the value of OPENBLAS_CORETYPE, or null.
 az_kernel_decision az_decide_kernels(uint32_t features, const char *core, const char *version, const char *variable);
-// How wide kernels of this name compute: 0 up to SSE3, 1 SSE4.2, 2 AVX, 3 AVX2 with FMA, 4 AVX-512; -1: unknown.
+// The width at which kernels of this name compute: 0 up to SSE3, 1 SSE4.2, 2 AVX, 3 AVX2 with FMA, 4 AVX-512; -1: unknown.
 int az_kernel_class(const char *core);
 // The widest class that a processor can run.
 int az_processor_class(uint32_t features);
-// Whether a processor has all instructions that kernels of this name use; 1 for unknown names.
+// Returns 1 if a processor has all instructions that kernels of this name use, and for unknown names.
 int az_can_run(uint32_t features, const char *core);
 // The names of kernels that OpenBLAS has for x86-64; null after the last.
 const char *az_known_core(int index);
@@ -68,7 +68,7 @@ typedef void (*az_sgemm_function)(int transpose_a, int transpose_b, long m, long
 typedef void (*az_sgemv_function)(int transpose, long rows, long cols, float alpha, const float *a, long a_row,
                                   const float *x, long x_step, float beta, float *y);
 
-// What the shim needs of OpenBLAS; tests bring others.
+// The functions that the shim needs of OpenBLAS; tests bring others.
 typedef struct {
     const char *(*core)(void);
     int (*choose)(const char *core);  // 0 where the library cannot be asked to choose again

@@ -7,7 +7,7 @@ public struct RecallCell: Sendable, Hashable {
     public let task: RecallTaskName
     /// The architecture's id.
     public let model: String
-    /// What `--set` changes in the model.
+    /// The changes of `--set` to the model.
     public let settings: ModelSettings
 
     /// The cell of a task and an architecture's id, which `run` looks up.

@@ -1,6 +1,6 @@
 import Plotting
 
-// What the models find again: a section for each task.
+// The sections on what the models find again, one for each task.
 
 extension ComparisonReport {
     var recallSections: [ReportSection] {

@@ -1,6 +1,6 @@
 import Plotting
 
-// What the models cost as sequences grow.
+// The section on what the models cost as sequences grow.
 
 extension ComparisonReport {
     var scaleSection: ReportSection? {

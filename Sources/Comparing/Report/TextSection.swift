@@ -1,7 +1,7 @@
 import Plotting
 import Trainer
 
-// How well the models learn texts.
+// The section on how well the models learn texts.
 
 extension ComparisonReport {
     /// One for each text.

@@ -10,7 +10,7 @@ struct ScaleCell {
     let model: String
     /// n.
     let length: Int
-    /// What `--set` changes in the model.
+    /// The changes of `--set` to the model.
     var settings = ModelSettings()
     /// A pass is repeated as long as this, and the fastest counts (`fastest(for:stop:)`).
     var secondsOfRepeats = 2.0

@@ -10,9 +10,12 @@ public struct CausalityCommand: Sendable {
     public var seed: Int?
     /// The form of the model's operations: plain or fused; nil: fused.
     public var implementation: String?
+    /// The number of threads; nil leaves it as it is.
     public var threads: Int?
+    /// True for one line of JSON in place of lines for people.
     public var json: Bool
 
+    /// Creates the command; parameters as above.
     public init(
         source: ModelSource, preset: String? = nil, sequenceLength: Int? = nil, seed: Int? = nil,
         implementation: String? = nil, threads: Int? = nil, json: Bool = false
@@ -85,7 +88,7 @@ public struct CausalityCommand: Sendable {
 struct CausalityReport {
     let findings: CausalityFindings
     let length: Int
-    /// Whether the model is causal by its configuration, and why not.
+    /// True where the model is causal by its configuration; else `problem` says why not.
     let isCausal: Bool
     let problem: String?
 

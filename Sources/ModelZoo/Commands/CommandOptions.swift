@@ -1,6 +1,6 @@
 import Foundation
 
-// What the commands share: options that are words, and the combinations that make no sense.
+// The parts that commands share: options that are words, and the combinations that make no sense.
 
 /// One of the words that an option takes.
 /// - Throws: `InputError` that names the option, its words, and the nearest.

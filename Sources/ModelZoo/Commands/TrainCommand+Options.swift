@@ -1,4 +1,4 @@
-// What the options of `Train` make of a preset's.
+// The options of `Train` applied to those of a preset.
 
 extension TrainCommand {
     /// The options of a preset with those that were given in their place.

@@ -9,8 +9,10 @@
         private let lock = NSLock()
         private var value: Value
 
+        /// Puts a value behind the lock.
         package init(_ value: Value) { self.value = value }
 
+        /// Calls `body` with the value while the lock is held.
         package func withLock<Result, Failure: Error>(
             _ body: (inout Value) throws(Failure) -> Result
         ) throws(Failure) -> Result {

@@ -2,7 +2,9 @@ import CKernels
 
 // Functions of one argument. The kernels come in pairs: f, and dx = dy · f′ from x, y = f(x) and dy.
 
+/// A kernel y = f(x): count, x, y.
 package typealias UnaryKernel = @convention(c) (Int, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?) -> Void
+/// A kernel dx = dy · f′: count, x, y, dy, dx.
 package typealias UnaryGradientKernel =
     @convention(c) (
         Int, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?

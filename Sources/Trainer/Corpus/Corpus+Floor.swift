@@ -1,6 +1,6 @@
 import Tensors
 
-// What the best possible reader needs: the floor under a model's bits per byte.
+// The bits that the best possible reader needs: the floor under a model's bits per byte.
 extension Corpus {
     /// The entropy of the source in bits per byte: expected bits over expected bytes of a sentence, after the first 300
     /// facts (some 30 kB); before them, questions have fewer facts to ask for and a new key more that are free.

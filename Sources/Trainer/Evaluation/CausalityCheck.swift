@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-/// How a model is searched for logits that see later tokens.
+/// A search of a model for logits that see later tokens.
 public struct CausalityCheck: Sendable {
     /// Tokens of each sequence, 2 or more, and no more than the model reads at once.
     public var length: Int
@@ -14,15 +14,16 @@ public struct CausalityCheck: Sendable {
     /// The form of the model's operations.
     public var implementation = Implementation.fused
 
+    /// Creates a search in texts of this many tokens.
     public init(length: Int) { self.length = length }
 
     /// The part of the largest logit that a difference may always have: some units in the last place of float32.
     static let leastAllowance = 1e-6
-    /// How many times the difference that another shape of the batch makes a difference may have.
+    /// The factor by which a difference may exceed the one that another shape of the batch makes.
     static let timesRounding = 8.0
 }
 
-/// What a search for leaks has found.
+/// The findings of a search for leaks.
 public struct CausalityFindings: Sendable, Hashable {
     /// A position whose logits a later token changes.
     public struct Leak: Sendable, Hashable {
@@ -37,7 +38,7 @@ public struct CausalityFindings: Sendable, Hashable {
         /// The last layer that records weights of attention; nil where the model records none.
         public let lastRecorded: String?
 
-        /// How many tokens ahead the position sees.
+        /// The number of tokens that the position sees ahead.
         public var distance: Int { changed - seen }
     }
 

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-// What stands between a model and a text: which lengths, which tokens, and the cutting of windows into segments.
+// The steps between a model and a text: which lengths, which tokens, and the cutting of windows into segments.
 
 extension LanguageModel {
     /// The parts of a window that are read one after another: the whole, unless the model carries something from segment

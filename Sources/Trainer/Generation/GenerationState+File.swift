@@ -2,7 +2,7 @@ import Foundation
 import NN
 import Tensors
 
-// Where a text stands, in a file: what the model remembers as `carry/NAME`, `unread`, and `pending`, the bytes that
+// The state of a text in a file: what the model remembers as `carry/NAME`, `unread`, and `pending`, the bytes that
 // were not given out yet; the metadata have the position, a checksum of the weights, and where model and tokenizer come from.
 
 extension LanguageModel {

@@ -6,19 +6,23 @@ import Tensors
 package struct ExampleTraining: Sendable {
     /// Steps, or minutes; epochs there are none.
     package var length: TrainingLength
+    /// The learning rate by step.
     package var schedule: LearningRateSchedule
+    /// The optimizer and its constants.
     package var optimizer = OptimizerOptions.adam()
     /// The greatest global norm of the gradients; nil for no limit.
     package var clip: Double?
     /// The random key of dropout.
     package var key: RandomKey
 
+    /// Creates a training with Adam.
     package init(_ length: TrainingLength, _ schedule: LearningRateSchedule, clip: Double?, key: RandomKey) {
         (self.length, self.schedule, self.clip, self.key) = (length, schedule, clip, key)
     }
 
     /// The progress of a training, or its end.
     package struct Progress: Sendable {
+        /// Steps made so far.
         package fileprivate(set) var steps = 0
         /// The time of the steps alone.
         package fileprivate(set) var seconds = 0.0
@@ -27,6 +31,7 @@ package struct ExampleTraining: Sendable {
         /// Ended before its time: asked to, or since a loss or gradient was no longer finite. The parameters are then those
         /// of the step before.
         package fileprivate(set) var isStopped = false
+        /// True where it ended as a loss or gradient was not finite.
         package fileprivate(set) var isDiverged = false
     }
 

@@ -3,6 +3,7 @@ package struct OverwrittenLine: Sendable {
     private let isTerminal: Bool
     private var isShown = false
 
+    /// Creates a line that is not shown yet.
     package init(isTerminal: Bool) { self.isTerminal = isTerminal }
 
     /// Returns the output that shows a new text; empty without a terminal.

@@ -3,6 +3,7 @@ import Tensors
 
 /// The gradients of the mean loss over all targets of a step's batches, and its value.
 package struct StepGradients {
+    /// The gradients by parameter.
     package fileprivate(set) var gradients = Gradients()
     /// Mean nats a target.
     package fileprivate(set) var loss = 0.0

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-// What ends a training before its time: numbers that are not finite, files that cannot be written.
+// The faults that end a training before its time: numbers that are not finite, files that cannot be written.
 
 extension TrainingRun {
     /// The finding that numbers are no longer finite.

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-// What shows how far a training has come: the validation text, the questions in it, and samples.
+// The signs of how far a training has come: the validation text, the questions in it, and samples.
 
 /// Thrown to give something up.
 private struct Stopped: Error {}

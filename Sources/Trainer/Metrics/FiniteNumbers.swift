@@ -2,7 +2,7 @@ import CKernels
 import NN
 import Tensors
 
-// Where numbers are not finite, and how that is said.
+// The search for numbers that are not finite, and the message about them.
 
 extension Tensor {
     /// The first element that is infinite or no number.

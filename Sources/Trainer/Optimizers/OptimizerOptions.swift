@@ -27,8 +27,8 @@ public struct OptimizerOptions: Sendable, Hashable {
     public var epsilon: Double
     /// The share of the last update that SGD keeps.
     public var momentum: Double
-    /// Whether Adam's and AdamW's steps are in proportion to the parameter's size, as Adafactor's always are: the root of
-    /// its mean square, at least `leastSize`.
+    /// True where the steps of Adam and AdamW are in proportion to the parameter's size, as Adafactor's always are: the
+    /// root of its mean square, at least `leastSize`.
     public var scalesByParameter = false
     /// The size that a small parameter's steps go by (Adafactor's ε₂).
     public var leastSize = 1e-3

@@ -2,7 +2,7 @@ import Foundation
 import NN
 import Tensors
 
-// What an optimiser remembers, as a safetensors file: `<moment>/<key>` for each parameter, `steps` [parameters] in the
+// An optimizer's state as a safetensors file: `<moment>/<key>` for each parameter, `steps` [parameters] in the
 // order of the keys, and the settings that the moments belong to.
 
 extension Optimizer {

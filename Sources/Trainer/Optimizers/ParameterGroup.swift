@@ -4,7 +4,7 @@ import Tensors
 public struct ParameterGroup: Sendable, Hashable {
     /// The state-dict keys that belong to the group; `*` stands for any characters, none included.
     public var pattern: String
-    /// What the learning rate is multiplied by.
+    /// The factor of the learning rate.
     public var rateFactor: Double
     /// The weight decay; nil for the optimizer's.
     public var weightDecay: Double?

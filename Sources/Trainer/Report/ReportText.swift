@@ -2,8 +2,7 @@ import Foundation
 import NN
 import Plotting
 
-// How reports write numbers, durations, keys and commands.
-
+/// The numbers, durations, keys and commands of reports as text.
 package enum ReportText {
     /// 1.5321 bits; a dash for what is missing.
     static func bits(_ value: Double?) -> String { value.map { Numbers.text($0, decimals: 4) } ?? "–" }

@@ -22,7 +22,9 @@ package final class RunLock: Sendable {
     package struct Use: Sendable {
         let verb: String
         let expected: String
+        /// A training, which writes the run.
         package static let training = Use(verb: "trained", expected: "a run that nobody else trains")
+        /// A measurement, whose cells lie in the folder.
         package static let measuring = Use(verb: "used", expected: "a folder that nobody else uses")
     }
 
