@@ -208,14 +208,16 @@ def part_from_peer(config, prefix=""):
     return []
 
 
-def check_norms(config):
+def check_layers(config):
     if config["pre_norm"]:
         raise InputError('"pre_norm" is true, but linformer-pytorch has norms after its layers only')
+    if config["ff_gated"]:
+        raise InputError('"ff_gated" is true, but linformer-pytorch has no gates')
 
 
 def lm_from_peer(config, inferred):
     check_sharing(config, inferred)
-    check_norms(config)
+    check_layers(config)
     for key in ("decoder_mode", "return_emb"):
         if config[key]:
             raise InputError(f'"{key}": true is no language model; expected false')
@@ -255,7 +257,7 @@ def part_to_peer(config, causal, prefix=""):
 
 def lm_to_peer(config, inferred):
     check_sharing(config, inferred)
-    check_norms(config)
+    check_layers(config)
     causal, is_full = config["causal"], config["full_attention"]
     lines = part_to_peer(config, causal is not False)
     if causal is True and not is_full:
@@ -329,7 +331,7 @@ PART = dict(num_tokens=int, input_size=int, channels=int, dim_k=64, dim_ff=1024,
             full_attention=False, include_ff=True, w_o_intermediate_dim=None, emb_dim=None, method="learnable")
 SHARED = dict(activation="gelu", checkpoint_level="C0")
 OWN = dict(use_pos_emb=True, hide_masked_keys=False, projection_start="xavier", context_size=None, context_channels=None,
-           pre_norm=False)
+           pre_norm=False, ff_gated=False)
 ENC_DEC_OWN = dict(enc_use_pos_emb=True, dec_use_pos_emb=True, enc_dropout_tokens=0.1, dec_dropout_tokens=0.1,
                    hide_masked_keys=False, projection_start="xavier", dec_causal="compatible", start_token=None)
 CHOICES = dict(parameter_sharing=SHARINGS, method=["learnable", "convolution", "no_params"])

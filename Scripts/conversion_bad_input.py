@@ -91,6 +91,7 @@ def bad_linformers(folder):
            " causal=True", good, out, "--set", "causal=true")
     refuse('"decoder_mode": true is no language model; expected false', good, out, "--set", "decoder_mode=true")
     refuse('"pre_norm" is true, but linformer-pytorch has norms after its layers only', good, out, "--set", "pre_norm=true")
+    refuse('"ff_gated" is true, but linformer-pytorch has no gates', good, out, "--set", "ff_gated=true")
     refuse('--set: "causal": expected true or false, found "segments"', good, out, "--set", "causal=segments")
     refuse('--set: "causal": expected true or false, found "strict"', good, out, "--set", "causal=strict")
     save("flash.pt", FLASHTransformer, PEERS["flash"].small)

@@ -36,8 +36,9 @@ extension LinformerConfiguration {
     /// - Parameter shared: the projection of segments of all layers, if they share it.
     func causalHeads(layer: Int, shared: SegmentWeights?, key: RandomKey) -> (any CausalHeads)? {
         switch causality {
-        case .segments: SegmentHeads(self, layer: layer, shared: shared, key: key)
-        case .gatedSlots: GatedSlotHeads(self, layer: layer, key: key)
+        case .segments:
+            SegmentHeads(self, layer: layer, shared: shared, key: key).convolved(self, key: key.child(-1))
+        case .gatedSlots: GatedSlotHeads(self, layer: layer, key: key).convolved(self, key: key.child(-1))
         case .bidirectional, .causal, .compatible: nil
         }
     }

@@ -1,7 +1,8 @@
 import NN
 import Tensors
 
-/// Two linear layers with an activation between them. Keys: w_1.*, w_2.*.
+/// Two linear layers with an activation between them, or a gate (2002.05202). Keys: w_1.*, whose rows for a are above those
+/// for g with a gate, w_2.*.
 public struct FeedForward: Module {
     /// W₁ and b₁, to the hidden width.
     public let up: Linear
@@ -9,33 +10,42 @@ public struct FeedForward: Module {
     public let down: Linear
     /// The activation between them, f.
     public let activation: LinformerActivation
+    /// Whether half of the first layer's columns gate the others.
+    public let isGated: Bool
     /// The probability of dropout after the activation and after the second layer.
     public let dropout: Double
 
     /// - Parameter key: the source of the initial parameters.
     public init(
-        _ inputs: Int, _ outputs: Int, hidden: Int, activation: LinformerActivation = .gelu, dropout: Double = 0,
-        key: RandomKey
+        _ inputs: Int, _ outputs: Int, hidden: Int, activation: LinformerActivation = .gelu, isGated: Bool = false,
+        dropout: Double = 0, key: RandomKey
     ) {
-        up = Linear(inputs, hidden, key: key.child(0))
+        up = Linear(inputs, isGated ? 2 * hidden : hidden, key: key.child(0))
         down = Linear(hidden, outputs, key: key.child(1))
-        (self.activation, self.dropout) = (activation, dropout)
+        (self.activation, self.isGated, self.dropout) = (activation, isGated, dropout)
     }
 
-    /// dropout(W₂ dropout(f(W₁ x + b₁)) + b₂). x: [..., inputs] → [..., outputs]
+    /// dropout(W₂ dropout(f(W₁ x + b₁)) + b₂), with a gate a ⊙ f(g) of a, g = W₁ x + b₁ for f. x: [..., inputs] → [..., outputs]
     public func callAsFunction(_ x: Tensor, mode: ForwardMode = .inference) -> Tensor {
         func drop(_ x: Tensor, _ index: Int) -> Tensor {
             Tensors.dropout(x, probability: Float(dropout), key: mode.child(index).key)
         }
         let function = activation.activation
         switch mode.implementation {
-        case .plain: return drop(down(drop(up(x, activation: function), 0)), 1)
+        case .plain: return drop(down(drop(hidden(x), 0)), 1)
         case .fused:
             let y = feedForward(
-                x, up: up.projection, activation: function, dropout: dropout, key: mode.child(0).key,
+                x, up: up.projection, activation: function, isGated: isGated, dropout: dropout, key: mode.child(0).key,
                 down: down.projection)
             return drop(y, 1)
         }
+    }
+
+    /// f(W₁ x + b₁), or a ⊙ f(g). [..., inputs] → [..., hidden]
+    private func hidden(_ x: Tensor) -> Tensor {
+        guard isGated else { return up(x, activation: activation.activation) }
+        let halves = up(x).split(count: 2)
+        return halves[0] * activation.activation(halves[1])
     }
 
     /// self(x) + x with x = norm(sum). The fused form stores neither x nor its product. sum: [..., d] → [..., d]
@@ -45,7 +55,8 @@ public struct FeedForward: Module {
             return x + self(x, mode: mode)
         }
         return feedForward(
-            sum, norm: norm.norm, up: up.projection, activation: activation.activation, down: down.projection,
+            sum, norm: norm.norm, up: up.projection, activation: activation.activation, isGated: isGated,
+            down: down.projection,
             residual: FeedForwardResidual.input)
     }
 
@@ -55,7 +66,8 @@ public struct FeedForward: Module {
             return residual + self(norm(x), mode: mode)
         }
         return feedForward(
-            x, norm: norm.norm, up: up.projection, activation: activation.activation, down: down.projection,
+            x, norm: norm.norm, up: up.projection, activation: activation.activation, isGated: isGated,
+            down: down.projection,
             residual: .tensor(residual))
     }
 

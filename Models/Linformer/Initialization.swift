@@ -156,7 +156,7 @@ extension LinformerLayer {
             guard configuration.includesFeedForward else { return nil }
             let branch = FeedForward(
                 input, output, hidden: configuration.feedForwardDimension, activation: configuration.activation,
-                dropout: configuration.feedForwardDropout, key: key.child(0))
+                isGated: configuration.gatesFeedForward, dropout: configuration.feedForwardDropout, key: key.child(0))
             return Sublayer(branch, input, output, normalizesFirst: isFirst, key: key.child(1))
         }
         self.attention = attention(shared?.own, isDecoder: false, key.child(0))

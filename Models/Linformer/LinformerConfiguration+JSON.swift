@@ -70,6 +70,8 @@ extension LinformerConfiguration {
     private mutating func readUnlimited(_ reader: inout ConfigurationReader) throws {
         segments = try LinformerSegments(&reader)
         normalizesFirst = try reader.bool("pre_norm", default: isUnlimited)
+        gatesFeedForward = try reader.bool("ff_gated", default: false)
+        shortConvolution = try reader.size("short_convolution", default: 0, atLeast: 0)
         for (key, isWrong) in [("full_attention", usesFullAttention), ("decoder_mode", isDecoder)]
         where isUnlimited && isWrong {
             throw reader.error(key, "true with causal \(causality.json); expected false")
@@ -139,7 +141,8 @@ extension LinformerConfiguration {
             "decoder_mode": .bool(isDecoder), "context_size": contextSize.map { .integer($0) } ?? .null,
             "context_channels": contextChannels.map { .integer($0) } ?? .null, "causal": causality.json,
         ]) { $1 }
-        members["pre_norm"] = .bool(normalizesFirst)
+        (members["pre_norm"], members["ff_gated"]) = (.bool(normalizesFirst), .bool(gatesFeedForward))
+        if isUnlimited { members["short_convolution"] = .integer(shortConvolution) }
         if causality == .segments { members.merge(segments.members) { $1 } }
         return .object(members)
     }

@@ -118,6 +118,11 @@ public struct LinformerConfiguration: Sendable {
     /// pre_norm (ours): x + f(norm(x)) and a norm after the last layer in place of norm(x + f(x)); by default of the causal
     /// forms by segments and of gated slots.
     public var normalizesFirst = false
+    /// short_convolution (ours): the tokens up to its own that each query, key and value is a sum over, by column, in the
+    /// causal forms by segments and of gated slots; 0 for none.
+    public var shortConvolution = 0
+    /// ff_gated (ours): half of the feed-forward's columns gate the others, W₂ (a ⊙ f(g)) of a, g = W₁ x (2002.05202).
+    public var gatesFeedForward = false
     /// context_size (ours): the longest sequence of embeddings that a decoder attends to; nil for `inputSize`.
     public var contextSize: Int?
     /// context_channels (ours): the width of these embeddings; nil for `channels`.

@@ -140,6 +140,11 @@ private struct Draws {
 
     mutating func one<Value>(of values: [Value]) -> Value { values[number(in: 0...values.count - 1)] }
 
+    /// Draws from a stream of its own, which leaves the draws after it as they are.
+    func apart<Value>(_ stream: Int, of values: [Value]) -> Value {
+        values[Int(key.child(stream).integers(1)[0] % UInt64(values.count))]
+    }
+
     /// A length that is often the longest or 1.
     mutating func length(_ longest: Int) -> Int { one(of: [1, longest, number(in: 1...longest)]) }
 
@@ -166,6 +171,7 @@ private struct Draws {
         if c.includesFeedForward && !isDecoder { c.intermediateChannels = one(of: [nil, nil, 6]) }
         c.normalizesFirst = one(of: [true, false])
         if !isDecoder && !c.usesFullAttention && one(of: [true, false]) { readInSegments(&c) }
+        c.gatesFeedForward = apart(-1, of: [true, false])
         return c
     }
 
@@ -181,6 +187,7 @@ private struct Draws {
         c.segments.positions = one(of: c.headWidth % 2 == 0 ? WindowPositions.allCases : [.relative, .none])
         c.segments.distances = one(of: [0, 1, 4])
         if c.sharing == .layerwise && c.segments.projection == .dynamic { c.intermediateChannels = nil }
+        c.shortConvolution = apart(-2, of: [0, 1, 2, 4])
     }
 
     mutating func model() -> LinformerLMConfiguration {

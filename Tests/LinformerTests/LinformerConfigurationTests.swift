@@ -41,7 +41,7 @@ import Testing
     @Test("Defaults of the language model are the peer's") func defaultsArePeers() throws {
         let others: [String: JSONValue] = [
             "return_emb": .bool(false), "decoder_mode": .bool(false), "causal": .bool(false), "context_size": .null,
-            "context_channels": .null, "pre_norm": .bool(false),
+            "context_channels": .null, "pre_norm": .bool(false), "ff_gated": .bool(false),
         ]
         let expected = Self.defaults.merging(Self.shared) { $1 }.merging(others) { $1 }.merging(Self.least) { $1 }
         #expect(try read([:]).json == .object(expected))
@@ -81,7 +81,7 @@ import Testing
             "activation": .string("relu"), "checkpoint_level": .string("C2"), "hide_masked_keys": .bool(true),
             "projection_start": .string("turns"),
             "return_emb": .bool(true), "decoder_mode": .bool(true), "causal": .string("compatible"),
-            "pre_norm": .bool(true),
+            "pre_norm": .bool(true), "ff_gated": .bool(true),
             "context_size": .integer(13), "context_channels": .integer(14), "ff_intermediate": .null,
         ]
         let all = Self.changes.merging(others) { $1 }

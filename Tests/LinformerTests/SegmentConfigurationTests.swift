@@ -24,7 +24,7 @@ import Testing
         "causal": .string("segments"), "window": .integer(128), "segment_length": .integer(16),
         "segment_slots": .integer(1), "segment_projection": .string("dynamic"), "slot_reach": .string("window"),
         "max_segments": .null, "dual_norm": .bool(true), "window_positions": .string("rotary"),
-        "slot_distances": .integer(0), "pre_norm": .bool(true),
+        "slot_distances": .integer(0), "pre_norm": .bool(true), "short_convolution": .integer(0),
     ]
 
     @Test("Defaults are written out beside those of the layers") func defaultsAreWrittenOut() throws {
@@ -32,7 +32,10 @@ import Testing
         let usual = try read(["causal": .bool(true)]).json.objectValue ?? [:]
         #expect(segments == usual.merging(Self.defaults) { $1 })
         let gated = try read(["causal": .string("gated-slots")]).json.objectValue ?? [:]
-        #expect(gated == usual.merging(["causal": .string("gated-slots"), "pre_norm": .bool(true)]) { $1 })
+        let own: [String: JSONValue] = [
+            "causal": .string("gated-slots"), "pre_norm": .bool(true), "short_convolution": .integer(0),
+        ]
+        #expect(gated == usual.merging(own) { $1 })
     }
 
     @Test("Every option survives its JSON") func everyOptionSurvivesItsJSON() throws {
@@ -40,7 +43,8 @@ import Testing
             "causal": .string("segments"), "window": .integer(7), "segment_length": .integer(6),
             "segment_slots": .integer(3), "segment_projection": .string("mean"), "slot_reach": .string("all"),
             "max_segments": .integer(5), "dual_norm": .bool(false), "window_positions": .string("relative"),
-            "slot_distances": .integer(4), "pre_norm": .bool(false),
+            "slot_distances": .integer(4), "pre_norm": .bool(false), "short_convolution": .integer(3),
+            "ff_gated": .bool(true),
         ]
         let configuration = try read(changes)
         let json = configuration.json.objectValue ?? [:]
@@ -50,6 +54,7 @@ import Testing
         #expect(segments.window == 7 && segments.length == 6 && segments.slots == 3 && segments.maximum == 5)
         #expect(segments.projection == .mean && segments.reach == .all && segments.positions == .relative)
         #expect(!segments.usesDualNorm && segments.distances == 4 && !configuration.stack.normalizesFirst)
+        #expect(configuration.stack.shortConvolution == 3 && configuration.stack.gatesFeedForward)
     }
 
     private static let segments: [String: JSONValue] = ["causal": .string("segments")]
@@ -82,6 +87,11 @@ import Testing
                 "\"ff_intermediate\": layers of unequal widths cannot share a dynamic projection; expected null, or "
                     + "another parameter_sharing"
             ),
+            (
+                ["short_convolution": .integer(-1)],
+                "\"short_convolution\": expected a whole number of at least 0, found -1"
+            ),
+            (["ff_gated": .integer(1)], "\"ff_gated\": expected true or false, found 1"),
             (["full_attention": .bool(true)], "\"full_attention\": true with causal \"segments\"; expected false"),
             (["decoder_mode": .bool(true)], "\"decoder_mode\": true with causal \"segments\"; expected false"),
         ] as [([String: JSONValue], String)])

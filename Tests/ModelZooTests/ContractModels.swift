@@ -111,20 +111,21 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
     /// Configurations of a causality of their own, which have no bidirectional form.
     private static let causalAlone = [
         "linformer": [
-            #""segment_length": 4, "segment_slots": 2, "max_segments": 2, "window": 5"#,
+            #""segment_length": 4, "segment_slots": 2, "max_segments": 2, "window": 5, "short_convolution": 4"#,
             #""segment_length": 3, "slot_reach": "all", "window_positions": "relative", "slot_distances": 2, "#
                 + #""parameter_sharing": "headwise""#,
             #""segment_length": 5, "segment_projection": "learnable", "parameter_sharing": "layerwise", "nhead": 3, "#
                 + #""dim_d": 4, "segment_slots": 2, "k_reduce_by_layer": 1, "checkpoint_level": "C1", "pre_norm": false"#,
             #""segment_length": 2, "segment_projection": "convolution", "max_segments": 3, "dual_norm": false, "#
-                + #""emb_dim": 8, "use_pos_emb": true, "window_positions": "none""#,
+                + #""emb_dim": 8, "use_pos_emb": true, "window_positions": "none", "ff_gated": true"#,
             #""segment_length": 4, "segment_projection": "mean", "segment_slots": 2, "window": 1, "slot_reach": "all", "#
                 + #""max_segments": 1, "ff_intermediate": 8, "w_o_intermediate_dim": 7"#,
-            #""segment_slots": 0, "window": 6, "include_ff": false, "activation": "relu""#,
+            #""segment_slots": 0, "window": 6, "include_ff": false, "activation": "relu", "short_convolution": 1"#,
+            #""segment_slots": 0, "window": 4, "short_convolution": 3, "ff_gated": true, "ff_intermediate": 8"#,
             #""causal": "gated-slots", "dim_k": 7"#,
             #""causal": "gated-slots", "dim_k": 18, "k_reduce_by_layer": 5, "pre_norm": false, "nhead": 3, "dim_d": 5, "#
-                + #""use_pos_emb": true, "w_o_intermediate_dim": 7"#,
-            #""causal": "gated-slots", "dim_k": 4, "checkpoint_level": "C1", "ff_intermediate": 8, "emb_dim": 8"#,
+                + #""use_pos_emb": true, "w_o_intermediate_dim": 7, "short_convolution": 2"#,
+            #""causal": "gated-slots", "dim_k": 4, "ff_gated": true, "checkpoint_level": "C1", "ff_intermediate": 8, "emb_dim": 8"#,
         ]
     ]
 
