@@ -1,4 +1,3 @@
-import Foundation
 import NN
 import Tensors
 
@@ -77,21 +76,9 @@ public struct T5RelativePositionBias: Module {
         return bias.taking(TokenTensor(indices)).reshaped([n, n])
     }
 
-    /// Returns the bucket of a relative position (key − query): exact for near ones, logarithmic up to 128 for far ones,
-    /// and separate for both directions unless `causal`. Single precision and truncation are the peer's: they decide where
-    /// buckets end.
+    /// Returns the bucket of a relative position (key − query).
     static func bucket(_ relative: Int, causal: Bool) -> Int {
-        let (buckets, base, distance): (Int, Int, Int)
-        if causal {
-            (buckets, base, distance) = (Self.buckets, 0, max(-relative, 0))
-        } else {
-            (buckets, base, distance) = (Self.buckets / 2, relative > 0 ? Self.buckets / 2 : 0, abs(relative))
-        }
-        let exact = buckets / 2
-        if distance < exact { return base + distance }
-        let span = Float(Foundation.log(Double(maximumDistance) / Double(exact)))
-        let step = Foundation.logf(Float(distance) / Float(exact)) / span * Float(buckets - exact)
-        return base + min(exact + Int(step), buckets - 1)
+        RelativePositionBuckets(count: buckets, maximumDistance: maximumDistance, isCausal: causal).bucket(of: relative)
     }
 
     public func collect(into state: inout StateCollector) {

@@ -81,12 +81,22 @@ AZ_INLINE void az_exponentials(long n, float *x, float *maximum, float *sum) {
     *sum = (float)total;
 }
 
+// scores [queries, row] += bias, of the keys first ..< last.
+AZ_INLINE void az_add_score_bias(const int queries, long first, long last, const float *bias, long bias_row, long row,
+                                 float *scores) {
+    for (int i = 0; i < queries; i++) {
+        AZ_VECTORIZE
+        for (long key = first; key < last; key++) scores[i * row + key] += bias[i * bias_row + key];
+    }
+}
+
 AZ_INLINE void az_queries(const int queries, const int vectors, long d, long e, float scale, const float *q,
-                          const float *keys, long first, long last, const float *v, long v_row, float *scores,
-                          float *maxima, float *sums, float *y) {
+                          const float *keys, long first, long last, const float *bias, long bias_row, const float *v,
+                          long v_row, float *scores, float *maxima, float *sums, float *y) {
     const long row = (last + AZ_KEY_BLOCK - 1) / AZ_KEY_BLOCK * AZ_KEY_BLOCK;
     for (long block = first / AZ_KEY_BLOCK * AZ_KEY_BLOCK; block < last; block += AZ_KEY_BLOCK)
         az_score_block(queries, d, scale, q, keys + block * d, scores + block, row);
+    if (bias) az_add_score_bias(queries, first, last, bias, bias_row, row, scores);
     for (int i = 0; i < queries; i++) az_exponentials(last - first, scores + i * row + first, maxima + i, sums + i);
     az_weigh(queries, vectors, e, last - first, scores + first, row, v + first * v_row, v_row, y);
 }
@@ -101,25 +111,26 @@ static int az_queries_at_once(void) {
 }
 
 AZ_KERNEL void az_few_queries(long queries, long d, long e, float scale, const float *q, const float *keys, long first,
-                              long last, const float *v, long v_row, float *scores, float *maxima, float *sums,
-                              float *y) {
+                              long last, const float *bias, long bias_row, const float *v, long v_row, float *scores,
+                              float *maxima, float *sums, float *y) {
     const long most = az_queries_at_once();
     while (queries > 0) {
         long count = 1;
         if (queries >= 8 && most >= 8) {
             count = 8;
-            az_queries(8, 2, d, e, scale, q, keys, first, last, v, v_row, scores, maxima, sums, y);
+            az_queries(8, 2, d, e, scale, q, keys, first, last, bias, bias_row, v, v_row, scores, maxima, sums, y);
         } else if (queries >= 4) {
             count = 4;
-            az_queries(4, 1, d, e, scale, q, keys, first, last, v, v_row, scores, maxima, sums, y);
+            az_queries(4, 1, d, e, scale, q, keys, first, last, bias, bias_row, v, v_row, scores, maxima, sums, y);
         } else if (queries >= 2) {
             count = 2;
-            az_queries(2, 1, d, e, scale, q, keys, first, last, v, v_row, scores, maxima, sums, y);
+            az_queries(2, 1, d, e, scale, q, keys, first, last, bias, bias_row, v, v_row, scores, maxima, sums, y);
         } else {
-            az_queries(1, 1, d, e, scale, q, keys, first, last, v, v_row, scores, maxima, sums, y);
+            az_queries(1, 1, d, e, scale, q, keys, first, last, bias, bias_row, v, v_row, scores, maxima, sums, y);
         }
         queries -= count;
         q += count * d;
+        if (bias) bias += count * bias_row;
         maxima += count;
         sums += count;
         y += count * e;

@@ -17,13 +17,18 @@ import Testing
         return blocks
     }
 
-    @Test("Part by part they give the attention over all", arguments: [1, 2, 3, 7, 8, 13], [1, 5, 16, 40])
-    func partByPart(_ h: Int, _ e: Int) {
+    @Test(
+        "Part by part they give the attention over all", arguments: [1, 2, 3, 7, 8, 13],
+        [(1, true), (5, false), (16, true), (40, false)])
+    func partByPart(_ h: Int, _ columns: (count: Int, isBiased: Bool)) {
+        let e = columns.count
         let (d, count, scale, stride) = (6, 75, Float(0.8), e + 2)
         let (q, keys) = (values(h * d), values(count * d, seed: 2))
         let rows = values(count * e, seed: 3)
         let v = (0..<count).flatMap { rows[$0 * e..<($0 + 1) * e] + [.nan, .nan] }
         let laid = blocks(keys, d)
+        // Rows of a bias that are longer than there are keys.
+        let bias = columns.isBiased ? values(h * (count + 4), seed: 4) : nil
         // The first two parts share a block; from the third key on.
         let parts = [(0, 3, 10), (0, 10, 33), (32, 1, 43)]
         var (maxima, sums, outputs) = ([Float](), [Float](), [Float]())
@@ -32,10 +37,11 @@ import Testing
             var sum = [Float](repeating: .nan, count: h)
             var maximum = sum
             outputs += output(h * e) { y in
+                let own = bias.map { Array($0.dropFirst(origin)) }
                 laid.withUnsafeBufferPointer { laid in
                     v.withUnsafeBufferPointer { v in
                         az_few_queries(
-                            h, d, e, scale, q, laid.baseAddress! + origin * d, first, last,
+                            h, d, e, scale, q, laid.baseAddress! + origin * d, first, last, own, count + 4,
                             v.baseAddress! + origin * stride, stride, &scores, &maximum, &sum, y)
                     }
                 }
@@ -48,7 +54,7 @@ import Testing
         for i in 0..<h {
             let weights = (3..<count).map { key in
                 exp(
-                    Double(scale)
+                    Double(bias?[i * (count + 4) + key] ?? 0) + Double(scale)
                         * (0..<d).reduce(0.0) { $0 + Double(q[i * d + $1]) * Double(keys[key * d + $1]) })
             }
             let total = weights.reduce(0, +)

@@ -6,7 +6,13 @@ import Testing
     private struct Case: Sendable, CustomTestStringConvertible {
         var keys = 40, h = 3, d = 8, e = 8
         var reach: Int?
-        var testDescription: String { "\(keys) keys, h \(h), d \(d), e \(e), reach \(reach ?? 0)" }
+        var isBiased = false
+        var testDescription: String {
+            "\(keys) keys, h \(h), d \(d), e \(e), reach \(reach ?? 0)\(isBiased ? ", biased" : "")"
+        }
+
+        /// By distance, the farthest first.
+        var bias: Tensor? { isBiased ? sample([h, keys + 2], seed: 4) : nil }
     }
 
     private static let cases: [Case] = [
@@ -15,6 +21,8 @@ import Testing
         Case(keys: 300, h: 2, d: 3, e: 5), Case(keys: 300, h: 4, d: 16, e: 33), Case(keys: 300, h: 8, d: 20, e: 48),
         Case(keys: 300, reach: 2), Case(keys: 300, h: 8, reach: 128), Case(keys: 300, reach: 131),
         Case(keys: 30, h: 5, reach: 100), Case(keys: 1050, h: 8, d: 64, e: 64, reach: 513),
+        Case(h: 1, isBiased: true), Case(keys: 300, h: 13, d: 20, isBiased: true),
+        Case(keys: 300, h: 8, reach: 131, isBiased: true),
     ]
 
     /// Values lie beside something else, in rows that are wider than they.
@@ -22,21 +30,22 @@ import Testing
 
     /// The plain form, of a single token that stands at the last key.
     private static func plain(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ c: Case, scale: Float) -> Tensor {
-        plainMultiQueryAttention(
-            q.reshaped([1, 1, c.h, c.d]), k.unsqueezed(0), v.sliced(1, to: c.e).unsqueezed(0), scale: scale,
-            isCausal: true, reach: c.reach
+        groupedQueryAttention(
+            q.reshaped([1, 1, c.h, c.d]), k.reshaped([1, c.keys, 1, c.d]),
+            v.sliced(1, to: c.e).reshaped([1, c.keys, 1, c.e]), scale: scale, isCausal: true, reach: c.reach,
+            bias: c.bias, implementation: .plain
         ).reshaped([c.h, c.e])
     }
 
     @Test("Agree with the plain form", arguments: cases) private func agree(_ c: Case) {
         let (q, k, v) = (sample([c.h, c.d], seed: 1), sample([c.keys, c.d], seed: 2), Self.values(c, seed: 3))
         let output = Tensor(repeating: .nan, shape: [c.h, c.e])
-        let keys = KeyBlocks(k)
+        let (keys, bias) = (KeyBlocks(k), c.bias)
         let one = FewQueries(
-            q.pointer, keys, reach: c.reach, values: v.pointer, valueStride: c.e + 3, scale: 0.7,
-            output: output.mutablePointer)
+            q.pointer, keys, reach: c.reach, bias: bias.map { $0.pointer + 2 }, biasStride: c.keys + 2,
+            values: v.pointer, valueStride: c.e + 3, scale: 0.7, output: output.mutablePointer)
         FewQueries.attend([one], h: c.h, d: c.d, e: c.e)
-        withExtendedLifetime((q, keys, v)) {}
+        withExtendedLifetime((q, keys, v, bias)) {}
         let expected = Self.plain(q, k, v, c, scale: 0.7)
         // Scores of at most some 20 are rounded by 1e-6, and so are their exponentials, relatively.
         #expect((output - expected).values.allSatisfy { abs($0) < 2e-5 })

@@ -318,11 +318,12 @@ void az_short_convolution_backward(long n, long later, long channels, long kerne
 // MARK: Attention of a few queries that share keys and values, for decoding. Keys lie in blocks, [blocks, d,
 // AZ_KEY_BLOCK]: column by column, those of a block side by side.
 enum { AZ_KEY_BLOCK = 16 };
-// Some of the keys, first ..< last: with s = scale q . key, y [queries, e] becomes the sum of e^(s - maximum) v, which
-// maxima and sums [queries] go with. q: [queries, d], dense; v: rows v_row apart. scores: scratch of `last` floats, rounded
-// up to whole blocks, for each of up to eight queries.
+// Some of the keys, first ..< last: with s = scale q . key + bias, y [queries, e] becomes the sum of e^(s - maximum) v, which
+// maxima and sums [queries] go with. q: [queries, d], dense; bias: [queries, keys] with a row stride, may be null; v: rows
+// v_row apart. scores: scratch of `last` floats, rounded up to whole blocks, for each of up to eight queries.
 void az_few_queries(long queries, long d, long e, float scale, const float *q, const float *keys, long first, long last,
-                    const float *v, long v_row, float *scores, float *maxima, float *sums, float *y);
+                    const float *bias, long bias_row, const float *v, long v_row, float *scores, float *maxima,
+                    float *sums, float *y);
 // The attention over all keys from that over parts of them: maxima, sums [parts, queries], parts_y [parts, queries, e] to
 // y [queries, e].
 void az_merge_few_queries(long parts, long queries, long e, const float *maxima, const float *sums,

@@ -50,6 +50,8 @@ public struct KeyBlocks: Sendable {
 public struct FewQueries {
     fileprivate let queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, values: UnsafePointer<Float>
     fileprivate let valueStride: Int
+    fileprivate let bias: UnsafePointer<Float>?
+    fileprivate let biasStride: Int
     fileprivate let seen: Range<Int>
     fileprivate let scale: Float
     fileprivate let output: UnsafeMutablePointer<Float>
@@ -57,14 +59,17 @@ public struct FewQueries {
     /// - Parameters:
     ///   - queries: [h, d].
     ///   - reach: the number of keys, the last ones, that are seen; nil for all.
+    ///   - bias: of the first query and key, [h, keys] with `biasStride` floats from a query's to the next; nil for none.
     ///   - values: of the first key; `valueStride` floats from one to the next.
-    ///   - output: softmax(scale · q kᵀ) v, [h, e].
+    ///   - output: softmax(scale · q kᵀ + bias) v, [h, e].
     public init(
-        _ queries: UnsafePointer<Float>, _ keys: KeyBlocks, reach: Int? = nil, values: UnsafePointer<Float>,
-        valueStride: Int, scale: Float, output: UnsafeMutablePointer<Float>
+        _ queries: UnsafePointer<Float>, _ keys: KeyBlocks, reach: Int? = nil, bias: UnsafePointer<Float>? = nil,
+        biasStride: Int = 0, values: UnsafePointer<Float>, valueStride: Int, scale: Float,
+        output: UnsafeMutablePointer<Float>
     ) {
         require(keys.count > 0, "FewQueries: no keys")
         (self.queries, self.keys, self.values, self.valueStride) = (queries, keys.pointer, values, valueStride)
+        (self.bias, self.biasStride) = (bias, biasStride)
         seen = max(0, keys.count - (reach ?? keys.count))..<keys.count
         (self.scale, self.output) = (scale, output)
     }
@@ -93,7 +98,8 @@ public struct FewQueries {
                 let one = all[index]
                 az_few_queries(
                     h, d, e, one.scale, one.queries, one.keys + origin * d, seen.lowerBound - origin,
-                    seen.upperBound - origin, one.values + origin * one.valueStride, one.valueStride,
+                    seen.upperBound - origin, one.bias.map { $0 + origin }, one.biasStride,
+                    one.values + origin * one.valueStride, one.valueStride,
                     scratch + number * scores, maxima + number * h, sums + number * h, outputs + number * h * e)
             }
             if keys * h * (d + e) < smallest {
