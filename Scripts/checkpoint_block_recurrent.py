@@ -7,7 +7,8 @@ from checkpoint_base import Architecture, InputError, multiple, shape
 
 BLOCK = re.compile(r"layers\.(\d+)\.0\.")
 # What only options of ours have, and the option that has it.
-OWN_KEYS = {"state_ff": "state_update", "ff_gate": "state_update", "feedback": "feedback"}
+OWN_KEYS = {"state_ff": "state_update", "ff_gate": "state_update", "feedback": "feedback",
+            "relative_position_bias": "relative_position_bias"}
 
 
 def infer(state, given):
@@ -153,10 +154,10 @@ def to_peer(config, inferred):
 # And the peer's way of computing the same.
 OWN = dict(use_flash_attn=False, qk_rmsnorm_scale=None, gate="fixed", state_update="skip", feedback=False, attention_window=None,
            state_window=None, xl_memories_dropout=0.0, state_dropout=0.0, learned_temperatures=False, kv_heads=None,
-           direct_write=False, forget_bias=None)
+           direct_write=False, forget_bias=None, relative_position_bias=False)
 INITIAL = dict(init_state_scale=0.1, state_ids_scale=1.0)
 # Options of which other weights would be.
-OF_WEIGHTS = ("gate", "state_update", "feedback", "learned_temperatures", "direct_write")
+OF_WEIGHTS = ("gate", "state_update", "feedback", "learned_temperatures", "direct_write", "relative_position_bias")
 OF_NUMBERS = ("qk_rmsnorm_scale", "attention_window", "state_window")
 SIZES = ("num_tokens", "dim", "depth", "dim_head", "heads", "max_seq_len", "block_width", "num_state_vectors",
          "compressed_mem_factor", "attention_window", "state_window")

@@ -153,6 +153,8 @@ def bad_block_recurrents(folder):
     refuse('"gate" is "lstm", but the weights are those of "fixed"', "block.pt", out, "--set", "gate=lstm")
     refuse('"learned_temperatures" is true, but the weights are those of false', "block.pt", out, "--set",
            "learned_temperatures=true")
+    refuse('"relative_position_bias" is true, but the weights are those of false', "block.pt", out, "--set",
+           "relative_position_bias=true")
     refuse('"kv_heads" is 2, but block-recurrent-transformer-pytorch has one head of keys and values', "block.pt", out, "--set",
            "kv_heads=2")
     refuse('--set: "gate": expected fixed or lstm, found "gru"', "block.pt", out, "--set", "gate=gru")

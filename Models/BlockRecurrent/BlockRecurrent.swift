@@ -184,28 +184,38 @@ extension AttentionBlock {
         concatenate(parts.map { $0.reshaped(Array($0.shape.dropLast(2)) + [-1]) }, axis: 2)
     }
 
-    /// Normalizes and rotates queries, of a block's tokens from `offset` on. x: [b, n, h, d]
+    /// Normalizes queries, of a block's tokens from `offset` on, and rotates them where no bias tells distances. x: [b, n, h,
+    /// d]
     func positioned(_ x: Tensor, offset: Int, _ positions: BlockPositions) -> Tensor {
-        positions.rotate(queries: scoreNorm?.queries(x) ?? x, offset: offset)
+        let queries = scoreNorm?.queries(x) ?? x
+        return relativeBias == nil ? positions.rotate(queries: queries, offset: offset) : queries
     }
 
-    /// Normalizes and rotates the keys of [b, n, 2 g d], of which the last is token `end` − 1 of a block. → [b, n, g, d]
+    /// Does the same with the keys of [b, n, 2 g d], of which the last is token `end` − 1 of a block. → [b, n, g, d]
     func positioned(_ keysAndValues: Tensor, end: Int, _ positions: BlockPositions) -> Tensor {
-        let keys = configuration.keysAndValues(keysAndValues).keys
-        return positions.rotate(keys: scoreNorm?.keys(keys) ?? keys, end: end)
+        let heads = configuration.keysAndValues(keysAndValues).keys
+        let keys = scoreNorm?.keys(heads) ?? heads
+        return relativeBias == nil ? positions.rotate(keys: keys, end: end) : keys
+    }
+
+    /// Returns what is added to the scores of n keys by distance, the farthest first: [h, n]; nil with rotary positions. As
+    /// the authors add it before the factor, it has the factor of the scores.
+    func bias(_ n: Int) -> Tensor? {
+        guard let bias = relativeBias?.byDistance(n) else { return nil }
+        return (scoreNorm?.scaled(bias: bias) ?? bias) * scale
     }
 
     /// [b, n, 2 g d] → [b, n, g, d]
     func values(_ keysAndValues: Tensor) -> Tensor { configuration.keysAndValues(keysAndValues).values }
 
-    /// Returns softmax(scale · q kᵀ) v, where the last keys are the queries' own and a query sees none after its own.
+    /// Returns softmax(scale · q kᵀ + bias) v, where the last keys are the queries' own and a query sees none after its own.
     /// queries: [b, n, h, d]; keys, values: [b, …, g, d] → [b, n, h, d]
     func attend(
         _ queries: Tensor, _ keys: Tensor, _ values: Tensor, implementation: Implementation = .fused
     ) -> Tensor {
         groupedQueryAttention(
             queries, keys, values, scale: scale, isCausal: true, reach: configuration.attentionWindow,
-            implementation: implementation)
+            bias: bias(keys.shape[1]), implementation: implementation)
     }
 }
 

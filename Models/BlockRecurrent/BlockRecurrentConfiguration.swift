@@ -86,6 +86,9 @@ public struct BlockRecurrentConfiguration: Sendable {
     /// direct_write: states are written by one linear layer of full scale, and the LSTM's gates read what the states
     /// attended, without a tanh, as in the authors' code.
     public var writesDirectly = false
+    /// relative_position_bias: tokens know distances by T5's learned bias of each head instead of rotary positions, as in
+    /// the authors' code.
+    public var usesRelativeBias = false
 
     /// Takes the defaults of the peer.
     public init(tokens: Int, dimension: Int, depth: Int) {
@@ -175,6 +178,7 @@ extension BlockRecurrentConfiguration {
         learnsTemperatures = try reader.bool("learned_temperatures", default: false)
         keyValueHeads = try reader.optionalSize("kv_heads")
         writesDirectly = try reader.bool("direct_write", default: false)
+        usesRelativeBias = try reader.bool("relative_position_bias", default: false)
     }
 
     /// The JSON form, every option written out.
@@ -196,7 +200,7 @@ extension BlockRecurrentConfiguration {
             "init_state_scale": .number(initialStateScale), "state_ids_scale": .number(identifierScale),
             "forget_bias": forgetBias.map { .number($0) } ?? .null,
             "learned_temperatures": .bool(learnsTemperatures), "kv_heads": size(keyValueHeads),
-            "direct_write": .bool(writesDirectly),
+            "direct_write": .bool(writesDirectly), "relative_position_bias": .bool(usesRelativeBias),
         ])
     }
 }

@@ -19,7 +19,7 @@ public struct BlockRecurrentState: Sendable {
 
     /// Memory held, in bytes.
     var bytes: Int {
-        layers.reduce(0) { $1.keys.reduce($0 + $1.keysAndValues.heldBytes) { $0 + $1.heldBytes } }
+        layers.reduce(0) { $0 + $1.heldBytes }
             + readKeys.joined().reduce(0) { $0 + $1.heldBytes }
             + states.reduce(0) { $0 + ($1?.heldBytes ?? 0) }
             + found.reduce(0) { sum, found in
@@ -35,6 +35,8 @@ struct DecodingLayer: Sendable {
     private(set) var keysAndValues: Tensor
     /// The keys of each head with positions, as scores are taken of them.
     private(set) var keys: [KeyBlocks]
+    /// Added to scores by distance, the farthest first: [h, capacity]; nil with rotary positions.
+    private let bias: Tensor?
     /// Tokens before the block.
     let before: Int
     /// All tokens.
@@ -45,11 +47,23 @@ struct DecodingLayer: Sendable {
     /// - Parameters:
     ///   - rows: keys and values of the tokens so far, [n, 2 g d].
     ///   - keys: with positions, [n, g, d].
+    ///   - bias: by distance, [h, capacity].
     ///   - capacity: how many tokens there will be.
-    init(_ rows: Tensor, keys: Tensor, before: Int, capacity: Int) {
+    init(_ rows: Tensor, keys: Tensor, bias: Tensor?, before: Int, capacity: Int) {
         keysAndValues = rows.padded(axis: 0, after: max(0, capacity - rows.shape[0]))
+        self.bias = bias?.contiguous()
         self.keys = keys.keyBlocks(capacity: capacity)
         self.before = before
+    }
+
+    /// Memory held, in bytes.
+    var heldBytes: Int {
+        keys.reduce(keysAndValues.heldBytes + (bias?.heldBytes ?? 0)) { $0 + $1.heldBytes }
+    }
+
+    /// Returns the bias of a head and the first key for the last token, and the step to the next head's.
+    func bias(head: Int) -> (pointer: UnsafePointer<Float>, stride: Int)? {
+        bias.map { ($0.pointer + head * $0.shape[1] + $0.shape[1] - count, $0.shape[1]) }
     }
 
     /// Appends one token. row: [2 g d], key: [g, d], with positions.
@@ -138,9 +152,11 @@ extension BlockRecurrentTransformer {
             states[index].layers[layer].append(keysAndValues, key: row + width)
             let seen = states[index].layers[layer]
             for head in 0..<g {
+                let bias = seen.bias(head: head * h / g)
                 all.append(
                     FewQueries(
                         row + head * h / g * d, seen.keys[head], reach: configuration.attentionWindow,
+                        bias: bias?.pointer, biasStride: bias?.stride ?? 0,
                         values: seen.keysAndValues.pointer + (g + head) * d, valueStride: 2 * g * d,
                         scale: attention.scale, output: target + head * h / g * d))
             }
@@ -184,7 +200,7 @@ extension BlockRecurrentTransformer {
 // MARK: One token's queries and key, in place
 
 extension AttentionBlock {
-    /// Normalizes and rotates token `offset` of a block: its queries, [h, d], and keys (before values), [g, d]. Does without
+    /// Normalizes and, without a bias by distance, rotates token `offset` of a block: its queries, [h, d], and keys (before values), [g, d]. Does without
     /// tensors what `positioned` does with them, as a token is less work than they are.
     fileprivate func position(
         _ queries: UnsafePointer<Float>, _ keysAndValues: UnsafePointer<Float>, at offset: Int,
@@ -198,6 +214,7 @@ extension AttentionBlock {
             q.update(from: queries, count: h * d)
             k.update(from: keysAndValues, count: g * d)
         }
+        guard relativeBias == nil else { return }
         positions.queries.rotate(q, heads: h, row: positions.origin + offset)
         positions.keys.rotate(k, heads: g, row: positions.origin + offset)
     }
@@ -252,7 +269,8 @@ extension BlockRecurrentTransformer {
                 isEmpty
                 ? .zeros([0, g, d]) : layer.attention.positioned(all, end: memory.offset, positions).squeezed(0)
             return DecodingLayer(
-                all.squeezed(0), keys: keys, before: memory.before?.shape[1] ?? 0, capacity: capacity)
+                all.squeezed(0), keys: keys, bias: layer.attention.bias(capacity),
+                before: memory.before?.shape[1] ?? 0, capacity: capacity)
         }
         let found = memory.states.enumerated().map { container($0).found($1) }
         return BlockRecurrentState(

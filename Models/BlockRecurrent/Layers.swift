@@ -26,7 +26,8 @@ public struct BlockRecurrentLayer: Module {
 
 /// A layer's attention over its block, the memory before it and states.
 ///
-/// Keys: norm.*, {to_q, to_kv, to_out}.weight, attn.* (`ScoreNorm`), state_container.*, feedback.c.weight.
+/// Keys: norm.*, {to_q, to_kv, to_out}.weight, attn.* (`ScoreNorm`), relative_position_bias.weight,
+/// state_container.*, feedback.c.weight.
 public struct AttentionBlock: Module {
     /// The norm of the layer's input.
     public let norm: BiaslessLayerNorm
@@ -38,6 +39,8 @@ public struct AttentionBlock: Module {
     public let toOut: Linear
     /// Nil where queries and keys are taken as they are.
     public let scoreNorm: ScoreNorm?
+    /// Nil with rotary positions.
+    public let relativeBias: RelativePositionBias?
     /// The states of a layer that writes some.
     public let stateContainer: StateContainer?
     /// Queries to the states of each recurrent layer (counted from the lowest) that the layer reads as feedback.
@@ -62,6 +65,8 @@ public struct AttentionBlock: Module {
         toKeysAndValues = Linear(m, 2 * configuration.keyDimension, bias: false, key: key.child(1))
         toOut = Linear(inner * (1 + reads), m, bias: false, key: key.child(2))
         scoreNorm = normalizes ? ScoreNorm(configuration) : nil
+        relativeBias =
+            configuration.usesRelativeBias ? RelativePositionBias(configuration, key: key.child(5)) : nil
         stateContainer = isRecurrent ? StateContainer(configuration, key: key.child(3)) : nil
         var feedback: [Int: Linear] = [:]
         for (index, recurrence) in recurrences.enumerated()
@@ -76,6 +81,7 @@ public struct AttentionBlock: Module {
         state.add("to_q", toQuery)
         state.add("to_kv", toKeysAndValues)
         if let scoreNorm { state.add("attn", scoreNorm) }
+        if let relativeBias { state.add("relative_position_bias", relativeBias) }
         state.add("to_out", toOut)
         if let stateContainer { state.add("state_container", stateContainer) }
         for index in feedback.keys.sorted() { state.add("feedback.\(index)", feedback[index]!) }

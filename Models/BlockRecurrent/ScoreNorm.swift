@@ -32,6 +32,14 @@ public enum ScoreNorm: Module {
         }
     }
 
+    /// Multiplies a bias by the temperatures of its heads. bias: [h, n]
+    func scaled(bias: Tensor) -> Tensor {
+        switch self {
+        case .columns: bias
+        case .temperatures(let norm): bias * abs(norm.temperature.value).unsqueezed(1)
+        }
+    }
+
     public func collect(into state: inout StateCollector) {
         switch self {
         case .columns(let norm): norm.collect(into: &state)

@@ -21,6 +21,7 @@ import Testing
         "attention_window": .null, "state_window": .null, "xl_memories_dropout": .number(0),
         "state_dropout": .number(0), "init_state_scale": .number(0.1), "state_ids_scale": .number(1),
         "forget_bias": .null, "learned_temperatures": .bool(false), "kv_heads": .null, "direct_write": .bool(false),
+        "relative_position_bias": .bool(false),
     ]
 
     @Test("The defaults are the peer's") func defaultsArePeers() throws {
@@ -41,7 +42,7 @@ import Testing
             "feedback": .bool(true), "attention_window": .integer(5), "state_window": .integer(16),
             "xl_memories_dropout": .number(0.25), "state_dropout": .number(0.5), "init_state_scale": .number(0.5),
             "state_ids_scale": .number(3), "forget_bias": .number(3), "learned_temperatures": .bool(true),
-            "kv_heads": .integer(2), "direct_write": .bool(true),
+            "kv_heads": .integer(2), "direct_write": .bool(true), "relative_position_bias": .bool(true),
         ]
         #expect(all.keys.sorted() == Self.defaults.keys.sorted())
         // Compressed memories exclude an exact window and heads of keys, feed-forward layers of states a direct write.

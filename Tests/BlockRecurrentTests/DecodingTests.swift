@@ -22,7 +22,8 @@ import Testing
         func blocks(_ keys: Int) -> Int { (keys + 15) / 16 * 16 }
         // The states of a recurrent layer, their normalized form, keys and values, and keys for tokens, twice.
         let written = configuration.recurrences.count * (5 * (12 + 12 + 3 * 4 * g) + blocks(5) * 4 * g)
-        #expect(size == 4 * (3 * (rows * 2 * 4 * g + blocks(rows) * 4 * g) + written))
+        let bias = configuration.usesRelativeBias ? rows * configuration.heads : 0
+        #expect(size == 4 * (3 * (rows * 2 * 4 * g + blocks(rows) * 4 * g + bias) + written))
         for count in [1, 50, 1, 1, 1, 1, 1] { _ = model.decode([tokens(count)], states: &states) }
         #expect(states[0].bytes == size)
     }

@@ -60,6 +60,7 @@ import Testing
             c.keyValueHeads = draws.one(of: (1...c.heads).filter { c.heads % $0 == 0 })
         }
         c.writesDirectly = c.stateUpdate == .skip && draws.chance(2)
+        c.usesRelativeBias = draws.chance(2)
         if c.gate == .lstm, draws.chance(2) { c.forgetBias = draws.one(of: [-1, 3]) }
         (c.initialStateScale, c.identifierScale) = (draws.one(of: [0.1, 1]), draws.one(of: [1, 3]))
     }

@@ -46,12 +46,13 @@ import Testing
             Variant("authors") {
                 ($0.dimension, $0.headDimension, $0.stateVectors, $0.gate) = (64, 32, 64, .lstm)
                 ($0.writesDirectly, $0.learnsTemperatures, $0.normalizedScale) = (true, true, 16)
-                ($0.initialStateScale, $0.identifierScale) = (0.5, 3)
+                ($0.initialStateScale, $0.identifierScale, $0.usesRelativeBias) = (0.5, 3, true)
             })
         let expected: [(suffix: String, deviation: Double, tolerance: Double)] = [
             ("init_state", 0.5, 0.03), ("state_pos_ids", 3, 0.15),
             ("to_state_out.weight", 1 / 128.0.squareRoot(), 0.005),
             ("direct_gate.weight", (0.1 / 128).squareRoot(), 0.002), ("direct_gate.bias", 0.1, 0.03),
+            ("relative_position_bias.weight", 1 / 32.0.squareRoot(), 0.05),
             ("to_state_cross_attn.temperature", 16, 0), ("attn.temperature", 16, 0),
         ]
         for (suffix, deviation, tolerance) in expected {

@@ -50,6 +50,11 @@ struct Variant: Sendable, CustomTestStringConvertible {
             ($0.writesDirectly, $0.gate, $0.keyValueHeads, $0.learnsTemperatures) = (true, .lstm, 2, true)
             ($0.attentionWindow, $0.stateWindow, $0.identifierScale) = (7, 12, 3)
         },
+        Variant("relative bias") { $0.usesRelativeBias = true },
+        Variant("relative bias, compressed") { ($0.usesRelativeBias, $0.compressesMemory) = (true, true) },
+        Variant("relative bias, temperatures") {
+            ($0.usesRelativeBias, $0.learnsTemperatures, $0.keyValueHeads, $0.attentionWindow) = (true, true, 2, 7)
+        },
         Variant("no states") { $0.recurrentLayers = [] },
         Variant("block width 1") { ($0.blockWidth, $0.maximumLength) = (1, 12) },
     ]

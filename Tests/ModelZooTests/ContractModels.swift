@@ -86,6 +86,9 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
             #""learned_temperatures": true, "all_layers_qk_rmsnorm": true, "kv_heads": 2, "direct_write": true"#,
             #""gate": "lstm", "forget_bias": 3, "direct_write": true, "kv_heads": 1, "learned_temperatures": true"#,
             #""block_width": 1, "qk_rmsnorm_scale": null, "all_layers_qk_rmsnorm": true"#,
+            #""relative_position_bias": true, "use_compressed_mem": true, "init_state_scale": 1"#,
+            #""relative_position_bias": true, "learned_temperatures": true, "kv_heads": 2, "attention_window": 3, "#
+                + #""direct_write": true, "gate": "lstm", "forget_bias": 3, "state_ids_scale": 3"#,
         ],
         "transformer": [#""attention": "naive", "heads": 3"#, #""ff_mult": 1.5, "dim_head": 4"#],
     ]
