@@ -5,15 +5,16 @@ import ModelZoo
 @main
 struct Visualize: Command {
     static let configuration = CommandConfiguration(
-        abstract: "Draw what each head of a model attends to, and the spectrum of its attention.",
+        abstract: "Draw what each head of a model attends to, the spectrum of its attention, or its states.",
         usage: """
-            Visualize --run FOLDER [--text FILE] [--out FILE] [--spectrum FILE] [options]
+            Visualize --run FOLDER [--text FILE] [--out FILE] [--spectrum FILE] [--states FILE] [options]
             Visualize --model ID --config FILE --weights FILE --text FILE [options]
             """,
         discussion: """
             The model reads the beginning of the text. Each head of each layer is a picture whose rows are the tokens that \
             look and whose columns are what they look at; the darker, the more. The spectrum shows how much of the \
-            matrices of full attention their greatest singular values make up (Linformer, figure 1).
+            matrices of full attention their greatest singular values make up (Linformer, figure 1). The states are those \
+            of a block-recurrent transformer: how alike they become over a stream, and which of them are read.
             """)
 
     @OptionGroup(title: "Model") var options: SourceOptions
@@ -39,11 +40,14 @@ struct Visualize: Command {
     @Flag(help: "One scale of colours for all pictures.")
     var commonScale = false
 
-    @Option(help: "The pictures: a PNG file. (default: heads.png, without --spectrum)")
+    @Option(help: "The pictures: a PNG file. (default: heads.png, without --spectrum and --states)")
     var out: String?
 
     @Option(help: "The spectrum: an .svg file, or an .html page with the values of each head too.")
     var spectrum: String?
+
+    @Option(help: "The recurrent states over a stream: an .html page.")
+    var states: String?
 
     @Option(help: "Threads to use; all processors unless given.")
     var threads: Int?
@@ -51,7 +55,7 @@ struct Visualize: Command {
     func run() throws {
         let command = VisualizeCommand(
             source: options.source, text: text, length: length, nLimit: nLimit, layers: layers, heads: heads,
-            title: title, sharesScale: commonScale, out: out, spectrum: spectrum, threads: threads)
+            title: title, sharesScale: commonScale, out: out, spectrum: spectrum, states: states, threads: threads)
         try command.run(print: { show($0) })
     }
 }

@@ -55,6 +55,31 @@ import Testing
         #expect(svg.contains(">Layer 2<") && !svg.contains(">Layer 1<"))
     }
 
+    @Test("The states of a stream are drawn, beyond a segment")
+    func statesOfARun() throws {
+        var training = try workspace.tinyTraining("recurrent")
+        (training.model, training.sequenceLength) = ("block-recurrent", 16)
+        training.config = try workspace.write(
+            "{\"num_tokens\": 256, \"dim\": 8, \"depth\": 2, \"heads\": 2, \"dim_head\": 4, \"block_width\": 8,"
+                + " \"max_seq_len\": 16, \"num_state_vectors\": 3, \"recurrent_layers\": [2]}", "recurrent.json")
+        try training.lines()
+        var command = VisualizeCommand(
+            source: ModelSource(run: workspace.path("recurrent")), text: try workspace.text("other.txt"), length: 50,
+            states: workspace.path("states.html"))
+        #expect(try run(command) == [workspace.path("states.html")])
+        let page = String(decoding: try workspace.read("states.html"), as: UTF8.self)
+        // Six blocks of 8 of the 50 tokens.
+        for text in [">Layer 2: states<", ">State 3<", ">48<", "50 tokens"] { #expect(page.contains(text), "\(text)") }
+        command.states = workspace.path("states.png")
+        #expect(throws: InputError.self) { try run(command) }
+        try workspace.tinyTraining("flash").lines()
+        command = VisualizeCommand(
+            source: ModelSource(run: workspace.path("flash")), states: workspace.path("none.html"))
+        #expect(throws: InputError("--states: the model has none; expected a block-recurrent transformer")) {
+            try run(command)
+        }
+    }
+
     @Test("The attention of weights from elsewhere is drawn")
     func picturesOfWeightsFromElsewhere() throws {
         let command = VisualizeCommand(

@@ -1,7 +1,7 @@
 import Foundation
 import Visualizing
 
-/// `Visualize`: draws the weights of attention, and the spectrum of their matrices.
+/// `Visualize`: draws the weights of attention, the spectrum of their matrices, and the states of a stream.
 public struct VisualizeCommand: Sendable {
     /// The model whose attention is drawn.
     public var source: ModelSource
@@ -23,6 +23,8 @@ public struct VisualizeCommand: Sendable {
     public var out: String?
     /// The SVG or HTML file of the spectrum.
     public var spectrum: String?
+    /// The HTML file of the recurrent states.
+    public var states: String?
     /// Threads to use; nil for all processors.
     public var threads: Int?
 
@@ -30,7 +32,7 @@ public struct VisualizeCommand: Sendable {
     public init(
         source: ModelSource, text: String? = nil, length: Int? = nil, nLimit: Int? = nil, layers: [Int] = [],
         heads: [Int] = [], title: String? = nil, sharesScale: Bool = false, out: String? = nil,
-        spectrum: String? = nil, threads: Int? = nil
+        spectrum: String? = nil, states: String? = nil, threads: Int? = nil
     ) {
         self.source = source
         self.text = text
@@ -42,6 +44,7 @@ public struct VisualizeCommand: Sendable {
         self.sharesScale = sharesScale
         self.out = out
         self.spectrum = spectrum
+        self.states = states
         self.threads = threads
     }
 
@@ -61,6 +64,11 @@ public struct VisualizeCommand: Sendable {
         // A text that cannot be read is found out before a model is loaded.
         let given = try text.map { try TextSource(path: $0) }
         let loaded = try source.load()
+        if let states {
+            try draw(statesOf: loaded, given, to: states)
+            print(states)
+            if out == nil && spectrum == nil { return }
+        }
         let tokens = try tokens(given, loaded)
         let recorded = attention(of: tokens, loaded.model)
         let shown = try selected(recorded)
@@ -81,7 +89,9 @@ public struct VisualizeCommand: Sendable {
             guard let number, !(1...Self.greatestLength).contains(number) else { continue }
             throw InputError("\(name): expected a whole number from 1 to \(Self.greatestLength), found \(number)")
         }
-        for (name, path, kinds) in [("--out", out, ["png"]), ("--spectrum", spectrum, ["svg", "html"])] {
+        for (name, path, kinds) in [
+            ("--out", out, ["png"]), ("--spectrum", spectrum, ["svg", "html"]), ("--states", states, ["html"]),
+        ] {
             guard let path, !kinds.contains((path as NSString).pathExtension.lowercased()) else { continue }
             let endings = kinds.map { "." + $0 }.joined(separator: " or ")
             throw InputError("\(name): expected a name that ends in \(endings), found \"\(path)\"")
@@ -93,8 +103,15 @@ public struct VisualizeCommand: Sendable {
         URL(fileURLWithPath: source.run ?? source.weights ?? "").standardizedFileURL.lastPathComponent
     }
 
-    /// Returns the tokens that the model reads: the beginning of the text.
+    /// Returns the tokens that the model reads as one sequence: the beginning of the text.
     private func tokens(_ given: TextSource?, _ loaded: ModelSource.Loaded) throws -> TokenTensor {
+        let objective = loaded.objective
+        return try tokens(
+            given, loaded, most: loaded.model.maximumLength.map { objective.kind.windowLength(inRow: $0) })
+    }
+
+    /// - Parameter most: the greatest length; nil for any.
+    private func tokens(_ given: TextSource?, _ loaded: ModelSource.Loaded, most: Int?) throws -> TokenTensor {
         let text: TokenSource
         if let given {
             text = try loaded.tokenizer.tokens(of: given)
@@ -104,7 +121,6 @@ public struct VisualizeCommand: Sendable {
             ).text
         }
         let objective = loaded.objective
-        let most = loaded.model.maximumLength.map { objective.kind.windowLength(inRow: $0) }
         if let length, let most, length > most {
             throw InputError("--length: the model reads at most \(most) tokens, found \(length)")
         }
@@ -120,6 +136,17 @@ public struct VisualizeCommand: Sendable {
                     + " \(loaded.model.vocabularySize - 1)")
         }
         return TokenTensor(row, shape: [1, row.count])
+    }
+
+    /// Draws the states while the model reads the text in blocks.
+    private func draw(statesOf loaded: ModelSource.Loaded, _ given: TextSource?, to path: String) throws {
+        guard let model = loaded.model as? BlockRecurrentTransformer else {
+            throw InputError("--states: the model has none; expected a block-recurrent transformer")
+        }
+        let row = try tokens(given, loaded, most: nil)
+        let history = try StateHistory(model, row.values, block: model.configuration.blockWidth)
+        try history.write(
+            to: path, title: title ?? "States of a stream", subtitle: "\(modelName), \(row.count) tokens")
     }
 
     private func attention(of tokens: TokenTensor, _ model: some LanguageModel) -> [AttentionRecorder.Layer] {
