@@ -20,7 +20,7 @@ public enum StateUpdate: String, Sendable, CaseIterable {
 
 /// The options of `BlockRecurrentTransformer`. In JSON those down to `compressedMemoryFactor` have the names and defaults
 /// of block-recurrent-transformer-pytorch; the others are ours.
-public struct BlockRecurrentConfiguration: Sendable {
+public struct BlockRecurrentConfiguration: ModelConfiguration {
     /// num_tokens: the vocabulary.
     public var tokens: Int
     /// dim: the width of the model, m.
@@ -139,68 +139,50 @@ public struct BlockRecurrentConfiguration: Sendable {
 // MARK: JSON
 
 extension BlockRecurrentConfiguration {
-    /// Reads the JSON form. `use_flash_attn` is taken and changes nothing: fused attention never stores its weights.
-    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        self.init(
-            tokens: try reader.size("num_tokens"), dimension: try reader.size("dim"), depth: try reader.depth("depth"))
-        headDimension = try reader.size("dim_head", default: headDimension)
-        heads = try reader.heads("heads", default: heads)
-        normalizesAllLayers = try reader.bool("all_layers_qk_rmsnorm", default: false)
-        feedForwardMultiple = try reader.double("ff_mult", default: feedForwardMultiple, in: 0...1024)
-        maximumLength = try reader.size("max_seq_len", default: maximumLength)
-        blockWidth = try reader.size("block_width", default: blockWidth)
-        recurrentLayers = try reader.optionalInts("recurrent_layers")
-        readRecurrentLayers = try reader.optionalInts("read_recurrent_layers")
-        stateVectors = try reader.optionalSize("num_state_vectors")
-        ignoreIndex = Int32(try reader.int("ignore_index", default: -100, in: Int(Int32.min)...Int(Int32.max)))
-        compressesMemory = try reader.bool("use_compressed_mem", default: false)
-        compressedMemoryFactor = try reader.size("compressed_mem_factor", default: compressedMemoryFactor)
-        _ = try reader.bool("use_flash_attn", default: false)
-        try readOwn(&reader)
-        try reader.finish()
-        if let fault { throw reader.error(fault.key, fault.problem) }
-    }
+    public static let schema = ConfigurationSchema(
+        BlockRecurrentConfiguration(tokens: 0, dimension: 0, depth: 0),
+        [
+            .size("num_tokens", \.tokens, isRequired: true),
+            .size("dim", \.dimension, isRequired: true),
+            .depth("depth", \.depth, isRequired: true),
+            .size("dim_head", \.headDimension),
+            .heads("heads", \.heads),
+            .flag("all_layers_qk_rmsnorm", \.normalizesAllLayers),
+            .number("ff_mult", \.feedForwardMultiple, in: 0...1024),
+            .size("max_seq_len", \.maximumLength),
+            .size("block_width", \.blockWidth),
+            .integers("recurrent_layers", \.recurrentLayers),
+            .integers("read_recurrent_layers", \.readRecurrentLayers),
+            .size("num_state_vectors", \.stateVectors),
+            .token("ignore_index", \.ignoreIndex),
+            .flag("use_compressed_mem", \.compressesMemory),
+            .size("compressed_mem_factor", \.compressedMemoryFactor),
+            usesFlashAttention,
+        ] + own)
 
-    private mutating func readOwn(_ reader: inout ConfigurationReader) throws {
-        normalizedScale = try reader.optionalDouble("qk_rmsnorm_scale", in: 1e-6...1e6)
-        gate = try reader.option("gate", default: gate)
-        stateUpdate = try reader.option("state_update", default: stateUpdate)
-        usesFeedback = try reader.bool("feedback", default: false)
-        attentionWindow = try reader.optionalSize("attention_window", atLeast: 2)
-        stateWindow = try reader.optionalSize("state_window")
-        memoriesDropout = try reader.double("xl_memories_dropout", default: 0, in: 0...1)
-        stateDropout = try reader.double("state_dropout", default: 0, in: 0...1)
-        initialStateScale = try reader.double("init_state_scale", default: initialStateScale, in: 0...1e3)
-        identifierScale = try reader.double("state_ids_scale", default: identifierScale, in: 0...1e3)
-        forgetBias = try reader.optionalDouble("forget_bias", in: -100...100)
-        learnsTemperatures = try reader.bool("learned_temperatures", default: false)
-        keyValueHeads = try reader.optionalSize("kv_heads")
-        writesDirectly = try reader.bool("direct_write", default: false)
-        usesRelativeBias = try reader.bool("relative_position_bias", default: false)
-    }
+    /// The peer's choice of a kernel, which is taken and changes nothing: fused attention never stores its weights.
+    private static let usesFlashAttention = ConfigurationField<Self>(
+        "use_flash_attn", read: { _ = try $1.bool("use_flash_attn", default: false) }, write: { _ in nil })
 
-    /// The JSON form, every option written out.
-    public var json: JSONValue {
-        func list(_ layers: [Int]?) -> JSONValue { layers.map { .array($0.map { .integer($0) }) } ?? .null }
-        func size(_ value: Int?) -> JSONValue { value.map { .integer($0) } ?? .null }
-        return .object([
-            "num_tokens": .integer(tokens), "dim": .integer(dimension), "depth": .integer(depth),
-            "dim_head": .integer(headDimension), "heads": .integer(heads),
-            "all_layers_qk_rmsnorm": .bool(normalizesAllLayers), "ff_mult": .number(feedForwardMultiple),
-            "max_seq_len": .integer(maximumLength), "block_width": .integer(blockWidth),
-            "recurrent_layers": list(recurrentLayers), "read_recurrent_layers": list(readRecurrentLayers),
-            "num_state_vectors": size(stateVectors), "ignore_index": .integer(Int(ignoreIndex)),
-            "use_compressed_mem": .bool(compressesMemory), "compressed_mem_factor": .integer(compressedMemoryFactor),
-            "qk_rmsnorm_scale": normalizedScale.map { .number($0) } ?? .null, "gate": .string(gate.rawValue),
-            "state_update": .string(stateUpdate.rawValue), "feedback": .bool(usesFeedback),
-            "attention_window": size(attentionWindow), "state_window": size(stateWindow),
-            "xl_memories_dropout": .number(memoriesDropout), "state_dropout": .number(stateDropout),
-            "init_state_scale": .number(initialStateScale), "state_ids_scale": .number(identifierScale),
-            "forget_bias": forgetBias.map { .number($0) } ?? .null,
-            "learned_temperatures": .bool(learnsTemperatures), "kv_heads": size(keyValueHeads),
-            "direct_write": .bool(writesDirectly), "relative_position_bias": .bool(usesRelativeBias),
-        ])
+    private static let own: [ConfigurationField<Self>] = [
+        .number("qk_rmsnorm_scale", \.normalizedScale, in: 1e-6...1e6),
+        .option("gate", \.gate),
+        .option("state_update", \.stateUpdate),
+        .flag("feedback", \.usesFeedback),
+        .size("attention_window", \.attentionWindow, atLeast: 2),
+        .size("state_window", \.stateWindow),
+        .number("xl_memories_dropout", \.memoriesDropout, in: 0...1),
+        .number("state_dropout", \.stateDropout, in: 0...1),
+        .number("init_state_scale", \.initialStateScale, in: 0...1e3),
+        .number("state_ids_scale", \.identifierScale, in: 0...1e3),
+        .number("forget_bias", \.forgetBias, in: -100...100),
+        .flag("learned_temperatures", \.learnsTemperatures),
+        .size("kv_heads", \.keyValueHeads),
+        .flag("direct_write", \.writesDirectly),
+        .flag("relative_position_bias", \.usesRelativeBias),
+    ]
+
+    public func check() throws {
+        if let fault { throw fault }
     }
 }

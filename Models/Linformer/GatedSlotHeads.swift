@@ -73,14 +73,14 @@ struct GatedSlotHeads: CausalHeads {
 
 extension LinformerConfiguration {
     /// Refuses ways to share and make projections, as gated slots have none: each head has gates of its own.
-    func checkGatedSlots(_ reader: ConfigurationReader) throws {
+    func checkGatedSlots() throws {
         if [.headwise, .kv].contains(sharing) {
-            throw reader.error(
+            throw ConfigurationError(
                 "parameter_sharing",
                 "\(sharing.rawValue) with causal \(causality.json), which has no projections to share; expected none")
         }
         if method != .learnable {
-            throw reader.error(
+            throw ConfigurationError(
                 "method",
                 "\(method.rawValue) with causal \(causality.json), which has no projections; expected learnable")
         }

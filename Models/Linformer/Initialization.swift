@@ -65,7 +65,7 @@ extension SequenceProjection {
 
 extension LinformerConfiguration {
     /// Stops where a configuration made in code fits no layers; those that are read have been checked.
-    func check() {
+    func requireSizes() {
         require(
             headDimension != nil || channels % heads == 0,
             "Linformer: \(channels) channels for \(heads) heads; expected a multiple, or dim_d")

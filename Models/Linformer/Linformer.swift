@@ -233,7 +233,7 @@ public struct Linformer: Module {
 
     /// - Parameter key: the source of the initial parameters.
     public init(_ configuration: LinformerConfiguration, key: RandomKey) {
-        configuration.check()
+        configuration.requireSizes()
         self.configuration = configuration
         let (shared, segments) = (configuration.sharedProjections(key: key), configuration.sharedSegments(key: key))
         layers = (0..<configuration.depth).map {

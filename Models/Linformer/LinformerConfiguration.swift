@@ -67,7 +67,7 @@ public enum LinformerActivation: String, CaseIterable, Sendable {
 }
 
 /// The options of `Linformer`. In JSON they have linformer-pytorch's names.
-public struct LinformerConfiguration: Sendable {
+public struct LinformerConfiguration: ModelConfiguration {
     /// input_size: the longest sequence, n.
     public var inputSize: Int
     /// channels: the width of the model, m.

@@ -2,7 +2,7 @@ import NN
 
 /// The options of `LinformerEncDec`. In JSON they have linformer-pytorch's names and defaults; `dec_causal`, the
 /// `dropout_tokens` and `use_pos_emb` of both, `hide_masked_keys`, `projection_start` and `start_token` are ours.
-public struct LinformerEncDecConfiguration: Sendable {
+public struct LinformerEncDecConfiguration: ModelConfiguration {
     /// enc_*: returns embeddings, and sees all of its tokens.
     public var encoder: LinformerLMConfiguration
     /// dec_*: attends to them. dec_causal: true, or "compatible" for checkpoints of linformer-pytorch, whose mask is on the
@@ -24,43 +24,54 @@ public struct LinformerEncDecConfiguration: Sendable {
         self.decoder.stack.contextChannels = encoder.embeddingWidth
     }
 
-    /// Reads the JSON form.
-    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        let encoder = try LinformerLMConfiguration(&reader, LinformerKeys(prefix: "enc_"))
-        var decoder = try LinformerLMConfiguration(&reader, LinformerKeys(prefix: "dec_"))
-        decoder.stack.causality = try LinformerConfiguration.causality("dec_causal", default: .causal, &reader)
-        if decoder.stack.causality == .bidirectional {
-            throw reader.error("dec_causal", "a decoder that sees what it is to write; expected true or \"compatible\"")
-        }
-        if decoder.stack.isUnlimited {
-            throw reader.error(
-                "dec_causal", "\(decoder.stack.causality.json) is no form of decoders; expected true or \"compatible\"")
-        }
-        if decoder.stack.intermediateChannels != nil {
-            throw reader.error("dec_ff_intermediate", "a decoder has one width; expected null")
-        }
-        try decoder.stack.checkSlots(
-            reader, LinformerKeys(prefix: "dec_"), "enc_input_size", encoder.stack.inputSize)
-        let start = try reader.optionalSize("start_token", atLeast: 0)
-        if let start, start >= decoder.tokens {
-            throw reader.error("start_token", "expected one of the \(decoder.tokens) of dec_num_tokens, found \(start)")
-        }
-        try reader.finish()
-        self.init(encoder: encoder, decoder: decoder, startToken: start)
+    public static let schema = ConfigurationSchema(
+        LinformerEncDecConfiguration(
+            encoder: LinformerLMConfiguration(tokens: 0, inputSize: 0, channels: 0),
+            decoder: LinformerLMConfiguration(tokens: 0, inputSize: 0, channels: 0)),
+        LinformerLMConfiguration.keys(.encoder).map { $0.of(\.encoder) }
+            + LinformerLMConfiguration.keys(.decoder).map { $0.of(\.decoder) }
+            + LinformerConfiguration.shared.map(both)
+            + [LinformerConfiguration.causality("dec_causal").of(\.decoder.stack), startToken])
+
+    /// A key that sets the same property of encoder and decoder.
+    private static func both(_ field: ConfigurationField<LinformerConfiguration>) -> ConfigurationField<Self> {
+        ConfigurationField(
+            field.key,
+            read: {
+                try field.read(&$0.encoder.stack, &$1)
+                try field.read(&$0.decoder.stack, &$1)
+            }, write: { field.write($0.decoder.stack) })
     }
 
-    /// The JSON form, every option written out.
-    public var json: JSONValue {
-        var all: [String: JSONValue] = [:]
-        for (prefix, part) in [("enc_", encoder), ("dec_", decoder)] {
-            let keys = LinformerKeys(prefix: prefix)
-            all.merge(part.stack.members(keys)) { $1 }
-            all.merge(part.members(keys)) { $1 }
+    /// The last key, after which the decoder takes what depends on the encoder.
+    private static let startToken = ConfigurationField<Self>(
+        "start_token",
+        read: {
+            let token = try $1.optionalSize("start_token", atLeast: 0)
+            let isBidirectional = $0.decoder.stack.causality == .bidirectional
+            $0 = Self(encoder: $0.encoder, decoder: $0.decoder, startToken: token)
+            // Left for `check` to refuse.
+            if isBidirectional { $0.decoder.stack.causality = .bidirectional }
+        }, write: { $0.startToken.map { .integer($0) } ?? .null })
+
+    public func check() throws {
+        try checkCausality()
+        try encoder.stack.check(.encoder)
+        try decoder.stack.check(.decoder)
+        if let startToken, startToken >= decoder.tokens {
+            throw ConfigurationError(
+                "start_token", "expected one of the \(decoder.tokens) of dec_num_tokens, found \(startToken)")
         }
-        all["dec_causal"] = decoder.stack.causality.json
-        all["start_token"] = startToken.map { .integer($0) } ?? .null
-        return .object(all)
+    }
+
+    private func checkCausality() throws {
+        if decoder.stack.causality == .bidirectional {
+            throw ConfigurationError(
+                "dec_causal", "a decoder that sees what it is to write; expected true or \"compatible\"")
+        }
+        if decoder.stack.isUnlimited {
+            throw ConfigurationError(
+                "dec_causal", "\(decoder.stack.causality.json) is no form of decoders; expected true or \"compatible\"")
+        }
     }
 }

@@ -1,7 +1,7 @@
 import NN
 
 /// The options of `LinformerLM`. In JSON they have linformer-pytorch's names and defaults.
-public struct LinformerLMConfiguration: Sendable {
+public struct LinformerLMConfiguration: ModelConfiguration {
     /// num_tokens: the vocabulary.
     public var tokens: Int
     /// The layers: input_size, channels, dim_k (64), dim_ff (1024), depth (2), dropout_ff (0.1), dropout (0.05) and the
@@ -33,37 +33,20 @@ public struct LinformerLMConfiguration: Sendable {
     /// The width of embeddings, and of what the model returns before the logits.
     public var embeddingWidth: Int { embeddingDimension ?? stack.channels }
 
-    /// Reads the JSON form.
-    /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        try self.init(&reader, LinformerKeys(prefix: ""))
-        returnsEmbeddings = try reader.bool("return_emb", default: false)
-        try reader.finish()
+    public static let schema = ConfigurationSchema(
+        LinformerLMConfiguration(tokens: 0, inputSize: 0, channels: 0),
+        keys() + LinformerConfiguration.shared.map { $0.of(\.stack) }
+            + LinformerConfiguration.alone.map { $0.of(\.stack) } + [.flag("return_emb", \.returnsEmbeddings)])
+
+    /// The keys that an encoder–decoder has twice.
+    static func keys(_ names: LinformerKeys = .alone) -> [ConfigurationField<Self>] {
+        [.size(names.own("num_tokens"), \.tokens, isRequired: true)]
+            + LinformerConfiguration.layers(names).map { $0.of(\.stack) } + [
+                .number(names.own("dropout_tokens"), \.tokenDropout, in: 0..<1),
+                .size(names.own("emb_dim"), \.embeddingDimension),
+                .flag(names.own("use_pos_emb"), \.usesPositions),
+            ]
     }
 
-    init(_ reader: inout ConfigurationReader, _ keys: LinformerKeys) throws {
-        tokens = try reader.size(keys.own("num_tokens"))
-        stack = try LinformerConfiguration(Self.defaults, &reader, keys)
-        tokenDropout = try reader.double(keys.own("dropout_tokens"), default: tokenDropout, in: 0..<1)
-        embeddingDimension = try reader.optionalSize(keys.own("emb_dim"))
-        usesPositions = try reader.bool(keys.own("use_pos_emb"), default: true)
-    }
-
-    /// The JSON form, every option written out.
-    public var json: JSONValue {
-        guard case .object(let layers) = stack.json else { fatalError("LinformerConfiguration.json is no object") }
-        return .object(
-            layers.merging(members(LinformerKeys(prefix: ""))) { $1 }.merging(["return_emb": .bool(returnsEmbeddings)])
-            { $1 })
-    }
-
-    /// The options beside those of the layers, by keys.
-    func members(_ keys: LinformerKeys) -> [String: JSONValue] {
-        [
-            keys.own("num_tokens"): .integer(tokens), keys.own("dropout_tokens"): .number(tokenDropout),
-            keys.own("emb_dim"): embeddingDimension.map { .integer($0) } ?? .null,
-            keys.own("use_pos_emb"): .bool(usesPositions),
-        ]
-    }
+    public func check() throws { try stack.check() }
 }

@@ -63,26 +63,16 @@ public struct LinformerSegments: Sendable, Hashable {
 }
 
 extension LinformerSegments {
-    /// Reads the keys of the form by segments.
-    init(_ reader: inout ConfigurationReader) throws {
-        window = try reader.size("window", default: window)
-        length = try reader.size("segment_length", default: length)
-        slots = try reader.size("segment_slots", default: slots, atLeast: 0)
-        projection = try reader.option("segment_projection", default: projection)
-        reach = try reader.option("slot_reach", default: reach)
-        maximum = try reader.optionalSize("max_segments")
-        usesDualNorm = try reader.bool("dual_norm", default: usesDualNorm)
-        positions = try reader.option("window_positions", default: positions)
-        distances = try reader.size("slot_distances", default: distances, atLeast: 0)
-    }
-
-    /// The JSON form, every option written out.
-    var members: [String: JSONValue] {
-        [
-            "window": .integer(window), "segment_length": .integer(length), "segment_slots": .integer(slots),
-            "segment_projection": .string(projection.rawValue), "slot_reach": .string(reach.rawValue),
-            "max_segments": maximum.map { .integer($0) } ?? .null, "dual_norm": .bool(usesDualNorm),
-            "window_positions": .string(positions.rawValue), "slot_distances": .integer(distances),
-        ]
-    }
+    /// The keys of the form by segments.
+    static let keys: [ConfigurationField<Self>] = [
+        .size("window", \.window),
+        .size("segment_length", \.length),
+        .size("segment_slots", \.slots, atLeast: 0),
+        .option("segment_projection", \.projection),
+        .option("slot_reach", \.reach),
+        .size("max_segments", \.maximum),
+        .flag("dual_norm", \.usesDualNorm),
+        .option("window_positions", \.positions),
+        .size("slot_distances", \.distances, atLeast: 0),
+    ]
 }

@@ -81,7 +81,7 @@ import Testing
         configuration.heads = 1
         configuration.dropout = try reader.double("dropout")
         configuration.usesFullAttention = try reader.bool("full_attention")
-        configuration.causality = try LinformerConfiguration.causality("causal", default: .bidirectional, &reader)
+        configuration.causality = try #require(LinformerCausality(reader.value("causal") ?? .bool(false)))
         let method: ProjectionMethod = try reader.option("method")
         let projections = (0..<2).map {
             getEF(
