@@ -1,7 +1,7 @@
 /// Block-recurrent transformers in the zoo.
 struct BlockRecurrentArchitecture: Architecture {
     let id = "block-recurrent"
-    let presetNames = ["tiny", "quick", "small", "reference"]
+    let presetNames = ["tiny", "quick", "small", "memory", "reference"]
 
     func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
         try refuseMasked(objective, "block-recurrent transformers")
@@ -25,6 +25,14 @@ struct BlockRecurrentArchitecture: Architecture {
             configuration.set(heads: 4, of: 64, block: 128, segment: 512, states: 64)
             configuration.normalizedScale = 8
             training = TrainingDefaults(sequenceLength: 512, batchSize: 8, length: .steps(1000), learningRate: 1e-3)
+        case "memory":  // Minutes: states that stay apart, above a layer in which tokens know the ones before them.
+            configuration = BlockRecurrentConfiguration(tokens: 256, dimension: 128, depth: 4)
+            configuration.set(heads: 4, of: 32, block: 64, segment: 512, states: 64)
+            configuration.recurrentLayers = [3]
+            (configuration.normalizedScale, configuration.identifierScale) = (16, 3)
+            training = TrainingDefaults(
+                sequenceLength: 512, batchSize: 8, length: .steps(4000), learningRate: 3e-3, schedule: .cosine,
+                warmupSteps: 50, learningRateFloor: 0.1, validateEvery: 500, validationShare: 0.125)
         case "reference":  // The peer's train.py.
             configuration = BlockRecurrentConfiguration(tokens: 256, dimension: 512, depth: 6)
             configuration.recurrentLayers = [4]
@@ -36,7 +44,9 @@ struct BlockRecurrentArchitecture: Architecture {
         }
         training.clip = 0.5
         // Streams are what memories and states are for; the peer trains on windows.
-        if ["quick", "small"].contains(name), objective ?? .nextToken == .nextToken { training.order = .sequential }
+        if ["quick", "small", "memory"].contains(name), objective ?? .nextToken == .nextToken {
+            training.order = .sequential
+        }
         return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
     }
 

@@ -27,7 +27,7 @@ struct Train: Command {
         help:
             """
             Where configuration and training options come from unless given: tiny, quick, small or reference; fast-weights \
-            has gated too. (default: small, and quick without --data)
+            has gated too, block-recurrent memory. (default: small, and quick without --data)
             """
     )
     var preset: String?

@@ -47,6 +47,20 @@ import Testing
         #expect(training.order == .random)
     }
 
+    /// States that begin alike hold one vector, and those of the first layer no pairs of tokens: the model card.
+    @Test("The memory preset has states that begin apart, above the first layer, and learns on streams")
+    func theMemoryPresetKeepsStatesApart() throws {
+        let preset = try ModelZoo.architecture("block-recurrent").preset("memory")
+        let c = try BlockRecurrentConfiguration(preset.configuration, file: "preset")
+        #expect(try #require(c.recurrentLayers).allSatisfy { $0 > 1 })
+        #expect(c.normalizedScale == 16 && c.identifierScale == 3)
+        #expect(c.maximumLength == 8 * c.blockWidth)
+        #expect(preset.training.order == .sequential && preset.training.clip == 0.5)
+        let model = try ModelZoo.architecture("block-recurrent").makeModel(
+            preset.configuration, file: "preset", key: RandomKey(seed: 1))
+        #expect(model.carriesState && model.vocabularySize == 256)
+    }
+
     @Test("Objectives and options that the model does not have are refused")
     func whatItCannotLearnIsSaid() throws {
         var command = try training("random")
