@@ -36,11 +36,23 @@ struct ConvolutionCase: CustomTestStringConvertible, Sendable {
             + (hasBias ? [random([c], 3)] : []) + (hasHistory ? [random([b, k - 1, c], 4)] : [])
     }
 
-    func run(_ inputs: [Tensor], _ implementation: Implementation) -> (output: Tensor, last: Tensor) {
+    func run(
+        _ inputs: [Tensor], _ implementation: Implementation, activation: Activation? = nil
+    ) -> (output: Tensor, last: Tensor) {
         shortConvolution(
             isView ? inputs[0].sliced(2, from: 2, to: c + 2) : inputs[0], weight: inputs[1],
-            bias: hasBias ? inputs[2] : nil, after: hasHistory ? inputs[inputs.count - 1] : nil, activation: activation,
-            implementation: implementation)
+            bias: hasBias ? inputs[2] : nil, after: hasHistory ? inputs[inputs.count - 1] : nil,
+            activation: activation ?? self.activation, implementation: implementation)
+    }
+
+    /// The largest Σ|terms| of the gradients of weight and bias, which are sums over all tokens that may cancel, where
+    /// the outputs are weighted with `probe`: from the slopes of the outputs, and a convolution without signs.
+    func magnitudes(probe: Tensor) throws -> [Double] {
+        let sums = run(inputs(), .plain, activation: .identity).output.detached().requiringGradient()
+        let slopes = abs(try #require(gradients(of: (activation(sums) * probe).sum())[sums]))
+        let leaves = inputs().map { abs($0).detached().requiringGradient() }
+        let all = gradients(of: (run(leaves, .plain, activation: .identity).output * slopes).sum())
+        return try leaves[1..<(hasBias ? 3 : 2)].map { largest(try #require(all[$0]).values) }
     }
 }
 
@@ -63,12 +75,14 @@ struct ConvolutionCase: CustomTestStringConvertible, Sendable {
             expectClose(got.values[index].values, expected.values[index].values, terms: test.k + 12)
         }
         let names = ["x", "weight"] + (test.hasBias ? ["bias"] : []) + (test.hasHistory ? ["history"] : [])
+        let magnitudes = try test.magnitudes(probe: normal(got.values[0].shape, seed: 7))
         for (index, name) in names.enumerated() {
             let (gradient, wanted) = (got.gradients[index], expected.gradients[index])
             #expect(gradient.shape == wanted.shape)
             let isSum = name == "weight" || name == "bias"
             expectClose(
-                gradient.values, wanted.values, terms: (isSum ? test.b * test.n : test.k) + test.k + 12, name)
+                gradient.values, wanted.values, terms: (isSum ? test.b * test.n : test.k) + test.k + 12,
+                magnitude: isSum ? magnitudes[index - 1] : nil, name)
         }
     }
 
