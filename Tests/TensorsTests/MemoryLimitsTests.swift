@@ -136,7 +136,8 @@ private func endWithALine() {
         #expect(lines(result).first?.hasPrefix("error: out of memory: a tensor of more than 9.2 EB ") ?? false)
     }
 
-    #if os(Linux)
+    // Under a limit of address space the address sanitizer fails first, as it reserves some for its own records.
+    #if os(Linux) && !ADDRESS_SANITIZER
         @Test("Under a limit of address space, tensors end the program in one line, on any thread")
         func underALimit() async {
             let result = await #expect(processExitsWith: .exitCode(1), observing: [\.standardErrorContent]) {
@@ -153,7 +154,9 @@ private func endWithALine() {
             #expect(lines(result).count == 1)
             #expect(lines(result).first?.contains("(ulimit -v) leaves") ?? false)
         }
+    #endif
 
+    #if os(Linux)
         @Test("Where OpenBLAS cannot have its buffer, the first product ends the program instead of waiting for ever")
         func openBLAS() async {
             let result = await #expect(processExitsWith: .exitCode(1), observing: [\.standardErrorContent]) {
