@@ -11,7 +11,7 @@ struct Train: Command {
             Train --resume FOLDER [--steps N | --epochs N | --minutes M] [options]
             """,
         discussion: """
-            On a terminal a line shows how the training stands; elsewhere there are plain lines. NO_COLOR turns colours \
+            On a terminal a line shows how the training stands; elsewhere there are plain lines. NO_COLOR turns colors \
             off. The first Ctrl-C, SIGTERM or SIGHUP finishes the step, saves, and says how to go on; another Ctrl-C \
             stops at once, with the loss of the steps since the last save.
 
@@ -37,7 +37,7 @@ struct Train: Command {
 
     @OptionGroup(title: "Text") var text: TextOptions
     @OptionGroup(title: "Steps") var steps: StepOptions
-    @OptionGroup(title: "Optimiser") var optimizer: OptimizerArguments
+    @OptionGroup(title: "Optimizer") var optimizer: OptimizerArguments
     @OptionGroup(title: "Progress") var progress: ProgressOptions
 
     @Option(help: "What the initial weights, windows and dropout are drawn from. (default: 0)")

@@ -37,7 +37,7 @@ struct Visualize: Command {
     @Option(help: "What to write above.")
     var title: String?
 
-    @Flag(help: "One scale of colours for all pictures.")
+    @Flag(help: "One scale of colors for all pictures.")
     var commonScale = false
 
     @Option(help: "The pictures: a PNG file. (default: heads.png, without --spectrum and --states)")

@@ -50,7 +50,7 @@ extension ComparisonReport {
         if !results.text.isEmpty {
             notes.append(
                 "Bits per byte: the best validation. Memory: the most that tensors held at once, with parameters and "
-                    + "optimiser.")
+                    + "optimizer.")
         }
         if !tasks.isEmpty {
             notes.append(
