@@ -44,10 +44,10 @@ public struct FastWeightsCarry: SegmentCarry {
                     memory: memory, keySum: tensors[layer + ".key_sum"], history: tensors[layer + ".convolution"]))
         }
         guard !layers.isEmpty else { throw InputError("layers.0.memory is missing") }
-        try Self.requireInAllLayers("key_sum", "[1, h, dk, 1]", layers, \.keySum) {
+        try Self.requireInAllLayers("key_sum", shape: "[1, h, dk, 1]", layers, \.keySum) {
             $1.shape == Array($0.memory.shape.dropLast()) + [1]
         }
-        try Self.requireInAllLayers("convolution", "[1, kernel − 1, 3 m]", layers, \.history) {
+        try Self.requireInAllLayers("convolution", shape: "[1, kernel − 1, 3 m]", layers, \.history) {
             $1.rank == 3 && $1.shape[0] == 1 && $1.shape[2] == 3 * $0.memory.shape[1] * $0.memory.shape[3]
         }
         self.layers = layers
@@ -55,7 +55,7 @@ public struct FastWeightsCarry: SegmentCarry {
 
     /// Throws unless all layers have a part that fits, or none has it.
     private static func requireInAllLayers(
-        _ name: String, _ shape: String, _ layers: [FastWeights], _ part: (FastWeights) -> Tensor?,
+        _ name: String, shape: String, _ layers: [FastWeights], _ part: (FastWeights) -> Tensor?,
         fits: (FastWeights, Tensor) -> Bool
     ) throws {
         let parts = layers.compactMap(part)

@@ -44,15 +44,18 @@ extension FastWeightsConfiguration {
 
     /// Softmax attention has neither a memory nor features, and a cache of keys in place of a state.
     private func checkSoftmax() throws {
-        func refuse(_ key: String, _ expected: String, _ found: String, _ isWrong: Bool) throws {
+        func refuse(_ key: String, if isWrong: Bool, expected: String, found: String) throws {
             guard isWrong else { return }
             throw ConfigurationError(key, "expected \(expected) with feature_map \"softmax\", found \(found)")
         }
-        try refuse("short_convolution", "0", "\(shortConvolution)", shortConvolution > 0)
-        try refuse("qk_activation", "\"identity\"", "\"\(keyActivation.rawValue)\"", keyActivation != .identity)
-        try refuse("qk_norm", "\"none\" or \"sum\", which has no effect,", "\"l2\"", keyNorm == .l2)
-        try refuse("decay", "\"none\"", "\"scalar\"", decays)
-        try refuse("beta_range", "1", "\(betaRange)", betaRange != 1)
+        try refuse("short_convolution", if: shortConvolution > 0, expected: "0", found: "\(shortConvolution)")
+        try refuse(
+            "qk_activation", if: keyActivation != .identity, expected: "\"identity\"",
+            found: "\"\(keyActivation.rawValue)\"")
+        try refuse(
+            "qk_norm", if: keyNorm == .l2, expected: "\"none\" or \"sum\", which has no effect,", found: "\"l2\"")
+        try refuse("decay", if: decays, expected: "\"none\"", found: "\"scalar\"")
+        try refuse("beta_range", if: betaRange != 1, expected: "1", found: "\(betaRange)")
     }
 
     /// A sum of keys is a divisor where keys are positive and nothing of it is forgotten.

@@ -15,16 +15,18 @@ public struct FastWeightsDecay: Module {
     /// Begins with rates exp(a) uniform in 1 … 16 and steps softplus(d) log-uniform in 0.001 … 0.1.
     /// - Parameter key: the source of the initial parameters.
     public init(heads: Int, key: RandomKey) {
-        func draw(_ low: Double, _ high: Double, _ child: Int, _ value: (Double) -> Double) -> Tensor {
+        func draw(from low: Double, to high: Double, child: Int, _ value: (Double) -> Double) -> Tensor {
             .orOutline([heads]) {
                 let drawn = Tensor.uniform([heads], low: Float(low), high: Float(high), key: key.child(child))
                 return Tensor(drawn.values.map { Float(value(Double($0))) })
             }
         }
-        logRate = Parameter(draw(1, 16, 0) { Foundation.log($0) })
+        logRate = Parameter(draw(from: 1, to: 16, child: 0) { Foundation.log($0) })
         // The inverse of softplus is ln(e^y − 1).
         bias = Parameter(
-            draw(Foundation.log(0.001), Foundation.log(0.1), 1) { Foundation.log(expm1(Foundation.exp($0))) })
+            draw(from: Foundation.log(0.001), to: Foundation.log(0.1), child: 1) {
+                Foundation.log(expm1(Foundation.exp($0)))
+            })
     }
 
     /// x: W x, [..., h] → ln α, [..., h]

@@ -113,7 +113,7 @@ extension FastWeightsAttention {
         defer { for index in rings.indices { states[index].layers[place] = .keys(rings[index].taken()) } }
         let options = WindowAttentionOptions(allTokens, scale: 1 / Float(configuration.headWidth).squareRoot())
         let (q, k, v) = (inputs.q.squeezed(0), inputs.k.squeezed(0), inputs.v.squeezed(0))
-        return KeyValueRing.attend(q, k, v, spans, &rings, options).reshaped(inputs.q.shape)
+        return KeyValueRing.attend(q, k, v, spans: spans, rings: &rings, options: options).reshaped(inputs.q.shape)
     }
 }
 

@@ -88,7 +88,7 @@ struct ProjectedAttention: Sendable {
     func callAsFunction(_ q: Tensor, _ k: Tensor, _ v: Tensor, mask: Tensor?, mode: ForwardMode) -> Tensor {
         let seen = mask.map { $0.unsqueezed(-1).unsqueezed(-1) }
         let (k, v) = (seen.map { k * $0 } ?? k, seen.map { v * $0 } ?? v)
-        if isRecurrent { return recurrent(q, k, v, mode) }
+        if isRecurrent { return recurrent(q, k, v, mode: mode) }
         if configuration.usesFullAttention {
             return attend(q, k, v, mask: configuration.hidesMaskedKeys ? mask : nil, mode: mode)
         }
@@ -105,7 +105,7 @@ struct ProjectedAttention: Sendable {
             implementation: mode.implementation)
     }
 
-    private func recurrent(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ mode: ForwardMode) -> Tensor {
+    private func recurrent(_ q: Tensor, _ k: Tensor, _ v: Tensor, mode: ForwardMode) -> Tensor {
         let (d, positions) = (configuration.headWidth, 0..<q.shape[1])
         let (k, v) = (e.entering(k), f.entering(v))
         let (columns, initialKeys) = (e.columns(positions), e.initialSlots(columns: d))
@@ -273,17 +273,18 @@ public struct Linformer: Module {
         var x = x
         for (index, layer) in layers.enumerated() {
             let mode = mode.child(index)
-            x = feed(layer.attention, attend(layer.attention, x, mode.child(0)), layer.feedForward, mode.child(1))
+            let own = attend(layer.attention, x, mode.child(0))
+            x = feed(own, after: layer.attention, to: layer.feedForward, mode: mode.child(1))
             guard let cross = layer.crossAttention else { continue }
             let sum = attend(cross, x, mode.child(2).part("cross"))
-            x = feed(cross, sum, layer.crossFeedForward, mode.child(3))
+            x = feed(sum, after: cross, to: layer.crossFeedForward, mode: mode.child(3))
         }
         return norm.map { $0(x) } ?? x
     }
 
     /// norm(x + f(x)) with x = the norm of `sum` that follows an attention; with pre_norm x + f(norm(x)) of the sum itself.
     private func feed(
-        _ attention: Sublayer<MHAttention>, _ sum: Tensor, _ feedForward: Sublayer<FeedForward>?, _ mode: ForwardMode
+        _ sum: Tensor, after attention: Sublayer<MHAttention>, to feedForward: Sublayer<FeedForward>?, mode: ForwardMode
     ) -> Tensor {
         if attention.normalizesFirst {
             return feedForward.map { layer in recomputed([sum]) { layer($0[0], mode: mode) } } ?? sum

@@ -111,8 +111,8 @@ extension LinformerConfiguration {
                 keys.own("channels"),
                 "\(channels) is no multiple of \(keys.own("nhead")) \(heads); expected one, or \(keys.own("dim_d"))")
         }
-        try checkSlots(keys, keys.own("input_size"), inputSize)
-        if let contextSize { try checkSlots(keys, keys.contextSize, contextSize) }
+        try checkSlots(keys, inputSize, named: keys.own("input_size"))
+        if let contextSize { try checkSlots(keys, contextSize, named: keys.contextSize) }
         if method == .convolution && sharing == .layerwise && slotReduction > 0 {
             throw ConfigurationError(
                 keys.own("k_reduce_by_layer"),
@@ -133,7 +133,7 @@ extension LinformerConfiguration {
     }
 
     /// A slot of a convolution is made of at least one token. `size` is the length that `sizeKey` gives.
-    private func checkSlots(_ keys: LinformerKeys, _ sizeKey: String, _ size: Int) throws {
+    private func checkSlots(_ keys: LinformerKeys, _ size: Int, named sizeKey: String) throws {
         if method == .convolution && slots > size {
             throw ConfigurationError(
                 keys.own("dim_k"), "\(slots) is more than \(sizeKey) \(size), which a convolution cannot do")

@@ -86,7 +86,7 @@ extension Linformer {
         var place = 0
         return run(x, .inference) { layer, x, _ in
             defer { place += 1 }
-            return layer.branch.decode(layer.input(x), residual: x, spans: spans, &states, place: place)
+            return layer.branch.decode(layer.input(x), residual: x, spans: spans, states: &states, place: place)
         }
     }
 }
@@ -125,7 +125,7 @@ extension MHAttention {
     /// Appends rows and adds what they attend to. The rows of sequence i are spans[i], its state is states[i].attentions[place].
     /// x: [rows, m] → [rows, m]
     func decode(
-        _ x: Tensor, residual: Tensor, spans: [Range<Int>], _ states: inout [LinformerState], place: Int
+        _ x: Tensor, residual: Tensor, spans: [Range<Int>], states: inout [LinformerState], place: Int
     ) -> Tensor {
         let q = split(linear(x, weight: toQueries.matrix))  // [rows, h, d]
         let y: Tensor
@@ -135,10 +135,10 @@ extension MHAttention {
             let (k, v) = keysAndValues(x)
             y =
                 if let causalHeads {
-                    append(q, k, v, of: x, to: causalHeads, spans: spans, &states, place: place)
+                    append(q, k, v, of: x, to: causalHeads, spans: spans, states: &states, place: place)
                 } else if configuration.usesFullAttention {
-                    appendToRings(q, k, v, spans: spans, &states, place: place)
-                } else { appendToSlots(q, k, v, spans: spans, &states, place: place) }
+                    appendToRings(q, k, v, spans: spans, states: &states, place: place)
+                } else { appendToSlots(q, k, v, spans: spans, states: &states, place: place) }
         }
         return output(y.reshaped([x.shape[0], y.shape[1] * y.shape[2]]), residual: residual, .inference)
     }
@@ -154,7 +154,7 @@ extension MHAttention {
     /// Appends rows to the memories of heads of their own, and attends. q, k, v: [rows, h, d]; x: [rows, m] → [rows, h, d]
     private func append<Heads: CausalHeads>(
         _ q: Tensor, _ k: Tensor, _ v: Tensor, of x: Tensor, to heads: Heads, spans: [Range<Int>],
-        _ states: inout [LinformerState], place: Int
+        states: inout [LinformerState], place: Int
     ) -> Tensor {
         var memories = states.indices.map { states[$0].takeMemory(place, of: heads) }
         defer { for index in memories.indices { states[index].attentions[place] = .memory(memories[index]) } }
@@ -163,16 +163,17 @@ extension MHAttention {
 
     /// Appends keys and values to those so far, and attends to them. q, k, v: [rows, h, d] → the same shape
     private func appendToRings(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, spans: [Range<Int>], _ states: inout [LinformerState], place: Int
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, spans: [Range<Int>], states: inout [LinformerState], place: Int
     ) -> Tensor {
         var rings = states.indices.map { states[$0].takeRing(place) }
         defer { for index in rings.indices { states[index].attentions[place] = .keys(rings[index].taken()) } }
-        return KeyValueRing.attend(q, k, v, spans, &rings, WindowAttentionOptions(allTokens, scale: attention.scale))
+        return KeyValueRing.attend(
+            q, k, v, spans: spans, rings: &rings, options: WindowAttentionOptions(allTokens, scale: attention.scale))
     }
 
     /// Adds tokens to the slots of their sequences, and attends to them. q, k, v: [rows, h, d] → the same shape
     private func appendToSlots(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, spans: [Range<Int>], _ states: inout [LinformerState], place: Int
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, spans: [Range<Int>], states: inout [LinformerState], place: Int
     ) -> Tensor {
         let (e, f) = (attention.e, attention.f)
         return concatenate(

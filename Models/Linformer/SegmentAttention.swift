@@ -77,7 +77,7 @@ public func segmentAttention(
     slotValues: Tensor? = nil, options: SegmentAttentionOptions, implementation: Implementation = .fused
 ) -> Tensor {
     let inputs = SegmentAttentionInputs(
-        q, k, v, slotQueries: slotQueries, slotKeys: slotKeys, slotValues: slotValues, options)
+        q, k, v, slotQueries: slotQueries, slotKeys: slotKeys, slotValues: slotValues, options: options)
     return implementation == .fused ? fusedSegmentAttention(inputs) : plainSegmentAttention(inputs)
 }
 
@@ -88,8 +88,10 @@ public func segmentAttentionWeights(
     _ q: Tensor, _ k: Tensor, slotQueries: Tensor? = nil, slotKeys: Tensor? = nil, options: SegmentAttentionOptions
 ) -> Tensor {
     withoutGradients {
-        SegmentAttentionInputs(q, k, k, slotQueries: slotQueries, slotKeys: slotKeys, slotValues: slotKeys, options)
-            .weights()
+        SegmentAttentionInputs(
+            q, k, k, slotQueries: slotQueries, slotKeys: slotKeys, slotValues: slotKeys, options: options
+        )
+        .weights()
     }
 }
 
@@ -104,7 +106,7 @@ struct SegmentAttentionInputs: Sendable {
 
     init(
         _ q: Tensor, _ k: Tensor, _ v: Tensor, slotQueries: Tensor?, slotKeys: Tensor?, slotValues: Tensor?,
-        _ options: SegmentAttentionOptions
+        options: SegmentAttentionOptions
     ) {
         require(
             q.rank == 4 && k.rank == 4 && v.rank == 4 && k.shape.dropLast() == v.shape.dropLast()

@@ -76,7 +76,7 @@ struct SegmentHeads: CausalHeads {
         _ q: Tensor, _ k: Tensor, _ v: Tensor, of x: Tensor, mask: Tensor?, mode: ForwardMode
     ) -> Tensor {
         let form = mode.implementation
-        let window = window(q, k, v, positions: Array(0..<q.shape[1]), keepsTables: true, form)
+        let window = window(q, k, v, positions: Array(0..<q.shape[1]), keepsTables: true, implementation: form)
         let slots = slots(k, v, scores: projections.scores(x), mask: mask, form)  // [b, c r, h, d]
         var rules = rules
         (rules.mask, rules.slotMask) = (
@@ -95,7 +95,7 @@ struct SegmentHeads: CausalHeads {
     /// q, k, v: [b, n, h, d] → the same shapes.
     func window(
         _ q: Tensor, _ k: Tensor, _ v: Tensor, positions: [Int], keepsTables: Bool = false,
-        _ implementation: Implementation = .fused
+        implementation: Implementation = .fused
     ) -> (queries: Tensor, keys: Tensor, values: Tensor) {
         let (keys, values) = norms.map { ($0.windowKeys(k), $0.windowValues(v)) } ?? (k, v)
         guard let table = rotary?.table(positions, isKept: keepsTables) else { return (q, keys, values) }

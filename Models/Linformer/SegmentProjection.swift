@@ -31,11 +31,13 @@ public func projectSegments(
     _ x: Tensor, _ projection: SegmentProjection, segmentLength l: Int, mask: Tensor? = nil,
     implementation: Implementation = .fused
 ) -> Tensor {
-    checkSegments(x, projection, l, mask)
+    checkSegments(x, projection, length: l, mask: mask)
     let (b, h, d, c) = (x.shape[0], x.shape[2], x.shape[3], x.shape[1] / l)
     if b * c == 0 { return .zeros([b, c * projection.slots(columns: d), h, d]) }
     let taking = mask.map { inSegments($0, l).reshaped([b, c, 1, 1, l]) }
-    guard let weights = projection.weights(l, taking) else { return convolvedSegments(x, projection, l, taking) }
+    guard let weights = projection.weights(l, taking) else {
+        return convolvedSegments(x, projection, length: l, mask: taking)
+    }
     return implementation == .fused ? fusedSegmentSums(weights, x) : plainSegmentSums(weights, x)
 }
 
@@ -53,7 +55,7 @@ func plainSegmentSums(_ weights: Tensor, _ x: Tensor) -> Tensor {
 }
 
 /// Multiplies each segment by the kernel, in either form. mask: [b, c, 1, 1, l].
-private func convolvedSegments(_ x: Tensor, _ projection: SegmentProjection, _ l: Int, _ mask: Tensor?) -> Tensor {
+private func convolvedSegments(_ x: Tensor, _ projection: SegmentProjection, length l: Int, mask: Tensor?) -> Tensor {
     guard case .convolution(let weight, let bias) = projection else { return x }
     let (b, h, d, c) = (x.shape[0], x.shape[2], x.shape[3], x.shape[1] / l)
     let segments = headsOfSegments(x, l)
@@ -110,7 +112,7 @@ extension SegmentProjection {
     }
 }
 
-private func checkSegments(_ x: Tensor, _ projection: SegmentProjection, _ l: Int, _ mask: Tensor?) {
+private func checkSegments(_ x: Tensor, _ projection: SegmentProjection, length l: Int, mask: Tensor?) {
     require(
         x.rank == 4 && l >= 1, "projectSegments: x \(x.shape), segment length \(l); expected [b, n, h, d], at least 1")
     let (b, n, h, d) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])

@@ -63,9 +63,9 @@ public struct LocalAttention: Module {
         let rules = rules(q.shape[3], window: w, mask: mask, bias: bias, mode: mode)
         mode.recorder?.record(
             windowAttentionWeights(
-                queries, keys, headsFirst: headsFirst, rules, implementation: mode.implementation))
+                queries, keys, headsFirst: headsFirst, options: rules, implementation: mode.implementation))
         return windowAttention(
-            queries, keys, v, headsFirst: headsFirst, rules, implementation: mode.implementation)
+            queries, keys, v, headsFirst: headsFirst, options: rules, implementation: mode.implementation)
     }
 
     /// Normalizes keys that are shared with queries, and rotates both by their positions.

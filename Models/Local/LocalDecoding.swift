@@ -125,8 +125,10 @@ extension LocalMHA {
         let (queries, keys) = attention.positioned(
             q.unsqueezed(0), k.unsqueezed(0), positions, headsFirst: false, window: window)
         let rules = attention.rules(options.headDimension, window: window, bias: bias)
-        let o = KeyValueRing.attend(queries.squeezed(0), keys.squeezed(0), v, spans, &rings, rules)
-            .reshaped([x.shape[0], options.heads * options.headDimension])
+        let o = KeyValueRing.attend(
+            queries.squeezed(0), keys.squeezed(0), v, spans: spans, rings: &rings, options: rules
+        )
+        .reshaped([x.shape[0], options.heads * options.headDimension])
         return output(o, gates, residual: residual)
     }
 }

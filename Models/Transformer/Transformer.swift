@@ -33,7 +33,7 @@ public struct TransformerAttention: Module {
     func callAsFunction(_ x: Tensor, _ rotation: RotaryTable, mode: ForwardMode) -> Tensor {
         let (q, k, v) = project(x, rotation, mode)
         if let recorder = mode.recorder { withoutGradients { recorder.record(weights(q, k)) } }
-        return finish(attend(q, k, v, mode), residual: x)
+        return finish(attend(q, k, v, mode: mode), residual: x)
     }
 
     /// Queries and keys, rotated by their positions, and values: [b, n, h, d] each.
@@ -50,7 +50,7 @@ public struct TransformerAttention: Module {
     }
 
     /// softmax(q kᵀ / √d) v over the tokens up to each (1706.03762, equation 1): [b, n, h, d].
-    private func attend(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ mode: ForwardMode) -> Tensor {
+    private func attend(_ q: Tensor, _ k: Tensor, _ v: Tensor, mode: ForwardMode) -> Tensor {
         let drops = configuration.attentionDropout
         switch mode.implementation == .plain ? .naive : configuration.attention {
         case .fused: return attention(q, k, v, scale: scale, isCausal: true, dropout: drops, key: mode.key)

@@ -37,7 +37,7 @@ extension Transformer {
             var x = tokenEmbedding(rows.tokens).unsqueezed(0)  // [1, rows, m]
             for (index, layer) in layers.enumerated() {
                 var rings = states.indices.map { states[$0].layers[index].taken() }
-                x = layer.attention.decode(x, rotation, rows.spans, &rings)
+                x = layer.attention.decode(x, rotation, spans: rows.spans, rings: &rings)
                 for sequence in states.indices { states[sequence].layers[index] = rings[sequence].taken() }
                 x = layer.feedForward(x, residual: x)
             }
@@ -50,11 +50,12 @@ extension Transformer {
 extension TransformerAttention {
     /// x: [1, rows, m], the rows of sequence i in spans[i] → [1, rows, m], x included.
     func decode(
-        _ x: Tensor, _ rotation: RotaryTable, _ spans: [Range<Int>], _ rings: inout [KeyValueRing]
+        _ x: Tensor, _ rotation: RotaryTable, spans: [Range<Int>], rings: inout [KeyValueRing]
     ) -> Tensor {
         let (q, k, v) = project(x, rotation, .inference)
         let rules = WindowAttentionOptions(Transformer.pattern, scale: scale)
-        let heads = KeyValueRing.attend(q.squeezed(0), k.squeezed(0), v.squeezed(0), spans, &rings, rules)
+        let heads = KeyValueRing.attend(
+            q.squeezed(0), k.squeezed(0), v.squeezed(0), spans: spans, rings: &rings, options: rules)
         return finish(heads.unsqueezed(0), residual: x)
     }
 }

@@ -20,7 +20,7 @@ enum AttentionCases {
         let options = WindowAttentionOptions(
             WindowPattern(window: w, isCausal: true, isExact: true), scale: 1 / Float(d).squareRoot())
         func attention(_ form: Implementation) -> Tensor {
-            windowAttention(qkv[0], qkv[1], qkv[2], headsFirst: true, options, implementation: form)
+            windowAttention(qkv[0], qkv[1], qkv[2], headsFirst: true, options: options, implementation: form)
         }
         let pairs = (0..<n).reduce(0) { $0 + min($1, w) + 1 }
         return KernelCase(

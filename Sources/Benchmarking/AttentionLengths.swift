@@ -127,7 +127,7 @@ private struct LengthMeasurement {
                 ? WindowPattern(window: n, isCausal: true, lookBackward: 0)
                 : WindowPattern(window: window, isCausal: true, isExact: true)
             let options = WindowAttentionOptions(pattern, scale: scale)
-            return { windowAttention(q, k, v, headsFirst: true, options) }
+            return { windowAttention(q, k, v, headsFirst: true, options: options) }
         case .masked:
             let visible = Tensor.lowerTriangle(n, n).upperTriangle(diagonal: -window)
             return { [scale] in

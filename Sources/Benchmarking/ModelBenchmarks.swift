@@ -42,12 +42,14 @@ public struct TrainingBenchmark: Encodable {
         let training = try ModelZoo.architecture(id).preset(name).training
         let n = sequence ?? training.sequenceLength
         let model = try makeModel(id, preset: name, settings, sequenceLength: n)
-        return time(model, id, name, steps: steps, sequence: n, batch: batch ?? training.batchSize, training)
+        return time(
+            model, id: id, preset: name, steps: steps, sequence: n, batch: batch ?? training.batchSize,
+            training: training)
     }
 
     private static func time(
-        _ model: some LanguageModel, _ id: String, _ preset: String, steps: Int, sequence: Int, batch: Int,
-        _ training: TrainingDefaults
+        _ model: some LanguageModel, id: String, preset: String, steps: Int, sequence: Int, batch: Int,
+        training: TrainingDefaults
     ) -> TrainingBenchmark {
         let key = RandomKey(seed: 1)
         func tokens(_ index: Int) -> [Int32] {
@@ -125,12 +127,13 @@ public struct GenerationBenchmark: Encodable {
                     + " (--set causal=true)")
         }
         if let format = precision.format { try model.roundWeights(to: format) }
-        return time(model, id, name, promptLength, length, batch, precision)
+        return time(
+            model, id: id, preset: name, promptLength: promptLength, length: length, batch: batch, precision: precision)
     }
 
     private static func time(
-        _ model: some LanguageModel, _ id: String, _ preset: String, _ promptLength: Int, _ length: Int, _ batch: Int,
-        _ precision: WeightPrecision
+        _ model: some LanguageModel, id: String, preset: String, promptLength: Int, length: Int, batch: Int,
+        precision: WeightPrecision
     ) -> GenerationBenchmark {
         let held = MemoryPool.shared.statistics.current
         let (promptSeconds, tokensPerSecond) = model.generationSpeed(

@@ -7,7 +7,7 @@ enum ProductCases {
         [
             product(64, 64, 64), product(256, 256, 128), product(1024, 512, 512),
             product(512, 512, 512, transposeB: true), product(512, 512, 512, transposeA: true),
-            batched(16, 256, 256, 128), vector(2048, 512), fusedLinear(1024, 512, 1024),
+            batched(16, m: 256, n: 256, k: 128), vector(2048, 512), fusedLinear(1024, 512, 1024),
         ]
     }
 
@@ -17,7 +17,7 @@ enum ProductCases {
 
     /// Element (i, j) of a matrix that may be read transposed.
     private static func loops(
-        _ a: [Float], _ b: [Float], _ m: Int, _ n: Int, _ k: Int, _ transposeA: Bool, _ transposeB: Bool
+        _ a: [Float], _ b: [Float], m: Int, n: Int, k: Int, transposeA: Bool = false, transposeB: Bool = true
     ) -> [Float] {
         var c = [Float](repeating: 0, count: m * n)
         a.withUnsafeBufferPointer { a in
@@ -46,10 +46,10 @@ enum ProductCases {
             name: "product" + (transposeA ? " of transposed" : "") + (transposeB ? " with transposed" : ""),
             size: "\(m) x \(n) x \(k)", work: .operations(2 * Double(m * n * k)), tolerance: 1e-5,
             ours: { matrixProduct(a, b, transposeA: transposeA, transposeB: transposeB) },
-            naive: { loops(x, y, m, n, k, transposeA, transposeB) })
+            naive: { loops(x, y, m: m, n: n, k: k, transposeA: transposeA, transposeB: transposeB) })
     }
 
-    private static func batched(_ batch: Int, _ m: Int, _ n: Int, _ k: Int) -> KernelCase {
+    private static func batched(_ batch: Int, m: Int, n: Int, k: Int) -> KernelCase {
         let a = random([batch, m, k], 3)
         let b = random([batch, n, k], 4)
         let (x, y) = (a.values, b.values)
@@ -60,8 +60,7 @@ enum ProductCases {
             naive: {
                 (0..<batch).flatMap { i in
                     loops(
-                        Array(x[i * m * k..<(i + 1) * m * k]), Array(y[i * n * k..<(i + 1) * n * k]), m, n, k, false,
-                        true)
+                        Array(x[i * m * k..<(i + 1) * m * k]), Array(y[i * n * k..<(i + 1) * n * k]), m: m, n: n, k: k)
                 }
             })
     }
@@ -73,7 +72,7 @@ enum ProductCases {
         let (a, b) = (x.values, w.values)
         return KernelCase(
             name: "vector times matrix", size: "\(n) x \(k)", work: .bytes(4 * Double(n * k)), tolerance: 1e-5,
-            ours: { matrixProduct(x, w, transposeB: true) }, naive: { loops(a, b, 1, n, k, false, true) })
+            ours: { matrixProduct(x, w, transposeB: true) }, naive: { loops(a, b, m: 1, n: n, k: k) })
     }
 
     private static func fusedLinear(_ rows: Int, _ inputs: Int, _ outputs: Int) -> KernelCase {
@@ -86,7 +85,7 @@ enum ProductCases {
             work: .operations(2 * Double(rows * inputs * outputs)), tolerance: 1e-5,
             ours: { linear(x, weight: w, bias: bias, activation: .silu) },
             naive: {
-                loops(a, b, rows, outputs, inputs, false, true).enumerated().map { index, z in
+                loops(a, b, m: rows, n: outputs, k: inputs).enumerated().map { index, z in
                     let sum = z + c[index % outputs]
                     return sum / (1 + Foundation.exp(-sum))
                 }

@@ -64,13 +64,13 @@ public struct ProjectionLengths: Encodable {
                 rows.append(
                     form == .quadratic && expected > limitMegabytes
                         ? Row(tokens: n, form: form, seconds: nil, peakMegabytes: expected)
-                        : measure(form, n, channels, heads))
+                        : measure(form, tokens: n, channels: channels, heads: heads))
             }
         }
         return ProjectionLengths(slots: slots, limitMegabytes: limitMegabytes, rows: rows)
     }
 
-    private static func measure(_ form: Form, _ n: Int, _ channels: Int, _ heads: Int) -> Row {
+    private static func measure(_ form: Form, tokens n: Int, channels: Int, heads: Int) -> Row {
         var configuration = LinformerConfiguration(inputSize: n, channels: channels, slots: 1)
         configuration.heads = heads
         if case .projected(let slots) = form {

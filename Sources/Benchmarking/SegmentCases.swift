@@ -143,8 +143,10 @@ struct SegmentLoops {
         for head in 0..<sizes.h {
             let all = makeHead(head)
             var (dKeys, dValues) = ([Float](repeating: 0, count: all.keys.count), all.values.map { $0 * 0 })
-            for t in 0..<sizes.n { addQuery(t, all, &result[0], &dKeys, &dValues) }
-            for segment in 0..<sizes.n / sizes.length { addSegment(segment, all, &result[3], &dKeys, &dValues) }
+            for t in 0..<sizes.n { addQuery(t, all, to: &result[0], keys: &dKeys, values: &dValues) }
+            for segment in 0..<sizes.n / sizes.length {
+                addSegment(segment, all, to: &result[3], keys: &dKeys, values: &dValues)
+            }
             for t in 0..<sizes.n {
                 for c in 0..<d {
                     result[1][row(t, head) + c] = dKeys[t * d + c]
@@ -156,7 +158,7 @@ struct SegmentLoops {
     }
 
     private func addQuery(
-        _ t: Int, _ all: Head, _ dQueries: inout [Float], _ dKeys: inout [Float], _ dValues: inout [Float]
+        _ t: Int, _ all: Head, to dQueries: inout [Float], keys dKeys: inout [Float], values dValues: inout [Float]
     ) {
         let (start, scale) = (row(t, all.head), sizes.options.scale)
         let (seen, weights) = weigh(t, all)
@@ -176,7 +178,8 @@ struct SegmentLoops {
 
     /// Passes the gradients of a segment's slot on to its tokens and their scores.
     private func addSegment(
-        _ segment: Int, _ all: Head, _ dScores: inout [Float], _ dKeys: inout [Float], _ dValues: inout [Float]
+        _ segment: Int, _ all: Head, to dScores: inout [Float], keys dKeys: inout [Float],
+        values dValues: inout [Float]
     ) {
         let (tokens, slot) = (segment * sizes.length..<(segment + 1) * sizes.length, (sizes.n + segment) * d)
         let slopes = tokens.map { t in

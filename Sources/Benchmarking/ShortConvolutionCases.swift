@@ -26,7 +26,8 @@ enum ShortConvolutionCases {
         return KernelCase(
             name: byLoops ? "… and loops (convolution)" : "short convolution", size: size(n, c),
             work: .bytes(8 * Double(n * c)), tolerance: 1e-5, ours: { run(x, .fused) },
-            naive: { byLoops ? loops(n, c, x[0].values, x[1].values) : run(x, .plain).values })
+            naive: { byLoops ? loops(x[0].values, weight: x[1].values, tokens: n, channels: c) : run(x, .plain).values }
+        )
     }
 
     /// Reads x and the gradient of y, and writes y and the gradient of x; weights are few, but their gradients are sums over
@@ -47,7 +48,7 @@ enum ShortConvolutionCases {
         shortConvolution(x[0], weight: x[1], implementation: implementation).output
     }
 
-    private static func loops(_ n: Int, _ c: Int, _ x: [Float], _ weight: [Float]) -> [Float] {
+    private static func loops(_ x: [Float], weight: [Float], tokens n: Int, channels c: Int) -> [Float] {
         var y = [Float](repeating: 0, count: n * c)
         for t in 0..<n {
             for channel in 0..<c {

@@ -131,19 +131,20 @@ public struct CompareCommand: Sendable {
     }
 
     private func check() throws {
-        func expect(_ name: String, _ value: (some Any)?, _ isValid: Bool, _ expected: String) throws {
+        func expect(_ name: String, _ value: (some Any)?, isValid: Bool, expected: String) throws {
             if let value, !isValid { throw InputError("\(name): expected \(expected), found \(value)") }
         }
         func whole(_ name: String, _ value: Int?, from least: Int = 1, to most: Int? = nil) throws {
             let expected = most.map { "a whole number from \(least) to \($0)" } ?? "a whole number of at least \(least)"
-            try expect(name, value, (least...(most ?? .max)).contains(value ?? least), expected)
+            try expect(name, value, isValid: (least...(most ?? .max)).contains(value ?? least), expected: expected)
         }
         func atMost(_ most: Int, _ name: String, _ value: Int?) throws {
             let bound = value ?? 1 < 1 ? "at least 1" : "at most \(most)"
-            try expect(name, value, (1...most).contains(value ?? 1), "a whole number of \(bound)")
+            try expect(name, value, isValid: (1...most).contains(value ?? 1), expected: "a whole number of \(bound)")
         }
         func positive(_ name: String, _ value: Double?) throws {
-            try expect(name, value, value ?? 1 > 0 && value?.isFinite ?? true, "a number above 0")
+            try expect(
+                name, value, isValid: value ?? 1 > 0 && value?.isFinite ?? true, expected: "a number above 0")
         }
         try atMost(TrainingOptions.mostSteps, "--steps", steps)
         try atMost(1 << 40, "--parameters", parameters)

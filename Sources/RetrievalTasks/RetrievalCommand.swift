@@ -71,19 +71,22 @@ public struct RetrievalCommand: Sendable {
     }
 
     private func check() throws {
-        func expect(_ name: String, _ isValid: Bool, _ expected: String, _ found: some Any) throws {
+        func expect(_ name: String, _ found: some Any, isValid: Bool, expected: String) throws {
             if !isValid { throw InputError("\(name): expected \(expected), found \(found)") }
         }
         func whole(_ name: String, _ value: Int, atMost most: Int) throws {
             let bound = value < 1 ? "at least 1" : "at most \(most)"
-            try expect(name, (1...most).contains(value), "a whole number of \(bound)", value)
+            try expect(name, value, isValid: (1...most).contains(value), expected: "a whole number of \(bound)")
         }
         try whole("--steps", options.steps, atMost: RetrievalOptions.mostSteps)
         try whole("--batch-size", options.batchSize, atMost: RetrievalOptions.mostBatchSize)
         try expect(
-            "--learning-rate", options.learningRate > 0 && options.learningRate.isFinite, "a number above 0",
-            options.learningRate)
-        if let minutes { try expect("--minutes", minutes > 0 && minutes.isFinite, "a number above 0", minutes) }
+            "--learning-rate", options.learningRate,
+            isValid: options.learningRate > 0 && options.learningRate.isFinite, expected: "a number above 0")
+        if let minutes {
+            try expect(
+                "--minutes", minutes, isValid: minutes > 0 && minutes.isFinite, expected: "a number above 0")
+        }
         if let threads { try whole("--threads", threads, atMost: Threads.counts.upperBound) }
     }
 

@@ -56,7 +56,7 @@ import Testing
         }
     }
 
-    @Test("sum_normalization is read as qk_norm")
+    @Test("The key sum_normalization is read as qk_norm")
     func theOldKeyOfSumsIsRead() throws {
         #expect(try read(["sum_normalization": .bool(true)]).keyNorm == .sum)
         #expect(try read(["sum_normalization": .bool(false)]).keyNorm == .none)

@@ -65,7 +65,7 @@ import Testing
     }
 
     /// Half of the embeddings' elements, known to 11 of 256: five deviations are 57.
-    @Test("dropout_tokens drops that share of the embeddings") func embeddingsAreDropped() {
+    @Test("With dropout_tokens that share of the embeddings is dropped") func embeddingsAreDropped() {
         var configuration = LinformerLMConfiguration(tokens: 5, inputSize: 8, channels: 64)
         (configuration.stack.depth, configuration.tokenDropout) = (0, 0.5)
         (configuration.usesPositions, configuration.returnsEmbeddings) = (false, true)

@@ -56,7 +56,7 @@ func makeSegmentModel(
         // A token sees itself and window − 1 before it.
         let options = WindowAttentionOptions(
             WindowPattern(window: window - 1, isCausal: true, isExact: true), scale: 1 / Float(6).squareRoot())
-        let local = windowAttention(table.rotate(q), table.rotate(k), v, options)
+        let local = windowAttention(table.rotate(q), table.rotate(k), v, options: options)
         let got = heads(q, k, v, of: x, mask: nil, mode: .inference.using(form))
         let lengths = SumLengths(shapes: [[23, 6]], rows: 46)
         expectClose(

@@ -25,7 +25,7 @@ import Testing
         (test.b, test.h, test.d, test.slots, test.window, test.hasWindowBias) = (2, 3, 5, 0, w, true)
         let leaves = test.inputs().map { $0.requiringGradient() }
         let output = test.attend(leaves)
-        let expected = windowAttention(leaves[0], leaves[1], leaves[2], window(w, bias: leaves[5]))
+        let expected = windowAttention(leaves[0], leaves[1], leaves[2], options: window(w, bias: leaves[5]))
         test.expectValues(output, expected, "output")
         let seed = Tensor.normal(output.shape, key: RandomKey(seed: 9))
         let (got, others) = (gradients(of: output, seed: seed), gradients(of: expected, seed: seed))

@@ -17,7 +17,7 @@ import Testing
                 options.mask = .zeros([1, n])
                 let x = Tensor.ones([1, n, 1, 1])
                 let v = Tensor.ones([1, n, 1, 1]).requiringGradient()
-                let output = windowAttention(x, x, v, options)
+                let output = windowAttention(x, x, v, options: options)
                 // Before the first window lie as many places that count as −1.
                 require(output.values == Array(repeating: 0, count: w) + Array(repeating: 1, count: w), "output")
                 let gradient = gradients(of: output.sum())[v]!.values
@@ -40,7 +40,7 @@ import Testing
         let units = (0..<w * w).map { Float($0 / w == $0 % w ? 1 : 0) }
         let values = Tensor(units + units, shape: [1, 1, 2 * w, w]).expanded(to: [2, 3, 2 * w, w])
         let x = Tensor.ones([2, 3, 2 * w, 1])
-        let weights = windowAttention(x, x, values, headsFirst: true, options).values
+        let weights = windowAttention(x, x, values, headsFirst: true, options: options).values
         let rows = stride(from: 0, to: weights.count, by: w).map { weights[$0..<$0 + w].map { $0 != 0 } }
         #expect(Set(rows).count == 2 * 3 * 2 * w)
     }
@@ -52,7 +52,7 @@ import Testing
         options.mask = .ones(shape)
         options.bias = .byDistance(.ones([3, 8]), origin: 7)
         let x = Tensor.zeros([shape[0], shape[1], 3, 4]).requiringGradient()
-        let output = windowAttention(x, x, x, options, implementation: implementation)
+        let output = windowAttention(x, x, x, options: options, implementation: implementation)
         #expect(output.shape == x.shape)
         #expect(try #require(gradients(of: output.sum())[x]).shape == x.shape)
     }

@@ -64,11 +64,12 @@ import Testing
         func attend(_ implementation: Implementation) -> Tensor {
             inOrder(
                 windowAttention(
-                    leaves[0], leaves[1], leaves[2], headsFirst: headsFirst, options, implementation: implementation))
+                    leaves[0], leaves[1], leaves[2], headsFirst: headsFirst, options: options,
+                    implementation: implementation))
         }
         let (fused, plain) = (attend(.fused), attend(.plain))
         let weights = windowAttentionWeights(
-            leaves[0], leaves[1], headsFirst: headsFirst, options, implementation: .plain)
+            leaves[0], leaves[1], headsFirst: headsFirst, options: options, implementation: .plain)
         let probe = Tensor.normal(plain.shape, key: RandomKey(seed: 9))
         let ordered = leaves.map(inOrder)
         // Dropout makes the weights that are left larger; window factors are below 1.5.
@@ -92,9 +93,9 @@ import Testing
         let inputs = CaseInputs(test)
         let (q, k) = (inputs.leaves[0].requiringGradient(), inputs.leaves[1])  // [b, h, n, d]
         let options = inputs.options(bias: inputs.leaves.count > 3 ? inputs.leaves[3] : nil)
-        let expected = windowAttentionWeights(q, k, headsFirst: true, options, implementation: .plain)
+        let expected = windowAttentionWeights(q, k, headsFirst: true, options: options, implementation: .plain)
         let parts = headsFirst ? [q, k] : [q, k].map { $0.transposed(1, 2).contiguous() }
-        let weights = windowAttentionWeights(parts[0], parts[1], headsFirst: headsFirst, options)
+        let weights = windowAttentionWeights(parts[0], parts[1], headsFirst: headsFirst, options: options)
         #expect(!weights.requiresGradient)
         // A weight's error is that of its score, of d products and the sums of all n exponentials, of at most 1.
         let scores = matrixProduct(unsigned(q), unsigned(k), transposeB: true).values
@@ -107,7 +108,7 @@ import Testing
         var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
         options.mask = Tensor([0, 1, 0, 0, 0], shape: [1, 5])
         let q = Tensor.ones([1, 5, 1, 1])
-        let weights = windowAttentionWeights(q, q, options, implementation: implementation)
+        let weights = windowAttentionWeights(q, q, options: options, implementation: implementation)
         // Token 0 averages over the places −2 … 1, token 4 over 2 … 5.
         let (sees, half): ([Float], Float) = ([0, 1, 0, 0, 0], 0.25)
         #expect(weights.shape == [1, 1, 5, 5])
@@ -121,9 +122,9 @@ import Testing
         let qkv = Tensor.normal([b, n, 3 * h * d], key: RandomKey(seed: 1)).requiringGradient()
         let parts = qkv.reshaped([b, n, 3, h, d])
         let separate = windowAttention(
-            parts.at(2, 0), parts.at(2, 1), parts.at(2, 2), options, implementation: implementation
+            parts.at(2, 0), parts.at(2, 1), parts.at(2, 2), options: options, implementation: implementation
         ).reshaped([b, n, h * d])
-        let packed = windowAttention(packed: qkv, heads: h, options, implementation: implementation)
+        let packed = windowAttention(packed: qkv, heads: h, options: options, implementation: implementation)
         #expect(packed.values == separate.values)
         let probe = Tensor.normal(packed.shape, key: RandomKey(seed: 2))
         let (x, y) = (gradients(of: (packed * probe).sum())[qkv], gradients(of: (separate * probe).sum())[qkv])
@@ -139,7 +140,7 @@ import Testing
         options.mask = Tensor([0, 1, 0, 0, 0], shape: [1, 5])
         let v = Tensor([1, 2, 4, 8, 16], shape: [1, 5, 1, 1]).requiringGradient()
         let q = Tensor.ones([1, 5, 1, 1])
-        let got = windowAttention(q, q, v, options, implementation: implementation)
+        let got = windowAttention(q, q, v, options: options, implementation: implementation)
         // Tokens 0, 1: slots −2 … 1. Token 1 sees itself. Tokens 2, 3 see token 1. Token 4: slots 2 … 5, of which 5 is 0.
         let expected: [Float] = [0.25, 2, 2, 2, 7]
         #expect(got.values == expected)
@@ -158,7 +159,7 @@ import Testing
         var dropped = 0
         for key in [0, 10, 70] {
             let v = Tensor((0..<n).map { $0 == key ? 1 : 0 }, shape: [1, n, 1, 1]).requiringGradient()
-            let output = windowAttention(q, q, v, options)
+            let output = windowAttention(q, q, v, options: options)
             let weights = output.values
             for query in 0..<n {
                 let seen = options.pattern.isExact && query >= key && query <= key + w
@@ -172,7 +173,7 @@ import Testing
         }
         // 195 weights, each dropped with 1/2: six standard deviations are 42.
         #expect((56...139).contains(dropped))
-        #expect(windowAttention(q, q, q, options).values == windowAttention(q, q, q, options).values)
+        #expect(windowAttention(q, q, q, options: options).values == windowAttention(q, q, q, options: options).values)
     }
 
     /// Dropout draws the same weights each time.
@@ -182,7 +183,7 @@ import Testing
         (options.dropout, options.key) = (0.4, RandomKey(seed: 5))
         let inputs = (0..<3).map { Tensor.normal([1, 7, 2, 2], key: RandomKey(seed: UInt64($0))) }
         let probe = Tensor.normal([1, 7, 2, 2], key: RandomKey(seed: 4))
-        func loss(_ x: [Tensor]) -> Tensor { (windowAttention(x[0], x[1], x[2], options) * probe).sum() }
+        func loss(_ x: [Tensor]) -> Tensor { (windowAttention(x[0], x[1], x[2], options: options) * probe).sum() }
         let leaves = inputs.map { $0.requiringGradient() }
         let analytic = gradients(of: loss(leaves))
         let step: Float = 1 / 64
@@ -210,7 +211,7 @@ import Testing
             let qkv = Tensor.normal([1, n, 3 * 16], key: RandomKey(seed: 1)).requiringGradient()
             let options = WindowAttentionOptions(WindowPattern(window: w, isCausal: true, isExact: true), scale: 0.25)
             let before = MemoryPool.shared.statistics.current
-            let output = windowAttention(packed: qkv, heads: 1, options)
+            let output = windowAttention(packed: qkv, heads: 1, options: options)
             let held = MemoryPool.shared.statistics.current - before
             // The output [n, 16] and the log-sums [n]. Scores [windows, W, 2 W] would be 4 MB.
             require(held < n * 4 * (16 + 1) + 100_000, "\(held) bytes are held")
@@ -224,7 +225,7 @@ import Testing
             let x = Tensor.zeros([1, 4, 2, 3])
             var options = WindowAttentionOptions(WindowPattern(window: 2, isCausal: true), scale: 1)
             options.bias = .byDistance(.zeros([2, 3]), origin: 2)
-            _ = windowAttention(x, x, x, options)
+            _ = windowAttention(x, x, x, options: options)
         }
         let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         #expect(message.contains("windowAttention: bias [2, 3] for 2 sequences of 4 tokens and windows of 2 × 2"))

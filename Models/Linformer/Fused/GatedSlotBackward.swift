@@ -135,7 +135,7 @@ final class GatedSlotTileBackward {
         tile.weigh(chunk, state.keys)
         weights(chunk, state.values)
         slots(chunk, state, after)
-        store(chunk, gradients, state, after)
+        store(chunk, gradients, from: state, to: after)
         extend(chunk, after)
     }
 
@@ -178,7 +178,7 @@ final class GatedSlotTileBackward {
 
     /// Writes dQ, dK, dV and the gradient of ln α.
     private func store(
-        _ chunk: GatedSlotChunk, _ gradients: GatedSlotChunkGradients, _ state: SlotPointers, _ after: SlotPointers
+        _ chunk: GatedSlotChunk, _ gradients: GatedSlotChunkGradients, from state: SlotPointers, to after: SlotPointers
     ) {
         let (count, scale) = (chunk.count, tile.attention.scale)
         let lasting = BLAS.Operand(tile.lasting, stride: m)

@@ -49,13 +49,13 @@ final class SegmentTile {
         for part in [SegmentPart.window, .slots] {
             let seen = attention.seen(part, queries)
             for start in stride(from: seen.lowerBound, to: seen.upperBound, by: columns) {
-                body(chunk(part, unit, queries, start..<min(start + columns, seen.upperBound)))
+                body(chunk(part, unit, queries, columns: start..<min(start + columns, seen.upperBound)))
             }
         }
     }
 
     private func chunk(
-        _ part: SegmentPart, _ unit: SegmentAttention.Unit, _ queries: Range<Int>, _ columns: Range<Int>
+        _ part: SegmentPart, _ unit: SegmentAttention.Unit, _ queries: Range<Int>, columns: Range<Int>
     ) -> SegmentChunk {
         let (batch, head) = (unit.batch, unit.head)
         let isWindow = part == .window

@@ -22,8 +22,8 @@ extension LocalMHA {
             options.headDimension, window: options.attention.windowSize, mask: mask, bias: bias, mode: mode)
         if let recorder = mode.recorder {
             let (q, k, _) = heads(qkv)
-            recorder.record(windowAttentionWeights(q, k, rules))
+            recorder.record(windowAttentionWeights(q, k, options: rules))
         }
-        return windowAttention(packed: qkv, heads: options.heads, rules)
+        return windowAttention(packed: qkv, heads: options.heads, options: rules)
     }
 }

@@ -18,12 +18,12 @@ extension PublishedRecallCell {
         let key = RandomKey(seed: seed).child(Self.stream)
         return try run(
             makeModel(settings, key: key.child(0)), options, seed: seed, key: key,
-            save(options, settings: settings, seed: seed, folder: folder), progress, stop)
+            save: save(options, settings: settings, seed: seed, folder: folder), progress: progress, stop: stop)
     }
 
     private func run(
         _ model: some LanguageModel, _ options: PublishedRecallOptions, seed: UInt64, key: RandomKey,
-        _ save: PublishedRecallSave, _ progress: (Double, String) -> Void, _ stop: () -> Bool
+        save: PublishedRecallSave, progress: (Double, String) -> Void, stop: () -> Bool
     ) throws -> PublishedRecallOutcome? {
         let model = PublishedRecallModel(model, key: key.child(1))
         let optimizer = Optimizer(model.trained, .adamW(weightDecay: PublishedRecallOptions.weightDecay))

@@ -128,8 +128,8 @@ private struct RecallPieces {
         let chances = task.lengths.map { task.chance(length: $0) }
         let marks = task.trainingLength.map { [ReferenceLine(Double($0), "longest trained on")] } ?? []
         return pieces(
-            "Found by length", name: "recall-\(task.task.rawValue)", axis: "tokens in a sequence", task.lengths,
-            values, chances, marks: task.lengths.count > 1 ? marks : [])
+            "Found by length", name: "recall-\(task.task.rawValue)", axis: "tokens in a sequence", places: task.lengths,
+            values: values, chances: chances, marks: task.lengths.count > 1 ? marks : [])
     }
 
     private var distancePieces: [ReportPiece] {
@@ -142,13 +142,14 @@ private struct RecallPieces {
             task.isJudgedByDistance ? task.judgedLength.map { ", in \(ComparisonText.length($0)) tokens" } : nil
         return pieces(
             "Found by distance" + (length ?? ""), name: "recall-\(task.task.rawValue)-by-distance",
-            axis: "tokens between question and answer, at most", task.distances, values, chances, marks: marks)
+            axis: "tokens between question and answer, at most", places: task.distances, values: values,
+            chances: chances, marks: marks)
     }
 
     /// A plot, where there are several places, and a table.
     private func pieces(
-        _ title: String, name: String, axis: String, _ places: [Int], _ values: [[RecallNumbers.Answers?]],
-        _ chances: [Double?], marks: [ReferenceLine]
+        _ title: String, name: String, axis: String, places: [Int], values: [[RecallNumbers.Answers?]],
+        chances: [Double?], marks: [ReferenceLine]
     ) -> [ReportPiece] {
         let series = zip(models, values).map { model, values in
             model.series(zip(places, values).compactMap { place, value in value.map { (Double(place), $0.share) } })

@@ -44,12 +44,13 @@ struct ScaleCell {
         let held = MemoryPool.shared.statistics.current
         let key = RandomKey(seed: seed)
         return measure(
-            try sized.makeModel(length, key: key.child(0)), held, outcome, options, key.child(1), progress, stop)
+            try sized.makeModel(length, key: key.child(0)), held: held, into: outcome, options, key: key.child(1),
+            progress: progress, stop: stop)
     }
 
     private func measure<Model: LanguageModel>(
-        _ model: Model, _ held: Int, _ empty: ScaleOutcome, _ options: ScaleOptions, _ key: RandomKey,
-        _ progress: (Double, String) -> Void, _ stop: () -> Bool
+        _ model: Model, held: Int, into empty: ScaleOutcome, _ options: ScaleOptions, key: RandomKey,
+        progress: (Double, String) -> Void, stop: () -> Bool
     ) -> ScaleOutcome? {
         var outcome = empty
         let passes = ScalePasses(model, length: length, key: key)

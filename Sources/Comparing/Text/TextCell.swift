@@ -19,7 +19,7 @@ struct TextCell {
     ) throws -> TextOutcome? {
         let (size, origin) = try made(options)
         let model = try architecture(options).makeModel(size, key: RandomKey(seed: options.seed).child(-1))
-        return try train(model, size, origin, options, progress, stop)
+        return try train(model, size: size, origin: origin, options, progress: progress, stop: stop)
     }
 
     private func architecture(_ options: ComparisonOptions) throws -> any Architecture {
@@ -60,8 +60,8 @@ struct TextCell {
     private var isBegun: Bool { FileManager.default.fileExists(atPath: folder + "/config.json") }
 
     private func train<Model: LanguageModel>(
-        _ model: Model, _ size: ModelSize, _ origin: RunOrigin, _ options: ComparisonOptions,
-        _ progress: (Double, String) -> Void, _ stop: () -> Bool
+        _ model: Model, size: ModelSize, origin: RunOrigin, _ options: ComparisonOptions,
+        progress: (Double, String) -> Void, stop: () -> Bool
     ) throws -> TextOutcome? {
         let training = options.text.training(on: text.split, seed: options.seed)
         let end: (step: Int, tokens: Int, seconds: Double, isFinished: Bool)

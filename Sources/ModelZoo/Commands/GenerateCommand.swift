@@ -48,9 +48,10 @@ public struct GenerateCommand: Sendable {
     private func run(wholeCharacters: Bool, _ give: ([UInt8]) -> Void) throws {
         let (loaded, stop) = try load()
         guard saveState != nil || loadState != nil else {
-            return try answer(loaded, loaded.model, stop, wholeCharacters: wholeCharacters, give)
+            return try answer(
+                loaded, loaded.model, stop: stop, wholeCharacters: wholeCharacters, give: give)
         }
-        try goOn(loaded, loaded.model, stop, wholeCharacters: wholeCharacters, give)
+        try goOn(loaded, loaded.model, stop: stop, wholeCharacters: wholeCharacters, give: give)
     }
 
     private func load() throws -> (ModelSource.Loaded, StopTexts?) {
@@ -97,8 +98,8 @@ public struct GenerateCommand: Sendable {
     // MARK: The text
 
     private func answer(
-        _ loaded: ModelSource.Loaded, _ model: some LanguageModel, _ stop: StopTexts?, wholeCharacters: Bool,
-        _ give: ([UInt8]) -> Void
+        _ loaded: ModelSource.Loaded, _ model: some LanguageModel, stop: StopTexts?, wholeCharacters: Bool,
+        give: ([UInt8]) -> Void
     ) throws {
         try model.generate(
             bytes: prompt, length: length, tokenizer: loaded.tokenizer, objective: loaded.objective,
@@ -107,8 +108,8 @@ public struct GenerateCommand: Sendable {
 
     /// Generates from one file of where a text stands to another; either may be the beginning, or the end.
     private func goOn<Model: LanguageModel>(
-        _ loaded: ModelSource.Loaded, _ model: Model, _ stop: StopTexts?, wholeCharacters: Bool,
-        _ give: ([UInt8]) -> Void
+        _ loaded: ModelSource.Loaded, _ model: Model, stop: StopTexts?, wholeCharacters: Bool,
+        give: ([UInt8]) -> Void
     ) throws {
         let option = loadState == nil ? "--save-state" : "--load-state"
         guard loaded.objective.startToken == nil else {

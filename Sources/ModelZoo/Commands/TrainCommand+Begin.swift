@@ -35,7 +35,7 @@ extension TrainCommand {
         (origin.data, origin.validation) = (data.map(\.absolutePath), validation?.absolutePath)
         let made = try architecture.makeModel(
             configuration, file: file, key: RandomKey(seed: options.seed).child(-1))  // steps count from 0
-        return try begin(made, split, tokenizer, options, origin, host)
+        return try begin(made, on: split, tokenizer: tokenizer, options: options, origin: origin, host)
     }
 
     /// The built-in corpus, where no text is given.
@@ -65,8 +65,8 @@ extension TrainCommand {
     }
 
     private func begin(
-        _ model: some LanguageModel, _ split: DataSplit, _ tokenizer: any Tokenizer, _ options: TrainingOptions,
-        _ origin: RunOrigin, _ host: TrainingHost
+        _ model: some LanguageModel, on split: DataSplit, tokenizer: any Tokenizer, options: TrainingOptions,
+        origin: RunOrigin, _ host: TrainingHost
     ) throws -> Outcome {
         host.prepared()
         let run = try TrainingRun(model, on: split, tokenizer: tokenizer, options: options, origin: origin) {

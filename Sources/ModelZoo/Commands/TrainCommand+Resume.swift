@@ -32,12 +32,13 @@ extension TrainCommand {
         if let validation { origin.validation = validation }
         let tokenizer = try folder.tokenizer()
         let split = try origin.makeSplit(tokenizer, sequenceLength: saved.training.sequenceLength)
-        return try goOn(folder.makeModel(saved), folder, split, tokenizer, try length(), host)
+        return try goOn(
+            folder.makeModel(saved), in: folder, on: split, tokenizer: tokenizer, length: try length(), host)
     }
 
     private func goOn(
-        _ model: some LanguageModel, _ folder: RunFolder, _ split: DataSplit, _ tokenizer: any Tokenizer,
-        _ length: TrainingLength?, _ host: TrainingHost
+        _ model: some LanguageModel, in folder: RunFolder, on split: DataSplit, tokenizer: any Tokenizer,
+        length: TrainingLength?, _ host: TrainingHost
     ) throws -> Outcome {
         host.prepared()
         let run = try TrainingRun(resuming: folder, model, on: split, tokenizer: tokenizer) { options in

@@ -52,8 +52,8 @@ public struct KeyValueRing: Sendable {
     ///   - options: without mask and dropout.
     /// - Returns: [rows, h, e], as `windowAttention` gives it for these tokens of the whole sequences.
     public static func attend(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, _ spans: [Range<Int>], _ rings: inout [KeyValueRing],
-        _ options: WindowAttentionOptions
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, spans: [Range<Int>], rings: inout [KeyValueRing],
+        options: WindowAttentionOptions
     ) -> Tensor {
         require(
             q.rank == 3 && q.shape == k.shape && v.rank == 3 && v.shape.prefix(2) == k.shape.prefix(2)

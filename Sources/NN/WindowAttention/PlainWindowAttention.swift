@@ -12,7 +12,7 @@ import Tensors
 ///   - q, k: [b, h, n, d]; v: [b, h, n, e].
 ///   - options: checked.
 /// - Returns: [b, h, n, e].
-func plainWindowAttention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ options: WindowAttentionOptions) -> Tensor {
+func plainWindowAttention(_ q: Tensor, _ k: Tensor, _ v: Tensor, options: WindowAttentionOptions) -> Tensor {
     let (b, h, n, pattern) = (q.shape[0], q.shape[1], q.shape[2], options.pattern)
     let c = pattern.window * pattern.windows
     if q.count == 0 { return v * 0 }

@@ -15,7 +15,7 @@ import Tensors
 ///   - implementation: the plain form is `plainWindowAttention`.
 /// - Returns: the same layout, with e columns.
 public func windowAttention(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, headsFirst: Bool = false, _ options: WindowAttentionOptions,
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, headsFirst: Bool = false, options: WindowAttentionOptions,
     implementation: Implementation = .fused
 ) -> Tensor {
     require(
@@ -24,8 +24,9 @@ public func windowAttention(
     let (n, h) = headsFirst ? (q.shape[2], q.shape[1]) : (q.shape[1], q.shape[2])
     if implementation == .plain {
         let rules = options.checked(q.shape[0] * h, n, q.shape[3])
-        if headsFirst { return plainWindowAttention(q, k, v, rules) }
-        return plainWindowAttention(q.transposed(1, 2), k.transposed(1, 2), v.transposed(1, 2), rules).transposed(1, 2)
+        if headsFirst { return plainWindowAttention(q, k, v, options: rules) }
+        return plainWindowAttention(q.transposed(1, 2), k.transposed(1, 2), v.transposed(1, 2), options: rules)
+            .transposed(1, 2)
     }
     let parts = [q, k, v].map { HeadRows($0, headsFirst: headsFirst) }
     let attention = WindowAttention(parts, b: q.shape[0], h: h, n: n, d: q.shape[3], dv: v.shape[3], options)
@@ -40,7 +41,7 @@ public func windowAttention(
 /// Computes the same of queries, keys and values that one projection made. qkv: [b, n, 3 · h · d], queries first. Returns
 /// [b, n, h · d].
 public func windowAttention(
-    packed qkv: Tensor, heads h: Int, _ options: WindowAttentionOptions, implementation: Implementation = .fused
+    packed qkv: Tensor, heads h: Int, options: WindowAttentionOptions, implementation: Implementation = .fused
 ) -> Tensor {
     require(
         qkv.rank == 3 && h > 0 && qkv.shape[2] % (3 * h) == 0, "windowAttention: qkv \(qkv.shape) for \(h) heads")
@@ -48,7 +49,7 @@ public func windowAttention(
     if implementation == .plain {
         let parts = qkv.reshaped([b, n, 3, h, d])
         return windowAttention(
-            parts.at(2, 0), parts.at(2, 1), parts.at(2, 2), options, implementation: .plain
+            parts.at(2, 0), parts.at(2, 1), parts.at(2, 2), options: options, implementation: .plain
         ).reshaped([b, n, h * d])
     }
     let dense = qkv.contiguous()

@@ -7,7 +7,7 @@ import Tensors
 /// - Returns: what each query takes of each key, 0 of those it does not see: [b, h, n, n]. Nothing is recorded for
 ///   backward. The row of a query whose keys are all masked has what it takes of the places inside the sequence.
 public func windowAttentionWeights(
-    _ q: Tensor, _ k: Tensor, headsFirst: Bool = false, _ options: WindowAttentionOptions,
+    _ q: Tensor, _ k: Tensor, headsFirst: Bool = false, options: WindowAttentionOptions,
     implementation: Implementation = .fused
 ) -> Tensor {
     require(q.rank == 4 && q.shape == k.shape, "windowAttentionWeights: q \(q.shape), k \(k.shape)")
@@ -18,7 +18,7 @@ public func windowAttentionWeights(
     let (b, h, n) = (queries.shape[0], queries.shape[1], queries.shape[2])
     func attend(_ values: Tensor) -> Tensor {
         windowAttention(
-            queries, keys, values.expanded(to: [b, h, n, values.shape[1]]), headsFirst: true, rules,
+            queries, keys, values.expanded(to: [b, h, n, values.shape[1]]), headsFirst: true, options: rules,
             implementation: implementation)
     }
     return withoutGradients {

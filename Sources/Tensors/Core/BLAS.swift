@@ -76,7 +76,7 @@ public enum BLAS {
         if m == 0 || n == 0 { return }
         operations.wrappingAdd(2 * m * n * k, ordering: .relaxed)
         if k > 0, let weights = b.rounded {
-            return weights.multiply(m, n, alpha: alpha, a, beta: beta, c, stride: stride)
+            return weights.multiply(m, n, alpha: alpha, a, beta: beta, into: c, stride: stride)
         }
         if k > 0 && m == 1 && b.isTransposed && (!a.isTransposed || a.stride == 1) {
             az_matrix_vector(n, k, alpha, b.pointer, b.stride, a.pointer, beta, c)

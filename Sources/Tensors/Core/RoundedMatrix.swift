@@ -140,12 +140,12 @@ struct RoundedRows: @unchecked Sendable {
 
     /// C = alpha x Wᵀ + beta C with the first `n` rows of the matrix, on the calling thread. x: [m, columns], C: [m, n].
     func multiply(
-        _ m: Int, _ n: Int, alpha: Float, _ x: BLAS.Operand, beta: Float, _ c: UnsafeMutablePointer<Float>,
+        _ m: Int, _ n: Int, alpha: Float, _ x: BLAS.Operand, beta: Float, into c: UnsafeMutablePointer<Float>,
         stride cRow: Int
     ) {
         require(!x.isTransposed && x.rounded == nil, "BLAS.multiply: rows of a rounded matrix times columns")
         if m > Self.few {
-            return multiplyExpanded(m, n, alpha: alpha, x, beta: beta, c, stride: cRow)
+            return multiplyExpanded(m, n, alpha: alpha, x, beta: beta, into: c, stride: cRow)
         }
         let capacity = min(m, 8) * rowStride * MemoryLayout<Float>.stride
         withUnsafeTemporaryAllocation(byteCount: capacity, alignment: MemoryPool.alignment) { memory in
@@ -164,7 +164,7 @@ struct RoundedRows: @unchecked Sendable {
 
     /// The same by panels of floats that stay in the L2 cache.
     private func multiplyExpanded(
-        _ m: Int, _ n: Int, alpha: Float, _ x: BLAS.Operand, beta: Float, _ c: UnsafeMutablePointer<Float>,
+        _ m: Int, _ n: Int, alpha: Float, _ x: BLAS.Operand, beta: Float, into c: UnsafeMutablePointer<Float>,
         stride cRow: Int
     ) {
         let panel = max(16, (1 << 16) / max(columns, 1))

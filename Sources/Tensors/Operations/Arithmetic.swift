@@ -9,7 +9,7 @@ typealias BinaryKernel =
     ) -> Void
 
 /// The result of a broadcasting kernel, without gradient.
-func broadcasting(_ name: String, _ a: Tensor, _ b: Tensor, _ kernel: BinaryKernel) -> Tensor {
+func broadcasting(_ name: String, _ a: Tensor, _ b: Tensor, kernel: BinaryKernel) -> Tensor {
     let shape = Shape.broadcast(a.shape, b.shape, name)
     let y = Tensor(uninitialized: shape)
     if y.count == 0 { return y }
@@ -61,13 +61,14 @@ extension Tensor {
     /// Adds two tensors; shapes are broadcast.
     public static func + (a: Tensor, b: Tensor) -> Tensor {
         .record(
-            "+", broadcasting("+", a, b, az_add), (a, { $0.summed(to: a.shape) }), (b, { $0.summed(to: b.shape) }))
+            "+", broadcasting("+", a, b, kernel: az_add), (a, { $0.summed(to: a.shape) }),
+            (b, { $0.summed(to: b.shape) }))
     }
 
     /// Subtracts a tensor from another; shapes are broadcast.
     public static func - (a: Tensor, b: Tensor) -> Tensor {
         .record(
-            "-", broadcasting("-", a, b, az_subtract), (a, { $0.summed(to: a.shape) }),
+            "-", broadcasting("-", a, b, kernel: az_subtract), (a, { $0.summed(to: a.shape) }),
             (b, { (-$0).summed(to: b.shape) }))
     }
 
@@ -75,7 +76,7 @@ extension Tensor {
     public static func * (a: Tensor, b: Tensor) -> Tensor {
         let (x, y) = (a.detached(), b.detached())
         return .record(
-            "*", broadcasting("*", a, b, az_multiply), (a, { ($0 * y).summed(to: x.shape) }),
+            "*", broadcasting("*", a, b, kernel: az_multiply), (a, { ($0 * y).summed(to: x.shape) }),
             (b, { ($0 * x).summed(to: y.shape) }))
     }
 
@@ -83,7 +84,7 @@ extension Tensor {
     public static func / (a: Tensor, b: Tensor) -> Tensor {
         let (x, y) = (a.detached(), b.detached())
         return .record(
-            "/", broadcasting("/", a, b, az_divide), (a, { ($0 / y).summed(to: x.shape) }),
+            "/", broadcasting("/", a, b, kernel: az_divide), (a, { ($0 / y).summed(to: x.shape) }),
             (b, { (-($0 * x) / (y * y)).summed(to: y.shape) }))
     }
 

@@ -7,17 +7,17 @@ extension Tensor {
     // MARK: Comparisons, written as the standard library writes those of SIMD vectors
 
     /// Returns 1 where elements are equal, else 0.
-    public static func .== (a: Tensor, b: Tensor) -> Tensor { broadcasting(".==", a, b, az_equal) }
+    public static func .== (a: Tensor, b: Tensor) -> Tensor { broadcasting(".==", a, b, kernel: az_equal) }
     /// Returns 1 where elements differ, else 0.
-    public static func .!= (a: Tensor, b: Tensor) -> Tensor { 1 - broadcasting(".!=", a, b, az_equal) }
+    public static func .!= (a: Tensor, b: Tensor) -> Tensor { 1 - broadcasting(".!=", a, b, kernel: az_equal) }
     /// Returns 1 where a is less than b, else 0.
-    public static func .< (a: Tensor, b: Tensor) -> Tensor { broadcasting(".<", a, b, az_less) }
+    public static func .< (a: Tensor, b: Tensor) -> Tensor { broadcasting(".<", a, b, kernel: az_less) }
     /// Returns 1 where a is at most b, else 0.
-    public static func .<= (a: Tensor, b: Tensor) -> Tensor { broadcasting(".<=", a, b, az_less_equal) }
+    public static func .<= (a: Tensor, b: Tensor) -> Tensor { broadcasting(".<=", a, b, kernel: az_less_equal) }
     /// Returns 1 where a is greater than b, else 0.
-    public static func .> (a: Tensor, b: Tensor) -> Tensor { broadcasting(".>", b, a, az_less) }
+    public static func .> (a: Tensor, b: Tensor) -> Tensor { broadcasting(".>", b, a, kernel: az_less) }
     /// Returns 1 where a is at least b, else 0.
-    public static func .>= (a: Tensor, b: Tensor) -> Tensor { broadcasting(".>=", b, a, az_less_equal) }
+    public static func .>= (a: Tensor, b: Tensor) -> Tensor { broadcasting(".>=", b, a, kernel: az_less_equal) }
 
     /// Returns 1 where an element is the number, else 0.
     public static func .== (a: Tensor, b: Float) -> Tensor { a .== Tensor(b) }
@@ -38,7 +38,7 @@ extension Tensor {
     /// is 0, as in PyTorch: with respect to a where b = 0, to b where a = 0 and b ≥ 0.
     public func power(_ exponent: Tensor) -> Tensor {
         let (a, b) = (detached(), exponent.detached())
-        let y = broadcasting("power", a, b, az_power)
+        let y = broadcasting("power", a, b, kernel: az_power)
         return .record(
             "power", y,
             (self, { select(b .== 0, 0, $0 * b * a.power(b - 1)).summed(to: a.shape) }),
@@ -78,7 +78,7 @@ private func extreme(
     @Sendable func share(_ gradient: Tensor, _ own: Tensor, _ other: Tensor) -> Tensor {
         select(loses(own, other), 0, select(own .== other, gradient * 0.5, gradient)).summed(to: own.shape)
     }
-    return .record(name, broadcasting(name, a, b, kernel), (a, { share($0, x, y) }), (b, { share($0, y, x) }))
+    return .record(name, broadcasting(name, a, b, kernel: kernel), (a, { share($0, x, y) }), (b, { share($0, y, x) }))
 }
 
 /// `select` without gradient.

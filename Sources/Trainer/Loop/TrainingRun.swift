@@ -79,7 +79,7 @@ public final class TrainingRun<Model: LanguageModel> {
         _ model: Model, on split: DataSplit, tokenizer: any Tokenizer, options: TrainingOptions, origin: RunOrigin,
         making folder: () throws -> RunFolder?
     ) throws {
-        try self.init(model, split, tokenizer, options, origin: origin, in: folder)
+        try self.init(model, split, tokenizer, options: options, origin: origin, in: folder)
         guard let folder = self.folder else { return }
         try folder.write(tokenizer)
         metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: 0)
@@ -107,7 +107,7 @@ public final class TrainingRun<Model: LanguageModel> {
         try saved.requireSame(split, tokenizer, folder)
         var options = saved.training
         change(&options)
-        try self.init(model, split, tokenizer, options, origin: saved.origin, in: { folder })
+        try self.init(model, split, tokenizer, options: options, origin: saved.origin, in: { folder })
         try folder.requireOwnFiles()
         finishedCutSave = folder.isSaveCut
         let state = try folder.load(
@@ -176,7 +176,7 @@ public final class TrainingRun<Model: LanguageModel> {
     }
 
     private init(
-        _ model: Model, _ split: DataSplit, _ tokenizer: any Tokenizer, _ options: TrainingOptions, origin: RunOrigin,
+        _ model: Model, _ split: DataSplit, _ tokenizer: any Tokenizer, options: TrainingOptions, origin: RunOrigin,
         in folder: () throws -> RunFolder?
     ) throws {
         try options.validate()

@@ -39,7 +39,8 @@ struct AdafactorStep {
         } else {
             let (rows, columns) = (shape[shape.count - 2], shape[shape.count - 1])
             for matrix in 0..<count / (rows * columns) {
-                divideByFactors(u + matrix * rows * columns, rows, columns, share, matrix)
+                divideByFactors(
+                    u + matrix * rows * columns, rows: rows, columns: columns, share: share, matrix: matrix)
             }
         }
         let limit = max(1, update.rootMeanSquare / options.updateLimit)
@@ -60,7 +61,7 @@ struct AdafactorStep {
 
     /// The same for a matrix of second moments that are products of a row's and a column's.
     private func divideByFactors(
-        _ u: UnsafeMutablePointer<Float>, _ rows: Int, _ columns: Int, _ share: Double, _ matrix: Int
+        _ u: UnsafeMutablePointer<Float>, rows: Int, columns: Int, share: Double, matrix: Int
     ) {
         let rowMoments = slot.moments[0].mutablePointer + matrix * rows
         let columnMoments = slot.moments[1].mutablePointer + matrix * columns
