@@ -165,3 +165,26 @@ extension LinformerLayer {
         crossFeedForward = configuration.isDecoder ? feedForward(input, output, key.child(3)) : nil
     }
 }
+
+extension LinformerConfiguration {
+    /// Makes E and F of each head of a layer, the shared ones being the same (section 4, "parameter sharing").
+    func projections(
+        slots: Int, shared: SequenceProjection?, isDecoder: Bool, key: RandomKey
+    ) -> [(e: SequenceProjection, f: SequenceProjection)] {
+        func make(_ index: Int) -> SequenceProjection {
+            makeProjection(slots: slots, isDecoder: isDecoder, key: key.child(index))
+        }
+        switch sharing {
+        case .layerwise:
+            let one = shared.map { $0.method == .convolution ? $0 : $0.reduced(to: slots) } ?? make(0)
+            return (0..<heads).map { _ in (one, one) }
+        case .kv:
+            let one = make(0)
+            return (0..<heads).map { _ in (one, one) }
+        case .headwise:
+            let (e, f) = (make(0), make(1))
+            return (0..<heads).map { _ in (e, f) }
+        case .none: return (0..<heads).map { (make(2 * $0), make(2 * $0 + 1)) }
+        }
+    }
+}

@@ -42,29 +42,6 @@ func softmaxAttention(
 
 // MARK: Attention
 
-extension LinformerConfiguration {
-    /// Makes E and F of each head of a layer, the shared ones being the same (section 4, "parameter sharing").
-    func projections(
-        slots: Int, shared: SequenceProjection?, isDecoder: Bool, key: RandomKey
-    ) -> [(e: SequenceProjection, f: SequenceProjection)] {
-        func make(_ index: Int) -> SequenceProjection {
-            makeProjection(slots: slots, isDecoder: isDecoder, key: key.child(index))
-        }
-        switch sharing {
-        case .layerwise:
-            let one = shared.map { $0.method == .convolution ? $0 : $0.reduced(to: slots) } ?? make(0)
-            return (0..<heads).map { _ in (one, one) }
-        case .kv:
-            let one = make(0)
-            return (0..<heads).map { _ in (one, one) }
-        case .headwise:
-            let (e, f) = (make(0), make(1))
-            return (0..<heads).map { _ in (e, f) }
-        case .none: return (0..<heads).map { (make(2 * $0), make(2 * $0 + 1)) }
-        }
-    }
-}
-
 /// The attention of a layer's heads: P̄ = softmax(Q (E K)ᵀ / √d), head = P̄ (F V) (equation 7).
 struct ProjectedAttention: Sendable {
     let configuration: LinformerConfiguration
@@ -185,9 +162,7 @@ public struct MHAttention: Module {
     /// dropout(W_o y + b_o) + residual, of heads side by side. y: [..., h d] → [..., m]
     func output(_ y: Tensor, residual: Tensor?, _ mode: ForwardMode) -> Tensor {
         let (y, last) = (toOut.count == 2 ? toOut[0](y) : y, toOut[toOut.count - 1])
-        if let residual, configuration.dropout == 0 || mode.key == nil { return last(y, residual: residual) }
-        let z = Tensors.dropout(last(y), probability: Float(configuration.dropout), key: mode.key)
-        return residual.map { $0 + z } ?? z
+        return last(y, residual: residual, dropout: configuration.dropout, mode: mode)
     }
 
     public func collect(into state: inout StateCollector) {
@@ -301,103 +276,5 @@ public struct Linformer: Module {
     public func collect(into state: inout StateCollector) {
         state.add("seq", layers.flatMap(\.parts))
         if let norm { state.add("norm", norm) }
-    }
-}
-
-// MARK: Model
-
-/// A language model of Linformer: embeddings of tokens and positions, the layers, logits.
-///
-/// Keys: to_token_emb.weight; pos_emb.inv_freq; linformer.seq.*, or with an emb_dim of its own linformer.fn.seq.*,
-/// linformer.project_in.*, linformer.project_out.*; to_logits.*.
-public struct LinformerLM: Module {
-    /// The configuration it was made with.
-    public let configuration: LinformerLMConfiguration
-    /// The embeddings of tokens, [vocabulary, emb_dim].
-    public let tokenEmbedding: Embedding
-    /// The embeddings of positions, of width emb_dim.
-    public let positions: PositionalEmbedding
-    /// The layers, of width m.
-    public let linformer: Linformer
-    /// The projection from emb_dim to m, where they differ, else nil.
-    public let projectIn: Linear?
-    /// The projection from m back to emb_dim, where they differ, else nil.
-    public let projectOut: Linear?
-    /// nil with return_emb.
-    public let toLogits: Linear?
-
-    /// - Parameter key: the source of the initial parameters.
-    public init(_ configuration: LinformerLMConfiguration, key: RandomKey) {
-        let (width, channels) = (configuration.embeddingWidth, configuration.stack.channels)
-        self.configuration = configuration
-        tokenEmbedding = Embedding(configuration.tokens, width, key: key.child(0))
-        positions = PositionalEmbedding(width)
-        linformer = Linformer(configuration.stack, key: key.child(1))
-        projectIn = width == channels ? nil : Linear(width, channels, key: key.child(2))
-        projectOut = width == channels ? nil : Linear(channels, width, key: key.child(3))
-        toLogits = configuration.returnsEmbeddings ? nil : Linear(width, configuration.tokens, key: key.child(4))
-    }
-
-    /// - Parameters:
-    ///   - tokens: [b, n], n up to `maximumLength`.
-    ///   - embeddings: what a decoder attends to, [b, n', m'].
-    ///   - inputMask: 1 for tokens that take part, 0 for padding: [b, n].
-    ///   - embeddingsMask: the same for `embeddings`, [b, n'].
-    /// - Returns: logits [b, n, vocabulary], or with return_emb [b, n, emb_dim].
-    public func callAsFunction(
-        _ tokens: TokenTensor, embeddings: Tensor? = nil, inputMask: Tensor? = nil, embeddingsMask: Tensor? = nil,
-        mode: ForwardMode = .inference
-    ) -> Tensor {
-        let z = features(
-            tokens, embeddings: embeddings, inputMask: inputMask, embeddingsMask: embeddingsMask, mode: mode)
-        return predictions(of: z).logits
-    }
-
-    public func predictions(_ tokens: TokenTensor, mode: ForwardMode) -> Predictions {
-        predictions(of: features(tokens, mode: mode))
-    }
-
-    /// The predictions of rows [..., emb_dim]; with return_emb these stand for the logits.
-    func predictions(of z: Tensor) -> Predictions {
-        toLogits.map { Predictions(z, projection: $0) } ?? Predictions(logits: z)
-    }
-
-    /// The rows that logits are made of, [b, n, emb_dim]; parameters as above.
-    func features(
-        _ tokens: TokenTensor, embeddings: Tensor? = nil, inputMask: Tensor? = nil, embeddingsMask: Tensor? = nil,
-        mode: ForwardMode
-    ) -> Tensor {
-        require(tokens.shape.count == 2, "LinformerLM: tokens \(tokens.shape), expected [b, n]")
-        let x = dropout(
-            embed(tokens, positions: .range(tokens.shape[1])), probability: Float(configuration.tokenDropout),
-            key: mode.child(0).key)
-        let y = linformer(
-            enter(x), embeddings: embeddings, inputMask: inputMask, embeddingsMask: embeddingsMask, mode: mode.child(1))
-        return leave(y)
-    }
-
-    /// tokens: [..., n], their positions [n] → [..., n, emb_dim].
-    func embed(_ tokens: TokenTensor, positions: Tensor) -> Tensor {
-        let x = tokenEmbedding(tokens)
-        return configuration.usesPositions ? x + self.positions(positions) : x
-    }
-
-    /// [..., emb_dim] → [..., channels]
-    func enter(_ x: Tensor) -> Tensor { projectIn.map { $0(x) } ?? x }
-
-    /// [..., channels] → [..., emb_dim]
-    func leave(_ y: Tensor) -> Tensor { projectOut.map { $0(y) } ?? y }
-
-    public func collect(into state: inout StateCollector) {
-        state.add("to_token_emb", tokenEmbedding)
-        state.add("pos_emb", positions)
-        if let projectIn, let projectOut {
-            state.add("linformer.fn", linformer)
-            state.add("linformer.project_in", projectIn)
-            state.add("linformer.project_out", projectOut)
-        } else {
-            state.add("linformer", linformer)
-        }
-        if let toLogits { state.add("to_logits", toLogits) }
     }
 }

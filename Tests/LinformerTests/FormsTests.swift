@@ -85,7 +85,8 @@ import Testing
     func theCardListsThePlainForm() throws {
         try expectListing(
             inCard: "Models/Linformer/README.md", of: "Models/Linformer/Linformer.swift",
-            "Models/Linformer/CausalAttention.swift", "Models/Linformer/SegmentHeads.swift",
+            "Models/Linformer/LinformerLM.swift", "Models/Linformer/CausalAttention.swift",
+            "Models/Linformer/SegmentHeads.swift",
             "Models/Linformer/PlainSegmentAttention.swift", lines: 120)
     }
 
