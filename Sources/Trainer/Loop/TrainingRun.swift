@@ -25,38 +25,38 @@ public final class TrainingRun<Model: LanguageModel> {
     /// The folder of the run; nil if it is not kept.
     public let folder: RunFolder?
     /// The number of steps made.
-    public private(set) var step = 0
+    public internal(set) var step = 0
     /// Seconds of training so far, those before an interruption included.
-    public private(set) var seconds = 0.0
+    public internal(set) var seconds = 0.0
     /// The number of steps of the whole run; nil where time is the limit.
     public let totalSteps: Int?
 
     /// Tokens trained on so far.
-    public private(set) var tokens = 0
+    public internal(set) var tokens = 0
 
     let optimizer: Optimizer
     let objective: Objective
     /// The carry that each row of a stream continues; empty if every batch begins anew.
-    private var carries: [Model.Carry?] = []
+    var carries: [Model.Carry?] = []
     private let origin: RunOrigin
-    private let schedule: LearningRateSchedule
-    private var feed: BatchFeed
+    let schedule: LearningRateSchedule
+    var feed: BatchFeed
     private let bytesPerToken: Double
-    private var metrics: MetricsLog?
-    private var recorder: RunRecorder?
+    var metrics: MetricsLog?
+    var recorder: RunRecorder?
     private lazy var floors = makeFloors()
     /// The step of the last save.
-    private(set) var savedStep: Int?
+    var savedStep: Int?
     /// The best validation so far, whose weights are the folder's `weights.safetensors`.
-    public private(set) var best: BestValidation?
+    public internal(set) var best: BestValidation?
     /// The last validation.
     private var validation: BestValidation?
-    /// The last step where what was due after it has been given up: it is the first thing to do.
-    private var unfollowed: StepMetrics?
+    /// The step whose validation or sample an interruption skipped; it is made up for first.
+    var unfollowed: StepMetrics?
     /// Warnings about a resumed run: damaged checkpoints, broken lines, a learning rate that jumps.
-    private var warnings: [String] = []
+    var warnings: [String] = []
     /// True if the last save of a resumed run had been cut off, and resuming completed it.
-    public private(set) var finishedCutSave = false
+    public internal(set) var finishedCutSave = false
 
     // MARK: Making
 
@@ -91,91 +91,8 @@ public final class TrainingRun<Model: LanguageModel> {
         recorder = try RunRecorder(folder, configuration, parameters: model.parameterCount, resumingAfter: 0)
     }
 
-    /// A run that goes on from its last save.
-    /// - Parameters:
-    ///   - model: made from the run's configuration; its weights are replaced.
-    ///   - split: the run's text; one of another length is refused.
-    ///   - change: changes to the options, such as more steps.
-    /// - Throws: `InputError` when the folder holds no run, or one that does not fit: another text, model or version, which
-    ///   the message names; `TrainingFault` when somebody else trains in it.
-    public convenience init(
-        resuming folder: RunFolder, _ model: Model, on split: DataSplit, tokenizer: any Tokenizer,
-        changing change: (inout TrainingOptions) -> Void = { _ in }
-    ) throws {
-        let folder = try folder.locked()
-        let saved = try folder.configuration()
-        try saved.requireSame(split, tokenizer, folder)
-        var options = saved.training
-        change(&options)
-        try self.init(model, split, tokenizer, options: options, origin: saved.origin, in: { folder })
-        try folder.requireOwnFiles()
-        finishedCutSave = folder.isSaveCut
-        let state = try folder.load(
-            model, optimizer, keep: saved.training.keepCheckpoints, warn: { warnings.append($0) },
-            check: { state in
-                (step, tokens, seconds) = (state.step, state.tokens, state.seconds)
-                try requireSteps(after: state, folder)
-            })
-        (savedStep, best) = (step, state.best)
-        try takePlace(of: state, file: folder.checkpoint(step).path)
-        metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: step, warn: { warnings.append($0) })
-        if !state.isFollowed { unfollowed = try lastMetrics(folder) }
-        if !isFinished, let change = try scheduleChange(from: saved.training) { warnings.append(change) }
-        var current = saved
-        (current.training, current.threads, current.kernels) = (options, Threads.count, BLAS.kernels)
-        // A length that leaves no step to be made is not the run's.
-        if current != saved, !isFinished { try folder.write(current) }
-        recorder = try RunRecorder(
-            folder, current, parameters: model.parameterCount, resumingAfter: step, warn: { warnings.append($0) })
-        if finishedCutSave {
-            if case .warning(let text)? = recorder?.writeReport() { warnings.append(text) }
-            try folder.endSave()
-        }
-    }
-
-    /// The log's line of the last step, or what is known of it where that is lost.
-    private func lastMetrics(_ folder: RunFolder) throws -> StepMetrics {
-        try MetricsLog.read(path: folder.metricsPath).last { $0.step == step }
-            ?? StepMetrics(
-                step: step, tokens: tokens, loss: .nan, bitsPerByte: .nan,
-                learningRate: schedule.learningRate(at: step),
-                gradientNorm: .nan, tokensPerSecond: .nan, seconds: seconds)
-    }
-
-    /// Describes the change of the learning rate's course on resuming, if there is one.
-    private func scheduleChange(from saved: TrainingOptions) throws -> String? {
-        let steps = saved.totalSteps(batchesPerEpoch: feed.batchesPerEpoch)
-        return schedule.change(from: try saved.makeSchedule(totalSteps: steps), after: step)
-    }
-
-    /// Goes on in the text where a checkpoint stood, with what its rows carry.
-    /// - Throws: `InputError` that names the file, and what in it is not of this run.
-    private func takePlace(of state: TrainingState, file: String) throws {
-        guard feed.isContinuous else {
-            guard state.position == .null, state.carries.isEmpty else {
-                throw InputError("\(file): has the place of a stream; expected none, as the run's windows are random")
-            }
-            return
-        }
-        try feed.move(to: state.position, file: file)
-        carries = try SavedCarries.carries(
-            from: state.carries, rows: options.batchSize, file: file, check: model.requireFit)
-        let found = carries.count { $0 != nil }
-        guard found == (model.carriesState && step > 0 ? carries.count : 0) else {
-            throw InputError("\(file): has what \(found) rows carry; expected that of \(carries.count)")
-        }
-    }
-
-    /// - Throws: `InputError` when the checkpoint gone on from is the end: later ones are given up only for steps to be made.
-    private func requireSteps(after state: TrainingState, _ folder: RunFolder) throws {
-        guard folder.chosenStep != nil, isOver, state.isFollowed, let later = folder.savedSteps.last, later > step
-        else { return }
-        throw InputError(
-            "\(folder.checkpoint(step).path): is the end of the run; expected a larger --steps, --epochs or --minutes,"
-                + " counted from the beginning of the run (later checkpoints are kept)")
-    }
-
-    private init(
+    /// Makes a run of checked options that has neither a log nor a recorder yet.
+    init(
         _ model: Model, _ split: DataSplit, _ tokenizer: any Tokenizer, options: TrainingOptions, origin: RunOrigin,
         in folder: () throws -> RunFolder?
     ) throws {
@@ -206,7 +123,8 @@ public final class TrainingRun<Model: LanguageModel> {
     /// True once the steps or minutes of the options are used up, and nothing that is due after the last was skipped.
     public var isFinished: Bool { isOver && unfollowed == nil }
 
-    private var isOver: Bool {
+    /// True once the steps or minutes of the options are used up.
+    var isOver: Bool {
         if let totalSeconds { return seconds >= totalSeconds }
         return step >= totalSteps ?? .max
     }
@@ -214,7 +132,7 @@ public final class TrainingRun<Model: LanguageModel> {
     /// Trains until the end that the options set, and saves.
     /// - Parameters:
     ///   - last: a step to save and stop after, before that end.
-    ///   - report: is told what happens.
+    ///   - report: called with each event.
     ///   - stop: asked after each step whether to save and stop; while validating and sampling too, which are then given
     ///     up.
     /// - Throws: `TrainingFault` when a loss is no longer finite or something cannot be written; the last save stays.
@@ -246,8 +164,8 @@ public final class TrainingRun<Model: LanguageModel> {
     /// Does what is due after a step: validation, the line of metrics, a sample, a save. A validation better than any
     /// before makes the save due too.
     /// - Parameter isLast: whether to save since no other step is to be made now.
-    /// - Returns: whether `stop` said so. What takes long is then left out or given up, and made up for when the run goes on;
-    ///   the save is not.
+    /// - Returns: whether `stop` said so. What takes long is then left out or given up, and made up for when the run
+    ///   resumes; the save is not.
     private func follow(
         _ metrics: inout StepMetrics, isLast: Bool = false, _ report: (TrainingEvent) throws -> Void, _ stop: () -> Bool
     ) throws -> Bool {
@@ -292,7 +210,7 @@ public final class TrainingRun<Model: LanguageModel> {
         return isStopped || (folder == nil || savedStep == step) && stop()
     }
 
-    /// One step of the optimiser.
+    /// One step of the optimizer.
     private func makeStep() throws -> StepMetrics {
         let clock = Stopwatch()
         let key = RandomKey(seed: options.seed).child(step)
