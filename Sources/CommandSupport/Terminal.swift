@@ -2,7 +2,7 @@ import Foundation
 
 /// The properties of the place that a file descriptor writes to.
 public struct Terminal: Sendable, Hashable {
-    /// True if somebody may be looking, and lines can be overwritten.
+    /// True for a terminal on which lines can be overwritten.
     public let isInteractive: Bool
     /// True if colors are wanted there.
     public let hasColor: Bool
@@ -12,7 +12,7 @@ public struct Terminal: Sendable, Hashable {
     private static let widthUnlessKnown = 80
 
     /// - Parameter environment: `TERM`: "dumb", or none at all, is a terminal that can only write on; `NO_COLOR`: not empty
-    ///   for no colour (no-color.org); `COLUMNS`: the width where the system does not know it.
+    ///   for no color (no-color.org); `COLUMNS`: the width where the system does not know it.
     public init(
         descriptor: Int32 = STDOUT_FILENO, environment: [String: String] = ProcessInfo.processInfo.environment
     ) {

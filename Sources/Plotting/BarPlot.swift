@@ -1,6 +1,6 @@
 /// Groups of upright bars: a group a category, in it a bar for each of the things that are compared.
 public struct BarPlot: Sendable {
-    /// The bars of one colour.
+    /// The bars of one color.
     public struct Bars: Sendable {
         /// The name in the legend.
         public var name: String

@@ -1,12 +1,12 @@
 extension Canvas {
-    /// A bar in the colour and hatching of its index, so that bars are told apart without colours too.
+    /// A bar in the color and hatching of its index, so that bars are told apart without colors too.
     mutating func bar(x: ClosedRange<Double>, y: ClosedRange<Double>, _ index: Int, title: String) {
-        let colour = Palette.colour(index)
-        // Six hatchings for seven colours: only after 42 bars both come again.
+        let color = Palette.color(index)
+        // Six hatchings for seven colors: only after 42 bars both come again.
         let hatch = Hatch.allCases[index % Hatch.allCases.count]
         let isSolid = hatch == .solid
-        rectangle(x: x, y: y, colour: colour, opacity: isSolid ? 1 : 0.3, outline: isSolid ? nil : colour, title: title)
-        for slope in hatch.slopes { path(Self.stripes(x, y, slope), colour: colour, width: 1.2) }
+        rectangle(x: x, y: y, color: color, opacity: isSolid ? 1 : 0.3, outline: isSolid ? nil : color, title: title)
+        for slope in hatch.slopes { path(Self.stripes(x, y, slope), color: color, width: 1.2) }
     }
 
     /// The filling of a bar.

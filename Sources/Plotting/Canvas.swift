@@ -7,15 +7,15 @@ struct Canvas {
     enum Anchor: String { case start, middle, end }
 
     mutating func line(
-        _ from: Point, _ to: Point, colour: String = "currentColor", width: Double = 1, opacity: Double = 1,
+        _ from: Point, _ to: Point, color: String = "currentColor", width: Double = 1, opacity: Double = 1,
         dash: String = ""
     ) {
-        path([[from, to]], colour: colour, width: width, opacity: opacity, dash: dash)
+        path([[from, to]], color: color, width: width, opacity: opacity, dash: dash)
     }
 
     /// Lines through points; a run of a single one becomes a dot.
     mutating func path(
-        _ runs: [[Point]], colour: String, width: Double, opacity: Double = 1, dash: String = "", title: String = ""
+        _ runs: [[Point]], color: String, width: Double, opacity: Double = 1, dash: String = "", title: String = ""
     ) {
         guard !runs.isEmpty else { return }
         let data = runs.map { run in
@@ -23,45 +23,45 @@ struct Canvas {
             return "M" + (places.count == 1 ? [places[0], places[0]] : places).joined(separator: " ")
         }
         elements +=
-            "<path d=\"\(data.joined())\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"\(Self.number(width))\""
+            "<path d=\"\(data.joined())\" fill=\"none\" stroke=\"\(color)\" stroke-width=\"\(Self.number(width))\""
             + Self.opacity("stroke", opacity) + (dash.isEmpty ? "" : " stroke-dasharray=\"\(dash)\"")
             + " stroke-linejoin=\"round\" stroke-linecap=\"\(dash.isEmpty ? "round" : "butt")\""
             + Self.close("path", title)
     }
 
-    mutating func dot(_ centre: Point, radius: Double, colour: String, title: String = "") {
+    mutating func dot(_ center: Point, radius: Double, color: String, title: String = "") {
         elements +=
-            "<circle cx=\"\(Self.number(centre.x))\" cy=\"\(Self.number(centre.y))\" r=\"\(Self.number(radius))\""
-            + " fill=\"\(colour)\"" + Self.close("circle", title)
+            "<circle cx=\"\(Self.number(center.x))\" cy=\"\(Self.number(center.y))\" r=\"\(Self.number(radius))\""
+            + " fill=\"\(color)\"" + Self.close("circle", title)
     }
 
     /// A closed area.
-    mutating func polygon(_ corners: [Point], colour: String, title: String = "") {
+    mutating func polygon(_ corners: [Point], color: String, title: String = "") {
         let places = corners.map { "\(Self.number($0.x)),\(Self.number($0.y))" }.joined(separator: " ")
-        elements += "<polygon points=\"\(places)\" fill=\"\(colour)\"" + Self.close("polygon", title)
+        elements += "<polygon points=\"\(places)\" fill=\"\(color)\"" + Self.close("polygon", title)
     }
 
     mutating func rectangle(
-        x: ClosedRange<Double>, y: ClosedRange<Double>, colour: String, opacity: Double = 1, outline: String? = nil,
+        x: ClosedRange<Double>, y: ClosedRange<Double>, color: String, opacity: Double = 1, outline: String? = nil,
         title: String = ""
     ) {
         elements +=
             "<rect x=\"\(Self.number(x.lowerBound))\" y=\"\(Self.number(y.lowerBound))\""
             + " width=\"\(Self.number(x.upperBound - x.lowerBound))\""
-            + " height=\"\(Self.number(y.upperBound - y.lowerBound))\" fill=\"\(colour)\""
+            + " height=\"\(Self.number(y.upperBound - y.lowerBound))\" fill=\"\(color)\""
             + Self.opacity("fill", opacity) + (outline.map { " stroke=\"\($0)\"" } ?? "") + Self.close("rect", title)
     }
 
     /// Text with its baseline so that `place` is at the middle of its digits' height.
     mutating func text(
         _ text: String, at place: Point, anchor: Anchor = .start, size: Double = Canvas.fontSize, opacity: Double = 1,
-        colour: String? = nil, title: String = ""
+        color: String? = nil, title: String = ""
     ) {
         elements +=
             "<text x=\"\(Self.number(place.x))\" y=\"\(Self.number(place.y + size * 0.36))\""
             + (anchor == .start ? "" : " text-anchor=\"\(anchor.rawValue)\"")
             + (size == Self.fontSize ? "" : " font-size=\"\(Self.number(size))\"")
-            + (colour.map { " fill=\"\($0)\"" } ?? "") + Self.opacity("fill", opacity) + ">"
+            + (color.map { " fill=\"\($0)\"" } ?? "") + Self.opacity("fill", opacity) + ">"
             + (title.isEmpty ? "" : "<title>\(Markup.escape(title))</title>") + Markup.escape(text) + "</text>"
     }
 
@@ -79,7 +79,7 @@ struct Canvas {
             + " viewBox=\"\(box.joined(separator: " "))\" overflow=\"hidden\">\(inner.elements)</svg>"
     }
 
-    /// The whole drawing as an element to put into a page. It takes the text's colour from there.
+    /// The whole drawing as an element to put into a page. It takes the text's color from there.
     /// - Parameter title: what it shows, for those who cannot see it.
     func svg(width: Double, height: Double, title: String) -> String {
         "<svg viewBox=\"0 0 \(Self.number(width)) \(Self.number(height))\" role=\"img\""

@@ -41,7 +41,7 @@ public struct HTML: Sendable, Equatable {
     /// Text in a fixed pitch whose line ends stay, wrapped where it is too wide.
     public static func code(_ text: String) -> HTML { element("pre", .text(text)) + newline }
 
-    /// Text in a fixed pitch that goes on from other text, which is set apart from it.
+    /// Text in a fixed pitch that continues other text, which is set apart from it.
     public static func continuation(of prompt: String, _ text: String) -> HTML {
         // The first line end after <pre> is not shown; this one is no part of the text.
         element("pre", HTML(source: "\n") + element("b", .text(prompt)) + element("span", .text(text))) + newline

@@ -1,4 +1,4 @@
-/// A table of numbers whose cells are coloured by them.
+/// A table of numbers whose cells are colored by them.
 public struct HeatmapPlot: Sendable {
     /// A description for those who cannot see it.
     public var title: String
@@ -11,7 +11,7 @@ public struct HeatmapPlot: Sendable {
     /// The values of the colors' ends; nil for the least and the greatest value.
     public var range: ClosedRange<Double>?
     /// The colors from the least value to the greatest.
-    public var colours: ColourMap
+    public var colors: ColorMap
     /// Writes the number in a cell.
     public var valueText: @Sendable (Double) -> String
     /// In the unit in which text is 12 high.
@@ -20,11 +20,11 @@ public struct HeatmapPlot: Sendable {
     /// Creates a heatmap.
     public init(
         _ title: String, rows: [String], columns: [String], values: [[Double]], range: ClosedRange<Double>? = nil,
-        colours: ColourMap = .reds, width: Double = 860,
+        colors: ColorMap = .reds, width: Double = 860,
         valueText: @escaping @Sendable (Double) -> String = { Numbers.text($0, decimals: 2) }
     ) {
         (self.title, self.rows, self.columns, self.values) = (title, rows, columns, values)
-        (self.range, self.colours, self.width, self.valueText) = (range, colours, max(width, 120), valueText)
+        (self.range, self.colors, self.width, self.valueText) = (range, colors, max(width, 120), valueText)
     }
 
     private static let rowHeight = 26.0
@@ -64,11 +64,11 @@ public struct HeatmapPlot: Sendable {
         let size = domain.upperBound - domain.lowerBound
         // The least is not white, as the page may be.
         let share = value.isFinite && size == 0 ? 0 : (value - domain.lowerBound) / size
-        let colour = colours(Self.palest + (1 - Self.palest) * share)
+        let color = colors(Self.palest + (1 - Self.palest) * share)
         let text = value.isFinite ? valueText(value) : "–"
-        canvas.rectangle(x: x, y: y, colour: colour.hex, outline: "white", title: "\(title): \(text)")
+        canvas.rectangle(x: x, y: y, color: color.hex, outline: "white", title: "\(title): \(text)")
         guard TextWidth.of(text, size: Canvas.fontSize) < x.upperBound - x.lowerBound - 4 else { return }
         let middle = Point(x: (x.lowerBound + x.upperBound) / 2, y: (y.lowerBound + y.upperBound) / 2)
-        canvas.text(text, at: middle, anchor: .middle, colour: colour.lightness < 0.55 ? "white" : "black")
+        canvas.text(text, at: middle, anchor: .middle, color: color.lightness < 0.55 ? "white" : "black")
     }
 }

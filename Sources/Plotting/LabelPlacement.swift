@@ -1,10 +1,10 @@
 /// Places labels in a column so that none covers another.
 enum LabelPlacement {
-    /// The centres of labels, each as near to where it should be as the others allow (least squares).
+    /// The centers of labels, each as near to where it should be as the others allow (least squares).
     /// - Parameters:
     ///   - wanted: where each label should be.
-    ///   - height: the least distance of two centres.
-    ///   - bounds: between which all centres lie; there must be room for them.
+    ///   - height: the least distance of two centers.
+    ///   - bounds: between which all centers lie; there must be room for them.
     static func spread(_ wanted: [Double], height: Double, within bounds: ClosedRange<Double>) -> [Double] {
         // With the heights of the labels before it taken off, each label only has to stay in order. Groups that
         // collide share the mean of what they want: pool adjacent violators.
@@ -20,9 +20,9 @@ enum LabelPlacement {
         }
         let top = bounds.lowerBound
         let bottom = max(top, bounds.upperBound - Double(wanted.count - 1) * height)
-        let centres = groups.flatMap { Array(repeating: min(max(mean($0), top), bottom), count: $0.count) }
+        let centers = groups.flatMap { Array(repeating: min(max(mean($0), top), bottom), count: $0.count) }
         var placed = wanted
-        for (place, index) in order.enumerated() { placed[index] = centres[place] + Double(place) * height }
+        for (place, index) in order.enumerated() { placed[index] = centers[place] + Double(place) * height }
         return placed
     }
 

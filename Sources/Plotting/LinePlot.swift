@@ -1,4 +1,4 @@
-/// Lines over an axis, labelled at their ends.
+/// Lines over an axis, labeled at their ends.
 public struct LinePlot: Sendable {
     /// A description for those who cannot see it.
     public var title: String
@@ -10,7 +10,7 @@ public struct LinePlot: Sendable {
     public var series: [Series]
     /// Lines across the plot at values to compare with.
     public var references: [ReferenceLine]
-    /// Upright lines at values of x, labelled above.
+    /// Upright lines at values of x, labeled above.
     public var marks: [ReferenceLine]
     /// In the unit in which text is 12 high. It grows in height where the labels need it.
     public var width: Double
@@ -86,17 +86,17 @@ public struct LinePlot: Sendable {
     }
 
     private struct Look {
-        let colour: String
+        let color: String
         let dash: String
         /// nil where the points are dots like those of other lines.
         let marker: Int?
     }
 
-    /// Series with a name or colour of their own take the palette's in turn.
+    /// Series with a name or color of their own take the palette's in turn.
     private func look(_ index: Int) -> Look {
-        let own = series[index].colour ?? series[..<index].count { $0.colour == nil }
+        let own = series[index].color ?? series[..<index].count { $0.color == nil }
         return Look(
-            colour: Palette.colour(own), dash: Palette.dash(series[index].dash ?? own),
+            color: Palette.color(own), dash: Palette.dash(series[index].dash ?? own),
             marker: series[index].style == .points ? series[index].marker : nil)
     }
 
@@ -106,7 +106,7 @@ public struct LinePlot: Sendable {
         let points = zip(series.x, series.y).map { Point(x: scales.x($0), y: y.accepts($1) ? scales.y($1) : .nan) }
         let isFaint = series.style == .faint
         canvas.path(
-            Thinning.runs(points.filter { $0.x.isFinite }), colour: look.colour, width: isFaint ? 0.8 : 1.8,
+            Thinning.runs(points.filter { $0.x.isFinite }), color: look.color, width: isFaint ? 0.8 : 1.8,
             opacity: isFaint ? 0.4 : 1, dash: isFaint ? "" : look.dash, title: series.name)
     }
 
@@ -127,7 +127,7 @@ public struct LinePlot: Sendable {
             let title = [series.name, "\(Numbers.short(x)): \(Numbers.short(y))"].filter { !$0.isEmpty }
             canvas.marker(
                 place, shape: look.marker ?? 0, radius: look.marker == nil ? 2.6 : Self.markerRadius,
-                colour: look.colour, title: title.joined(separator: ", "))
+                color: look.color, title: title.joined(separator: ", "))
         }
     }
 
@@ -194,11 +194,11 @@ public struct LinePlot: Sendable {
                 Point(x: frame.right + 4, y: end), Point(x: frame.right + 12, y: place), width: 0.8, opacity: 0.35)
             let key = [Point(x: frame.right + 13, y: place), Point(x: frame.right + 36, y: place)]
             canvas.line(
-                key[0], key[1], colour: label.look?.colour ?? "currentColor", width: label.look == nil ? 1.2 : 2,
+                key[0], key[1], color: label.look?.color ?? "currentColor", width: label.look == nil ? 1.2 : 2,
                 opacity: label.look == nil ? 0.75 : 1, dash: label.look?.dash ?? Self.referenceDash)
             if let look = label.look, let marker = look.marker {
                 let middle = Point(x: frame.right + 24.5, y: place)
-                canvas.marker(middle, shape: marker, radius: Self.markerRadius, colour: look.colour)
+                canvas.marker(middle, shape: marker, radius: Self.markerRadius, color: look.color)
             }
             canvas.text(
                 label.text, at: Point(x: frame.right + EndLabel.keyRoom, y: place),

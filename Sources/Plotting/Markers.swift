@@ -1,13 +1,13 @@
 import Foundation
 
 extension Canvas {
-    /// A point in a shape of its own, so that lines are told apart without colours too.
+    /// A point in a shape of its own, so that lines are told apart without colors too.
     /// - Parameter shape: 0 for a dot; there are seven.
-    mutating func marker(_ centre: Point, shape: Int, radius: Double, colour: String, title: String = "") {
+    mutating func marker(_ center: Point, shape: Int, radius: Double, color: String, title: String = "") {
         let corners = Self.corners[shape % Self.corners.count]
-        guard !corners.isEmpty else { return dot(centre, radius: radius, colour: colour, title: title) }
-        let points = corners.map { Point(x: centre.x + $0.x * radius, y: centre.y + $0.y * radius) }
-        polygon(points, colour: colour, title: title)
+        guard !corners.isEmpty else { return dot(center, radius: radius, color: color, title: title) }
+        let points = corners.map { Point(x: center.x + $0.x * radius, y: center.y + $0.y * radius) }
+        polygon(points, color: color, title: title)
     }
 
     /// The corners of shapes that look as large as a dot of radius 1.

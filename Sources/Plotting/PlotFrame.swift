@@ -41,7 +41,7 @@ struct PlotFrame {
         }
     }
 
-    /// The base line with its ticks; the axis' label stands at its end, below the numbers.
+    /// The base line with its ticks; the axis' label is at its end, below the numbers.
     func drawX(_ axis: Axis, _ ticks: Ticks, _ scale: Scale, on canvas: inout Canvas) {
         drawBase(on: &canvas)
         var free = -Double.infinity

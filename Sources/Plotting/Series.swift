@@ -18,7 +18,7 @@ public struct Series: Sendable {
     /// The look of the line.
     public var style: Style
     /// The index of the color in the palette; nil for one of its own.
-    public var colour: Int?
+    public var color: Int?
     /// The index of the dash pattern, 0 for a solid line; nil for the color's own.
     public var dash: Int?
     /// The shape that marks points, and the line's label too: one for each of 0 to 6, beginning with a dot. nil for
@@ -27,14 +27,14 @@ public struct Series: Sendable {
 
     /// Creates a series.
     public init(
-        _ name: String, x: [Double], y: [Double], style: Style = .line, colour: Int? = nil, dash: Int? = nil,
+        _ name: String, x: [Double], y: [Double], style: Style = .line, color: Int? = nil, dash: Int? = nil,
         marker: Int? = nil
     ) {
         self.name = name
         self.x = x
         self.y = y
         self.style = style
-        self.colour = colour
+        self.color = color
         self.dash = dash
         self.marker = marker
     }
@@ -55,7 +55,7 @@ public struct ReferenceLine: Sendable {
 }
 
 extension Series {
-    /// Means over neighbours, which show the course of noisy values.
+    /// Means over neighbors, which show the course of noisy values.
     ///
     /// Each value becomes the mean of those up to `radius` before and after it, missing ones left out. Near the beginning,
     /// where learning curves are steep, both sides are cut to the same length, so that the mean does not lag.

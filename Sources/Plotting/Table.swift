@@ -15,7 +15,7 @@ public struct Table: Sendable {
     public var head: [String]?
     /// The rows of cells; short ones are filled up.
     public var rows: [[String]]
-    /// The columns that hold numbers, which stand at the right.
+    /// The columns that hold numbers, which are aligned at the right.
     public var numeric: Set<Int>
     /// Cells that stand out: bold, or with a star in a terminal.
     public var marked: Set<Cell>

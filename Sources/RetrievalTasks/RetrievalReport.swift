@@ -43,7 +43,7 @@ public struct RetrievalReport: Sendable {
 
     // MARK: Plot
 
-    /// A colour for each map; solid lines for the delta rule, dashed ones for the others.
+    /// A color for each map; solid lines for the delta rule, dashed ones for the others.
     private func plot(of setting: RetrievalSetting) -> LinePlot {
         let memories = memories(setting)
         let maps = memories.map(\.map).reduce(into: [RetrievalMap]()) { if !$0.contains($1) { $0.append($1) } }
@@ -53,7 +53,7 @@ public struct RetrievalReport: Sendable {
             }
             return Series(
                 memory.title, x: points.map(\.0), y: points.map(\.1), style: .points,
-                colour: maps.firstIndex(of: memory.map),
+                color: maps.firstIndex(of: memory.map),
                 dash: memory.rule == .delta ? 0 : 1)
         }
         return LinePlot(

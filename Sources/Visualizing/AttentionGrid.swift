@@ -24,7 +24,7 @@ public struct AttentionGrid: Sendable {
     /// True if all pictures have the same scale.
     public var sharesScale = false
     /// The colors from the least weight to the greatest.
-    public var colours = ColourMap.reds
+    public var colors = ColorMap.reds
 
     /// Creates pictures of all heads and queries.
     public init(_ layers: [AttentionRecorder.Layer], title: String = "Visualization of Attention Heads") {
@@ -32,7 +32,7 @@ public struct AttentionGrid: Sendable {
         self.title = title
     }
 
-    /// A row of pictures with the name at its left, and what stands under each picture.
+    /// A row of pictures with the name at its left, and the line under each picture.
     struct Row {
         var name: String?
         var panels: [AttentionPanel] = []

@@ -46,8 +46,8 @@ struct AttentionPanel {
         return least...greatest
     }
 
-    /// Draws it with the top left at (x, y), the range from end to end of the colours.
-    func draw(on raster: inout Raster, x: Int, y: Int, range: ClosedRange<Float>?, _ colours: ColourMap) {
+    /// Draws it with the top left at (x, y), the range from end to end of the colors.
+    func draw(on raster: inout Raster, x: Int, y: Int, range: ClosedRange<Float>?, _ colors: ColorMap) {
         let least = Double(range?.lowerBound ?? 0)
         let span = Double(range?.upperBound ?? 0) - least
         for row in 0..<rows {
@@ -55,8 +55,8 @@ struct AttentionPanel {
             for column in 0..<columns {
                 let value = Double(values[row * columns + column])
                 // All the same is the least, as where there is nothing to see.
-                let colour = colours(span > 0 ? (value - least) / span : value.isFinite ? 0 : .nan)
-                raster.fill(x: x + column * dotsAcross..<x + (column + 1) * dotsAcross, y: down, colour)
+                let color = colors(span > 0 ? (value - least) / span : value.isFinite ? 0 : .nan)
+                raster.fill(x: x + column * dotsAcross..<x + (column + 1) * dotsAcross, y: down, color)
             }
         }
     }

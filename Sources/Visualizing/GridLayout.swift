@@ -9,7 +9,7 @@ struct GridLayout {
     /// Dots a dot of the font: of the title, and of all other texts.
     private static let large = 3, small = 2
     private static let line = PixelFont.height + 3
-    private static let soft = Colour(95, 95, 95), edge = Colour(185, 185, 185)
+    private static let soft = Color(95, 95, 95), edge = Color(185, 185, 185)
     private static let barWidth = 150, barHeight = 14
 
     private let grid: AttentionGrid
@@ -64,17 +64,17 @@ struct GridLayout {
     }
 
     /// Centred lines.
-    private func write(_ lines: [String], y: inout Int, scale: Int, _ colour: Colour, on raster: inout Raster) {
+    private func write(_ lines: [String], y: inout Int, scale: Int, _ color: Color, on raster: inout Raster) {
         for line in lines {
-            write(line, middle: Self.margin + width / 2, y: y, scale, colour, on: &raster)
+            write(line, middle: Self.margin + width / 2, y: y, scale, color, on: &raster)
             y += Self.line * scale
         }
     }
 
     private func write(
-        _ line: String, middle: Int, y: Int, _ scale: Int, _ colour: Colour, on raster: inout Raster
+        _ line: String, middle: Int, y: Int, _ scale: Int, _ color: Color, on raster: inout Raster
     ) {
-        raster.write(line, x: middle - PixelFont.width(of: line) * scale / 2, y: y, scale: scale, colour: colour)
+        raster.write(line, x: middle - PixelFont.width(of: line) * scale / 2, y: y, scale: scale, color: color)
     }
 
     private func draw(_ row: Int, _ y: inout Int, on raster: inout Raster) {
@@ -88,7 +88,7 @@ struct GridLayout {
         }
         for (column, panel) in rows[row].panels.enumerated() {
             let start = left + nameRoom + column * (columnWidth + Self.gap) + (columnWidth - panel.width) / 2
-            panel.draw(on: &raster, x: start, y: y, range: commonRange ?? panel.range, grid.colours)
+            panel.draw(on: &raster, x: start, y: y, range: commonRange ?? panel.range, grid.colors)
             raster.frame(x: start..<start + panel.width, y: y..<y + panel.height, Self.edge)
             var below = y + rows[row].height + Self.gap / 2 + Self.small
             for line in captions[row][column] {
@@ -108,14 +108,14 @@ struct GridLayout {
         let left = Self.margin + (width - whole) / 2
         let bar = left + widths[0] + Self.gap
         let text = y + (Self.barHeight - PixelFont.capitalHeight * Self.small) / 2
-        raster.write(texts[0], x: left, y: text, scale: Self.small, colour: Self.soft)
+        raster.write(texts[0], x: left, y: text, scale: Self.small, color: Self.soft)
         for step in 0..<Self.barWidth {
-            let colour = grid.colours(Double(step) / Double(Self.barWidth - 1))
-            raster.fill(x: bar + step..<bar + step + 1, y: y..<y + Self.barHeight, colour)
+            let color = grid.colors(Double(step) / Double(Self.barWidth - 1))
+            raster.fill(x: bar + step..<bar + step + 1, y: y..<y + Self.barHeight, color)
         }
         raster.frame(x: bar..<bar + Self.barWidth, y: y..<y + Self.barHeight, Self.edge)
         raster.write(
-            texts[1], x: bar + Self.barWidth + Self.gap, y: text, scale: Self.small, colour: Self.soft)
+            texts[1], x: bar + Self.barWidth + Self.gap, y: text, scale: Self.small, color: Self.soft)
     }
 
     private static func number(_ value: Float) -> String { String(format: "%.3g", value) }

@@ -12,19 +12,19 @@ public struct Raster: Sendable, Equatable {
     public private(set) var bytes: [UInt8]
 
     /// Creates a raster of one color.
-    public init(width: Int, height: Int, colour: Colour = .white) {
+    public init(width: Int, height: Int, color: Color = .white) {
         require(width > 0 && height > 0, "Raster: \(width) × \(height) dots, expected at least 1 × 1")
         (self.width, self.height) = (width, height)
         bytes = []
         bytes.reserveCapacity(width * height * 3)
-        for _ in 0..<width * height { bytes += [colour.red, colour.green, colour.blue] }
+        for _ in 0..<width * height { bytes += [color.red, color.green, color.blue] }
     }
 
     /// Returns or sets the color of a dot.
-    public subscript(x: Int, y: Int) -> Colour {
+    public subscript(x: Int, y: Int) -> Color {
         get {
             let place = 3 * (y * width + x)
-            return Colour(bytes[place], bytes[place + 1], bytes[place + 2])
+            return Color(bytes[place], bytes[place + 1], bytes[place + 2])
         }
         set {
             let place = 3 * (y * width + x)
@@ -32,29 +32,29 @@ public struct Raster: Sendable, Equatable {
         }
     }
 
-    /// Colours a rectangle; what lies outside the picture is left out.
-    public mutating func fill(x: Range<Int>, y: Range<Int>, _ colour: Colour) {
+    /// Colors a rectangle; what lies outside the picture is left out.
+    public mutating func fill(x: Range<Int>, y: Range<Int>, _ color: Color) {
         for row in y.clamped(to: 0..<height) {
-            for column in x.clamped(to: 0..<width) { self[column, row] = colour }
+            for column in x.clamped(to: 0..<width) { self[column, row] = color }
         }
     }
 
     /// A line of one dot around a rectangle, outside of it.
-    mutating func frame(x: Range<Int>, y: Range<Int>, _ colour: Colour) {
+    mutating func frame(x: Range<Int>, y: Range<Int>, _ color: Color) {
         let (wide, high) = (x.lowerBound - 1..<x.upperBound + 1, y.lowerBound - 1..<y.upperBound + 1)
-        for row in [y.lowerBound - 1, y.upperBound] { fill(x: wide, y: row..<row + 1, colour) }
-        for column in [x.lowerBound - 1, x.upperBound] { fill(x: column..<column + 1, y: high, colour) }
+        for row in [y.lowerBound - 1, y.upperBound] { fill(x: wide, y: row..<row + 1, color) }
+        for column in [x.lowerBound - 1, x.upperBound] { fill(x: column..<column + 1, y: high, color) }
     }
 
     /// Writes a line of text whose top left is (x, y), or turned to run upwards from its bottom left (x, y).
     /// - Parameter scale: dots a dot of the font, which has `PixelFont.height` of them.
-    mutating func write(_ text: String, x: Int, y: Int, scale: Int, colour: Colour = .black, upwards: Bool = false) {
+    mutating func write(_ text: String, x: Int, y: Int, scale: Int, color: Color = .black, upwards: Bool = false) {
         PixelFont.forEachDot(of: text) { column, row in
             let (right, down) = upwards ? (row * scale, -(column + 1) * scale) : (column * scale, row * scale)
-            fill(x: x + right..<x + right + scale, y: y + down..<y + down + scale, colour)
+            fill(x: x + right..<x + right + scale, y: y + down..<y + down + scale, color)
         }
-        // Half the steps of slanting strokes are filled with a paler colour.
-        let paler = mixed(colour, with: .white)
+        // Half the steps of slanting strokes are filled with a paler color.
+        let paler = mixed(color, with: .white)
         let part = scale / 2
         PixelFont.forEachStep(of: text) { column, row, toRight, toBottom in
             let (across, along) = (
@@ -65,14 +65,14 @@ public struct Raster: Sendable, Equatable {
         }
     }
 
-    private func mixed(_ a: Colour, with b: Colour) -> Colour {
+    private func mixed(_ a: Color, with b: Color) -> Color {
         func middle(_ a: UInt8, _ b: UInt8) -> UInt8 { UInt8((Int(a) + Int(b)) / 2) }
-        return Colour(middle(a.red, b.red), middle(a.green, b.green), middle(a.blue, b.blue))
+        return Color(middle(a.red, b.red), middle(a.green, b.green), middle(a.blue, b.blue))
     }
 }
 
 extension Raster {
-    /// The picture as a PNG file (ISO/IEC 15948): 8 bits a colour, no transparency, compressed by zlib.
+    /// The picture as a PNG file (ISO/IEC 15948): 8 bits a color, no transparency, compressed by zlib.
     public var png: [UInt8] {
         var header = Self.bigEndian(width) + Self.bigEndian(height)
         header += [8, 2, 0, 0, 0]  // bits, red green blue, deflate, filters by row, not interlaced

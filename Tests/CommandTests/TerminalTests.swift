@@ -45,7 +45,7 @@ import Testing
         #expect(last.contains(" bits/byte") == (columns >= 30))
         #expect(last.contains(" tokens/s") == (columns >= 80))
         #expect(last.contains("0 s left") == (columns >= 40))
-        // In the end the line is gone, the colours are off, and the cursor is in a line of its own.
+        // In the end the line is gone, the colors are off, and the cursor is in a line of its own.
         #expect(text.hasSuffix("\r\n"))
         let end = withoutColors(text).components(separatedBy: Self.erase).last!
         #expect(end.hasPrefix("finished after 3 steps"))

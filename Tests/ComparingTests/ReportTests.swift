@@ -54,7 +54,7 @@ import Testing
             let names = plot.series.map(\.name).filter { $0 != "a guess" }
             #expect(names == Self.names.filter(names.contains), "\(plot.title)")
             for line in plot.series where line.name != "a guess" {
-                looks[line.name, default: []].insert([line.colour, line.dash, line.marker])
+                looks[line.name, default: []].insert([line.color, line.dash, line.marker])
             }
         }
         // Each has one, and in black and white no two are the same.

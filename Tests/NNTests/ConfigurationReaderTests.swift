@@ -176,7 +176,7 @@ import Testing
         #expect(message(many, read).contains(#""key28", "key29" and 30 more; known keys: dim, group_size"#))
         let masses = "{" + (0...10_000).map { "\"key\($0)\": 1" }.joined(separator: ", ") + "}"
         #expect(message(masses) == "config.json: has 10001 keys; expected a configuration of at most 10000")
-        #expect(message(#"{"colour": null}"#, read).contains(#"unknown key "colour""#))
+        #expect(message(#"{"color": null}"#, read).contains(#"unknown key "color""#))
     }
 
     @Test("A caller's own error names file and key")

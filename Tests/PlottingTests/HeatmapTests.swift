@@ -4,22 +4,22 @@ import Testing
 
 @Suite struct HeatmapTests {
     @Test("Color maps darken steadily from white")
-    func coloursGetDarkerFromWhiteOn() {
-        for map in [ColourMap.reds, .blues] {
-            let colours = (0...255).map { map(Double($0) / 255) }
-            #expect(zip(colours, colours.dropFirst()).allSatisfy { $0.lightness > $1.lightness })
+    func colorsGetDarkerFromWhiteOn() {
+        for map in [ColorMap.reds, .blues] {
+            let colors = (0...255).map { map(Double($0) / 255) }
+            #expect(zip(colors, colors.dropFirst()).allSatisfy { $0.lightness > $1.lightness })
         }
-        let colours = (0...255).map { ColourMap.reds(Double($0) / 255) }
-        #expect(colours.first == .white && colours.last == Colour(95, 0, 18))
-        #expect(ColourMap.reds(-3) == colours.first && ColourMap.reds(7) == colours.last)
-        for value in [Double.nan, .infinity, -.infinity] { #expect(ColourMap.reds(value) == ColourMap.reds.missing) }
-        let two = ColourMap([Colour(0, 10, 200), Colour(100, 20, 0)], missing: .black)
-        #expect(two(0) == Colour(0, 10, 200) && two(1) == Colour(100, 20, 0) && two(0.5).red == 50)
-        #expect(Colour(0, 114, 178).hex == "#0072b2")
+        let colors = (0...255).map { ColorMap.reds(Double($0) / 255) }
+        #expect(colors.first == .white && colors.last == Color(95, 0, 18))
+        #expect(ColorMap.reds(-3) == colors.first && ColorMap.reds(7) == colors.last)
+        for value in [Double.nan, .infinity, -.infinity] { #expect(ColorMap.reds(value) == ColorMap.reds.missing) }
+        let two = ColorMap([Color(0, 10, 200), Color(100, 20, 0)], missing: .black)
+        #expect(two(0) == Color(0, 10, 200) && two(1) == Color(100, 20, 0) && two(0.5).red == 50)
+        #expect(Color(0, 114, 178).hex == "#0072b2")
     }
 
     @Test("Cells are colored by their values")
-    func cellsAreColouredByTheirValues() throws {
+    func cellsAreColoredByTheirValues() throws {
         let plot = HeatmapPlot(
             "shares",
             rows: ["Layer 1", "a layer with <a name> that is by far too long to be shown beside its cells, whole"],
@@ -28,7 +28,7 @@ import Testing
         let cells = elements["rect"]
         #expect(cells.count == 4)
         let fills = cells.compactMap { $0.attributes["fill"] }
-        #expect(fills[1] == ColourMap.reds(1).hex && fills[2] == ColourMap.reds.missing.hex)
+        #expect(fills[1] == ColorMap.reds(1).hex && fills[2] == ColorMap.reds.missing.hex)
         #expect(Set(fills).count == 4)
         let texts = elements["text"]
         for text in ["Layer 1", "Head 3", "0.25", "1.00", "–", "0.50"] {

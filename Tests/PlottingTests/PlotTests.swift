@@ -59,7 +59,7 @@ import Testing
     }
 
     @Test("Many series are labeled without overlap and told apart without color")
-    func manySeriesAreLabelledWithoutOverlap() throws {
+    func manySeriesAreLabeledWithoutOverlap() throws {
         let names = (0..<30).map { "run number \($0) with a name too long for the margin to hold it" }
         let series = names.map { Series($0, x: [0, 1], y: [1, 2]) }
         let elements = try check(plot(series, references: [ReferenceLine(2, "floor 2.00")]).svg)
@@ -70,7 +70,7 @@ import Testing
         #expect(zip(heights, heights.dropFirst()).allSatisfy { $1 - $0 >= 14.8 })
         // What was cut can still be read.
         #expect(Set(elements["title"].map(\.text)).isSuperset(of: names))
-        // Told apart without colours: 30 lines with different pairs of colour and dash.
+        // Told apart without colors: 30 lines with different pairs of color and dash.
         let looks = elements["path"].filter { $0.attributes["stroke-width"] == "1.8" }
             .map { "\($0.attributes["stroke"]!) \($0.attributes["stroke-dasharray"] ?? "")" }
         #expect(Set(looks).count == 30)
@@ -81,8 +81,8 @@ import Testing
         let x = (1...100_000).map(Double.init)
         let y = x.map { 2 + sin($0) + 6 / $0 }
         let svg = plot([
-            Series("", x: x, y: y, style: .faint, colour: 0),
-            Series("training", x: x, y: Series.smoothed(y), colour: 0),
+            Series("", x: x, y: y, style: .faint, color: 0),
+            Series("training", x: x, y: Series.smoothed(y), color: 0),
         ]).svg
         try check(svg)
         // Two points of some ten characters a column and series.
@@ -202,7 +202,7 @@ import Testing
         let plot = BarPlot("g", categories: ["a", "b", "c", "d", "e"], y: Axis("", format: .percent), bars: bars)
         let elements = try check(plot.svg)
         #expect(elements["rect"].count == 9 * 4 + 9)  // and those of the legend
-        // By colour and hatching, for as many as there will ever be.
+        // By color and hatching, for as many as there will ever be.
         let looks = (0..<40).map { index in
             var canvas = Canvas()
             canvas.bar(x: 0...40, y: 0...40, index, title: "")

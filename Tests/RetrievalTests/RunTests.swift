@@ -198,7 +198,7 @@ import Testing
         let series = report.plots[0].plot.series
         #expect(series.map(\.name) == ["ELU + 1, sum", "DPFP-2, sum", "DPFP-2, delta"])
         #expect(series[2].x == [20, 100] && series[2].y == [0.00052, 3e-5])
-        #expect(series.map(\.colour) == [0, 1, 1] && series.map(\.dash) == [1, 1, 0])
+        #expect(series.map(\.color) == [0, 1, 1] && series.map(\.dash) == [1, 1, 0])
     }
 
     @Test("A run writes a page and plots of both settings")

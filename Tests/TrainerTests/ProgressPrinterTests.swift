@@ -126,7 +126,7 @@ import Testing
     }
 
     @Test("Colors only add to the plain text, and end where they began")
-    func coloursAreWhatIsAddedToPlainText() {
+    func colorsAreWhatIsAddedToPlainText() {
         var (plain, colored) = (ProgressPrinter(.line(color: false)), ProgressPrinter(.line(color: true)))
         for event in [
             .started(Self.summary()), .step(Self.metrics(1, seconds: 1, validation: 2), total: 2), .warning("w"),
@@ -134,7 +134,7 @@ import Testing
         ] as [TrainingEvent] {
             let text = colored.output(for: event, width: 50)
             #expect(text.replacing(#/\u{1B}\[[0-9]+m/#, with: "") == plain.output(for: event, width: 50))
-            // Nothing stays on: what begins with a colour ends with the end of it.
+            // Nothing stays on: what begins with a color ends with the end of it.
             #expect(text.matches(of: #/\u{1B}\[[1-9][0-9]*m/#).count == text.matches(of: #/\u{1B}\[0m/#).count)
         }
     }

@@ -25,10 +25,10 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
         for y in 0..<20 {
             for x in 0..<18 {
                 let value = Double(y / 10 * 3 + x / 6)
-                #expect(raster[x + 1, y + 2] == ColourMap.reds(value / 5), "\(x), \(y)")
+                #expect(raster[x + 1, y + 2] == ColorMap.reds(value / 5), "\(x), \(y)")
             }
         }
-        #expect(raster[1, 2] == .white && raster[18, 21] == ColourMap.reds(1))
+        #expect(raster[1, 2] == .white && raster[18, 21] == ColorMap.reds(1))
         #expect(raster[0, 5] == .white && raster[19, 5] == .white)
     }
 
@@ -54,23 +54,23 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
 
     @Test("Constant weights are white, missing ones gray")
     func constantAndMissingWeights() {
-        func colours(_ values: [Float]) -> [Colour] {
+        func colors(_ values: [Float]) -> [Color] {
             let panel = AttentionPanel(Tensor(values, shape: [1, values.count]), size: values.count)
             var raster = Raster(width: values.count, height: values.count)
             panel.draw(on: &raster, x: 0, y: 0, range: panel.range, .reds)
             return values.indices.map { raster[$0, 0] }
         }
-        #expect(colours([0.5, 0.5]) == [.white, .white])
+        #expect(colors([0.5, 0.5]) == [.white, .white])
         #expect(
-            colours([0, .nan, 1, .infinity]) == [
-                .white, ColourMap.reds.missing, ColourMap.reds(1), ColourMap.reds.missing,
+            colors([0, .nan, 1, .infinity]) == [
+                .white, ColorMap.reds.missing, ColorMap.reds(1), ColorMap.reds.missing,
             ])
-        #expect(colours([.nan, .nan]) == [ColourMap.reds.missing, ColourMap.reds.missing])
+        #expect(colors([.nan, .nan]) == [ColorMap.reds.missing, ColorMap.reds.missing])
     }
 }
 
 @Suite struct AttentionGridTests {
-    /// Squares of one colour that show where pictures are: each head of each layer of a value of its own.
+    /// Squares of one color that show where pictures are: each head of each layer of a value of its own.
     private let twoByThree: [AttentionRecorder.Layer] = {
         func weights(_ factor: Float) -> Tensor {
             let values: [Float] = (0..<2 * 3 * 16).map { (place: Int) -> Float in
@@ -83,7 +83,7 @@ func recorded(_ weights: [Tensor], names: [String?]? = nil) -> [AttentionRecorde
     }()
 
     private func dark(_ raster: Raster) -> Int {
-        let end = ColourMap.reds(1)
+        let end = ColorMap.reds(1)
         var count = 0
         for y in 0..<raster.height {
             for x in 0..<raster.width where raster[x, y] == end { count += 1 }

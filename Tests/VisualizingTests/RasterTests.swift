@@ -49,16 +49,16 @@ struct DecodedPNG {
 @Suite struct RasterTests {
     @Test("A PNG file holds the pixels", arguments: [(1, 1), (3, 2), (257, 130)])
     func aPNGHoldsTheDots(width: Int, height: Int) throws {
-        var raster = Raster(width: width, height: height, colour: Colour(1, 2, 3))
+        var raster = Raster(width: width, height: height, color: Color(1, 2, 3))
         for (index, number) in RandomKey(seed: 1).integers(width * height).enumerated() where number % 3 > 0 {
-            raster[index % width, index / width] = Colour(
+            raster[index % width, index / width] = Color(
                 UInt8(number % 251), UInt8(number / 251 % 251), UInt8(number / 65536 % 251))
         }
         let decoded = try DecodedPNG(raster.png)
         #expect(decoded.chunks == ["IHDR", "IDAT", "IEND"])
         #expect((decoded.width, decoded.height) == (width, height))
         #expect(decoded.bytes == raster.bytes)
-        #expect(raster[0, 0] == Colour(raster.bytes[0], raster.bytes[1], raster.bytes[2]))
+        #expect(raster[0, 0] == Color(raster.bytes[0], raster.bytes[1], raster.bytes[2]))
     }
 
     @Test("Rectangles are clipped at the edge")
@@ -132,7 +132,7 @@ struct DecodedPNG {
     func slantsAreSmoothed() {
         let raster = drawn("v")
         let paler = dark(raster).filter { raster[$0.x, $0.y] != .black }
-        #expect(!paler.isEmpty && paler.allSatisfy { raster[$0.x, $0.y] == Colour(127, 127, 127) })
+        #expect(!paler.isEmpty && paler.allSatisfy { raster[$0.x, $0.y] == Color(127, 127, 127) })
         let upright = drawn("E")
         #expect(dark(upright).allSatisfy { upright[$0.x, $0.y] == .black })
     }

@@ -9,26 +9,26 @@ struct ComparedModel: Hashable, Sendable {
     let id: String
     let name: String
     /// The indices of color, dash, and shape of points in the palette.
-    let colour: Int, dash: Int, marker: Int
+    let color: Int, dash: Int, marker: Int
 
-    /// In the order of reports. Baselines have the colour of the text; no two dashes and shapes are the same, so that
+    /// In the order of reports. Baselines have the color of the text; no two dashes and shapes are the same, so that
     /// lines are told apart in black and white too.
     private static let known = [
-        ComparedModel(id: full, name: "Transformer (full attention)", colour: 6, dash: 0, marker: 0),
-        ComparedModel(id: naive, name: "Naive attention", colour: 6, dash: 6, marker: 6),
-        ComparedModel(id: "flash", name: "FLASH", colour: 0, dash: 1, marker: 1),
-        ComparedModel(id: "local", name: "Local attention", colour: 1, dash: 3, marker: 2),
-        ComparedModel(id: "linformer", name: "Linformer", colour: 2, dash: 4, marker: 3),
-        ComparedModel(id: "fast-weights", name: "Fast weights", colour: 3, dash: 5, marker: 4),
-        ComparedModel(id: "block-recurrent", name: "Block-recurrent", colour: 4, dash: 2, marker: 5),
+        ComparedModel(id: full, name: "Transformer (full attention)", color: 6, dash: 0, marker: 0),
+        ComparedModel(id: naive, name: "Naive attention", color: 6, dash: 6, marker: 6),
+        ComparedModel(id: "flash", name: "FLASH", color: 0, dash: 1, marker: 1),
+        ComparedModel(id: "local", name: "Local attention", color: 1, dash: 3, marker: 2),
+        ComparedModel(id: "linformer", name: "Linformer", color: 2, dash: 4, marker: 3),
+        ComparedModel(id: "fast-weights", name: "Fast weights", color: 3, dash: 5, marker: 4),
+        ComparedModel(id: "block-recurrent", name: "Block-recurrent", color: 4, dash: 2, marker: 5),
     ]
 
     /// The models of these ids in the order of reports; those that it does not know come last, by their ids.
     static func ordered(_ ids: some Sequence<String>) -> [ComparedModel] {
         let ids = Set(ids)
         let unknown = ids.subtracting(known.map(\.id)).sorted().enumerated().map { index, id in
-            // From here on the palette's pairs of colour and dash are not those above.
-            ComparedModel(id: id, name: id, colour: 21 + index, dash: 21 + index, marker: index)
+            // From here on the palette's pairs of color and dash are not those above.
+            ComparedModel(id: id, name: id, color: 21 + index, dash: 21 + index, marker: index)
         }
         return known.filter { ids.contains($0.id) } + unknown
     }
@@ -36,7 +36,7 @@ struct ComparedModel: Hashable, Sendable {
     /// A line over numbers, with its points marked.
     func series(_ points: [(x: Double, y: Double)]) -> Series {
         Series(
-            name, x: points.map(\.x), y: points.map(\.y), style: .points, colour: colour, dash: dash, marker: marker)
+            name, x: points.map(\.x), y: points.map(\.y), style: .points, color: color, dash: dash, marker: marker)
     }
 }
 

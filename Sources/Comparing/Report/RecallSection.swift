@@ -184,7 +184,7 @@ private struct RecallPieces {
         let known = zip(places, chances).compactMap { place, chance in chance.map { (Double(place), $0) } }
         guard let first = known.first else { return ([], []) }
         if known.allSatisfy({ $0.1 == first.1 }) { return ([], [ReferenceLine(first.1, guess)]) }
-        return ([Series(guess, x: known.map(\.0), y: known.map(\.1), colour: 6, dash: 2)], [])
+        return ([Series(guess, x: known.map(\.0), y: known.map(\.1), color: 6, dash: 2)], [])
     }
 
     // MARK: By depth
@@ -199,7 +199,7 @@ private struct RecallPieces {
             HeatmapPlot(
                 model.name, rows: depths.map(Self.depthName), columns: lengths.map { ComparisonText.length($0) },
                 values: depths.map { depth in lengths.map { share(model, $0, depth) ?? .nan } }, range: 0...1,
-                colours: .blues,
+                colors: .blues,
                 valueText: { $0.isFinite ? Numbers.text($0 * 100) + "%" : "–" })
         }
         let cells = models.map { model in

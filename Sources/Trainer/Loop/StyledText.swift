@@ -5,7 +5,7 @@ struct StyledText: Equatable {
         case plain = 0
         case bold = 1
         case dim = 2
-        /// The one colour: cyan, readable on light and dark grounds.
+        /// The one color: cyan, readable on light and dark grounds.
         case accent = 36
     }
 
@@ -37,7 +37,7 @@ struct StyledText: Equatable {
         return cut
     }
 
-    /// The characters to write; every colour is ended where its part ends.
+    /// The characters to write; every color is ended where its part ends.
     func rendered(withColor: Bool) -> String {
         parts.map { part in
             withColor && part.style != .plain ? "\u{1B}[\(part.style.rawValue)m\(part.text)\u{1B}[0m" : part.text

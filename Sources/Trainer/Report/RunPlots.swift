@@ -14,10 +14,10 @@ extension RunRecord {
     /// Returns the series of all steps: pale, and smoothed where there are enough.
     private func noisy(_ values: [Double], name: String = "") -> [Series] {
         let radius = values.count / 100
-        guard radius > 0 else { return [Series(name, x: steps, y: values, colour: 0, dash: 0)] }
+        guard radius > 0 else { return [Series(name, x: steps, y: values, color: 0, dash: 0)] }
         return [
-            Series("", x: steps, y: values, style: .faint, colour: 0),
-            Series(name, x: steps, y: Series.smoothed(values, radius: radius), colour: 0, dash: 0),
+            Series("", x: steps, y: values, style: .faint, color: 0),
+            Series(name, x: steps, y: Series.smoothed(values, radius: radius), color: 0, dash: 0),
         ]
     }
 
@@ -31,7 +31,7 @@ extension RunRecord {
                 Series(
                     "validation " + Numbers.text(last.value, decimals: 3),
                     x: validations.map { Double($0.metrics.step) }, y: validations.map(\.value), style: .points,
-                    colour: 1, dash: 0))
+                    color: 1, dash: 0))
         }
         let floors = floors.map { ReferenceLine($0.value, "\($0.name) " + Numbers.text($0.value, decimals: 3)) }
         let range = BitsRange([self])
@@ -53,7 +53,7 @@ extension RunRecord {
         let clip = configuration.training.clip
         let rate = LinePlot(
             "Learning rate", x: Self.stepAxis(), y: Axis(includesZero: true),
-            series: [Series("", x: steps, y: metrics.map(\.learningRate), colour: 0, dash: 0)])
+            series: [Series("", x: steps, y: metrics.map(\.learningRate), color: 0, dash: 0)])
         let norm = LinePlot(
             "Gradient norm", x: Self.stepAxis(), y: Axis(scale: .logarithmic),
             series: noisy(metrics.map(\.gradientNorm)),
@@ -85,7 +85,7 @@ extension RunRecord {
         return keys.sorted().map { key in
             let found = measured(key)
             let line = Series(
-                "", x: found.map { Double($0.metrics.step) }, y: found.map(\.value), style: .points, colour: 0, dash: 0)
+                "", x: found.map { Double($0.metrics.step) }, y: found.map(\.value), style: .points, color: 0, dash: 0)
             return LinePlot(ReportText.words(key), x: Self.stepAxis(), y: Axis(), series: [line])
         }
     }
@@ -98,7 +98,7 @@ extension RunRecord {
             let found = measured(group.key)
             return Series(
                 group.label, x: found.map { Double($0.metrics.step) }, y: found.map(\.value), style: .points,
-                colour: index)
+                color: index)
         }
         let chance = ReportText.chance(of: [self])
         let overTime = LinePlot(

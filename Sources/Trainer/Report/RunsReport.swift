@@ -107,13 +107,13 @@ public struct RunsReport: Sendable {
         let training = Series(
             validations.isEmpty ? run.name : "", x: run.metrics.map(x),
             y: Series.smoothed(run.metrics.map(\.bitsPerByte)), style: validations.isEmpty ? .line : .faint,
-            colour: index)
+            color: index)
         if validations.isEmpty { return [training] }
         return [
             training,
             Series(
                 run.name, x: validations.map { x($0.metrics) }, y: validations.map(\.value), style: .points,
-                colour: index),
+                color: index),
         ]
     }
 

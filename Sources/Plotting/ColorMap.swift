@@ -1,5 +1,5 @@
-/// A colour of the screen (sRGB).
-public struct Colour: Sendable, Hashable {
+/// A color of the screen (sRGB).
+public struct Color: Sendable, Hashable {
     /// The share of red, 0 to 255.
     public var red: UInt8
     /// The share of green, 0 to 255.
@@ -11,9 +11,9 @@ public struct Colour: Sendable, Hashable {
     public init(_ red: UInt8, _ green: UInt8, _ blue: UInt8) { (self.red, self.green, self.blue) = (red, green, blue) }
 
     /// White.
-    public static let white = Colour(255, 255, 255)
+    public static let white = Color(255, 255, 255)
     /// Black.
-    public static let black = Colour(0, 0, 0)
+    public static let black = Color(0, 0, 0)
 
     /// As SVG and HTML write it, such as "#0072b2".
     var hex: String {
@@ -28,46 +28,46 @@ public struct Colour: Sendable, Hashable {
     var lightness: Double { (0.2126 * Double(red) + 0.7152 * Double(green) + 0.0722 * Double(blue)) / 255 }
 }
 
-/// Colours for numbers.
-public struct ColourMap: Sendable {
+/// Colors for numbers.
+public struct ColorMap: Sendable {
     /// From 0 to 1 in even steps.
-    private let colours: [Colour]
+    private let colors: [Color]
     /// The color of values that are not numbers.
-    public let missing: Colour
+    public let missing: Color
 
     /// - Parameters:
-    ///   - stops: at even distances; between two of them colours are mixed.
+    ///   - stops: at even distances; between two of them colors are mixed.
     ///   - missing: of what is no number.
-    public init(_ stops: [Colour], missing: Colour) {
+    public init(_ stops: [Color], missing: Color) {
         self.missing = missing
         let last = Double(stops.count - 1)
-        colours = (0...255).map { index in
+        colors = (0...255).map { index in
             let place = Double(index) / 255 * last
             let (from, to) = (stops[Int(place)], stops[min(Int(place) + 1, stops.count - 1)])
-            func mix(_ part: KeyPath<Colour, UInt8>) -> UInt8 {
+            func mix(_ part: KeyPath<Color, UInt8>) -> UInt8 {
                 let (a, b) = (Double(from[keyPath: part]), Double(to[keyPath: part]))
                 return UInt8((a + (b - a) * (place - place.rounded(.down))).rounded())
             }
-            return Colour(mix(\.red), mix(\.green), mix(\.blue))
+            return Color(mix(\.red), mix(\.green), mix(\.blue))
         }
     }
 
     /// White over red to a dark red: the more, the darker, in black and white too.
-    public static let reds = ColourMap(
+    public static let reds = ColorMap(
         [
-            .white, Colour(254, 220, 203), Colour(250, 165, 135), Colour(237, 100, 75), Colour(205, 45, 42),
-            Colour(160, 15, 30), Colour(95, 0, 18),
-        ], missing: Colour(150, 150, 150))
+            .white, Color(254, 220, 203), Color(250, 165, 135), Color(237, 100, 75), Color(205, 45, 42),
+            Color(160, 15, 30), Color(95, 0, 18),
+        ], missing: Color(150, 150, 150))
 
     /// White over blue to a dark blue, likewise.
-    public static let blues = ColourMap(
+    public static let blues = ColorMap(
         [
-            .white, Colour(214, 230, 244), Colour(160, 202, 228), Colour(90, 158, 208), Colour(36, 112, 180),
-            Colour(8, 70, 140), Colour(6, 38, 86),
-        ], missing: Colour(150, 150, 150))
+            .white, Color(214, 230, 244), Color(160, 202, 228), Color(90, 158, 208), Color(36, 112, 180),
+            Color(8, 70, 140), Color(6, 38, 86),
+        ], missing: Color(150, 150, 150))
 
-    /// The colour of a number; below 0 that of 0, above 1 that of 1.
-    public func callAsFunction(_ value: Double) -> Colour {
-        value.isFinite ? colours[Int((min(max(value, 0), 1) * 255).rounded())] : missing
+    /// The color of a number; below 0 that of 0, above 1 that of 1.
+    public func callAsFunction(_ value: Double) -> Color {
+        value.isFinite ? colors[Int((min(max(value, 0), 1) * 255).rounded())] : missing
     }
 }
