@@ -1,7 +1,7 @@
 import Foundation
 import ModelZoo
 
-/// Timing of a preset's training steps: forward, backward, clipping and optimiser, on random tokens.
+/// Timing of a preset's training steps: forward, backward, clipping and optimizer, on random tokens.
 public struct TrainingBenchmark: Encodable {
     /// The architecture's id, and the preset's name.
     public let model: String, preset: String

@@ -102,7 +102,7 @@ AZ_INLINE float abs_gradient(float x, float y, float dy) {
 }
 AZ_UNARY(abs)
 
-// MARK: Trigonometry, by the C library: exact argument reduction, not vectorised
+// MARK: Trigonometry, by the C library: exact argument reduction, not vectorized
 
 void az_sin_forward(long n, const float *x, float *y) {
     for (long i = 0; i < n; i++) y[i] = sinf(x[i]);
@@ -135,7 +135,7 @@ AZ_KERNEL void az_clamp_backward(long n, float low, float high, const float *x, 
     }
 }
 
-// MARK: Powers. Common exponents are products and roots, which vectorise; the rest is the C library's.
+// MARK: Powers. Common exponents are products and roots, which vectorize; the rest is the C library's.
 
 // pow(-0, 1/2) is +0 and pow(-inf, 1/2) is +inf, unlike the root.
 AZ_INLINE float power_root(float x) {

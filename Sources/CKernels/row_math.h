@@ -1,10 +1,10 @@
-// Reductions of one row, shared by sums, softmax and norms. They vectorise without -ffast-math: additions may be
+// Reductions of one row, shared by sums, softmax and norms. They vectorize without -ffast-math: additions may be
 // regrouped inside a block, and blocks are added in float64, so that the error does not grow with the row.
 #ifndef AZ_ROW_MATH_H
 #define AZ_ROW_MATH_H
 #include "vector_math.h"
 
-// Elements added in float32: over some 64 lanes, or one after another where the compiler does not vectorise.
+// Elements added in float32: over some 64 lanes, or one after another where the compiler does not vectorize.
 #if !defined(__OPTIMIZE__) || __has_feature(undefined_behavior_sanitizer)
 enum { AZ_BLOCK = 16 };
 #else

@@ -1,5 +1,5 @@
 // Inline mathematics of the kernels. Plain float arithmetic with selects instead of branches, and no calls, so that a
-// loop over any of these functions is vectorised. Coefficients are minimax fits (Remez by linear programming, in 40
+// loop over any of these functions is vectorized. Coefficients are minimax fits (Remez by linear programming, in 40
 // digits, then rounded to float one by one); the error of each is stated. Without -ffast-math: NaN and infinity pass as
 // in IEEE.
 #ifndef AZ_VECTOR_MATH_H

@@ -53,7 +53,7 @@ public struct CompareCommand: Sendable {
 
     /// Measures what is not finished yet.
     /// - Parameters:
-    ///   - report: is told how it goes.
+    ///   - report: called with each step of the progress.
     ///   - prepared: called when nothing is wrong with the options, the texts and the folder.
     ///   - stop: asked often.
     /// - Returns: all that is finished in the folder, and whether that is all that was asked for.

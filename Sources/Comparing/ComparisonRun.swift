@@ -26,7 +26,7 @@ public struct ComparisonRun {
     ///   - cells: different ones, in the order in which they are measured.
     ///   - texts: those of the cells.
     /// - Throws: `InputError` where the folder cannot be used or holds results that were measured with other options or
-    ///   elsewhere; `TrainingFault` when somebody else uses it.
+    ///   elsewhere; `TrainingFault` when another process uses it.
     public init(_ cells: [ComparisonCell], texts: [ComparedText], _ options: ComparisonOptions, folder: String) throws {
         (self.cells, self.texts, self.folder) = (cells, texts, folder)
         lock = try RunLock(making: folder)
@@ -62,11 +62,11 @@ public struct ComparisonRun {
 
     /// Measures what is not finished yet.
     /// - Parameters:
-    ///   - report: is told how it goes.
+    ///   - report: called with each step of the progress.
     ///   - stop: asked often; what is finished by then is kept.
     /// - Returns: whether all cells are finished.
     public mutating func run(report: (Event) -> Void = { _ in }, stop: () -> Bool = { false }) throws -> Bool {
-        // Before the first cell, so that whoever goes on does so with the same options.
+        // Before the first cell, so that resuming takes the same options.
         try save()
         var estimate = ComparisonEstimate(cells.filter { !results.has($0) }, results.options)
         let total = cells.count

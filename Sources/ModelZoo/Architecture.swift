@@ -50,7 +50,7 @@ public protocol Architecture: Sendable {
     func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue
 
     /// The length of the longest rows that a configuration is for, where it says so itself: what the next function sets. It
-    /// is kept where somebody has written it.
+    /// is kept where it was written.
     func rowLength(of configuration: JSONValue) -> Int?
 
     /// The configuration for training on sequences of this length, with this dropout; nil leaves either as it is.

@@ -47,7 +47,7 @@ struct LinformerArchitecture: Architecture {
         training = training.teaching(objective ?? training.objective)
         // Reversals are learned from slots of all tokens: 99.8 % of the tokens in the steps of quick, begun in turns 98.4 %.
         if name != "reference" && training.objective != .reverse { configuration.stack.projectionStart = .turns }
-        // What is hidden is found by attending to its neighbours, which takes longer to learn in longer windows, in smaller
+        // What is hidden is found by attending to its neighbors, which takes longer to learn in longer windows, in smaller
         // batches and in wider models.
         if training.objective == .masked && ["quick", "small"].contains(name) {
             (training.sequenceLength, training.batchSize) = (64, name == "quick" ? 32 : 64)

@@ -29,7 +29,7 @@ private enum Searched {
 }
 
 /// The path of the first parameter in a value that was not collected; nil where all were. Objects other than modules are
-/// not looked into: what they hold may be somebody else's.
+/// not looked into: what they hold may belong to others.
 private func forgotten(in value: Any, _ path: String, _ collected: Set<ObjectIdentifier>) -> String? {
     if let parameter = value as? Parameter {
         // What is computed anew with each model need not be saved.

@@ -1,6 +1,6 @@
 import Tensors
 
-// The layers models are built from, initialised as PyTorch's layers of the same names.
+// The layers models are built from, initialized as PyTorch's layers of the same names.
 
 /// x Wᵀ + b. Keys: weight [out, in], bias [out].
 public struct Linear: Module {
@@ -66,7 +66,7 @@ public protocol NormLayer: Module {
     func callAsFunction(_ x: Tensor) -> Tensor
 }
 
-/// Layer normalisation (1607.06450). Keys: weight [d], bias [d].
+/// Layer normalization (1607.06450). Keys: weight [d], bias [d].
 public struct LayerNorm: NormLayer {
     /// The gain, [d].
     public let weight: Parameter
@@ -96,7 +96,7 @@ public struct LayerNorm: NormLayer {
     }
 }
 
-/// Scale normalisation (1910.05895): x / max(‖x‖ d^−½, ε) · g. Key: g [1].
+/// Scale normalization (1910.05895): x / max(‖x‖ d^−½, ε) · g. Key: g [1].
 public struct ScaleNorm: NormLayer {
     /// One number.
     public let gain: Parameter

@@ -22,7 +22,7 @@ public struct StateCollector {
     /// Creates an empty collector.
     public init() {}
 
-    /// - Parameter alias: another name, by which the parameter is read where a file has it not by the first.
+    /// - Parameter alias: an alternative key, tried when a file lacks `name`.
     public mutating func add(_ name: String, _ parameter: Parameter, alias: String? = nil) {
         entries.append((prefix + name, parameter))
         aliases[prefix + name] = alias.map { prefix + $0 }
@@ -55,7 +55,7 @@ public struct StateCollector {
 }
 
 extension Module {
-    /// Every parameter and buffer with its state-dict key. A shared parameter stands under several keys.
+    /// Every parameter and buffer with its state-dict key. A shared parameter has several keys.
     public var state: [(key: String, parameter: Parameter)] {
         var collector = StateCollector()
         collect(into: &collector)

@@ -101,7 +101,7 @@ public struct RetrievalCommand: Sendable {
 
     /// Trains what is not finished yet.
     /// - Parameters:
-    ///   - report: is told how it goes.
+    ///   - report: called with each step of the progress.
     ///   - prepared: called when nothing is wrong with the options and the folder.
     ///   - stop: asked before each step.
     /// - Returns: all that is finished in the folder, and whether that is all that was asked for.

@@ -119,7 +119,7 @@ public struct RetrievalMemory: Hashable, Sendable {
             let scale = 1 / Float(q.shape[2]).squareRoot()
             return softmax(matrixProduct(queries, keys, transposeB: true, alpha: scale))
         case .sum:
-            // Attention normalisation (section 4.2): φ(q)·φ(k) over its sum for all pairs.
+            // Attention normalization (section 4.2): φ(q)·φ(k) over its sum for all pairs.
             let products = matrixProduct(queries, keys, transposeB: true)
             return products / (products.sum(axes: [-1], keepAxes: true) + Self.epsilon)
         case .delta:

@@ -23,7 +23,7 @@ public struct RetrievalRun {
     /// Makes the folder where there is none, and reads what is in it.
     /// - Parameter cells: different ones, in the order in which they are trained.
     /// - Throws: `InputError` where the folder cannot be used or holds cells that were trained with other options;
-    ///   `TrainingFault` where somebody else uses it.
+    ///   `TrainingFault` where another process uses it.
     public init(_ cells: [RetrievalCell], _ options: RetrievalOptions, folder: String) throws {
         (self.cells, self.folder) = (cells, folder)
         lock = try RunLock(making: folder)
@@ -51,7 +51,7 @@ public struct RetrievalRun {
     /// Trains what is not finished yet.
     /// - Parameters:
     ///   - minutes: how long at most; a cell that is not finished then is left.
-    ///   - report: is told how it goes.
+    ///   - report: called with each step of the progress.
     ///   - stop: asked before each step.
     /// - Returns: whether all cells are finished.
     public mutating func run(

@@ -24,7 +24,7 @@ public struct RetrievalOptions: Sendable, Hashable {
     static let evaluationSequences = 20
     /// The loss at which a task counts as solved.
     public static let target = 1e-3
-    /// Evaluations in a row without progress that are put up with.
+    /// Patience: evaluations without improvement before training stops.
     static let patience = 10
 
     /// Creates the options of the authors' code.
@@ -92,7 +92,7 @@ extension RetrievalCell {
     /// Trains the memory for the task: Adam, fresh sequences every step. The same options and thread count give the same
     /// outcome but for the time; the sequences are the same for every memory.
     /// - Parameters:
-    ///   - report: is told of every evaluation.
+    ///   - report: called with every evaluation.
     ///   - stop: asked before each step.
     /// - Returns: nil where it was stopped.
     public func train(

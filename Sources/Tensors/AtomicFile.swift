@@ -1,10 +1,10 @@
 import Foundation
 
-/// Replaces files in one piece: whoever reads the path sees the old bytes or all of the new ones, also after a crash or a
+/// Replaces files in one piece: a reader of the path sees the old bytes or all of the new ones, also after a crash or a
 /// power cut, and a failure leaves the old file as it was.
 ///
-/// The bytes go to a temporary file in the same folder, which is synchronised with the disk and renamed over the path;
-/// then the folder is synchronised. The new file has the permissions of the old one. A symbolic link at the path is itself
+/// The bytes go to a temporary file in the same folder, which is synchronized with the disk and renamed over the path;
+/// then the folder is synchronized. The new file has the permissions of the old one. A symbolic link at the path is itself
 /// replaced. Errors are `InputError`s that name the path and the system's reason.
 public enum AtomicFile {
     /// Writes `bytes` (`Data`, `[UInt8]` …) to `path`.
@@ -16,7 +16,7 @@ public enum AtomicFile {
     public static func write(to path: String, _ body: (Output) throws -> Void) throws {
         let folder = folder(of: path)
         try removeRemains(of: path, in: folder)
-        // Opened before anything is written, so that a folder that cannot be synchronised is found out in time.
+        // Opened before anything is written, so that a folder that cannot be synchronized is found out in time.
         let folderDescriptor = open(folder.isEmpty ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folderDescriptor >= 0 else { throw failure(path, errno) }
         defer { close(folderDescriptor) }
@@ -41,7 +41,7 @@ public enum AtomicFile {
             throw error
         }
         try DiskOperations.will("synchronize the folder of", path)
-        // Some file systems cannot synchronise a folder and say EINVAL; the new file is in place all the same.
+        // Some file systems cannot synchronize a folder and say EINVAL; the new file is in place all the same.
         guard synchronize(folderDescriptor) || errno == EINVAL else { throw failure(path, errno) }
     }
 
@@ -73,7 +73,7 @@ public enum AtomicFile {
         }
     }
 
-    /// For whoever would find out only after long work that it cannot be kept.
+    /// For callers that would find out only after long work that it cannot be kept.
     /// - Throws: `InputError` with the system's reason where no file can be made in the folder of a path.
     package static func requireWritable(_ path: String) throws {
         let folder = folder(of: path)
@@ -110,7 +110,7 @@ public enum AtomicFile {
         }
     }
 
-    /// The permissions that somebody may have given to the file at a path; nil where there is none.
+    /// The permissions of the file at a path; nil where there is none.
     private static func permissions(of path: String) -> mode_t? {
         var status = stat()
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
@@ -129,7 +129,7 @@ public enum AtomicFile {
 
     /// Locks a temporary file as long as it is written to, which says that it is no remains. The system ends the lock with
     /// the process, however that ends.
-    /// - Returns: whether the file is still there: somebody may have found it before it was locked.
+    /// - Returns: whether the file is still there: another process may have found it before it was locked.
     private static func isOurs(_ descriptor: Int32) -> Bool {
         // Where the file system has no locks, nobody can take the file for remains either.
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return errno != EWOULDBLOCK }

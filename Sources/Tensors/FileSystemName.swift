@@ -94,7 +94,7 @@ package func rename(_ old: String, _ new: String) -> Int32 {
 }
 
 /// The kind of thing that a path names, `S_IFREG`, `S_IFDIR`, `S_IFLNK` …; nil where it names nothing.
-/// - Parameter followsLinks: whether a symbolic link stands for what it leads to.
+/// - Parameter followsLinks: whether symbolic links are followed.
 package func fileKind(_ path: String, followsLinks: Bool = true) -> mode_t? {
     var status = stat()
     let name = path.fileSystemName

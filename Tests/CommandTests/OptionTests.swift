@@ -68,7 +68,7 @@ import Testing
 
     // MARK: Options that would have no effect
 
-    @Test("Options of another optimiser, schedule or way to validate are refused")
+    @Test("Options of another optimizer, schedule or way to validate are refused")
     func withoutEffect() throws {
         func expectRefusal(
             _ message: String, location: SourceLocation = #_sourceLocation, _ change: (inout TrainCommand) -> Void

@@ -44,7 +44,7 @@ import Testing
     // MARK: Smoothing
 
     @Test("Smoothing takes the mean of neighbors")
-    func smoothingIsTheMeanOfNeighbours() {
+    func smoothingIsTheMeanOfNeighbors() {
         #expect(Series.smoothed([1, 2, 6, 3, 5], radius: 1) == [1, 3, 11.0 / 3, 14.0 / 3, 4])
         #expect(Series.smoothed([1, 2, 3], radius: 0) == [1, 2, 3])
         #expect(Series.smoothed([], radius: 3) == [])

@@ -53,7 +53,7 @@ import Testing
     }
 
     /// Sees the token before and the one after each position: what a masked model needs, and a causal one must not have.
-    struct Neighbours: LanguageModel {
+    struct Neighbors: LanguageModel {
         let vocabularySize = 257
         let isCausal = false
         let left = Embedding(257, 257, key: RandomKey(seed: 1))
@@ -86,7 +86,7 @@ import Testing
             objective: .masked, sequenceLength: 32, batchSize: 8, length: .steps(300), learningRate: 0.05,
             validateEvery: 0, sampleEvery: 0, saveEvery: 0)
         var last: StepMetrics?
-        let model = Neighbours()
+        let model = Neighbors()
         try TrainingRun(model, on: byteSplit(text, sequenceLength: 32), tokenizer: ByteTokenizer(), options: options)
             .train { if case .step(let metrics, _) = $0 { last = metrics } }
         let accuracy = try #require(last?.extra["validation_masked_accuracy"])
@@ -106,7 +106,7 @@ import Testing
 
     @Test("Every evaluation masks the same tokens")
     func anEvaluationHidesTheSameEachTime() throws {
-        let model = Neighbours()
+        let model = Neighbors()
         let text = try ByteTokenizer().tokens(of: TextSource(someText(), name: "a text"))
         let objective = ObjectiveKind.masked.objective(for: ByteTokenizer())
         let first = try model.evaluate(text, sequenceLength: 16, batchSize: 3, objective: objective)
@@ -120,8 +120,8 @@ import Testing
         let text = try ByteTokenizer().tokens(of: TextSource(someText(), name: "a text"))
         let objective = ObjectiveKind.masked.objective(for: ByteTokenizer())
         let (one, many) = try (
-            Neighbours().evaluate(text, sequenceLength: 16, batchSize: 1, objective: objective),
-            Neighbours().evaluate(text, sequenceLength: 16, batchSize: 7, objective: objective)
+            Neighbors().evaluate(text, sequenceLength: 16, batchSize: 1, objective: objective),
+            Neighbors().evaluate(text, sequenceLength: 16, batchSize: 7, objective: objective)
         )
         #expect(one.tokens == many.tokens && one.accuracy == many.accuracy)
         #expect(abs(one.loss - many.loss) <= 1e-5)  // means of float32 losses of about 6, summed in another order

@@ -77,7 +77,7 @@ struct BoundedMemoryAttention: Sendable {
     /// The floats of K̄ (or V̄) of one sequence and head.
     var slotCount: Int { slots * d }
 
-    /// Neighbouring tokens of one sequence and head (counted through, batch first), as tiles take them.
+    /// Neighboring tokens of one sequence and head (counted through, batch first), as tiles take them.
     func chunk(_ sequence: Int, _ tokens: Range<Int>) -> BoundedMemoryChunk {
         let (batch, head, first) = (sequence / h, sequence % h, tokens.lowerBound)
         return BoundedMemoryChunk(
@@ -153,7 +153,7 @@ struct BoundedMemoryAttention: Sendable {
 
     // MARK: Few sequences
 
-    /// A few neighbouring segments at the same time: first what the tokens before each chunk of a segment add to the
+    /// A few neighboring segments at the same time: first what the tokens before each chunk of a segment add to the
     /// slots, counted from the segment's start; then attention, from what the segments before add up to.
     private func forwardTogether(
         _ lanes: [BoundedMemoryPlan.Lane], into output: HeadRows, running: SlotPointers, keeping kept: Tensor?
@@ -224,7 +224,7 @@ extension Tensor {
 // MARK: The plan
 
 // The division of attention with bounded memory: chunks of tokens are what tiles take, segments of chunks are what a thread
-// takes. Sequences (batch × heads) are independent of each other; where they are too few for the threads, neighbouring
+// takes. Sequences (batch × heads) are independent of each other; where they are too few for the threads, neighboring
 // segments of one sequence are worked on at the same time.
 
 /// The division of n tokens of some sequences into work for threads, the same in forward and backward.

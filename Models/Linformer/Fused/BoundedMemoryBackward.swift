@@ -108,7 +108,7 @@ struct BoundedMemoryBackward: @unchecked Sendable {
 
     // MARK: Few sequences
 
-    /// Neighbouring segments at the same time: first all that does not depend on later tokens, with what the chunks of a
+    /// Neighboring segments at the same time: first all that does not depend on later tokens, with what the chunks of a
     /// segment give to the slots before them added up from its end; then the rest, from what later segments add up to.
     private func together(_ lanes: [Lane], _ targets: [ProjectionTargets], _ later: SlotPointers) {
         let sums = SegmentSlots(attention, count: lanes.count, steps: plan.chunksOfSegment + 1)

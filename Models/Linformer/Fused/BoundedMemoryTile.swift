@@ -1,7 +1,7 @@
 import CKernels
 import Tensors
 
-/// Neighbouring tokens of one sequence and head: where their rows, and their columns of E and F, start.
+/// Neighboring tokens of one sequence and head: where their rows, and their columns of E and F, start.
 struct BoundedMemoryChunk {
     let count: Int
     let q: UnsafePointer<Float>, k: UnsafePointer<Float>, v: UnsafePointer<Float>

@@ -5,7 +5,7 @@ import ModelZoo
 /// answered where every byte of the place is the likeliest.
 ///
 /// Random windows of the text are trained on, and as in the other tasks the loss is at the answers alone: those of questions
-/// whose fact stands in the window too. A model that learns to predict all of the text answers in the end as well, but most
+/// whose fact is in the window too. A model that learns to predict all of the text answers in the end as well, but most
 /// of its loss is about other things. Asked is with a window of another text before the answer, and for what no question
 /// before has repeated the answer of.
 struct CorpusQuestions {

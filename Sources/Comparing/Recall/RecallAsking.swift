@@ -4,7 +4,7 @@ extension LanguageModel {
     /// Asks the questions of sequences that have equally many places to foresee: for each sequence and question, whether the
     /// model holds every token of the answer for the likeliest. Each of them is foreseen from the true tokens before it.
     ///
-    /// The sequences are read as if to go on with them, so that they may be longer than those of a training.
+    /// The sequences are read as if to continue them, so that they may be longer than those of a training.
     /// - Parameter stop: asked before each piece that is read.
     /// - Returns: nil where stopped.
     func answers(to sequences: [RecallSequence], stop: () -> Bool = { false }) -> [[Bool]]? {

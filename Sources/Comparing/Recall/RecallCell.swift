@@ -19,7 +19,8 @@ public struct RecallCell: Sendable, Hashable {
     /// - Parameters:
     ///   - seed: the same seed and steps give the same outcome, but for the time. What is trained on and asked does not
     ///     depend on the model.
-    ///   - progress: is told the share of the work that is done, from 0 to 1, and what is being done, in a few words.
+    ///   - progress: called with the share of the work that is done, from 0 to 1, and what is being done, in a few
+    ///     words.
     ///   - stop: asked often.
     /// - Returns: nil where stopped.
     /// - Throws: `InputError` for a model that there is not, or options that cannot be.

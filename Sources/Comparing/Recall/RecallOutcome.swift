@@ -42,10 +42,10 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
         public var asked: Int?
         /// The number found of those asked; nil where nothing was.
         public var found: Int?
-        /// The share that is found without binding: by who knows which tokens stand in the text and how often, but not
-        /// where. `mqar`: any of the text's values, 1 / D. `induction` and `copying`: the token that comes most often.
-        /// `passkey`: the key's digits in any order. nil for `questions`, where that is `RecallOutcome.chance`, and where
-        /// nothing was asked.
+        /// The share that is found without binding: by a reader that knows which tokens are in the text and how often,
+        /// but not where. `mqar`: any of the text's values, 1 / D. `induction` and `copying`: the token that comes most
+        /// often. `passkey`: the key's digits in any order. nil for `questions`, where that is `RecallOutcome.chance`,
+        /// and where nothing was asked.
         public var chance: Double?
         /// The greatest share that a model can be expected to find if all answers are beyond its reach. The tokens it
         /// sees say nothing of the others in all tasks but `mqar`: there all values are different, so that those of the

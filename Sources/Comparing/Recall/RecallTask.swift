@@ -1,6 +1,7 @@
 import ModelZoo
 
-/// A task of recall: sequences of tokens with places where only one token can come, for whoever remembers what was read.
+/// A task of recall: sequences of tokens with places where only one token can come, for a reader that remembers what it
+/// read.
 ///
 /// Training batch k of a seed is the same for every model, and so are the sequences that are asked.
 protocol RecallTask: Sendable {
@@ -22,8 +23,8 @@ protocol RecallTask: Sendable {
     /// A sequence to ask. Those of one length have equally many questions.
     func testSequence(of length: Int, depth: Double?, key: RandomKey) -> RecallSequence
 
-    /// The share of a sequence's questions that is found without binding: by who knows which tokens stand in it and how
-    /// often, but not where, and names what is right most often.
+    /// The share of a sequence's questions that is found without binding: by a reader that knows which tokens are in it
+    /// and how often, but not where, and names what is right most often.
     func guess(in sequence: RecallSequence) -> Double
 
     /// The most that can be expected of an answer by who sees so many tokens before the place, and none of what it asks for.

@@ -3,7 +3,7 @@ import ModelZoo
 /// Selective copying: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces",
 /// https://arxiv.org/abs/2312.00752, section 4.1.1, after the copying memory task of https://arxiv.org/abs/1511.06464.
 ///
-/// Data tokens, any of 14, stand at random places among noise, which is a token of its own. As many markers follow, all
+/// Data tokens, any of 14, are at random places among noise, which is a token of its own. As many markers follow, all
 /// the same token, at which the data have to come in their order. Nothing but its number tells a marker which token it is
 /// to give.
 ///

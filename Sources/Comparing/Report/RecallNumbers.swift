@@ -171,7 +171,7 @@ struct RecallNumbers {
     /// The share of a sequence that may stand before and behind what a depth places.
     private static let frame = 0.25
 
-    /// A cell's distances begin where those of the cell before end. What stands at a depth is as far from the question
+    /// A cell's distances begin where those of the cell before end. A fact at a depth is as far from the question
     /// as the rest of the sequence is long, but for what frames it.
     private func isBeyond(_ cell: RecallOutcome.Accuracy, _ reach: Int) -> Bool {
         if let depth = cell.depth { return (1 - depth) * Double(cell.length) * (1 - Self.frame) > Double(reach) }

@@ -19,7 +19,7 @@ struct ScaleCell {
     ///   - parameters: that every model has for the shortest sequence, within 5 %.
     ///   - seed: of the initial parameters and the tokens.
     ///   - before: what the same model cost at shorter lengths.
-    ///   - progress: is told the share that is done, and what comes next.
+    ///   - progress: called with the share that is done, and what comes next.
     ///   - stop: asked between passes, and while a prompt is read.
     /// - Returns: nil where it was stopped.
     /// - Throws: `InputError` for an unknown model, or a number of parameters that it cannot have.

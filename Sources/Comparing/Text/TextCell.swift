@@ -11,7 +11,7 @@ struct TextCell {
     let folder: String
 
     /// - Parameters:
-    ///   - progress: is told the share of the training that is done, and how it stands.
+    ///   - progress: called with the share of the training that is done, and its state in a few words.
     ///   - stop: asked after each step.
     /// - Returns: nil where it was stopped, and the run saved.
     func run(
@@ -77,7 +77,7 @@ struct TextCell {
         }
         guard end.isFinished || fault != nil else { return nil }
         let lines = try MetricsLog.read(path: folder + "/metrics.jsonl")
-        // The run, and with it the optimiser, is gone.
+        // The run, and with it the optimizer, is gone.
         progress(1, "memory and generation")
         let memory = fault == nil ? model.trainingMemory(training) : nil
         let prompt = options.text.generationPrompt

@@ -17,7 +17,7 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     public var seconds: Double
     /// Tokens trained on in a second: of the median step; 0 where no step was made.
     public var tokensPerSecond: Double
-    /// The most memory that tensors held at once in training: parameters, optimiser, activations, gradients.
+    /// The most memory that tensors held at once in training: parameters, optimizer, activations, gradients.
     /// nil where the training ended with a fault.
     public var peakMegabytes: Double?
     /// Tokens generated in a second, one sequence, after a prompt of `generationPrompt` tokens: by the median time of a token.

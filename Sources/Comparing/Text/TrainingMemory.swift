@@ -1,7 +1,7 @@
 import ModelZoo
 
 extension LanguageModel {
-    /// The most memory that tensors hold at once in a step of training, in MB of 2²⁰ bytes: parameters, what the optimiser
+    /// The most memory that tensors hold at once in a step of training, in MB of 2²⁰ bytes: parameters, what the optimizer
     /// keeps, activations and gradients. Of the second step, on random tokens; the parameters are changed.
     ///
     /// Carries from batch to batch are counted if the order is sequential.

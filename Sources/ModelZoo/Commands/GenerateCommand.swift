@@ -2,7 +2,7 @@
 public struct GenerateCommand: Sendable {
     /// The model that continues the text.
     public var source: ModelSource
-    /// Any bytes where tokens are bytes, else UTF-8. May be empty where a text goes on.
+    /// Any bytes where tokens are bytes, else UTF-8. May be empty where a text continues.
     public var prompt: [UInt8]
     /// The number of tokens; nil for 256, or as many as the prompt has where it is reversed.
     public var length: Int?
@@ -11,9 +11,9 @@ public struct GenerateCommand: Sendable {
     public var stop: [String]
     /// nil for what is usual: tokens as likely as the model says, or the likeliest where the prompt is reversed.
     public var sampling: SamplingOptions?
-    /// A file for where the text stands at the end, so that another process can go on with it; nil for none.
+    /// A file for the text's state at the end, so that another process can continue it; nil for none.
     public var saveState: String?
-    /// Such a file, to go on from; nil for a text that begins with the prompt.
+    /// Such a file, to continue from; nil for a text that begins with the prompt.
     public var loadState: String?
     /// Threads to use; nil for all processors.
     public var threads: Int?
@@ -106,7 +106,7 @@ public struct GenerateCommand: Sendable {
             sampling: sampling, stop: stop, wholeCharacters: wholeCharacters, onBytes: give)
     }
 
-    /// Generates from one file of where a text stands to another; either may be the beginning, or the end.
+    /// Generates from the file of one state to that of another; either may be the beginning, or the end.
     private func goOn<Model: LanguageModel>(
         _ loaded: ModelSource.Loaded, _ model: Model, stop: StopTexts?, wholeCharacters: Bool,
         give: ([UInt8]) -> Void

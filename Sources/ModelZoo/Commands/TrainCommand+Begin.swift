@@ -12,7 +12,7 @@ extension TrainCommand {
         let file = config ?? "preset \(presetName)"
         let given = try config.map { try JSONValue(path: $0) } ?? preset.configuration
         var options = try apply(to: preset.training)
-        // A length that somebody has written stays; the window is as long unless it is given, too.
+        // A length that was written stays; the window is as long unless it is given, too.
         let written = config == nil ? nil : architecture.rowLength(of: given)
         if let written, sequenceLength == nil {
             options.sequenceLength = max(options.objective.windowLength(inRow: written), 1)

@@ -34,7 +34,7 @@ extension TrainCommand {
         return options
     }
 
-    /// - Throws: `InputError` that names an option of another optimiser or schedule, or of another way to validate.
+    /// - Throws: `InputError` that names an option of another optimizer or schedule, or of another way to validate.
     private func refuseWithoutEffect(_ options: TrainingOptions) throws {
         let kind = options.optimizer.kind
         if kind != .sgd {
@@ -69,7 +69,7 @@ extension TrainCommand {
         }
     }
 
-    /// An optimiser with torch's defaults.
+    /// An optimizer with torch's defaults.
     private static func optimizer(_ name: String) throws -> OptimizerOptions {
         switch try option("--optimizer", name) as OptimizerOptions.Kind {
         case .adam: .adam()

@@ -56,7 +56,7 @@ extension TrainCommand {
         return try train(run, host)
     }
 
-    /// The arguments that go on with a run which was stopped: its folder says all but where a text is that has moved.
+    /// The arguments that resume a run which was stopped: its folder says all but where a text is that has moved.
     func argumentsToGoOn(with folder: String) -> [String] {
         var arguments = ["--resume", folder.pathArgument]
         if resume != nil {

@@ -90,13 +90,13 @@ public struct TrainCommand: Sendable {
     public enum Outcome: Sendable, Hashable {
         /// With its last step.
         case finished
-        /// Because `stop` said so, after a save; `arguments` are those of a command line that goes on with the run.
+        /// Because `stop` said so, after a save; `arguments` are those of a command line that resumes the run.
         case stopped(arguments: [String])
     }
 
-    /// Trains, or goes on with a run.
+    /// Trains, or resumes a run.
     /// - Parameters:
-    ///   - report: is told what happens.
+    ///   - report: called with each event.
     ///   - prepared: called once model and text are there and the run's folder is about to be made: a process that is
     ///     ended earlier leaves nothing behind.
     ///   - stop: asked after each step, and while validating and sampling, whether to save and stop.

@@ -5,7 +5,7 @@ import Tensors
 ///
 /// - Parameters:
 ///   - q: [b, n, h, d]; k: [b, m, d]; v: [b, m, e]. Keys and values are read in place, also expanded over the batch.
-///   - isCausal: whether the queries stand at the last n keys (n ≤ m) and see none after their own.
+///   - isCausal: whether the queries are at the last n keys (n ≤ m) and see none after their own.
 ///   - reach: the number of keys, its own included, that a causal query sees at most, at least 2; nil for all.
 /// - Returns: [b, n, h, e].
 public func multiQueryAttention(

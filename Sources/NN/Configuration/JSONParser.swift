@@ -2,7 +2,7 @@ import Foundation
 import Tensors
 
 /// A strict JSON reader. Foundation's decoders give no line, let trailing commas pass, and hide a key written twice, of
-/// which one silently wins: in a configuration all three are mistakes somebody wants to hear of.
+/// which one silently wins: in a configuration all three are mistakes to be reported.
 struct JSONParser {
     private let bytes: [UInt8]
     private let file: String

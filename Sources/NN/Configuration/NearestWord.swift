@@ -1,6 +1,6 @@
 /// The candidate that a mistyped word was most likely meant to be, for messages such as `did you mean "group_size"?`.
 ///
-/// Nearest by the number of letters inserted, left out, changed or swapped with their neighbour (optimal string
+/// Nearest by the number of letters inserted, left out, changed or swapped with their neighbor (optimal string
 /// alignment), upper and lower case, `-` and `_` being the same. The first of several equally near wins.
 /// - Returns: nil when nothing comes near: more than a third of the longer word would have to change, and the word is
 ///   no beginning of a candidate either.

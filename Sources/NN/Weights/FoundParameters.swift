@@ -45,7 +45,7 @@ struct StoredTensors {
 struct FoundParameters {
     /// Each parameter once, with the name of its values.
     private(set) var sources: [(parameter: Parameter, name: String)] = []
-    /// The keys whose values stand under another name, and that name.
+    /// The keys whose values have another name, and that name.
     private(set) var otherNames: [String: String] = [:]
     private(set) var misfits = Misfits()
 

@@ -5,7 +5,7 @@ import Tensors
 extension Module {
     /// Writes every parameter and buffer, F32, atomically; of rounded weights the floats that they stand for.
     ///
-    /// A parameter that is shared stands under each of its keys, as in PyTorch's state dicts, so that
+    /// A parameter that is shared is written under each of its keys, as in PyTorch's state dicts, so that
     /// `load_state_dict(load_file(path))` reads the file. `safetensors.torch.load_model` insists on one key for each.
     /// - Parameters:
     ///   - metadata: the file's `__metadata__`.
@@ -21,7 +21,7 @@ extension Module {
     /// Reads every parameter from a safetensors file, from the index of several (`model.safetensors.index.json`), or from
     /// a folder that holds either; F16, BF16 and F64 weights are converted.
     ///
-    /// Strict: there must be exactly the keys of this module, in their shapes. A shared parameter may stand under any of
+    /// Strict: there must be exactly the keys of this module, in their shapes. A shared parameter may have any of
     /// its keys; those that are there must hold equal values. Buffers are not taken from the file, but must agree with what
     /// the module computed (relative 1e-5, or the precision of a narrower type). What wrappers have put before all keys
     /// (`module.`, `_orig_mod.`, `model.` …) is taken off, and what a training saved beside the weights is left alone.
@@ -53,7 +53,7 @@ extension Module {
         _ = try load(collector, StoredTensors(WeightFiles(file), names: names, prefix: prefix))
     }
 
-    /// - Returns: the keys whose values stand under another name, and that name.
+    /// - Returns: the keys whose values have another name, and that name.
     private func load(_ collector: StateCollector, _ stored: StoredTensors) throws -> [String: String] {
         require(roundedFormat == nil, "load: the model's weights are rounded; expected a model of floats")
         let found = try FoundParameters(collector, stored)

@@ -31,7 +31,7 @@ final class AttentionTile {
     /// Queries and keys of a sequence, and the number of sequences, batch × heads.
     let n: Int, keyCount: Int, sequences: Int
     let d: Int, dv: Int
-    /// Rows of queries that stand at one position, one a head that shares the keys, and the position of the first.
+    /// Rows of queries at one position, one a head that shares the keys, and the position of the first.
     let group: Int, offset: Int
     private let memory: Tensor
     let scores: UnsafeMutablePointer<Float>

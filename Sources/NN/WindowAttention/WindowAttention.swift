@@ -2,7 +2,7 @@ import CKernels
 import Tensors
 
 // Sliding-window attention as one operation (Beltagy et al., 2004.05150; Roy et al., 2003.05997, section 4.1): for a few
-// queries the keys they see are neighbours, so their scores are one small product, whose softmax and product with the
+// queries the keys they see are neighbors, so their scores are one small product, whose softmax and product with the
 // values follow while it is in cache. Nothing by query and key is stored: backward computes the weights again from each
 // query's log-sum-exp (FlashAttention, 2205.14135). Keys and values are read where they lie.
 //
@@ -74,7 +74,7 @@ struct WindowAttention: Sendable {
     /// The same in forward and backward.
     let units: [Unit]
 
-    /// Neighbouring queries of one head.
+    /// Neighboring queries of one head.
     struct Unit: Sendable {
         let batch: Int, head: Int
         let queries: Range<Int>
@@ -88,7 +88,7 @@ struct WindowAttention: Sendable {
     }
 
     /// Some units for each thread, where sequences are long enough: in backward each has keys of its own beside those it
-    /// shares with its neighbours, which cost more than they bring for short ones.
+    /// shares with its neighbors, which cost more than they bring for short ones.
     private static func makeUnits(batch b: Int, heads h: Int, tokens n: Int, _ pattern: WindowPattern) -> [Unit] {
         let grain = pattern.window <= 1024 ? pattern.window : AttentionTile.rows
         let wanted = b * h == 0 ? 1 : (4 * Threads.count + b * h - 1) / (b * h)

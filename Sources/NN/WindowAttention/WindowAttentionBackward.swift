@@ -6,7 +6,7 @@ import Tensors
 //     P = exp(S − L)      D = Σ over columns of dO ⊙ O      dP = dO Vᵀ      dS = P ⊙ (dP − D)
 //     dV += Pᵀ dO         dQ = scale · dS K                 dK += scale · dSᵀ Q
 //
-// A unit adds to the gradients of its own tokens' keys and values in place. What it owes to tokens of its neighbours it
+// A unit adds to the gradients of its own tokens' keys and values in place. What it owes to tokens of its neighbors it
 // gathers in memory of its own; that is added afterwards, in order, so the bits do not depend on the threads' timing.
 
 struct WindowAttentionBackward: @unchecked Sendable {

@@ -47,7 +47,7 @@ public struct WindowPattern: Sendable, Equatable {
         return max(first, 0)..<min(end, count)
     }
 
-    /// The keys that any of several neighbouring queries sees.
+    /// The keys that any of several neighboring queries sees.
     func keys(_ queries: Range<Int>, of count: Int) -> Range<Int> {
         keys(queries.lowerBound, of: count).lowerBound..<keys(queries.upperBound - 1, of: count).upperBound
     }

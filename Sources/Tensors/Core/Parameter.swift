@@ -2,7 +2,7 @@ import Synchronization
 
 /// A tensor that belongs to a model: it is trained, saved and loaded, under the name its module gives it.
 ///
-/// Reading `value` is safe from several threads. `assign`, `round` and the optimisers write its memory in place; nothing else
+/// Reading `value` is safe from several threads. `assign`, `round` and the optimizers write its memory in place; nothing else
 /// may use the model meanwhile, and a graph recorded before must not be walked afterwards.
 public final class Parameter: Sendable {
     /// Written by `round` alone.

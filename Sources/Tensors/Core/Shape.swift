@@ -41,7 +41,7 @@ enum Shape {
         }
     }
 
-    /// Merges neighbouring axes that several layouts walk alike, and drops axes of length 1: fewer, longer loops.
+    /// Merges neighboring axes that several layouts walk alike, and drops axes of length 1: fewer, longer loops.
     static func collapse(_ shape: [Int], _ layouts: [[Int]]) -> (shape: [Int], strides: [[Int]]) {
         var merged: [Int] = []
         var strides = [[Int]](repeating: [], count: layouts.count)

@@ -2,10 +2,10 @@ import CKernels
 
 /// A float32 array of any number of axes, row-major, with the operation that made it (for gradients).
 ///
-/// A tensor is a value: no operation changes one that somebody else can see. Views (`reshaped`, `transposed`,
+/// A tensor is a value: no operation changes one that others can see. Views (`reshaped`, `transposed`,
 /// `permuted`, slices, `expanded`) share the memory of the tensor they come from, which stays alive as long as any of
 /// them; everything else returns memory of its own. The exceptions, which write in place, say so in their names or
-/// comments: `mutablePointer`, `Parameter.assign` and the optimisers.
+/// comments: `mutablePointer`, `Parameter.assign` and the optimizers.
 public struct Tensor: Sendable {
     var storage: Storage
     let offset: Int
@@ -127,7 +127,7 @@ public struct Tensor: Sendable {
     /// that read views in place.
     public var basePointer: UnsafePointer<Float> { UnsafePointer(storage.pointer + offset) }
 
-    /// For filling a tensor that was just made, and for optimisers: what is written shows in every view.
+    /// For filling a tensor that was just made, and for optimizers: what is written shows in every view.
     public var mutablePointer: UnsafeMutablePointer<Float> {
         require(isContiguous, "mutablePointer: a view of shape \(shape) with strides \(strides)")
         return storage.pointer + offset

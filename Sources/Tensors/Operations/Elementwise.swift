@@ -74,16 +74,16 @@ public func abs(_ x: Tensor) -> Tensor { elementwise("abs", x, (az_abs_forward, 
 extension Tensor {
     /// Elements limited to low … high; no gradient where they were outside.
     public func clamped(_ low: Float = -.infinity, _ high: Float = .infinity) -> Tensor {
-        parametrised(
+        parametrized(
             "clamped", { az_clamp_forward($0, low, high, $1, $2) }, { az_clamp_backward($0, low, high, $1, $2, $3) })
     }
 
     /// Elements to a constant power.
     public func power(_ exponent: Float) -> Tensor {
-        parametrised("power", { az_pow_forward($0, exponent, $1, $2) }, { az_pow_backward($0, exponent, $1, $2, $3) })
+        parametrized("power", { az_pow_forward($0, exponent, $1, $2) }, { az_pow_backward($0, exponent, $1, $2, $3) })
     }
 
-    private func parametrised(
+    private func parametrized(
         _ name: String,
         _ forward: (Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void,
         _ backward:

@@ -4,7 +4,7 @@ import CKernels
 ///
 /// f is the activation, or with a gate a ⊙ activation(g), where a and g are the halves of up's output, a first (a gated
 /// linear unit, Shazeer, 2002.05202; GEGLU with `.gelu`). Rows are taken in panels: a panel passes from the norm to the
-/// last product before the next one starts. Backward keeps up's output alone (and x, without a copy); normalised rows
+/// last product before the next one starts. Backward keeps up's output alone (and x, without a copy); normalized rows
 /// and f are computed again. Where no gradient is wanted, only panels of up's output exist.
 ///
 /// - Parameters:

@@ -198,7 +198,7 @@ extension Norm {
         }
     }
 
-    /// Gives `body` the normalised rows of x, [rows, d].
+    /// Gives `body` the normalized rows of x, [rows, d].
     fileprivate func withRows(
         _ x: UnsafePointer<Float>, rows: Int, d: Int, _ body: (UnsafePointer<Float>) -> Void
     ) {

@@ -12,7 +12,7 @@ public func fans(of shape: [Int]) -> (input: Int, output: Int) {
     return (shape[1] * field, shape[0] * field)
 }
 
-/// Which of the two `fans` the Kaiming initialisers keep the variance for.
+/// Which of the two `fans` the Kaiming initializers keep the variance for.
 public enum FanMode: Sendable {
     case input, output
 }
@@ -53,7 +53,7 @@ extension Tensor {
     }
 
     /// A random matrix with orthonormal rows (or columns, where there are more rows), uniformly distributed, times gain
-    /// (Saxe et al. 2013): Q of the QR factorisation of a normal matrix, with the signs of R's diagonal.
+    /// (Saxe et al. 2013): Q of the QR factorization of a normal matrix, with the signs of R's diagonal.
     ///
     /// shape: [rows, columns…]; the axes after the first count as one.
     public static func orthogonal(_ shape: [Int], gain: Float = 1, key: RandomKey) -> Tensor {
@@ -66,18 +66,18 @@ extension Tensor {
         // where the answer is wide.
         let (long, short) = (Swift.max(rows, columns), Swift.min(rows, columns))
         let q = normal([short, long], key: key)
-        factorise(q, long, short)
+        factorize(q, long, short)
         let result = rows <= columns ? q : q.transposed().contiguous()
         return (result * gain).reshaped(shape)
     }
 
-    /// Overwrites a tall matrix (read by columns, [long, short]) with Q of its QR factorisation.
-    private static func factorise(_ matrix: Tensor, _ long: Int, _ short: Int) {
+    /// Overwrites a tall matrix (read by columns, [long, short]) with Q of its QR factorization.
+    private static func factorize(_ matrix: Tensor, _ long: Int, _ short: Int) {
         let a = matrix.mutablePointer
         var diagonal = [Float](repeating: 0, count: short)
         BLAS.requireMemory()
         let status = az_qr(long, short, a, &diagonal)
-        require(status == 0, "orthogonal: LAPACK refused the QR factorisation of \(long) × \(short) with \(status)")
+        require(status == 0, "orthogonal: LAPACK refused the QR factorization of \(long) × \(short) with \(status)")
         for column in 0..<short where diagonal[column] < 0 {
             for row in 0..<long { a[column * long + row].negate() }
         }

@@ -1,6 +1,6 @@
 import CKernels
 
-/// A projection of a normalised input: weight [out, in], bias [out].
+/// A projection of a normalized input: weight [out, in], bias [out].
 public struct Projection: Sendable {
     /// The weight: floats, or rounded for inference.
     public let matrix: WeightMatrix
@@ -30,12 +30,12 @@ public struct Projection: Sendable {
     }
 }
 
-/// Several projections of one normalised input in one operation: a panel of rows is normalised and, while in the L2
-/// cache, multiplied by every weight. The normalised rows are never stored; backward computes them again.
+/// Several projections of one normalized input in one operation: a panel of rows is normalized and, while in the L2
+/// cache, multiplied by every weight. The normalized rows are never stored; backward computes them again.
 ///
 /// - Parameters:
 ///   - x: [..., n, d].
-///   - delayedColumns: how many of each normalised row's first columns come from the row before it along axis n, zeros for
+///   - delayedColumns: how many of each normalized row's first columns come from the row before it along axis n, zeros for
 ///     the first.
 /// - Returns: a tensor [..., n, out] for each projection.
 public func normLinear(_ x: Tensor, norm: Norm, delayedColumns: Int = 0, _ projections: [Projection]) -> [Tensor] {
@@ -96,7 +96,7 @@ private struct NormLinear: Sendable {
         withExtendedLifetime(normalized) { FewRows.run(products, normalized.pointer) }
     }
 
-    /// A projection of `count` normalised rows. target: the first of these rows.
+    /// A projection of `count` normalized rows. target: the first of these rows.
     private func project(
         _ count: Int, _ panel: UnsafePointer<Float>, _ projection: Projection, into target: UnsafeMutablePointer<Float>
     ) {
@@ -144,7 +144,7 @@ private struct NormLinear: Sendable {
         panels.inputGradient(slots) { undelay($0, delayed.pointer, into: $1) }
     }
 
-    /// The gradient of normalised rows, their first columns delayed: Σ over projections of dY W.
+    /// The gradient of normalized rows, their first columns delayed: Σ over projections of dY W.
     private func normalizedGradient(
         _ range: Range<Int>, _ gradients: [Tensor?], _ target: UnsafeMutablePointer<Float>
     ) {

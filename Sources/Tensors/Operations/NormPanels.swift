@@ -52,14 +52,14 @@ public enum Norm: Sendable {
     fileprivate static func lengthScale(_ d: Int) -> Float { 1 / Float(d).squareRoot() }
 }
 
-/// The normalised rows of x, made panel by panel where a fused operation needs them, and their gradient.
+/// The normalized rows of x, made panel by panel where a fused operation needs them, and their gradient.
 struct NormPanels: Sendable {
     let x: Tensor
     let norm: Norm
     let rows: Int, d: Int
     /// Rows of one sequence; 0 where no columns are delayed.
     let sequence: Int
-    /// The first columns of a normalised row that come from the row before it in its sequence, zeros for the first.
+    /// The first columns of a normalized row that come from the row before it in its sequence, zeros for the first.
     let delayedColumns: Int
     /// Per row: the mean (layer norm) and the factor that backward needs.
     private let statistics: Tensor
@@ -136,7 +136,7 @@ struct NormPanels: Sendable {
 
     /// The gradients of `inputs`.
     ///
-    /// - Parameter gradient: writes the gradient of some normalised rows, [count, d].
+    /// - Parameter gradient: writes the gradient of some normalized rows, [count, d].
     func inputGradient(_ slots: [InputGradient], _ gradient: (Range<Int>, UnsafeMutablePointer<Float>) -> Void) {
         guard slots.contains(where: \.isNeeded) else { return }
         let panel = panelRows(rows)
@@ -172,7 +172,7 @@ struct NormPanels: Sendable {
         }
     }
 
-    /// The gradient dx of some rows from that of the normalised rows, dy: [count, d] each. Those of the norm's first and
+    /// The gradient dx of some rows from that of the normalized rows, dy: [count, d] each. Those of the norm's first and
     /// second parameter are added to `sums`, [d] each.
     func backward(
         _ range: Range<Int>, of dy: UnsafePointer<Float>, into dx: UnsafeMutablePointer<Float>,

@@ -113,7 +113,7 @@ private struct Rows: Sendable {
     var ranges: Int { (count + grain - 1) / grain }
 
     init(_ x: Tensor, _ operation: String, _ parameters: Tensor?...) {
-        require(x.rank > 0 && x.shape.last! > 0, "\(operation): shape \(x.shape) has no last axis to normalise over")
+        require(x.rank > 0 && x.shape.last! > 0, "\(operation): shape \(x.shape) has no last axis to normalize over")
         d = x.shape.last!
         count = x.count / d
         grain = max(1, elementGrain / d)

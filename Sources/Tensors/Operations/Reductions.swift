@@ -5,7 +5,7 @@ extension Tensor {
     public func sum(axes: [Int]? = nil, keepAxes: Bool = false) -> Tensor {
         let reduced = reducedAxes(axes, "sum")
         var result = contiguous().detached()
-        // Neighbouring axes are summed as one, from the back so that earlier positions stay valid.
+        // Neighboring axes are summed as one, from the back so that earlier positions stay valid.
         for run in Self.runs(reduced).reversed() {
             let (outer, n, inner) = result.blocks(run)
             let y = Tensor(uninitialized: result.shape.enumerated().map { run.contains($0.offset) ? 1 : $0.element })
@@ -86,7 +86,7 @@ extension Tensor {
         reshaped(shape.indices.filter { !axes.contains($0) }.map { shape[$0] })
     }
 
-    /// The lengths before, in and after a run of neighbouring axes.
+    /// The lengths before, in and after a run of neighboring axes.
     func blocks(_ run: ClosedRange<Int>) -> (outer: Int, n: Int, inner: Int) {
         (
             Shape.count(Array(shape[..<run.lowerBound])), Shape.count(Array(shape[run])),

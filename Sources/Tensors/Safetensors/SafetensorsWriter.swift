@@ -98,7 +98,7 @@ public struct SafetensorsWriter {
         }
     }
 
-    /// Hands over the bytes of all tensors in the order in which they will stand in the file: for a checksum of what is
+    /// Hands over the bytes of all tensors in the order in which the file will have them: for a checksum of what is
     /// going to be written. A source is then asked twice.
     public func read(_ output: (UnsafeRawBufferPointer) throws -> Void) throws {
         for entry in laidOut { try entry.source(output) }

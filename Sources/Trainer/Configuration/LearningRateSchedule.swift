@@ -15,7 +15,7 @@ public struct LearningRateSchedule: Sendable, Hashable {
         case cosine
         /// peak · √(w / t): "Attention Is All You Need" (1706.03762), section 5.3, has
         /// factor · d_model^−0.5 · min(t^−0.5, t · w^−1.5); the two terms are equal at t = w, where this schedule is
-        /// normalised to the peak. `noamPeak` gives the peak that a factor stands for.
+        /// normalized to the peak. `noamPeak` gives the peak that a factor stands for.
         case noam
     }
 
@@ -70,7 +70,7 @@ public struct LearningRateSchedule: Sendable, Hashable {
         switch shape {
         case .constant: return peak
         case .cosine:
-            // Validated in the initialiser: the total is known and larger than the warm-up.
+            // Validated in the initializer: the total is known and larger than the warm-up.
             let decaySteps = Double(totalSteps! - warmupSteps)
             let progress = min(1, Double(step - warmupSteps) / decaySteps)
             return peak * (floor + (1 - floor) * (1 + cos(.pi * progress)) / 2)
@@ -78,7 +78,8 @@ public struct LearningRateSchedule: Sendable, Hashable {
         }
     }
 
-    /// Says at what rate a run goes on after a step where the end of its cosine has moved; nil where nothing changes.
+    /// Describes the rate at which a run resumes after a step where the end of its cosine has moved; nil where nothing
+    /// changes.
     /// - Parameter old: the schedule of the steps made so far.
     func change(from old: LearningRateSchedule, after step: Int) -> String? {
         guard shape == .cosine, step >= 1, let end = totalSteps, let oldEnd = old.totalSteps, end != oldEnd else {

@@ -109,7 +109,7 @@ public struct CharacterTokenizer: Tokenizer {
 
 /// Tokens in as few bytes each as the vocabulary allows.
 private struct CompactTokens: TokenStorage {
-    /// Three cases instead of a generic type: through a protocol, a generic type's methods are not specialised.
+    /// Three cases instead of a generic type: through a protocol, a generic type's methods are not specialized.
     enum Array: Sendable {
         case bytes([UInt8])
         case words([UInt16])

@@ -5,7 +5,7 @@ import Tensors
 /// where it stopped in the batch before, for models that carry a state along.
 ///
 /// The targets are divided into `batchSize` parts of equal length (to within one), and row r walks through part r. Where a
-/// document ends, the row is padded, and goes on with the next document in the next batch, which says so
+/// document ends, the row is padded, and continues with the next document in the next batch, which says so
 /// (`startsDocument`). A row that has come to its end is all padding until the others have too; then the next epoch begins.
 /// In an epoch, every token but the first of each document is a target exactly once; no batch is all padding.
 public struct SequentialStreams: Sendable {

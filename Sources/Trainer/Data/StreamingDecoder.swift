@@ -7,7 +7,7 @@ public struct StreamingDecoder: Sendable {
     /// The bytes that are held back.
     public private(set) var pending: [UInt8]
 
-    /// - Parameter pending: what another decoder of the same text held back, to go on where it stopped.
+    /// - Parameter pending: what another decoder of the same text held back, to continue where it stopped.
     public init(_ tokenizer: any Tokenizer, pending: [UInt8] = []) {
         (self.tokenizer, self.pending) = (tokenizer, pending)
     }

@@ -11,7 +11,7 @@ extension TokenSource {
     /// Returns the end of the document that holds a token: the position after its last token, a marker included.
     ///
     /// The first and the last document of a part of a text end where the part does.
-    /// - Parameter limit: what is returned when the document goes on beyond it; a search goes no farther.
+    /// - Parameter limit: what is returned when the document is longer; a search goes no farther.
     /// - Throws: `InputError` that names the text when it cannot be read any more, like all below.
     public func documentEnd(after position: Int, limit: Int = .max) throws -> Int {
         let end = min(limit, count)

@@ -44,15 +44,15 @@ extension LanguageModel {
     /// For reversed windows, every token but the very last of a document is predicted once, from the whole window.)
     /// - Parameters:
     ///   - sequenceLength: tokens in a window.
-    ///   - batchSize: windows that are read at once; has no influence on the result. Where each goes on from the one before,
-    ///     they are read one after another.
+    ///   - batchSize: windows that are read at once; has no influence on the result. Where each continues the one
+    ///     before, they are read one after another.
     ///   - carries: whether a model that carries something lets it pass from window to window; else each window begins with
     ///     nothing, as random windows do in training.
     ///   - forgotten: parts of what is carried (`SegmentCarry.parts`) that are forgotten before each segment, to measure what
     ///     they are worth; only where something passes from window to window.
     ///   - questions: what the text asks and the model may answer; counted in the result.
     ///   - implementation: the form of the model's operations; questions are asked through decoding, which has one.
-    ///   - progress: is told how many tokens have been read, after each batch; may throw to give up.
+    ///   - progress: called after each batch with the number of tokens read; may throw to give up.
     /// - Throws: `InputError` when the text is too short, has tokens outside the vocabulary, or the model cannot be asked.
     public func evaluate(
         _ text: TokenSource, sequenceLength: Int, batchSize: Int = 1, objective: Objective = .nextToken,
@@ -82,7 +82,7 @@ extension LanguageModel {
     /// Predicts the targets of examples.
     /// - Parameters:
     ///   - name: what messages call the data.
-    ///   - streams: each batch goes on where the one before ended, unless it says that it begins.
+    ///   - streams: each batch continues where the one before ended, unless it says that it begins.
     ///   - forgotten: parts of what is carried that are left out.
     private func measure(
         _ examples: EvaluationExamples, of name: String, streams: Bool, forgetting forgotten: Set<String>,

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-/// A place of a text that can be foreseen by whoever remembers another place before it.
+/// A place of a text that can be foreseen by a reader that remembers another place before it.
 public struct Question: Sendable, Hashable {
     /// The tokens of the answer, all of which have to be foreseen.
     public let answer: Range<Int>

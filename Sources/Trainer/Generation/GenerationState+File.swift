@@ -6,7 +6,7 @@ import Tensors
 // were not given out yet; the metadata have the position, a checksum of the weights, and where model and tokenizer come from.
 
 extension LanguageModel {
-    /// Writes where a text stands to a safetensors file, in one piece.
+    /// Writes the state of a text to a safetensors file, in one piece.
     /// - Parameter origin: what else is compared when it is loaded, by name, such as the kind of the tokenizer.
     /// - Throws: `InputError` when the model's state cannot be saved, or the file cannot be written.
     public func save(_ state: GenerationState<Self>, to path: String, origin: [String: String] = [:]) throws {
@@ -54,7 +54,7 @@ extension LanguageModel {
             pending: try file.numbers("pending", below: 256, atMost: GenerationFile.mostPending).map { UInt8($0) })
     }
 
-    /// The state after all unread tokens but the last, so that going on costs the same wherever a text stands.
+    /// The state after all unread tokens but the last, so that continuing costs the same wherever a text is.
     private func readAhead(_ state: GenerationState<Self>) -> GenerationState<Self> {
         guard let last = state.unread.last, state.unread.count > 1 else { return state }
         var (states, state) = ([state.decoding], state)

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-// Continuations as asynchronous sequences. Each is made on a thread of its own, which ends with whoever reads it.
+// Continuations as asynchronous sequences. Each is made on a thread of its own, which ends with its reader.
 
 extension LanguageModel {
     /// The tokens that continue a prompt, as they come.

@@ -37,7 +37,7 @@ public struct StopTexts: Sendable {
     /// A search from the beginning of a continuation.
     func makeSearch() -> StopSearch { StopSearch(patterns) }
 
-    /// A stop text, and how to go on looking for it after a byte that does not fit.
+    /// A stop text, and how to continue the search after a byte that does not fit.
     fileprivate struct Pattern: Sendable {
         let bytes: [UInt8]
         /// By the length of a beginning of the text: how long the longest shorter beginning is that it ends with. (Knuth,

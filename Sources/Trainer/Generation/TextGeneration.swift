@@ -28,7 +28,8 @@ extension LanguageModel {
     }
 
     /// The same for a prompt and an answer of any bytes, which are passed on as they are.
-    /// - Parameter wholeCharacters: whether pieces end where characters do, for whoever makes text of them one by one.
+    /// - Parameter wholeCharacters: whether pieces end where characters do, for callers that make text of them one by
+    ///   one.
     @discardableResult
     public func generate(
         bytes prompt: [UInt8], length: Int? = nil, tokenizer: any Tokenizer, objective: Objective = .nextToken,

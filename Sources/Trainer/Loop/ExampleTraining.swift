@@ -47,7 +47,7 @@ package struct ExampleTraining: Sendable {
     /// Trains the model until the end that `length` sets.
     /// - Parameters:
     ///   - batch: the examples of step k, counted from 0. Each batch begins anew.
-    ///   - report: is told after each step.
+    ///   - report: called after each step.
     ///   - stop: asked before each step.
     package func train(
         _ model: some LanguageModel, batch: (Int) -> TokenBatch, report: (Progress) -> Void = { _ in },
@@ -78,7 +78,7 @@ package struct ExampleTraining: Sendable {
 }
 
 extension LanguageModel {
-    /// One step on one batch that begins anew: forward, backward, clipping, and the optimiser's update.
+    /// One step on one batch that begins anew: forward, backward, clipping, and the optimizer's update.
     /// - Parameter key: the step's, for dropout.
     /// - Returns: nil where the loss or the gradients are not finite; nothing is updated then.
     package func makeStep(

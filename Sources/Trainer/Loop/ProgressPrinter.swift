@@ -60,7 +60,7 @@ public struct ProgressPrinter {
         return takeUnwritten()
     }
 
-    /// The least number of seconds between two lines of steps: more the longer it goes on, so that a training of a
+    /// The least number of seconds between two lines of steps: more the longer it lasts, so that a training of a
     /// minute and one of a week both leave a log of a length that can be read.
     static func interval(after seconds: Double) -> Double { min(max(1, seconds / 10), 60) }
 

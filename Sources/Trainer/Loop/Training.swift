@@ -68,7 +68,7 @@ extension LanguageModel {
     ///   - folder: where to keep the run; nil to keep nothing but the model.
     ///   - origin: where model and text came from, for config.json: with an architecture of the zoo and its configuration
     ///     there, the commands can open the folder too.
-    ///   - resumes: whether to go on with the run in the folder, if there is one, until the length that `options` say. The
+    ///   - resumes: whether to resume the run in the folder, if there is one, until the length that `options` say. The
     ///     other options are then the run's.
     public func fit(
         _ text: TextSource, tokenizer: any Tokenizer = ByteTokenizer(), validationFraction: Double = 0.1,

@@ -16,7 +16,7 @@ public enum TrainingLength: Sendable, Hashable {
 public enum DataOrder: String, Codable, CaseIterable, Sendable {
     /// Windows from random places.
     case random
-    /// Each row goes on where it stopped in the batch before, and a model that carries something carries it along.
+    /// Each row continues where it stopped in the batch before, and a model that carries something carries it along.
     case sequential
 }
 

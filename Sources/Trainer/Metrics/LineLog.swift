@@ -6,7 +6,7 @@ import Tensors
 /// A line is written in one piece; the last one may still be cut off when the machine stops, and is then ignored. Lines that
 /// cannot be read (a bad disk, an editor) are no reason to stop a training: they are left out and reported.
 final class LineLog: Sendable {
-    /// Reads a line that stands at a place ("FILE, line N").
+    /// Reads a line at a place ("FILE, line N").
     /// - Throws: `InputError` for a broken line.
     typealias Reader<Value> = (_ line: ArraySlice<UInt8>, _ place: String) throws -> Value
 
@@ -118,7 +118,7 @@ final class LineLog: Sendable {
         guard ftruncate(descriptor, off_t(count)) == 0 else { throw failure("cannot be shortened", path) }
     }
 
-    /// Opens a log, but not through a link, whose target is somebody else's.
+    /// Opens a log, but not through a link, whose target belongs to others.
     private static func open(_ path: String) throws -> (descriptor: Int32, names: UInt64) {
         let flags = O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
         let descriptor = Foundation.open(path.fileSystemName, flags, 0o666)

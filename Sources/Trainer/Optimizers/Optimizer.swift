@@ -18,7 +18,7 @@ public final class Optimizer {
     public let options: OptimizerOptions
     var slots: [Slot]
 
-    /// A parameter and what the optimiser remembers about it.
+    /// A parameter and what the optimizer remembers about it.
     struct Slot {
         let key: String
         let parameter: Parameter

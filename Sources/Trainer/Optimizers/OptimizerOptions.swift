@@ -2,7 +2,7 @@ import Tensors
 
 /// The optimizer and its constants. Names and defaults are those of torch.optim.
 public struct OptimizerOptions: Sendable, Hashable {
-    /// The optimisers there are, by the names that `--optimizer` takes.
+    /// The optimizers there are, by the names that `--optimizer` takes.
     public enum Kind: String, CaseIterable, Sendable {
         /// Kingma and Ba 2015 (1412.6980); weight decay is added to the gradient.
         case adam

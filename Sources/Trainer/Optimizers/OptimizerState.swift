@@ -25,7 +25,7 @@ extension Optimizer {
         }
     }
 
-    /// Reads a state that was saved from an optimiser of the same kind over the same parameters. Nothing is changed unless
+    /// Reads a state that was saved from an optimizer of the same kind over the same parameters. Nothing is changed unless
     /// all of it fits.
     /// - Throws: `InputError` that names the file and what does not fit.
     public func load(from path: String) throws { try load(try SafetensorsFile(path: path)) }
@@ -33,7 +33,7 @@ extension Optimizer {
     /// Reads a state from an open file.
     public func load(_ file: SafetensorsFile) throws { try load(file, besides: 0) }
 
-    /// - Parameter others: the number of tensors of the file that are not the optimiser's.
+    /// - Parameter others: the number of tensors of the file that are not the optimizer's.
     package func load(_ file: SafetensorsFile, besides others: Int) throws {
         let path = file.path
         guard file.metadata["optimizer"] == options.kind.rawValue else {

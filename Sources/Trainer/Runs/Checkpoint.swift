@@ -1,7 +1,7 @@
 import Foundation
 import Tensors
 
-/// One save: a folder `step-N` with the weights and all else that training needs to go on after step N.
+/// One save: a folder `step-N` with the weights and all else that training needs to resume after step N.
 ///
 /// The state's metadata hold CRC-32s of both files' contents, so a checkpoint is known to be whole before anything is
 /// taken from it.

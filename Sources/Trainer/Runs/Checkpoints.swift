@@ -2,9 +2,9 @@ import Foundation
 import NN
 import Tensors
 
-// Saving and going on.
+// Saving and resuming.
 //
-// A save cannot be torn. Both files are written to a hidden folder and synchronised with the disk; renaming that folder to
+// A save cannot be torn. Both files are written to a hidden folder and synchronized with the disk; renaming that folder to
 // `step-N` makes the save, in one piece (a step saved twice gets a new state.safetensors, also by a rename). Then the run's
 // own weights.safetensors is renewed, and only then are old checkpoints removed, by hiding them first. Whenever the machine
 // stops, the newest `step-N` is whole, and what is hidden is rubbish; `CutSaves.swift` says who does the rest. Should a
@@ -122,7 +122,7 @@ extension RunFolder {
     /// undone, where it was cut off, but for the report and `endSave`.
     /// - Parameters:
     ///   - keep: how many checkpoints that save had to keep.
-    ///   - warn: is told of each newer checkpoint that is damaged.
+    ///   - warn: called for each newer checkpoint that is damaged.
     ///   - check: is given the state before anything is changed; may throw to have nothing changed.
     /// - Throws: `InputError` when there is none, or it does not fit the model.
     func load(

@@ -33,7 +33,7 @@ extension RunFolder {
         FileSystem.exists(markPath) || ((try? tornFiles)?.isEmpty == false) || unusedCheckpoint != nil
     }
 
-    /// Does what a save left undone, unless somebody trains in the folder or it cannot be written.
+    /// Does what a save left undone, unless a process trains in the folder or it cannot be written.
     public func finishSave() {
         guard chosenStep == nil, lock == nil, isSaveCut, let folder = try? locked() else { return }
         try? folder.finishCutSave()
@@ -58,7 +58,7 @@ extension RunFolder {
 
     /// The file of the weights to use: `weightsPath`, or where a save was cut off before it was renewed and this cannot be
     /// made up for, that of the checkpoint.
-    /// - Parameter warn: is told of the latter.
+    /// - Parameter warn: called for the latter.
     public func currentWeightsPath(warn: (String) -> Void = { _ in }) -> String {
         finishSave()
         guard let checkpoint = unusedCheckpoint else { return weightsPath }

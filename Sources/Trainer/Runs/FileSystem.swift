@@ -24,7 +24,7 @@ enum FileSystem {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure(path, errno) }
         defer { close(descriptor) }
-        // Some file systems cannot synchronise a folder and say EINVAL.
+        // Some file systems cannot synchronize a folder and say EINVAL.
         guard Tensors.synchronize(descriptor) || errno == EINVAL else { throw failure(path, errno) }
     }
 
@@ -35,7 +35,7 @@ enum FileSystem {
         guard Tensors.rename(old, new) == 0 else { throw failure(named, errno) }
     }
 
-    /// Copies a file in one piece. A link would be cheaper, but whoever then wrote into one would change both.
+    /// Copies a file in one piece. A link would be cheaper, but a write into one would change both.
     static func replace(_ path: String, withCopyOf source: String) throws {
         try AtomicFile.write(to: path) { output in
             try MappedFile(path: source).withUnsafeBytes { try output.write($0) }

@@ -7,7 +7,7 @@ import Tensors
 ///     config.json                  all that is needed to make the run again
 ///     tokenizer.json               where the tokenizer has learned something
 ///     metrics.jsonl                a line a step
-///     checkpoints/step-N/          weights.safetensors and state.safetensors, with which training goes on after step N
+///     checkpoints/step-N/          weights.safetensors and state.safetensors, with which training resumes after step N
 ///     weights.safetensors          the best weights by validation, or the latest where nothing was validated
 ///     .lock                        held while the run is trained, as the folder is, so that nobody else does
 ///
@@ -15,7 +15,7 @@ import Tensors
 public struct RunFolder: Sendable {
     /// The folder's path.
     public let path: String
-    /// The step to go on from, where it is not to be the latest.
+    /// The step to resume from, where it is not the latest.
     let chosenStep: Int?
     /// Held as long as a value with it lives.
     private(set) var lock: RunLock?
@@ -32,7 +32,8 @@ public struct RunFolder: Sendable {
     // MARK: Opening
 
     /// Makes the folder of a new run and locks it.
-    /// - Throws: `InputError` when it cannot be made, or holds a run already; `TrainingFault` when somebody uses it.
+    /// - Throws: `InputError` when it cannot be made, or holds a run already; `TrainingFault` when another process uses
+    ///   it.
     package init(creating path: String) throws {
         try Self.requireName(path)
         (self.path, chosenStep) = (path, nil)
@@ -60,7 +61,7 @@ public struct RunFolder: Sendable {
     static func isRun(_ path: String) -> Bool { FileSystem.exists(path + "/config.json") }
 
     /// The folder of a run that there is, or one of its checkpoints (`RUN/checkpoints/step-N`): its weights are used then,
-    /// or the run is gone on with from there, and later checkpoints are given up.
+    /// or resumes the run from that checkpoint, discarding later ones.
     /// - Throws: `InputError` when it is none.
     public init(path: String) throws {
         try Self.requireName(path)
@@ -78,7 +79,7 @@ public struct RunFolder: Sendable {
     }
 
     /// The same folder, locked.
-    /// - Throws: `TrainingFault` when somebody uses it.
+    /// - Throws: `TrainingFault` when another process uses it.
     func locked() throws -> RunFolder {
         var folder = self
         folder.lock = try RunLock(folder: path)

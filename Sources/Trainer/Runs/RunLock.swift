@@ -28,7 +28,7 @@ package final class RunLock: Sendable {
         package static let measuring = Use(verb: "used", expected: "a folder that nobody else uses")
     }
 
-    /// - Throws: `TrainingFault` when somebody else has it, `InputError` when the file cannot be written.
+    /// - Throws: `TrainingFault` when another process has it, `InputError` when the file cannot be written.
     package init(folder: String, for use: Use = .training) throws {
         (self.folder, self.use) = (folder, use)
         // Closed on exec, or a child would keep the lock.
@@ -47,7 +47,7 @@ package final class RunLock: Sendable {
     }
 
     /// The right to measure in a folder, which is made where there is none.
-    /// - Throws: `InputError` when it cannot be made or written; `TrainingFault` when somebody else uses it.
+    /// - Throws: `InputError` when it cannot be made or written; `TrainingFault` when another process uses it.
     package convenience init(making folder: String) throws {
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -67,8 +67,8 @@ package final class RunLock: Sendable {
     }
 
     /// Makes sure, before something is written, that the path still names the folder that is locked, and that `.lock` is
-    /// there, which somebody may have removed by hand.
-    /// - Throws: `TrainingFault` when the folder was moved, removed or replaced, or somebody else has it.
+    /// there, which may have been removed by hand.
+    /// - Throws: `TrainingFault` when the folder was moved, removed or replaced, or another process has it.
     package func confirm() throws {
         guard Self.names(folder, folderDescriptor) else {
             throw TrainingFault(
@@ -123,7 +123,7 @@ package final class RunLock: Sendable {
     /// Opens `.lock` and locks it.
     private func openFile() throws -> Int32 {
         let path = Self.path(in: folder)
-        // Not through a link, whose target is somebody else's.
+        // Not through a link, whose target belongs to others.
         let descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw Self.failure(path, errno) }
         if Self.lock(descriptor) == .taken {

@@ -14,7 +14,7 @@ public struct TrainingFault: Error, Hashable, Sendable, CustomStringConvertible,
 
     /// The fault's kind.
     public let kind: Kind
-    /// The whole message, one line, which says how to go on.
+    /// The whole message, one line, which says how to resume.
     public let message: String
     /// The problem, without how to continue.
     public let problem: String
@@ -22,7 +22,7 @@ public struct TrainingFault: Error, Hashable, Sendable, CustomStringConvertible,
     /// A fault of which there is nothing to say but what happened.
     public init(_ kind: Kind, _ message: String) { self.init(kind, message, wayOn: "") }
 
-    /// - Parameter wayOn: how to go on; begins with what separates it from the problem.
+    /// - Parameter wayOn: how to resume; begins with what separates it from the problem.
     init(_ kind: Kind, _ problem: String, wayOn: String) {
         (self.kind, self.problem, message) = (kind, problem, problem + wayOn)
     }

@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-// The options as they stand in a run's config.json: snake_case, every one written out.
+// The options in a run's config.json: snake_case, every one written out.
 
 extension TrainingOptions {
     var json: JSONValue {
