@@ -105,7 +105,7 @@ import Trainer
             (#"{"step":1,"tokens":2,"loss":"low"}"#, #": "loss": expected a number or null, found "low""#),
             ("[]", #": "step" is missing; expected a whole number"#),
             ("", ": is empty; expected JSON"),
-            (#"{"step" 1}"#, #", line 1, column 9: not valid JSON: expected ":" after the key "step", found "1""#),
+            (#"{"step" 1}"#, #", column 9: not valid JSON: expected ":" after the key "step", found "1""#),
         ])
     func brokenLines(line: String, problem: String) throws {
         try MetricsLog(path: path).append(metrics(1))

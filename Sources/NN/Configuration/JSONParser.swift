@@ -6,6 +6,8 @@ import Tensors
 struct JSONParser {
     private let bytes: [UInt8]
     private let file: String
+    /// True if the bytes are one line of a file, which `file` numbers.
+    private let isLine: Bool
     private var position = 0
     private var depth = 0
 
@@ -16,9 +18,10 @@ struct JSONParser {
     /// Keys are hashed and compared letter by letter, which takes its time for letters beyond ASCII.
     private static let longestKey = 1 << 16
 
-    init(bytes: [UInt8], file: String) {
+    init(bytes: [UInt8], file: String, isLine: Bool = false) {
         self.bytes = bytes
         self.file = file
+        self.isLine = isLine
     }
 
     mutating func document() throws -> JSONValue {
@@ -223,6 +226,7 @@ struct JSONParser {
         let before = bytes[..<min(offset, bytes.count)]
         let line = before.count { $0 == 0x0A } + 1
         let column = before.reversed().prefix { $0 != 0x0A }.count { $0 & 0xC0 != 0x80 } + 1
-        return InputError("\(file), line \(line), column \(column): not valid JSON: \(problem)")
+        let place = isLine ? "\(file), column \(column)" : "\(file), line \(line), column \(column)"
+        return InputError("\(place): not valid JSON: \(problem)")
     }
 }

@@ -20,6 +20,13 @@ public enum JSONValue: Hashable, Sendable {
         self = try parser.document()
     }
 
+    /// Reads one line of a log.
+    /// - Parameter place: file and line number, for messages.
+    package init(parsingLine line: some Sequence<UInt8>, place: String) throws {
+        var parser = JSONParser(bytes: Array(line), file: place, isLine: true)
+        self = try parser.document()
+    }
+
     /// An encodable value as JSON, keys in alphabetical order; its numbers that are not finite are null.
     /// - Parameter indented: over several lines.
     /// - Throws: what the value's own encoding throws.

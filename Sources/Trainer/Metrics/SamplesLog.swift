@@ -54,7 +54,7 @@ extension Sample {
     }
 
     fileprivate init(line: some Sequence<UInt8>, place: String) throws {
-        var reader = try ConfigurationReader(JSONValue(parsing: line, file: place), file: place)
+        var reader = try ConfigurationReader(JSONValue(parsingLine: line, place: place), file: place)
         self.init(
             step: try reader.int("step", in: 0...TrainingOptions.mostSteps), prompt: try reader.string("prompt"),
             text: try reader.string("text"))

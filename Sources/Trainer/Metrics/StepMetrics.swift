@@ -58,7 +58,7 @@ extension StepMetrics {
     /// Reads a line.
     /// - Parameter place: file and line number, for messages.
     init(line: some Sequence<UInt8>, place: String) throws {
-        var members = try JSONValue(parsing: line, file: place).objectValue ?? [:]
+        var members = try JSONValue(parsingLine: line, place: place).objectValue ?? [:]
         func take<Value>(_ key: String, _ expected: String, _ value: (JSONValue) -> Value?) throws -> Value {
             guard let found = members.removeValue(forKey: key) else {
                 throw InputError("\(place): \"\(key)\" is missing; expected \(expected)")
