@@ -49,7 +49,8 @@ import Testing
         #expect(messages[0].hasPrefix("after step 1: the parameter table.weight holds "))
         #expect(
             messages[0].hasSuffix(
-                "; step 0 is saved: go on from it with --resume RUN --learning-rate 5e+38, or with a lower --clip"))
+                "; step 0 is saved: go on from it with --resume RUN --learning-rate 5e+38, or with a lower --clip"
+                    + "; if the same comes again, look at the model's configuration"))
     }
 
     @Test("A last step that broke the weights has not finished the training", arguments: ["run", nil])

@@ -67,8 +67,10 @@ extension TrainingRun {
         guard let folder, let saved = savedStep else { return "; try a lower learning rate, or clipping" }
         let options = "--learning-rate \(options.learningRate / 2), or with a lower --clip"
         guard saved == step else {
-            return
-                "; step \(saved) is saved: go on from it with --resume \(folder.path.pathArgument.shellQuoted) \(options)"
+            // Initial weights may be bad on some texts whatever the options.
+            let otherwise = saved == 0 ? "; if the same comes again, look at the model's configuration" : ""
+            return "; step \(saved) is saved: go on from it with --resume \(folder.path.pathArgument.shellQuoted)"
+                + " \(options)\(otherwise)"
         }
         guard let earlier = folder.savedSteps.last(where: { $0 < step }) else {
             return
