@@ -112,6 +112,23 @@ def as_people_have_them(name, config, folder):
             continue
         source = ["--model", peer.model or name, "--config", here / "config.json", "--weights", file]
         compare(f"{file} as it is", our_logits(tokens, *source, folder=folder), expected)
+    narrow_types(peer, peer.model or name, model, tokens, said, folder)
+
+
+def narrow_types(peer, model_id, model, tokens, said, folder):
+    """Types of eight bits are widened, and constants, which the model knows, are as they were before they were rounded."""
+    constants = {key: value.clone() for key, value in model.state_dict().items() if key.endswith(("freqs", "inv_freq"))}
+    for dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
+        rounded = {key: value.to(dtype) for key, value in model.state_dict().items()}
+        model.load_state_dict({key: value.float() for key, value in rounded.items()} | constants)
+        save_file({key: value.clone() for key, value in rounded.items()}, folder / "narrow.safetensors")
+        here = folder / str(dtype)
+        here.mkdir()
+        lines = convert(model_id, "narrow.safetensors", here / "weights.safetensors", *said, folder=folder)
+        if f"{dtype} written as float32" not in lines:
+            fail(f"the converter does not say that it widened {dtype}: {lines}")
+        source = ["--model", model_id, "--config", here / "config.json", "--weights", here / "weights.safetensors"]
+        compare(f"{dtype}, converted", our_logits(tokens, *source, folder=folder), peer_logits(peer, model, tokens))
 
 
 def objects_of_pickles(folder):

@@ -138,8 +138,8 @@ def check_shapes(state, expected, where):
 
 
 def read_weights(path, architecture):
-    """The state dict of a checkpoint under the peer's names, all of them; its metadata, the kind of model, and lines about
-    what was done."""
+    """The state dict of a checkpoint under the peer's names, all of them, in types that are read here; its metadata, the kind
+    of model, and lines about what was done."""
     metadata = {}
     if path.is_dir() or path.suffix == ".json" or kind_of(path) == "safetensors":
         state, metadata, lines = read_safetensors(path)
@@ -151,6 +151,9 @@ def read_weights(path, architecture):
     named = architecture.rename(state)
     if renamed := len(state.keys() - named.keys()):
         lines.append(f"{renamed} keys renamed to those of {architecture.names}")
+    found, named = named, {key: readable(key, value) for key, value in named.items()}
+    if widened := sorted({str(value.dtype) for key, value in found.items() if named[key] is not value}):
+        lines.append(f"{' and '.join(widened)} written as float32")
     try:
         lacking = architecture.lacking(named)
     except InputError:
@@ -205,9 +208,7 @@ def to_safetensors(a, architecture):
     config, more = architecture.from_peer(config, inferred)
     metadata = {"model": a.model, "configuration": json.dumps(config, sort_keys=True)}
     # Tensors that share memory are refused by safetensors: each gets its own.
-    own = {key: readable(value).clone().contiguous() for key, value in state.items()}
-    if other := sorted({str(value.dtype) for value in state.values() if readable(value) is not value}):
-        lines.append(f"{' and '.join(other)} written as float32")
+    own = {key: value.clone().contiguous() for key, value in state.items()}
     write_both(a.destination, lambda path: save_file(own, path, metadata), config, a.force)
     for line in lines + more:
         print(line)
@@ -229,9 +230,25 @@ def configurations(a, architecture):
         raise InputError(f"{path}: {error}") from None
 
 
-def readable(tensor):
+def readable(key, tensor):
     """The tensor in a type that is read here."""
-    return tensor if tensor.dtype in READABLE or not tensor.is_floating_point() else tensor.float()
+    if tensor.dtype in READABLE or not tensor.is_floating_point():
+        return tensor
+    exact = frequencies(len(tensor), tensor.dtype) if key.endswith(FREQUENCIES) and tensor.dim() == 1 else []
+    return next((values for values, rounded in exact if torch.equal(rounded, tensor.float())), tensor.float())
+
+
+# The constants of positions: buffers, which a model compares with its own, to the rounding of the file's type.
+FREQUENCIES = ("inv_freq", "rotary_pos_emb.freqs")
+
+
+def frequencies(count, dtype):
+    """The series that so many frequencies may be, of an even or an odd width (linformer-pytorch's base is 100,000): exact,
+    and rounded to a type."""
+    for base in (10_000, 100_000):
+        for width in (2 * count, 2 * count - 1):
+            values = base ** -(torch.arange(count) * 2 / width)
+            yield values, values.to(dtype).float()
 
 
 def configuration_in(metadata, source):
