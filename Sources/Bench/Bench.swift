@@ -7,7 +7,9 @@ import ModelZoo
 struct Bench: Command {
     static let configuration = CommandConfiguration(
         abstract: "Measure the machine, operations against plain forms and loops, training steps, and generation.",
-        subcommands: [MachineCommand.self, Kernels.self, TrainingSteps.self, Generation.self, Projections.self])
+        subcommands: [
+            MachineCommand.self, Kernels.self, TrainingSteps.self, Generation.self, Projections.self, Instructions.self,
+        ])
 }
 
 /// The options of every benchmark.
@@ -171,5 +173,20 @@ struct Generation: ParsableCommand {
             model: model.model, preset: model.preset, settings: model.settings(), promptLength: promptLength,
             length: length, batch: batchSize, weightsAs: precision.weightsAs ?? WeightPrecision.float.rawValue)
         print(try common.json ? result.json() : result.lines())
+    }
+}
+
+struct Instructions: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "instructions",
+        abstract:
+            "Fixed work on one thread, whose instructions Scripts/baselines counts; prints the names of the cases.")
+
+    func run() throws {
+        Threads.count = 1
+        for item in InstructionCase.all {
+            try item.run()
+            print(item.name)
+        }
     }
 }

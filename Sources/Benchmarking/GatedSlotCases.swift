@@ -26,7 +26,7 @@ enum GatedSlotCases {
 
     /// The gradients of queries, keys, values and gates, with the forward pass, against the plain form, which keeps every
     /// slot of every token.
-    private static func gradients(_ n: Int, slots: Int = 64) -> KernelCase {
+    static func gradients(_ n: Int, slots: Int = 64) -> KernelCase {
         let x = inputs(n, slots)
         let leaves = x[..<4].map { $0.requiringGradient() }
         func gradients(_ implementation: Implementation) -> Tensor {

@@ -52,12 +52,7 @@ public struct TrainingBenchmark: Encodable {
         training: TrainingDefaults
     ) -> TrainingBenchmark {
         let key = RandomKey(seed: 1)
-        func tokens(_ index: Int) -> [Int32] {
-            key.child(index).integers(batch * sequence).map { Int32($0 % UInt64(model.vocabularySize)) }
-        }
-        let examples = TokenBatch(
-            inputs: tokens(0), targets: tokens(1), shape: [batch, sequence],
-            startsDocument: Array(repeating: true, count: batch), textCount: batch * sequence)
+        let examples = TokenBatch.random(batch: batch, sequence: sequence, vocabulary: model.vocabularySize, key: key)
         let optimizer = Optimizer(model.trainable, training.optimizer)
         var best = (step: Double.infinity, forward: 0.0, operations: 0)
         for step in 0...steps {
@@ -75,6 +70,18 @@ public struct TrainingBenchmark: Encodable {
             stepSeconds: best.step, forwardSeconds: best.forward,
             tokensPerSecond: Double(batch * sequence) / best.step, peakMemoryMB: peakResidentMegabytes(),
             blasGflops: Double(best.operations) / best.step / 1e9, threads: Threads.count)
+    }
+}
+
+extension TokenBatch {
+    /// Random tokens with random targets, each row a document of its own.
+    static func random(batch: Int, sequence: Int, vocabulary: Int, key: RandomKey) -> TokenBatch {
+        func tokens(_ index: Int) -> [Int32] {
+            key.child(index).integers(batch * sequence).map { Int32($0 % UInt64(vocabulary)) }
+        }
+        return TokenBatch(
+            inputs: tokens(0), targets: tokens(1), shape: [batch, sequence],
+            startsDocument: Array(repeating: true, count: batch), textCount: batch * sequence)
     }
 }
 
@@ -182,8 +189,8 @@ public struct ConfigurationSetting: Sendable {
 }
 
 /// A preset's model with some keys of its configuration changed; the last setting of a key counts.
-private func makeModel(
-    _ id: String, preset name: String, _ settings: [ConfigurationSetting], sequenceLength: Int
+func makeModel(
+    _ id: String, preset name: String, _ settings: [ConfigurationSetting] = [], sequenceLength: Int
 ) throws -> any LanguageModel {
     let architecture = try ModelZoo.architecture(id)
     var members =

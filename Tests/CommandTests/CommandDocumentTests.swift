@@ -5,7 +5,7 @@ import Testing
 @Suite struct CommandDocumentTests {
     private static let commands = [
         "Train", "Generate", "Evaluate", "Report", "Visualize", "Retrieval", "Compare", "Bench", "Bench machine",
-        "Bench kernels", "Bench train", "Bench generate", "Bench projections",
+        "Bench kernels", "Bench train", "Bench generate", "Bench projections", "Bench instructions",
     ]
 
     private static let document: String = {
