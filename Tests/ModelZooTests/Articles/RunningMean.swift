@@ -6,7 +6,7 @@ import Tensors
 // b batch, n tokens, d model
 
 /// The options of `RunningMean`.
-public struct RunningMeanConfiguration: Sendable {
+public struct RunningMeanConfiguration: ModelConfiguration {
     /// num_tokens: the vocabulary.
     public var tokens: Int
     /// dim: the width of the model, d.
@@ -14,17 +14,10 @@ public struct RunningMeanConfiguration: Sendable {
 
     public init(tokens: Int, dimension: Int) { (self.tokens, self.dimension) = (tokens, dimension) }
 
-    /// Reads the JSON form.
-    /// - Throws: `InputError` that names the key that is missing, unknown, mistyped or impossible.
-    public init(_ json: JSONValue, file: String) throws {
-        var reader = try ConfigurationReader(json, file: file)
-        tokens = try reader.size("num_tokens")
-        dimension = try reader.size("dim")
-        try reader.finish()
-    }
-
-    /// The JSON form, every option written out.
-    public var json: JSONValue { .object(["num_tokens": .integer(tokens), "dim": .integer(dimension)]) }
+    /// The keys of the JSON form: their properties, and what they accept.
+    public static let schema = ConfigurationSchema(
+        RunningMeanConfiguration(tokens: 0, dimension: 0),
+        [.size("num_tokens", \.tokens, isRequired: true), .size("dim", \.dimension, isRequired: true)])
 }
 
 /// A language model of x + W mean over tokens up to this one of V norm(x).
