@@ -37,10 +37,11 @@ extension LanguageModelContractTests {
     func raggedBatches(_ entry: ContractModel) throws {
         try check(entry.make(), entry)
         func check<Model: LanguageModel>(_ model: Model, _ entry: ContractModel) throws {
-            let counts = [[9, 5, 1], [1, 1, 1], [11, 12, 1], [4, 2, 1]]
+            // Twice one token of each, so that what the first of these leaves is read by the second.
+            let counts = [[9, 5, 1, 1], [1, 1, 1, 1], [11, 11, 1, 1], [4, 2, 1, 1]]
             var states = counts.map { _ in model.startDecoding() }
             var alone = states
-            for call in 0..<3 {
+            for call in 0..<4 {
                 let texts = counts.enumerated().map { row, counts in
                     entry.tokens(counts[call], seed: UInt64(10 * call + row))
                 }
