@@ -30,6 +30,7 @@ struct BlockRecurrentArchitecture: Architecture {
             configuration.set(heads: 4, of: 32, block: 64, segment: 512, states: 64)
             configuration.recurrentLayers = [3]
             (configuration.normalizedScale, configuration.identifierScale) = (16, 3)
+            (configuration.gate, configuration.forgetBias) = (.lstm, 3)
             training = TrainingDefaults(
                 sequenceLength: 512, batchSize: 8, length: .steps(4000), learningRate: 3e-3, schedule: .cosine,
                 warmupSteps: 50, learningRateFloor: 0.1, validateEvery: 500, validationShare: 0.125)

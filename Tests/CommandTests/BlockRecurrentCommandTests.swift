@@ -53,7 +53,7 @@ import Testing
         let preset = try ModelZoo.architecture("block-recurrent").preset("memory")
         let c = try BlockRecurrentConfiguration(preset.configuration, file: "preset")
         #expect(try #require(c.recurrentLayers).allSatisfy { $0 > 1 })
-        #expect(c.normalizedScale == 16 && c.identifierScale == 3)
+        #expect(c.normalizedScale == 16 && c.identifierScale == 3 && c.gate == .lstm && c.forgetBias == 3)
         #expect(c.maximumLength == 8 * c.blockWidth)
         #expect(preset.training.order == .sequential && preset.training.clip == 0.5)
         let model = try ModelZoo.architecture("block-recurrent").makeModel(
