@@ -151,13 +151,16 @@ extension LinformerLMConfiguration {
         (stack.dropout, stack.feedForwardDropout, tokenDropout) = (probability, probability, probability)
     }
 
-    /// Causal by segments, the form that learns text sooner than bounded memory.
+    /// Causal by segments, the form that learns text sooner than bounded memory, with short convolutions before attention and
+    /// a gated feed-forward, whose three matrices have as many parameters as two of the width that is set.
     fileprivate mutating func readInSegments(window: Int) {
         stack.causality = .segments
         (stack.segments.window, stack.segments.maximum) = (window, 256)
         stack.segments.positions = .rotary
         stack.sharing = .none
         (stack.normalizesFirst, usesPositions) = (true, false)
+        (stack.shortConvolution, stack.gatesFeedForward) = (4, true)
+        stack.feedForwardDimension = stack.feedForwardDimension * 2 / 3
     }
 
     /// An encoder and a decoder of these sizes, the last token being the start token.

@@ -62,7 +62,7 @@ private func biasedAttention(
     var options = WindowAttentionOptions(.causal(reach, isCausal: true, longest: m), scale: scale)
     options.bias = .byDistance(bias, origin: m - 1)
     let share = h / k.shape[2]
-    return windowAttention(q.padded(axis: 1, before: m - n), repeated(k, share), repeated(v, share), options)
+    return windowAttention(q.padded(axis: 1, before: m - n), repeated(k, share), repeated(v, share), headsFirst: false, options: options)
         .sliced(1, from: m - n)
 }
 

@@ -161,7 +161,7 @@ extension ConfigurationField {
     }
 
     /// A case of an enumeration, by its raw value.
-    public static func option<Option: RawRepresentable<String> & CaseIterable>(
+    public static func option<Option: RawRepresentable<String> & CaseIterable & Sendable>(
         _ key: String, _ property: WritableKeyPath<Root, Option> & Sendable
     ) -> Self {
         Self(key, property, read: { try $0.option(key, default: $1) }, write: { .string($0.rawValue) })
