@@ -15,9 +15,10 @@
 
 // A kernel is compiled once per instruction set and the loader picks one (an ELF feature). Elsewhere, and on arm64
 // where NEON is always there, the baseline is used; under the thread sanitizer as well, whose calls in the functions
-// that pick would run before the sanitizer has started.
+// that pick would run before the sanitizer has started. x86-64-v3 is AVX2 with FMA, asked for by feature: "arch=haswell"
+// would be that one model alone, and leave all others with AVX2, AMD's too, to SSE2.
 #if defined(__x86_64__) && defined(__linux__) && !defined(AZ_THREAD_SANITIZER)
-#define AZ_KERNEL __attribute__((target_clones("avx512f", "arch=haswell", "default")))
+#define AZ_KERNEL __attribute__((target_clones("avx512f", "arch=x86-64-v3", "default")))
 #else
 #define AZ_KERNEL
 #endif

@@ -62,8 +62,10 @@ private func biasedAttention(
     var options = WindowAttentionOptions(.causal(reach, isCausal: true, longest: m), scale: scale)
     options.bias = .byDistance(bias, origin: m - 1)
     let share = h / k.shape[2]
-    return windowAttention(q.padded(axis: 1, before: m - n), repeated(k, share), repeated(v, share), headsFirst: false, options: options)
-        .sliced(1, from: m - n)
+    return windowAttention(
+        q.padded(axis: 1, before: m - n), repeated(k, share), repeated(v, share), headsFirst: false, options: options
+    )
+    .sliced(1, from: m - n)
 }
 
 /// Repeats each head for all heads of queries that see it. [b, m, g, d] → [b, m, g · count, d]
