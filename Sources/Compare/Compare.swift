@@ -11,8 +11,8 @@ struct Compare: Command {
 
             text: each model is trained on the same windows of a text in the same order, for the same time or number of \
             steps. Bits per byte against time and tokens, speed, memory, generation.
-            recall: associative recall, induction heads, selective copying, passkeys, questions of the built-in corpus, and \
-            a fact over distances: how much of what was read is found again, by length and distance.
+            recall: associative recall, induction heads, selective copying, passkeys, questions of the built-in corpus, \
+            one fact and four over distances: how much of what was read is found again, by length and distance.
             scale: what a pass and a generated token cost at sequence lengths from 512 on, until a model passes the budget.
 
             results.json, report.html, summary.md and the plots are written to the folder after each cell, which is one \
@@ -33,7 +33,7 @@ struct Compare: Command {
         help: "Text files, each compared on its own; corpus for the built-in corpus, which is taken without any.")
     var data: [String] = []
 
-    @Option(help: "Tasks of recall with commas: mqar, induction, copying, passkey, questions, distance; or all.")
+    @Option(help: "Tasks of recall with commas: mqar, induction, copying, passkey, questions, distance, facts; or all.")
     var recall = CompareCommand().recall
 
     @Option(help: "Minutes of training for each model on each text (5 unless given) and task of recall (2).")

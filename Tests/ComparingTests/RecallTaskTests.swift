@@ -163,9 +163,9 @@ import Testing
 
     @Test("The chances of a guess are those of the tasks")
     func chances() {
-        let chances: [Double] = [1.0 / 64, 1.0 / 15, 1.0 / 14, 1e-5, 1.0 / 16]
+        let chances: [Double] = [1.0 / 64, 1.0 / 15, 1.0 / 14, 1e-5, 1.0 / 16, 1.0 / 8]
         #expect(Self.tasks.map(\.chance) == chances)
-        #expect(Self.tasks.map(\.trainingLength) == [256, 256, 256, 256, 512])
+        #expect(Self.tasks.map(\.trainingLength) == [256, 256, 256, 256, 512, 512])
     }
 
     @Test("A fact is told once in the first block, and asked for over the distance of the length")
@@ -178,7 +178,7 @@ import Testing
         }
         for length in task.trainingLengths {
             let sequence = task.trainingSequence(of: length, key: key.child(length))
-            #expect(sequence.tokens.count { $0 < 16 } == 1 && sequence.tokens.count { $0 == task.fact } == 1)
+            #expect(sequence.tokens.count { $0 < 16 } == 1 && sequence.tokens.count { $0 == task.key(0) } == 1)
             // One a block, but for those that the first block's fact comes after.
             #expect(sequence.questions.count >= length / 32 - 1 && sequence.questions.count <= length / 32)
             #expect(Set(sequence.questions.flatMap(\.answer)).count == 1)
@@ -188,7 +188,40 @@ import Testing
                 == 16)
     }
 
+    @Test("Of several facts each has its key, and questions ask for all of them, over the distance of the length")
+    func severalFacts() {
+        let task = FactDistance(facts: 4)
+        var asked: Set<Int32> = []
+        for index in 0..<60 {
+            let sequence = task.testSequence(of: 96, depth: nil, key: key.child(index))
+            #expect(sequence.questions.map(\.distance) == [64])
+            asked.insert(sequence.tokens[sequence.questions[0].place])
+            let told = sequence.tokens.prefix(32)
+            #expect((0..<4).allSatisfy { fact in told.count { $0 == task.key(fact) } == 1 })
+            #expect(told.count { $0 < 8 } == 4 && sequence.tokens.count { $0 < 8 } == 4)
+        }
+        #expect(asked == Set((0..<4).map(task.ask)))
+        let row = task.trainingSequence(of: 256, key: key)
+        #expect((28...32).contains(row.questions.count))
+        #expect(Set(row.questions.map { row.tokens[$0.place] }).count == 4)
+    }
+
     // MARK: Guesses
+
+    @Test("A guess at one of several facts names the value that was told most often")
+    func guessesAmongToldValues() {
+        let task = FactDistance(facts: 4)
+        for index in 0..<40 {
+            let sequence = task.testSequence(of: 96, depth: nil, key: key.child(index))
+            let values = (0..<4).map { fact in
+                sequence.tokens[sequence.tokens.firstIndex(of: task.key(fact))! + 1]
+            }
+            let most = values.map { value in values.count { $0 == value } }.max()!
+            #expect(task.guess(in: sequence) == Double(most) / 4)
+        }
+        // Of four draws of 8 values the most frequent comes 1.65 times on average.
+        #expect(abs(guess(task, 96, 2000) - 0.4121) < 0.02)
+    }
 
     /// The mean over sequences of a length that are asked.
     private func guess(_ task: some RecallTask, _ length: Int, _ count: Int = 400) -> Double {
@@ -269,7 +302,8 @@ private struct Solver {
         case is AssociativeRecall, is InductionHeads:
             return tokens.firstIndex(of: tokens.last!).map { tokens[$0 + 1] }
         case let task as FactDistance:
-            return tokens.firstIndex(of: task.fact).map { tokens[$0 + 1] }
+            let asked = Int(tokens.last! - task.ask(0))
+            return tokens.firstIndex(of: task.key(asked)).map { tokens[$0 + 1] }
         case let task as SelectiveCopying:
             let data = tokens.filter { $0 < task.kinds }
             return data[tokens.count { $0 == task.marker } - 1]

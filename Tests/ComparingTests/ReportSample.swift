@@ -51,7 +51,9 @@ enum ReportSample {
 
     // MARK: Recall
 
-    static var recall: [RecallOutcome] { RecallTaskName.allCases.filter { $0 != .distance }.flatMap(outcomes) }
+    static var recall: [RecallOutcome] {
+        RecallTaskName.allCases.filter { $0 != .distance && $0 != .facts }.flatMap(outcomes)
+    }
 
     static func outcomes(_ task: RecallTaskName) -> [RecallOutcome] {
         ids.enumerated().map { index, id in

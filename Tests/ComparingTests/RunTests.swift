@@ -17,7 +17,7 @@ import Testing
         ({ $0.task = "text," }, "--task: expected some of text, recall, scale, all, found \"\""),
         (
             { ($0.task, $0.recall) = ("text,recall", "mqar,copy") },
-            "--recall: expected some of mqar, induction, copying, passkey, questions, distance, all, found \"copy\""
+            "--recall: expected some of mqar, induction, copying, passkey, questions, distance, facts, all, found \"copy\""
         ),
         ({ $0.steps = 0 }, "--steps: expected a whole number of at least 1, found 0"),
         ({ ($0.steps, $0.minutes) = (nil, 0) }, "--minutes: expected a number above 0, found 0.0"),

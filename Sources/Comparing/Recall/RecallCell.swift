@@ -77,7 +77,7 @@ struct RecallExam {
             task: task.name, model: id, parameters: model.parameterCount, steps: end.steps, seconds: end.seconds,
             trainingLength: task.trainingLength, chance: task.chance, reach: model.reach, accuracies: asked,
             fault: end.fault)
-        if task.name == .distance && model.hasStates {
+        if task.name.isOverDistances && model.hasStates {
             guard let control = askWithoutStates(model, stop: stop) else { return nil }
             outcome.withoutStates = control
         }
@@ -121,7 +121,7 @@ struct RecallExam {
             }
             // Questions over one distance are of a length and of that distance alike.
             let distances = Set(answers.map(\.distance))
-            let distance = task.name == .distance && distances.count == 1 ? distances.first : nil
+            let distance = task.name.isOverDistances && distances.count == 1 ? distances.first : nil
             accuracies.append(
                 answers.accuracy(length: length, distance: distance, depth: depth, reach: model.reach))
             if length == task.trainingLength && depth == nil {

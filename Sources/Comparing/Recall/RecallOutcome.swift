@@ -22,7 +22,7 @@ public struct RecallOutcome: Codable, Sendable, Equatable {
     /// as long as the training's, the same questions once more by distance. The corpus's questions come by distance
     /// alone.
     public var accuracies: [Accuracy]
-    /// The control of `distance` for models that carry states: the same questions over some distances, with the states
+    /// The control of `distance` and `facts` for models that carry states: the same questions over some distances, with the states
     /// forgotten before each block. nil for other tasks and models.
     public var withoutStates: [Accuracy]?
     /// The reason why training ended before its time, if numbers were no longer finite: the tests are then of the step
@@ -104,6 +104,8 @@ public enum RecallTaskName: String, Codable, CaseIterable, Sendable {
     case questions
     /// A fact that is told once and asked for over a distance.
     case distance
+    /// Four facts, each under a key of its own, asked for over a distance.
+    case facts
 
     /// The task's name for people.
     public var title: String {
@@ -114,6 +116,10 @@ public enum RecallTaskName: String, Codable, CaseIterable, Sendable {
         case .passkey: "Passkey retrieval"
         case .questions: "Questions of the built-in corpus"
         case .distance: "A fact over a distance"
+        case .facts: "Four facts over a distance"
         }
     }
+
+    /// True for tasks whose questions come over known distances, with a control where states can be forgotten.
+    var isOverDistances: Bool { self == .distance || self == .facts }
 }

@@ -95,6 +95,7 @@ extension RecallTaskName {
         case .passkey: Passkey()
         case .questions: nil
         case .distance: FactDistance()
+        case .facts: FactDistance(facts: 4)
         }
     }
 }

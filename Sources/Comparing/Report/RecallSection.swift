@@ -70,6 +70,10 @@ extension RecallTaskName {
             "One of 16 values is told in the first 32 tokens of a document and asked for once, behind noise, so many tokens "
                 + "later. Nothing has to be told apart; it has to be kept. In training each 32 tokens have a question, which "
                 + "the answer does not follow."
+        case .facts:
+            "Four keys, each followed by one of 8 values, are told in the first 32 tokens of a document, and one of them is "
+                + "asked for, behind noise, so many tokens later. They have to be kept, and to be told apart. In training each "
+                + "32 tokens have four questions, which the answers do not follow."
         }
     }
 
@@ -80,6 +84,7 @@ extension RecallTaskName {
         case .induction: "the token that comes most often"
         case .copying: "the data token that comes most often, at every place"
         case .passkey: "the right digits in any order"
+        case .facts: "the value that was told most often"
         case .questions, .distance: nil
         }
     }

@@ -160,6 +160,7 @@ extension RecallTaskName {
         case .passkey: "passkey"
         case .questions: "questions"
         case .distance: "distance"
+        case .facts: "facts"
         }
     }
 }
