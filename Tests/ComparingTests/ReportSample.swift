@@ -71,7 +71,7 @@ enum ReportSample {
         case .induction: 1.0 / 15
         case .copying: 1.0 / 14
         case .passkey: 1e-5
-        case .questions, .distance: 1.0 / 16
+        case .questions, .distance, .facts: 1.0 / 16
         }
     }
 
@@ -82,7 +82,7 @@ enum ReportSample {
         case .induction: 1.0 / 15 + 0.5 / Double(length).squareRoot()
         case .copying: 0.27
         case .passkey: 0.02
-        case .questions, .distance: nil
+        case .questions, .distance, .facts: nil
         }
     }
 
@@ -121,7 +121,7 @@ enum ReportSample {
         case .copying: lengths([32, 64, 128, 256, 512, 1024])
         case .passkey:
             [64, 256, 1024, 4096].flatMap { n in [0, 0.25, 0.5, 0.75, 1].map { cell(n, depth: $0, asked: 51) } }
-        case .distance: [16, 64, 1024, 65_536].map { cell($0 + 32, distance: $0) }
+        case .distance, .facts: [16, 64, 1024, 65_536].map { cell($0 + 32, distance: $0) }
         case .questions: [100, 300, 1000].map { cell(1024, distance: $0, asked: 256) }
         }
     }
