@@ -35,9 +35,7 @@ public struct BlockRecurrentTransformer: Module {
     ///   - configuration: a possible one; what the JSON form refuses stops the process here.
     ///   - key: what the initial parameters are drawn from.
     public init(_ configuration: BlockRecurrentConfiguration, key: RandomKey) {
-        if let fault = configuration.fault {
-            require(false, "BlockRecurrentTransformer: \(fault.key): \(fault.problem)")
-        }
+        configuration.requirePossible("BlockRecurrentTransformer")
         let (m, recurrences) = (configuration.dimension, configuration.recurrences)
         self.configuration = configuration
         tokenEmbedding = Embedding(configuration.tokens, m, key: key.child(0))

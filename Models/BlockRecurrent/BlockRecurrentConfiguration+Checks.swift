@@ -4,7 +4,11 @@ import NN
 
 extension BlockRecurrentConfiguration {
     /// The first option that is impossible with the others, and why.
-    var fault: ConfigurationError? { widthFault ?? windowFault ?? layerFault ?? stateFault }
+    private var fault: ConfigurationError? { widthFault ?? windowFault ?? layerFault ?? stateFault }
+
+    public func check() throws {
+        if let fault { throw fault }
+    }
 
     private var widthFault: ConfigurationError? {
         if headDimension % 2 != 0 {

@@ -181,8 +181,4 @@ extension BlockRecurrentConfiguration {
         .flag("direct_write", \.writesDirectly),
         .flag("relative_position_bias", \.usesRelativeBias),
     ]
-
-    public func check() throws {
-        if let fault { throw fault }
-    }
 }

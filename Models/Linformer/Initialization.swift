@@ -64,23 +64,6 @@ extension SequenceProjection {
 // MARK: Layers
 
 extension LinformerConfiguration {
-    /// Stops where a configuration made in code fits no layers; those that are read have been checked.
-    func requireSizes() {
-        require(
-            headDimension != nil || channels % heads == 0,
-            "Linformer: \(channels) channels for \(heads) heads; expected a multiple, or dim_d")
-        require(
-            intermediateChannels == nil || (includesFeedForward && !isDecoder),
-            "Linformer: ff_intermediate needs feed-forward layers, and no decoder")
-        require(
-            !isUnlimited || !(usesFullAttention || isDecoder),
-            "Linformer: causal \(causality.json) with full attention or as a decoder; expected neither")
-        require(
-            intermediateChannels == nil || causality != .segments || sharing != .layerwise
-                || segments.projection != .dynamic,
-            "Linformer: layers of unequal widths cannot share a dynamic projection of segments")
-    }
-
     /// Makes what all layers share: an E for their own input and one for a decoder's embeddings, the same where both are as long.
     func sharedProjections(key: RandomKey) -> (own: SequenceProjection, cross: SequenceProjection)? {
         guard sharing == .layerwise && !isUnlimited else { return nil }

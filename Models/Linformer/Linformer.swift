@@ -208,7 +208,7 @@ public struct Linformer: Module {
 
     /// - Parameter key: the source of the initial parameters.
     public init(_ configuration: LinformerConfiguration, key: RandomKey) {
-        configuration.requireSizes()
+        configuration.requirePossible("Linformer")
         self.configuration = configuration
         let (shared, segments) = (configuration.sharedProjections(key: key), configuration.sharedSegments(key: key))
         layers = (0..<configuration.depth).map {

@@ -59,6 +59,18 @@ extension ModelConfiguration {
 
     public func encode(to encoder: any Encoder) throws { try json.encode(to: encoder) }
 
+    /// Stops where a configuration made in code has what cannot be together; one that is read has been checked.
+    /// - Parameter user: the type that is made of it, for the message.
+    package func requirePossible(_ user: String) {
+        do {
+            try check()
+        } catch let error as ConfigurationError {
+            require(false, "\(user): \(error.key): \(error.problem)")
+        } catch {
+            require(false, "\(user): \(error)")
+        }
+    }
+
     /// Checks every value as if it were read: its range, and that it goes with the others.
     /// - Throws: `InputError` that names the type and the key.
     public func validate() throws { _ = try Self(json, file: "\(Self.self)") }
