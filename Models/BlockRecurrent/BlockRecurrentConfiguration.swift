@@ -142,7 +142,7 @@ extension BlockRecurrentConfiguration {
     public static let schema = ConfigurationSchema(
         BlockRecurrentConfiguration(tokens: 0, dimension: 0, depth: 0),
         [
-            .size("num_tokens", \.tokens, isRequired: true),
+            .size("num_tokens", \.tokens, isRequired: true).role(.vocabulary),
             .size("dim", \.dimension, isRequired: true),
             .depth("depth", \.depth, isRequired: true),
             .size("dim_head", \.headDimension),

@@ -80,14 +80,14 @@ public struct FLASHConfiguration: ModelConfiguration {
     public static let schema = ConfigurationSchema(
         FLASHConfiguration(tokens: 0, dimension: 0, depth: 0),
         [
-            .size("num_tokens", \.tokens, isRequired: true),
+            .size("num_tokens", \.tokens, isRequired: true).role(.vocabulary),
             .size("dim", \.dimension, isRequired: true),
             .depth("depth", \.depth, isRequired: true),
             .size("group_size", \.groupSize),
             .size("query_key_dim", \.queryKeyDimension),
             .number("expansion_factor", \.expansionFactor, in: 0...1024),
             .flag("causal", \.isCausal),
-            .number("attn_dropout", \.attentionDropout, in: 0..<1),
+            .number("attn_dropout", \.attentionDropout, in: 0..<1).role(.dropout),
             .option("norm_type", \.normType),
             .flag("shift_tokens", \.shiftsTokens),
             .flag("laplace_attn_fn", \.usesLaplace),

@@ -5,11 +5,11 @@ extension FastWeightsConfiguration {
     public static let schema = ConfigurationSchema(
         FastWeightsConfiguration(tokens: 0),
         [
-            .size("n_vocab", \.tokens, isRequired: true),
+            .size("n_vocab", \.tokens, isRequired: true).role(.vocabulary),
             .size("d_model", \.width),
             .size("nu", \.nu),
             .heads("heads", \.heads),
-            .number("dropout", \.dropout, in: 0..<1),
+            .number("dropout", \.dropout, in: 0..<1).role(.dropout),
             .size("d_ff", \.feedForwardDimension, atLeast: 0),
             .depth("n_layers", \.layers),
             .number("eps", \.epsilon, in: 1e-30...1),

@@ -1,4 +1,5 @@
 import NN
+import Tensors
 
 extension LinformerConfiguration {
     public static let schema = ConfigurationSchema(
@@ -8,15 +9,16 @@ extension LinformerConfiguration {
     /// - Parameter needsSlots: true where nothing says how many slots there are unless the configuration does.
     static func layers(_ names: LinformerKeys = .alone, needsSlots: Bool = false) -> [ConfigurationField<Self>] {
         [
-            .size(names.own("input_size"), \.inputSize, isRequired: true),
+            .size(names.own("input_size"), \.inputSize, isRequired: true)
+                .role(names.prefix.isEmpty ? .rowLength : .halfRowLength),
             .size(names.own("channels"), \.channels, isRequired: true),
             .size(names.own("dim_k"), \.slots, isRequired: needsSlots),
             .size(names.own("dim_ff"), \.feedForwardDimension),
             .size(names.own("dim_d"), \.headDimension),
-            .number(names.own("dropout_ff"), \.feedForwardDropout, in: 0..<1),
+            .number(names.own("dropout_ff"), \.feedForwardDropout, in: 0..<1).role(.dropout),
             .heads(names.own("nhead"), \.heads),
             .depth(names.own("depth"), \.depth),
-            .number(names.own("dropout"), \.dropout, in: 0..<1),
+            .number(names.own("dropout"), \.dropout, in: 0..<1).role(.dropout),
             .option(names.own("parameter_sharing"), \.sharing),
             .size(names.own("k_reduce_by_layer"), \.slotReduction, atLeast: 0),
             .flag(names.own("full_attention"), \.usesFullAttention),

@@ -45,7 +45,7 @@ public struct LinformerEncDecConfiguration: ModelConfiguration {
 
     /// The last key, after which the decoder takes what depends on the encoder.
     private static let startToken = ConfigurationField<Self>(
-        "start_token",
+        "start_token", role: .lastToken,
         read: {
             let token = try $1.optionalSize("start_token", atLeast: 0)
             let isBidirectional = $0.decoder.stack.causality == .bidirectional

@@ -40,9 +40,9 @@ public struct LinformerLMConfiguration: ModelConfiguration {
 
     /// The keys that an encoder–decoder has twice.
     static func keys(_ names: LinformerKeys = .alone) -> [ConfigurationField<Self>] {
-        [.size(names.own("num_tokens"), \.tokens, isRequired: true)]
+        [.size(names.own("num_tokens"), \.tokens, isRequired: true).role(.vocabulary)]
             + LinformerConfiguration.layers(names).map { $0.of(\.stack) } + [
-                .number(names.own("dropout_tokens"), \.tokenDropout, in: 0..<1),
+                .number(names.own("dropout_tokens"), \.tokenDropout, in: 0..<1).role(.dropout),
                 .size(names.own("emb_dim"), \.embeddingDimension),
                 .flag(names.own("use_pos_emb"), \.usesPositions),
             ]

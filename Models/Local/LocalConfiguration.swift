@@ -38,16 +38,16 @@ public struct LocalConfiguration: ModelConfiguration {
         LocalConfiguration(tokens: nil, maximumLength: 0, dimension: 0, depth: 0),
         [
             vocabulary,
-            .size("max_seq_len", \.maximumLength, isRequired: true),
+            .size("max_seq_len", \.maximumLength, isRequired: true).role(.rowLength),
             .size("dim", \.attention.dimension, isRequired: true),
             .depth("depth", \.depth, atLeast: 0, isRequired: true),
             .size("local_attn_window_size", \.attention.attention.windowSize),
             .flag("use_dynamic_pos_bias", \.usesDynamicBias),
             .flag("use_rotary_pos_emb", \.attention.attention.usesRotary),
-            .number("attn_dropout", \.attention.attention.dropout, in: 0..<1),
+            .number("attn_dropout", \.attention.attention.dropout, in: 0..<1).role(.dropout),
         ] + LocalMHAOptions.shared.map { $0.of(\.attention) } + [
             .number("ff_mult", \.feedForwardMultiple, in: 0...1024),
-            .number("ff_dropout", \.feedForwardDropout, in: 0..<1),
+            .number("ff_dropout", \.feedForwardDropout, in: 0..<1).role(.dropout),
             .token("ignore_index", \.ignoreIndex),
             .integers("layers_insert_global_attn", \.globalLayers),
             .size("num_residual_streams", \.residualStreams, atMost: 256),
@@ -55,7 +55,7 @@ public struct LocalConfiguration: ModelConfiguration {
 
     /// The vocabulary: said to be null for the layers alone, and never left out.
     private static let vocabulary = ConfigurationField<Self>(
-        "num_tokens",
+        "num_tokens", role: .vocabulary,
         read: { $0.tokens = $1.isNull("num_tokens") ? nil : try $1.size("num_tokens") },
         write: { $0.tokens.map { .integer($0) } ?? .null })
 

@@ -41,14 +41,14 @@ public struct TransformerConfiguration: ModelConfiguration {
     public static let schema = ConfigurationSchema(
         TransformerConfiguration(tokens: 0, dimension: 0, depth: 0),
         [
-            .size("num_tokens", \.tokens, isRequired: true),
+            .size("num_tokens", \.tokens, isRequired: true).role(.vocabulary),
             .size("dim", \.dimension, isRequired: true),
             .depth("depth", \.depth, atLeast: 0, isRequired: true),
             .heads("heads", \.heads),
             .size("dim_head", \.headDimension),
             .number("ff_mult", \.feedForwardMultiple, in: 0...1024),
-            .number("attn_dropout", \.attentionDropout, in: 0..<1),
-            .number("ff_dropout", \.feedForwardDropout, in: 0..<1),
+            .number("attn_dropout", \.attentionDropout, in: 0..<1).role(.dropout),
+            .number("ff_dropout", \.feedForwardDropout, in: 0..<1).role(.dropout),
             .option("attention", \.attention),
         ])
 

@@ -9,7 +9,7 @@ extension InstructionCase {
     /// Forward, backward, clipping and the optimizer's update for a row of tokens.
     private static func step(_ id: String) -> InstructionCase {
         InstructionCase(name: "step/\(id)") {
-            let training = try ModelZoo.architecture(id).preset("tiny").training
+            let training = try ModelZoo.architecture(id).training(preset: "tiny")
             let model = try makeModel(id, preset: "tiny", sequenceLength: training.sequenceLength)
             return stepWork(model, training)
         }

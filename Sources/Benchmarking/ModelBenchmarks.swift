@@ -39,7 +39,7 @@ public struct TrainingBenchmark: Encodable {
         model id: String, preset name: String, settings: [ConfigurationSetting] = [], steps: Int, sequence: Int? = nil,
         batch: Int? = nil
     ) throws -> TrainingBenchmark {
-        let training = try ModelZoo.architecture(id).preset(name).training
+        let training = try ModelZoo.architecture(id).training(preset: name)
         let n = sequence ?? training.sequenceLength
         let model = try makeModel(id, preset: name, settings, sequenceLength: n)
         return time(
@@ -177,7 +177,7 @@ public struct ConfigurationSetting: Sendable {
     /// The key.
     public let key: String
     /// The value.
-    public let value: JSONValue
+    package let value: JSONValue
 
     /// Reads `KEY=VALUE`, the value as JSON or else as a word; nil when it is not of this form.
     public init?(_ text: String) {
@@ -195,7 +195,7 @@ func makeModel(
     let architecture = try ModelZoo.architecture(id)
     var members =
         try architecture.configuration(
-            architecture.preset(name).configuration, sequenceLength: sequenceLength, dropout: nil
+            architecture.presetJSON(name).configuration, sequenceLength: sequenceLength, dropout: nil
         ).objectValue ?? [:]
     for setting in settings { members[setting.key] = setting.value }
     let file = "preset \(name)" + (settings.isEmpty ? "" : " with --set")

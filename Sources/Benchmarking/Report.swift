@@ -1,5 +1,6 @@
 import Foundation
 import NN
+import Tensors
 
 extension Encodable {
     /// One line of JSON with sorted keys.

@@ -32,7 +32,11 @@ public struct ModelSettings: Sendable, Hashable {
     /// - Throws: `InputError` for an architecture that does not exist.
     func architecture(_ id: String) throws -> any Architecture {
         let architecture = try ModelZoo.architecture(id)
-        return isEmpty ? architecture : SetArchitecture(base: architecture, settings: self)
+        return isEmpty ? architecture : settingValues(of: architecture)
+    }
+
+    private func settingValues(of base: some Architecture) -> any Architecture {
+        SetArchitecture(base: base, settings: self)
     }
 
     /// - Parameter models: the ids of the chosen architectures.
@@ -42,7 +46,7 @@ public struct ModelSettings: Sendable, Hashable {
         let sizes = [ModelSize.small, .large]
         let configurations = try models.map { id in
             let architecture = try ModelZoo.architecture(id)
-            return sizes.map { architecture.configuration($0).objectValue ?? [:] }
+            return try sizes.map { try architecture.configuration($0).json.objectValue ?? [:] }
         }
         for key in values.keys.sorted() {
             guard configurations.contains(where: { $0[0][key] != nil }) else {
@@ -87,30 +91,23 @@ extension ModelSize {
 }
 
 /// An architecture some keys of whose configurations are set.
-private struct SetArchitecture: Architecture {
-    let base: any Architecture
+private struct SetArchitecture<Base: Architecture>: Architecture {
+    let base: Base
     let settings: ModelSettings
 
     var id: String { base.id }
     var presetNames: [String] { base.presetNames }
 
-    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset<Base.Configuration> {
         try base.preset(name, objective: objective)
     }
 
-    func configuration(_ size: ModelSize) -> JSONValue { settings.applied(to: base.configuration(size)) }
-
-    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        try base.makeModel(configuration, file: file, key: key)
+    func configuration(_ size: ModelSize) throws -> Base.Configuration {
+        let json = settings.applied(to: try base.configuration(size).json)
+        return try Base.Configuration(json, file: "\(id) of width \(size.width)")
     }
 
-    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
-        base.configuration(configuration, vocabularySize: vocabularySize)
-    }
-
-    func rowLength(of configuration: JSONValue) -> Int? { base.rowLength(of: configuration) }
-
-    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) throws -> JSONValue {
-        try base.configuration(configuration, sequenceLength: sequenceLength, dropout: dropout)
+    func makeModel(_ configuration: Base.Configuration, key: RandomKey) throws -> any LanguageModel {
+        try base.makeModel(configuration, key: key)
     }
 }

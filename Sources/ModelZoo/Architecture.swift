@@ -10,21 +10,27 @@
 @_exported import Visualizing
 
 /// A named starting point: a configuration and how to train it.
-public struct Preset: Sendable {
-    /// The peer's keyword names in snake_case.
-    public let configuration: JSONValue
+public struct Preset<Configuration: ModelConfiguration>: Sendable, Equatable {
+    /// The model's configuration.
+    public var configuration: Configuration
     /// The training that its author recommends.
-    public let training: TrainingDefaults
+    public var training: TrainingDefaults
 
-    /// Creates a preset of a configuration, with the peer's key names, and its training.
-    public init(configuration: JSONValue, training: TrainingDefaults) {
+    /// Creates a preset of a configuration and its training.
+    public init(configuration: Configuration, training: TrainingDefaults) {
         self.configuration = configuration
         self.training = training
     }
 }
 
 /// One entry of the zoo: how to configure, preset and make the language model of an architecture.
-public protocol Architecture: Sendable {
+///
+/// The keys of the configuration that a training decides (vocabulary, length of rows, dropout) are those that have a
+/// ``NN/ConfigurationRole`` in its schema.
+public protocol Architecture<Configuration>: Sendable {
+    /// The configuration of its models.
+    associatedtype Configuration: ModelConfiguration
+
     /// The name on the command line.
     var id: String { get }
 
@@ -32,44 +38,41 @@ public protocol Architecture: Sendable {
     var presetNames: [String] { get }
 
     /// A preset for an objective: one that hides tokens wants another configuration than one that predicts the next. The
-    /// configuration may even be of another kind of model, such as an encoder–decoder for reversals, as long as
-    /// `makeModel` and the two functions below can tell from the configuration itself.
+    /// configuration may even be of another kind of model, such as an encoder–decoder for reversals.
     /// - Parameter objective: nil for the one that the preset is for, which its training options say.
     /// - Throws: `InputError` that lists the presets when there is none of this name, or names the objective when there is
     ///   none for it.
-    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset
+    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset<Configuration>
 
     /// The causal model of a size, by the rules of the preset `small`.
-    func configuration(_ size: ModelSize) -> JSONValue
+    /// - Throws: `InputError` where the size is impossible.
+    func configuration(_ size: ModelSize) throws -> Configuration
 
     /// Builds a model with initial parameters drawn from `key`.
-    /// - Throws: `InputError` that names `file` and the key of `configuration` that is wrong.
-    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel
-
-    /// The configuration for a vocabulary of this size.
-    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue
-
-    /// The length of the longest rows that a configuration is for, where it says so itself: what the next function sets. It
-    /// is kept where it was written.
-    func rowLength(of configuration: JSONValue) -> Int?
-
-    /// The configuration for training on sequences of this length, with this dropout; nil leaves either as it is.
-    /// - Parameter sequenceLength: the length of the rows that the model reads, which is twice that of a window where it is
-    ///   reversed (`ObjectiveKind.rowLength(ofWindow:)`).
-    /// - Throws: `InputError` that names --dropout where the model has none.
-    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) throws -> JSONValue
+    /// - Throws: `ConfigurationError` that names the key which makes no language model.
+    func makeModel(_ configuration: Configuration, key: RandomKey) throws -> any LanguageModel
 }
 
 extension Architecture {
-    public func rowLength(of configuration: JSONValue) -> Int? { nil }
-
     /// The preset for the objective that it is for.
-    public func preset(_ name: String) throws -> Preset { try preset(name, objective: nil) }
+    public func preset(_ name: String) throws -> Preset<Configuration> { try preset(name, objective: nil) }
+
+    /// Builds the model of a preset with initial parameters drawn from `key`, of whatever architecture.
+    public func makeModel(
+        preset name: String, objective: ObjectiveKind? = nil, key: RandomKey
+    ) throws -> any LanguageModel {
+        try makeModel(preset(name, objective: objective).configuration, key: key)
+    }
+
+    /// The training of a preset, of whatever architecture.
+    public func training(preset name: String, objective: ObjectiveKind? = nil) throws -> TrainingDefaults {
+        try preset(name, objective: objective).training
+    }
 }
 
 extension TrainingDefaults {
     /// The same for another objective: rows stay as long as they were.
-    func teaching(_ objective: ObjectiveKind) -> TrainingDefaults {
+    public func teaching(_ objective: ObjectiveKind) -> TrainingDefaults {
         var training = self
         training.sequenceLength = objective.windowLength(inRow: self.objective.rowLength(ofWindow: sequenceLength))
         training.objective = objective
@@ -107,13 +110,4 @@ func refuseMasked(_ objective: ObjectiveKind?, _ models: String) throws {
 func unknown(_ kind: String, _ name: String, _ known: [String]) -> InputError {
     let hint = nearest(name, in: known).map { ", did you mean \"\($0)\"?" } ?? ""
     return InputError("unknown \(kind) \"\(name)\"\(hint) (known: \(known.joined(separator: ", ")))")
-}
-
-extension JSONValue {
-    /// An object with some members replaced or added; anything else as it is.
-    func setting(_ members: [String: JSONValue?]) -> JSONValue {
-        guard case .object(var object) = self else { return self }
-        for (key, value) in members { if let value { object[key] = value } }
-        return .object(object)
-    }
 }

@@ -1,9 +1,12 @@
 /// Block-recurrent transformers in the zoo.
-struct BlockRecurrentArchitecture: Architecture {
-    let id = "block-recurrent"
-    let presetNames = ["tiny", "quick", "small", "memory", "reference"]
+public struct BlockRecurrentArchitecture: Architecture {
+    public let id = "block-recurrent"
+    public let presetNames = ["tiny", "quick", "small", "memory", "reference"]
 
-    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+    /// Creates the entry.
+    public init() {}
+
+    public func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset<BlockRecurrentConfiguration> {
         try refuseMasked(objective, "block-recurrent transformers")
         var configuration: BlockRecurrentConfiguration
         var training: TrainingDefaults
@@ -48,10 +51,10 @@ struct BlockRecurrentArchitecture: Architecture {
         if ["quick", "small", "memory"].contains(name), objective ?? .nextToken == .nextToken {
             training.order = .sequential
         }
-        return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
+        return Preset(configuration: configuration, training: training.teaching(objective ?? .nextToken))
     }
 
-    func configuration(_ size: ModelSize) -> JSONValue {
+    public func configuration(_ size: ModelSize) -> BlockRecurrentConfiguration {
         var configuration = BlockRecurrentConfiguration(
             tokens: size.vocabulary, dimension: size.width, depth: size.depth)
         // A segment is a sequence, so that gradients pass through all of it as in the other architectures; whole blocks.
@@ -60,27 +63,11 @@ struct BlockRecurrentArchitecture: Architecture {
             heads: size.heads, of: size.headDimension, block: size.window, segment: blocks * size.window,
             states: max(size.window / 2, 1))
         configuration.normalizedScale = 8
-        return configuration.json
-    }
-
-    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        try modelThatFits(configuration, file: file) {
-            BlockRecurrentTransformer(try BlockRecurrentConfiguration($0, file: file), key: key)
-        }
-    }
-
-    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
-        configuration.setting(["num_tokens": .integer(vocabularySize)])
-    }
-
-    /// Windows of any length are read in segments.
-    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) throws -> JSONValue {
-        guard dropout == nil else {
-            throw InputError(
-                "--dropout: block-recurrent transformers have none (their configuration has xl_memories_dropout and"
-                    + " state_dropout)")
-        }
         return configuration
+    }
+
+    public func makeModel(_ configuration: BlockRecurrentConfiguration, key: RandomKey) -> any LanguageModel {
+        BlockRecurrentTransformer(configuration, key: key)
     }
 }
 

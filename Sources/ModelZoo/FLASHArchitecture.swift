@@ -1,12 +1,15 @@
 /// FLASH in the zoo.
-struct FLASHArchitecture: Architecture {
-    let id = "flash"
-    let presetNames = ["tiny", "quick", "small", "reference"]
+public struct FLASHArchitecture: Architecture {
+    public let id = "flash"
+    public let presetNames = ["tiny", "quick", "small", "reference"]
 
     /// The peer's initial γ are 50 times smaller, with which recall is learned late (the model card).
     private static let gammaDeviation = 1.0
 
-    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+    /// Creates the entry.
+    public init() {}
+
+    public func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset<FLASHConfiguration> {
         var configuration: FLASHConfiguration
         var training: TrainingDefaults
         switch name {
@@ -41,30 +44,19 @@ struct FLASHArchitecture: Architecture {
         configuration.usesLaplace = name != "quick"
         if name == "quick" { configuration.gammaDeviation = Self.gammaDeviation }
         training.clip = 0.5
-        return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
+        return Preset(configuration: configuration, training: training.teaching(objective ?? .nextToken))
     }
 
-    func configuration(_ size: ModelSize) -> JSONValue {
+    public func configuration(_ size: ModelSize) -> FLASHConfiguration {
         // Two units have as many parameters as a layer of attention and feed-forward (2202.10447, section 3.2).
         var configuration = FLASHConfiguration(
             tokens: size.vocabulary, dimension: size.width, depth: 2 * size.depth)
         (configuration.groupSize, configuration.queryKeyDimension) = (size.window, 64)
         (configuration.isCausal, configuration.usesLaplace) = (true, true)
-        return configuration.json
+        return configuration
     }
 
-    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        try modelThatFits(configuration, file: file) {
-            FLASHTransformer(try FLASHConfiguration($0, file: file), key: key)
-        }
-    }
-
-    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
-        configuration.setting(["num_tokens": .integer(vocabularySize)])
-    }
-
-    /// FLASH takes sequences of any length.
-    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
-        configuration.setting(["attn_dropout": dropout.map { .number($0) }])
+    public func makeModel(_ configuration: FLASHConfiguration, key: RandomKey) -> any LanguageModel {
+        FLASHTransformer(configuration, key: key)
     }
 }

@@ -1,9 +1,12 @@
 /// Fast weights in the zoo.
-struct FastWeightsArchitecture: Architecture {
-    let id = "fast-weights"
-    let presetNames = ["tiny", "quick", "small", "gated", "reference"]
+public struct FastWeightsArchitecture: Architecture {
+    public let id = "fast-weights"
+    public let presetNames = ["tiny", "quick", "small", "gated", "reference"]
 
-    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+    /// Creates the entry.
+    public init() {}
+
+    public func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset<FastWeightsConfiguration> {
         try refuseMasked(objective, "fast weights")
         var configuration: FastWeightsConfiguration
         var training: TrainingDefaults
@@ -42,30 +45,19 @@ struct FastWeightsArchitecture: Architecture {
             throw unknown("preset", name, presetNames)
         }
         training.clip = name == "reference" ? 1 : 0.5
-        return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
+        return Preset(configuration: configuration, training: training.teaching(objective ?? .nextToken))
     }
 
-    func configuration(_ size: ModelSize) -> JSONValue {
+    public func configuration(_ size: ModelSize) -> FastWeightsConfiguration {
         var configuration = FastWeightsConfiguration(tokens: size.vocabulary, width: size.width)
         (configuration.heads, configuration.layers) = (size.heads, size.depth)
         // Short convolutions have as many parameters as six hidden features.
         configuration.feedForwardDimension = max(4 * size.width - 8, size.width)
         configuration.takeRecipe()
-        return configuration.json
+        return configuration
     }
 
-    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        try modelThatFits(configuration, file: file) {
-            FastWeightsLM(try FastWeightsConfiguration($0, file: file), key: key)
-        }
-    }
-
-    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
-        configuration.setting(["n_vocab": .integer(vocabularySize)])
-    }
-
-    /// The memory takes sequences of any length.
-    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
-        configuration.setting(["dropout": dropout.map { .number($0) }])
+    public func makeModel(_ configuration: FastWeightsConfiguration, key: RandomKey) -> any LanguageModel {
+        FastWeightsLM(configuration, key: key)
     }
 }

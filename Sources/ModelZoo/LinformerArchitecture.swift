@@ -1,9 +1,12 @@
 /// Linformer in the zoo: the language model, or with the keys of one the encoder–decoder.
-struct LinformerArchitecture: Architecture {
-    let id = "linformer"
-    let presetNames = ["tiny", "quick", "small", "reference"]
+public struct LinformerArchitecture: Architecture {
+    public let id = "linformer"
+    public let presetNames = ["tiny", "quick", "small", "reference"]
 
-    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+    /// Creates the entry.
+    public init() {}
+
+    public func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset<LinformerModelConfiguration> {
         var configuration: LinformerLMConfiguration
         var training: TrainingDefaults
         switch name {
@@ -67,11 +70,14 @@ struct LinformerArchitecture: Architecture {
         }
         configuration.setDropout(0)
         training.clip = 0.5
-        let json = training.objective == .reverse ? configuration.encoderDecoder.json : configuration.json
-        return Preset(configuration: json, training: training)
+        let isReversal = training.objective == .reverse
+        return Preset(
+            configuration: isReversal
+                ? .encoderDecoder(configuration.encoderDecoder) : .languageModel(configuration),
+            training: training)
     }
 
-    func configuration(_ size: ModelSize) -> JSONValue {
+    public func configuration(_ size: ModelSize) -> LinformerModelConfiguration {
         var configuration = LinformerLMConfiguration(
             tokens: size.vocabulary, inputSize: size.sequenceLength, channels: size.width)
         configuration.stack.slots = min(size.window, size.sequenceLength)
@@ -81,67 +87,24 @@ struct LinformerArchitecture: Architecture {
         configuration.stack.projectionStart = .turns
         configuration.readInSegments(window: size.window)
         configuration.setDropout(0)
-        return configuration.json
+        return .languageModel(configuration)
     }
 
-    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        if configuration.isEncoderDecoder {
-            let options = try LinformerEncDecConfiguration(configuration, file: file)
-            guard options.startToken != nil else {
-                throw InputError("\(file): \"start_token\" is missing; expected the token between source and target")
+    public func makeModel(_ configuration: LinformerModelConfiguration, key: RandomKey) throws -> any LanguageModel {
+        switch configuration {
+        case .encoderDecoder(let configuration):
+            guard configuration.startToken != nil else {
+                throw ConfigurationError("start_token", "is missing; expected the token between source and target")
             }
-            return try modelThatFits(configuration, file: file) {
-                LinformerEncDec(try LinformerEncDecConfiguration($0, file: file), key: key)
+            return LinformerEncDec(configuration, key: key)
+        case .languageModel(let configuration):
+            for (key, isWrong) in [
+                ("return_emb", configuration.returnsEmbeddings), ("decoder_mode", configuration.stack.isDecoder),
+            ] where isWrong {
+                throw ConfigurationError(key, "true is no language model; expected false")
             }
+            return LinformerLM(configuration, key: key)
         }
-        let options = try LinformerLMConfiguration(configuration, file: file)
-        for (key, isWrong) in [("return_emb", options.returnsEmbeddings), ("decoder_mode", options.stack.isDecoder)]
-        where isWrong {
-            throw InputError("\(file): \"\(key)\": true is no language model; expected false")
-        }
-        return try modelThatFits(configuration, file: file) {
-            LinformerLM(try LinformerLMConfiguration($0, file: file), key: key)
-        }
-    }
-
-    /// Sets the vocabulary; of an encoder–decoder that of both parts, the last token being the start token.
-    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
-        guard configuration.isEncoderDecoder else {
-            return configuration.setting(["num_tokens": .integer(vocabularySize)])
-        }
-        return configuration.setting([
-            "enc_num_tokens": .integer(vocabularySize), "dec_num_tokens": .integer(vocabularySize),
-            "start_token": .integer(vocabularySize - 1),
-        ])
-    }
-
-    /// Returns the longest row; of an encoder–decoder, source and target together.
-    func rowLength(of configuration: JSONValue) -> Int? {
-        func length(_ prefix: String) -> Int? { configuration.objectValue?[prefix + "input_size"]?.intValue }
-        guard configuration.isEncoderDecoder else { return length("") }
-        guard let source = length("enc_"), let target = length("dec_") else { return nil }
-        let half = min(source, target)
-        return half > .max / 2 ? nil : 2 * half
-    }
-
-    /// E and F are as long as the sequences; of an encoder–decoder, as source and target, the halves of a row.
-    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
-        let prefixes = configuration.isEncoderDecoder ? ["enc_", "dec_"] : [""]
-        let length = sequenceLength.map { JSONValue.integer(($0 + prefixes.count - 1) / prefixes.count) }
-        let probability = dropout.map { JSONValue.number($0) }
-        return prefixes.reduce(configuration) { configuration, prefix in
-            configuration.setting([
-                prefix + "input_size": length, prefix + "dropout": probability, prefix + "dropout_ff": probability,
-                prefix + "dropout_tokens": probability,
-            ])
-        }
-    }
-}
-
-extension JSONValue {
-    /// True if this configures a `LinformerEncDec`.
-    fileprivate var isEncoderDecoder: Bool {
-        objectValue?.keys.contains { $0.hasPrefix("enc_") || $0.hasPrefix("dec_") } ?? false
     }
 }
 

@@ -1,9 +1,12 @@
 /// Local attention in the zoo.
-struct LocalArchitecture: Architecture {
-    let id = "local"
-    let presetNames = ["tiny", "quick", "small", "reference"]
+public struct LocalArchitecture: Architecture {
+    public let id = "local"
+    public let presetNames = ["tiny", "quick", "small", "reference"]
 
-    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+    /// Creates the entry.
+    public init() {}
+
+    public func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset<LocalConfiguration> {
         var configuration: LocalConfiguration
         var training: TrainingDefaults
         switch name {
@@ -35,10 +38,10 @@ struct LocalArchitecture: Architecture {
         configuration.usesDynamicBias = name != "quick"
         configuration.attention.attention.isCausal = objective != .masked
         training.clip = 0.5
-        return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
+        return Preset(configuration: configuration, training: training.teaching(objective ?? .nextToken))
     }
 
-    func configuration(_ size: ModelSize) -> JSONValue {
+    public func configuration(_ size: ModelSize) -> LocalConfiguration {
         var configuration = LocalConfiguration(
             tokens: size.vocabulary, maximumLength: size.sequenceLength, dimension: size.width, depth: size.depth,
             windowSize: size.window)
@@ -46,31 +49,14 @@ struct LocalArchitecture: Architecture {
         configuration.attention.headDimension = size.headDimension
         configuration.attention.attention.isCausal = true
         configuration.usesDynamicBias = true
-        return configuration.json
+        return configuration
     }
 
-    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        try modelThatFits(configuration, file: file) { configuration -> LocalTransformer in
-            let options = try LocalConfiguration(configuration, file: file)
-            guard options.tokens != nil else {
-                throw InputError(
-                    "\(file): \"num_tokens\": null is the layers alone; expected the size of the vocabulary")
-            }
-            return LocalTransformer(options, key: key)
+    public func makeModel(_ configuration: LocalConfiguration, key: RandomKey) throws -> any LanguageModel {
+        guard configuration.tokens != nil else {
+            throw ConfigurationError(
+                "num_tokens", "null is the layers alone; expected the size of the vocabulary")
         }
-    }
-
-    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
-        configuration.setting(["num_tokens": .integer(vocabularySize)])
-    }
-
-    /// Positions are learned for as many tokens as are trained on.
-    func rowLength(of configuration: JSONValue) -> Int? { configuration.objectValue?["max_seq_len"]?.intValue }
-
-    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
-        configuration.setting([
-            "max_seq_len": sequenceLength.map { .integer($0) }, "attn_dropout": dropout.map { .number($0) },
-            "ff_dropout": dropout.map { .number($0) },
-        ])
+        return LocalTransformer(configuration, key: key)
     }
 }

@@ -28,9 +28,9 @@ extension Architecture {
     ///   - make: builds the model of a configuration; is called several times, with smaller ones too.
     /// - Throws: `InputError` that says how much memory the model would need, how much there is, and which key to lower;
     ///   or what `make` throws.
-    public func modelThatFits<Model: LanguageModel>(
-        _ configuration: JSONValue, file: String, make: (JSONValue) throws -> Model
-    ) throws -> Model {
+    func modelThatFits(
+        _ configuration: JSONValue, file: String, make: (JSONValue) throws -> any LanguageModel
+    ) throws -> any LanguageModel {
         let bytes = try memory(of: configuration, make)
         try MemoryLimits.requireRoom(
             for: bytes, "\(file): the model's weights take",
@@ -39,14 +39,12 @@ extension Architecture {
     }
 
     /// Bytes of a configuration's weights. Of models of very many layers, from fewer of them as soon as these are too much.
-    private func memory<Model: LanguageModel>(
-        of configuration: JSONValue, _ make: (JSONValue) throws -> Model
-    ) throws -> Int {
+    private func memory(of configuration: JSONValue, _ make: (JSONValue) throws -> any LanguageModel) throws -> Int {
         func count(_ configuration: JSONValue) throws -> ModelMemory {
             try Outline.making { ModelMemory(of: try make(configuration)) }
         }
         let room = MemoryLimits.tensorRoom.bytes
-        for key in Self.depthKeys {
+        for key in Configuration.keys(of: .depth, in: configuration) {
             // What no model may have is refused as the configuration is read.
             guard let depth = configuration.objectValue?[key]?.intValue, depth <= ConfigurationReader.mostLayers else {
                 continue
@@ -54,7 +52,7 @@ extension Architecture {
             var (layers, before) = (1, Int?.none)
             while layers < depth {
                 // A configuration may be impossible with fewer layers.
-                let found = try? count(configuration.setting([key: .integer(layers)]))
+                let found = try? count(configuration.replacing([key: .integer(layers)]))
                 if let found, let before, found.bytes > room || found.tensors > Self.mostTensors {
                     let rest = ((found.bytes - before) / (layers / 2)).timesClamped(depth - layers)
                     return found.bytes.plusClamped(rest)
@@ -65,20 +63,19 @@ extension Architecture {
         return try count(configuration).bytes
     }
 
-    private static var depthKeys: [String] { ["depth", "n_layers", "enc_depth", "dec_depth"] }
     /// As many as are counted at once; more are taken to be like these.
     private static var mostTensors: Int { 1 << 15 }
 
     /// The key of the configuration that makes the most difference, as an advice.
-    private func remedy<Model: LanguageModel>(
-        for configuration: JSONValue, _ bytes: Int, _ make: (JSONValue) throws -> Model
+    private func remedy(
+        for configuration: JSONValue, _ bytes: Int, _ make: (JSONValue) throws -> any LanguageModel
     ) -> String {
         let sizes = (configuration.objectValue ?? [:]).compactMap { key, value in
             value.intValue.flatMap { $0 > 1 ? (key: key, size: $0) : nil }
         }
         let largest = sizes.sorted { ($0.size, $1.key) > ($1.size, $0.key) }.prefix(6)
         let savings = largest.compactMap { key, size in
-            (try? memory(of: configuration.setting([key: .integer(max(1, size / 1024))]), make)).map {
+            (try? memory(of: configuration.replacing([key: .integer(max(1, size / 1024))]), make)).map {
                 (key: key, size: size, bytes: $0)
             }
         }

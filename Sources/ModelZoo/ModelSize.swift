@@ -1,5 +1,3 @@
-import Tensors
-
 /// The size of a model in the terms that all architectures share, so that they can be compared on equal terms.
 public struct ModelSize: Sendable, Hashable {
     /// Tokens of the vocabulary.
@@ -64,15 +62,20 @@ extension Architecture {
 
     /// The model of a size.
     public func makeModel(_ size: ModelSize, key: RandomKey) throws -> any LanguageModel {
-        try makeModel(configuration(size), file: "\(id) of width \(size.width)", key: key)
+        try makeModel(configuration(size).json, file: "\(id) of width \(size.width)", key: key)
     }
 
     /// Parameters of the model of a configuration. To count them it is made, the first time.
     /// - Throws: `InputError` where the configuration is wrong.
-    public func parameterCount(_ configuration: JSONValue) throws -> Int {
+    public func parameterCount(_ configuration: Configuration) throws -> Int {
+        try parameterCount(configuration.json, name: id)
+    }
+
+    /// The same for the JSON form, which messages call by a name.
+    package func parameterCount(_ configuration: JSONValue, name: String) throws -> Int {
         let counted = CountedModel(id: id, configuration: configuration)
         if let known = parameterCounts.withLock({ $0[counted] }) { return known }
-        let count = try makeModel(configuration, file: id, key: RandomKey(seed: 0)).parameterCount
+        let count = try makeModel(configuration, file: name, key: RandomKey(seed: 0)).parameterCount
         parameterCounts.withLock { $0[counted] = count }
         return count
     }

@@ -1,9 +1,12 @@
 /// The plain transformer in the zoo: the baseline of the others.
-struct TransformerArchitecture: Architecture {
-    let id = "transformer"
-    let presetNames = ["tiny", "quick", "small", "reference"]
+public struct TransformerArchitecture: Architecture {
+    public let id = "transformer"
+    public let presetNames = ["tiny", "quick", "small", "reference"]
 
-    func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+    /// Creates the entry.
+    public init() {}
+
+    public func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset<TransformerConfiguration> {
         try refuseMasked(objective, "plain transformers")
         var configuration: TransformerConfiguration
         var training: TrainingDefaults
@@ -31,30 +34,17 @@ struct TransformerArchitecture: Architecture {
             throw unknown("preset", name, presetNames)
         }
         training.clip = 0.5
-        return Preset(configuration: configuration.json, training: training.teaching(objective ?? .nextToken))
+        return Preset(configuration: configuration, training: training.teaching(objective ?? .nextToken))
     }
 
-    func configuration(_ size: ModelSize) -> JSONValue {
+    public func configuration(_ size: ModelSize) -> TransformerConfiguration {
         var configuration = TransformerConfiguration(
             tokens: size.vocabulary, dimension: size.width, depth: size.depth)
         (configuration.heads, configuration.headDimension) = (size.heads, size.headDimension)
-        return configuration.json
+        return configuration
     }
 
-    func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-        try modelThatFits(configuration, file: file) {
-            Transformer(try TransformerConfiguration($0, file: file), key: key)
-        }
-    }
-
-    func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
-        configuration.setting(["num_tokens": .integer(vocabularySize)])
-    }
-
-    /// Rotary positions take sequences of any length.
-    func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) -> JSONValue {
-        configuration.setting([
-            "attn_dropout": dropout.map { .number($0) }, "ff_dropout": dropout.map { .number($0) },
-        ])
+    public func makeModel(_ configuration: TransformerConfiguration, key: RandomKey) -> any LanguageModel {
+        Transformer(configuration, key: key)
     }
 }

@@ -23,7 +23,7 @@ public struct RetrievalResults: Sendable, Equatable {
     // MARK: The file
 
     /// The contents of results.json.
-    public var json: JSONValue {
+    package var json: JSONValue {
         .object([
             "version": .string(packageVersion),
             "options": .object([

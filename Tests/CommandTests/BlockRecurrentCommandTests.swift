@@ -35,8 +35,8 @@ import Testing
 
     @Test("The reference preset has the numbers of the peer's training script")
     func theReferenceIsThePeers() throws {
-        let preset = try ModelZoo.architecture("block-recurrent").preset("reference")
-        let c = try BlockRecurrentConfiguration(preset.configuration, file: "preset")
+        let preset = try BlockRecurrentArchitecture().preset("reference")
+        let c = preset.configuration
         let sizes: [Int] = [c.tokens, c.dimension, c.depth, c.heads, c.headDimension, c.maximumLength, c.blockWidth]
         #expect(sizes == [256, 512, 6, 8, 64, 1024, 512] as [Int])
         #expect(c.stateVectors == nil && c.recurrentLayers == [4])
@@ -50,14 +50,13 @@ import Testing
     /// States that begin alike hold one vector, and those of the first layer no pairs of tokens: the model card.
     @Test("The memory preset has states that begin apart, above the first layer, and learns on streams")
     func theMemoryPresetKeepsStatesApart() throws {
-        let preset = try ModelZoo.architecture("block-recurrent").preset("memory")
-        let c = try BlockRecurrentConfiguration(preset.configuration, file: "preset")
+        let preset = try BlockRecurrentArchitecture().preset("memory")
+        let c = preset.configuration
         #expect(try #require(c.recurrentLayers).allSatisfy { $0 > 1 })
         #expect(c.normalizedScale == 16 && c.identifierScale == 3 && c.gate == .lstm && c.forgetBias == 3)
         #expect(c.maximumLength == 8 * c.blockWidth)
         #expect(preset.training.order == .sequential && preset.training.clip == 0.5)
-        let model = try ModelZoo.architecture("block-recurrent").makeModel(
-            preset.configuration, file: "preset", key: RandomKey(seed: 1))
+        let model = BlockRecurrentArchitecture().makeModel(c, key: RandomKey(seed: 1))
         #expect(model.carriesState && model.vocabularySize == 256)
     }
 

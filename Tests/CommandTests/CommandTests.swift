@@ -124,7 +124,7 @@ import Testing
         (command.steps, command.out, command.batchSize) = (1, workspace.path("run"), 1)
         try command.lines()
         let run = try RunFolder(path: workspace.path("run")).configuration()
-        let preset = try ModelZoo.architecture("flash").preset("tiny")
+        let preset = try ModelZoo.architecture("flash").presetJSON("tiny")
         #expect(run.origin.configuration == preset.configuration)
         var training = preset.training
         (training.length, training.batchSize) = (.steps(1), 1)

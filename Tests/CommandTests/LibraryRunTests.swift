@@ -12,7 +12,7 @@ import Testing
         (configuration.isCausal, configuration.groupSize, configuration.queryKeyDimension) = (true, 8, 4)
         let model = FLASHTransformer(configuration, key: RandomKey(seed: 1))
         let options = TrainingOptions(sequenceLength: 16, batchSize: 2, length: .steps(2), sampleEvery: 0)
-        let origin = RunOrigin(model: "flash", configuration: configuration.json, data: [file])
+        let origin = RunOrigin(model: "flash", configuration: configuration, data: [file])
         let run = workspace.path("run")
         let text = try TextSource(path: file)
         let last = try await model.fit(text, options: options, folder: run, origin: origin).run()

@@ -67,7 +67,7 @@ import Testing
             try architecture.makeModel(
                 JSONValue(parsing: Data(text.utf8), file: path), file: path, key: RandomKey(seed: 0))
         }
-        expectError("\(path): \"start_token\" is missing; expected the token between source and target") {
+        expectError(naming: path, "\"start_token\"", "is missing", "expected the token between source and target") {
             try make("{\(parts)}")
         }
         expectError("\(path): \"start_token\": expected one of the 257 of dec_num_tokens, found 257") {

@@ -24,9 +24,11 @@ import Testing
     // MARK: Presets
 
     /// nil where the architecture says that it has none for the objective; for the next token all have one.
-    func preset(_ architecture: any Architecture, _ name: String, _ objective: ObjectiveKind) throws -> Preset? {
+    func preset(
+        _ architecture: any Architecture, _ name: String, _ objective: ObjectiveKind
+    ) throws -> (configuration: JSONValue, training: TrainingOptions)? {
         do {
-            return try architecture.preset(name, objective: objective)
+            return try architecture.presetJSON(name, objective: objective)
         } catch let error as InputError
             where objective != .nextToken && error.message.hasPrefix("--objective \(objective.rawValue): ")
         {

@@ -41,9 +41,9 @@ import Testing
         #expect(settings.description == "attn_dropout=0.25, gamma_std=2")
         let size = ModelSize(width: 32, sequenceLength: 64)
         for id in ModelZoo.identifiers {
-            let own = try #require(ModelZoo.architecture(id).configuration(size).objectValue)
-            let set = try #require(settings.architecture(id).configuration(size).objectValue)
-            #expect(set["gamma_std"] == (id == "flash" ? .integer(2) : nil))
+            let own = try #require(ModelZoo.architecture(id).configuration(size).json.objectValue)
+            let set = try #require(settings.architecture(id).configuration(size).json.objectValue)
+            #expect(set["gamma_std"]?.doubleValue == (id == "flash" ? 2 : nil))
             #expect(set["attn_dropout"] == own["attn_dropout"].map { _ in .number(0.25) })
             let others = set.filter { own[$0.key] != $0.value }.keys.filter {
                 !["gamma_std", "attn_dropout"].contains($0)

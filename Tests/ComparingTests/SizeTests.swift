@@ -18,60 +18,56 @@ import Testing
 
     /// An architecture that writes down how large the models are that are made, under a name of its own: what was counted
     /// is remembered by name.
-    private struct Watched: Architecture {
-        final class Diary: Sendable {
-            let counts = Mutex<[Int]>([])
-        }
-
-        let inner: any Architecture
-        let id: String
-        let diary = Diary()
+    private struct Watched<Inner: Architecture>: Architecture {
+        let inner: Inner
+        let diary: Diary
+        var id: String { "watched-" + inner.id }
         var presetNames: [String] { inner.presetNames }
 
-        init(_ id: String) throws {
-            inner = try ModelZoo.architecture(id)
-            self.id = "watched-" + id
-        }
-
-        func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset {
+        func preset(_ name: String, objective: ObjectiveKind?) throws -> Preset<Inner.Configuration> {
             try inner.preset(name, objective: objective)
         }
-        func configuration(_ size: ModelSize) -> JSONValue { inner.configuration(size) }
-        func makeModel(_ configuration: JSONValue, file: String, key: RandomKey) throws -> any LanguageModel {
-            let model = try inner.makeModel(configuration, file: file, key: key)
-            diary.counts.withLock { $0.append(model.parameterCount) }
+        func configuration(_ size: ModelSize) throws -> Inner.Configuration { try inner.configuration(size) }
+        func makeModel(_ configuration: Inner.Configuration, key: RandomKey) throws -> any LanguageModel {
+            let model = try inner.makeModel(configuration, key: key)
+            // Its memory is counted first.
+            if !Outline.isActive { diary.counts.withLock { $0.append(model.parameterCount) } }
             return model
         }
-        func configuration(_ configuration: JSONValue, vocabularySize: Int) -> JSONValue {
-            inner.configuration(configuration, vocabularySize: vocabularySize)
-        }
-        func configuration(_ configuration: JSONValue, sequenceLength: Int?, dropout: Double?) throws -> JSONValue {
-            try inner.configuration(configuration, sequenceLength: sequenceLength, dropout: dropout)
-        }
+    }
+
+    private final class Diary: Sendable {
+        let counts = Mutex<[Int]>([])
+    }
+
+    private func watched(_ inner: some Architecture, _ diary: Diary) -> any Architecture {
+        Watched(inner: inner, diary: diary)
     }
 
     @Test("The search for a width makes no large model, and none twice", arguments: ModelZoo.identifiers)
     func nothingLargeIsMadeToFindTheWidth(_ id: String) throws {
-        let architecture = try Watched(id)
+        let diary = Diary()
+        let architecture = try watched(ModelZoo.architecture(id), diary)
         let base = ModelSize(width: 64, sequenceLength: 512)
         let first = try architecture.fitting(base, parameters: 2_000_000)
-        let made = architecture.diary.counts.withLock { $0 }
+        let made = diary.counts.withLock { $0 }
         // The first width that has as many parameters has a few percent more at this size.
         #expect(try #require(made.max()) < 2_200_000, "\(made)")
         #expect(Set(made).count == made.count && made.count <= 12, "\(made)")
         let again = try architecture.fitting(base, parameters: 2_000_000)
-        #expect(again == first && architecture.diary.counts.withLock { $0.count } == made.count)
+        #expect(again == first && diary.counts.withLock { $0.count } == made.count)
     }
 
     @Test("Too many parameters are refused without making a model", arguments: ModelZoo.identifiers)
     func tooManyParametersAreRefused(_ id: String) throws {
-        let architecture = try Watched(id)
+        let diary = Diary()
+        let architecture = try watched(ModelZoo.architecture(id), diary)
         for parameters in [1_000_000_001, 1_000_000_000_000, .max] {
             let message = "--parameters: expected at most 1000000000, found \(parameters)"
             #expect(throws: InputError(message)) {
                 try architecture.fitting(ModelSize(width: 64, sequenceLength: 512), parameters: parameters)
             }
         }
-        #expect(architecture.diary.counts.withLock { $0.isEmpty })
+        #expect(diary.counts.withLock { $0.isEmpty })
     }
 }

@@ -32,7 +32,7 @@ public struct Fixture: CustomStringConvertible, Sendable {
     }
 
     /// The keyword arguments of the peer's class.
-    public var configuration: JSONValue {
+    package var configuration: JSONValue {
         get throws { try JSONValue(parsing: Data(file.metadata["config"]!.utf8), file: name) }
     }
 

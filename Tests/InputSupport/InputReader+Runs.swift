@@ -18,7 +18,7 @@ extension InputReader {
         }
         var valid: Samples = [:]
         for id in ModelZoo.identifiers {
-            valid[id] = document(id, try ModelZoo.architecture(id).configuration(tinySize(8)))
+            valid[id] = document(id, try ModelZoo.architecture(id).configuration(tinySize(8)).json)
         }
         return InputReader(
             "model-configuration", file: "model.json", in: try InputFolder(), valid: valid,

@@ -179,8 +179,9 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
 
     /// True if it takes `--dropout`.
     var hasDropout: Bool {
-        guard let architecture = try? ModelZoo.architecture(id) else { return false }
-        let configuration = architecture.configuration(Self.size)
+        guard let architecture = try? ModelZoo.architecture(id),
+            let configuration = try? architecture.configuration(Self.size).json
+        else { return false }
         return (try? architecture.configuration(configuration, sequenceLength: nil, dropout: 0.1)) != nil
     }
 
@@ -216,7 +217,8 @@ extension ContractModel {
         let changed = try JSONValue(parsing: Data("{\(changes)}".utf8), file: testDescription)
         var size = Self.size
         size.vocabulary = vocabulary
-        var configuration = architecture.configuration(size).setting((changed.objectValue ?? [:]).mapValues { $0 })
+        let usual = try architecture.configuration(size).json.objectValue ?? [:]
+        var configuration = JSONValue.object(usual.merging(changed.objectValue ?? [:]) { $1 })
         configuration = try architecture.configuration(configuration, sequenceLength: nil, dropout: dropout)
         let model = try architecture.makeModel(configuration, file: testDescription, key: RandomKey(seed: seed))
         guard moved else { return model }

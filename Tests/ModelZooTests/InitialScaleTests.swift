@@ -2,20 +2,16 @@ import ModelZoo
 import Testing
 
 @Suite("FLASH's initial scales") struct InitialScaleTests {
-    private func scale(_ configuration: JSONValue) throws -> Double {
-        try FLASHConfiguration(configuration, file: "test").gammaDeviation
-    }
-
     @Test("The preset that is asked questions begins with scales of deviation 1, the others with the peer's")
     func presets() throws {
-        let architecture = try ModelZoo.architecture("flash")
+        let architecture = FLASHArchitecture()
         for (name, expected) in ["tiny": 0.02, "quick": 1, "small": 0.02, "reference": 0.02] {
             for objective in [nil, ObjectiveKind.masked] {
-                let found = try scale(architecture.preset(name, objective: objective).configuration)
+                let found = try architecture.preset(name, objective: objective).configuration.gammaDeviation
                 #expect(found == expected, "\(name)")
             }
         }
-        #expect(try scale(architecture.configuration(ModelSize(width: 32, sequenceLength: 64))) == 0.02)
+        #expect(architecture.configuration(ModelSize(width: 32, sequenceLength: 64)).gammaDeviation == 0.02)
         #expect(FLASHConfiguration(tokens: 4, dimension: 8, depth: 1).gammaDeviation == 0.02)
     }
 }

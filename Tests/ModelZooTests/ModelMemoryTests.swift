@@ -55,7 +55,7 @@ import Testing
     private func members(_ id: String, _ preset: String, _ objective: ObjectiveKind? = nil) throws -> [String:
         JSONValue]
     {
-        try ModelZoo.architecture(id).preset(preset, objective: objective).configuration.objectValue!
+        try ModelZoo.architecture(id).presetJSON(preset, objective: objective).configuration.objectValue!
     }
 
     @Test("The outline of a model has the shapes of the model, and takes no memory", arguments: presets)

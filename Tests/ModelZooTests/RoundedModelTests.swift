@@ -9,9 +9,7 @@ import Testing
     private static let size = ModelSize(vocabulary: 37, width: 76, depth: 2, heads: 2, sequenceLength: 24, window: 8)
 
     private func make(_ id: String, seed: UInt64) throws -> any LanguageModel {
-        let architecture = try ModelZoo.architecture(id)
-        return try architecture.makeModel(
-            architecture.configuration(Self.size), file: "size", key: RandomKey(seed: seed))
+        try ModelZoo.architecture(id).makeModel(Self.size, key: RandomKey(seed: seed))
     }
 
     /// A rounded model and one of floats with the same weights.
@@ -86,10 +84,8 @@ import Testing
         await #expect(processExitsWith: .success) { [id, format] in
             let pool = MemoryPool.shared
             let before = pool.statistics.current
-            let architecture = try ModelZoo.architecture(id)
             let size = ModelSize(width: 256, depth: 2, heads: 4, sequenceLength: 128, window: 32)
-            let model = try architecture.makeModel(
-                architecture.configuration(size), file: "size", key: RandomKey(seed: 1))
+            let model = try ModelZoo.architecture(id).makeModel(size, key: RandomKey(seed: 1))
             let floats = pool.statistics.current - before
             pool.resetPeak()
             try model.roundWeights(to: format)
@@ -124,9 +120,7 @@ import Testing
     @Test("Training a rounded model stops at once")
     func training() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            let architecture = try ModelZoo.architecture("transformer")
-            let model = try architecture.makeModel(
-                architecture.preset("tiny").configuration, file: "tiny", key: RandomKey(seed: 1))
+            let model = try ModelZoo.architecture("transformer").makeModel(preset: "tiny", key: RandomKey(seed: 1))
             try model.roundWeights(to: .bfloat16)
             _ = Optimizer(model.trainable)
         }

@@ -71,69 +71,63 @@ import Testing
     @Test(
         "JSON that is broken or not of the format",
         arguments: [
-            ("", "header: expected a JSON object at byte 0 of the header, found its end"),
-            ("[1]", #"header: expected a JSON object at byte 0 of the header, found "[""#),
-            ("{", "header: expected a key in quotes at byte 1 of the header, found its end"),
-            ("{é", #"header: expected a key in quotes at byte 1 of the header, found "\u{00E9}""#),
-            (#"{"a"}"#, #"header: expected ':' at byte 4 of the header, found "}""#),
-            ("{} x", #"header: expected nothing but spaces after the object at byte 3 of the header, found "x""#),
-            ("{}\0", #"header: expected nothing but spaces after the object at byte 2 of the header, found "\0""#),
-            (#"{"a"#, "header: expected a closing quote at byte 3 of the header, found its end"),
-            ("{\"a\n\"", #"header: expected no control character in a string at byte 3 of the header, found "\n""#),
-            (#"{"\x"#, #"header: expected an escape sequence at byte 3 of the header, found "x""#),
-            (#"{"\"#, "header: expected an escape sequence at byte 3 of the header, found its end"),
-            (#"{"\u12G4"#, #"header: expected a hexadecimal digit at byte 6 of the header, found "G""#),
+            ("", #"header: is empty; expected JSON"#),
+            ("[1]", #"header, line 1, column 1: not valid JSON: expected an object, found "[""#),
+            ("{", #"header, line 1, column 2: not valid JSON: expected a key in double quotes, found the end"#),
+            ("{é", #"header, line 1, column 2: not valid JSON: expected a key in double quotes, found "é""#),
+            (#"{"a"}"#, #"header, line 1, column 5: not valid JSON: expected ":" after the key "a", found "}""#),
+            ("{} x", #"header, line 1, column 4: not valid JSON: expected the end of the document, found "x""#),
             (
-                #"{"\ud83d""#,
-                #"header: expected the second half of a surrogate pair at byte 8 of the header, found "\"""#
+                "{}\0",
+                "header, line 1, column 3: not valid JSON: expected the end of the document, found the end of the line"
+            ),
+            (#"{"a"#, #"header, line 1, column 2: not valid JSON: a string that does not end"#),
+            (
+                "{\"a\n\"",
+                #"header, line 1, column 4: not valid JSON: a control character in a string; expected it escaped"#
+            ),
+            (#"{"\x"#, #"header, line 1, column 3: not valid JSON: an unknown escape in a string"#),
+            (#"{"\"#, #"header, line 1, column 3: not valid JSON: an unknown escape in a string"#),
+            (#"{"\u12G4"#, #"header, line 1, column 3: not valid JSON: an invalid \u escape"#),
+            (#"{"\ud83d""#, #"header, line 1, column 3: not valid JSON: an invalid \u escape"#),
+            (#"{"\ud83d\u0041""#, #"header, line 1, column 3: not valid JSON: an invalid \u escape"#),
+            (#"{"\ude00\ud83d""#, #"header, line 1, column 3: not valid JSON: an invalid \u escape"#),
+            (#"{"a":[]}"#, #"tensor "a": expected an object with dtype, shape and data_offsets, found the list []"#),
+            (
+                #"{"a":{"dtype":1,"shape":[],"data_offsets":[0,0]}}"#,
+                #"tensor "a": expected dtype as a string, found 1"#
             ),
             (
-                #"{"\ud83d\u0041""#,
-                #"header: expected the second half of a surrogate pair at byte 14 of the header, found "\"""#
+                #"{"a":{"dtype":"U8","shape":2,"data_offsets":[0,0]}}"#,
+                #"tensor "a": expected shape as a list of at most 64 integers, found 2"#
+            ),
+            (#"{"a":{"shape":[2 3]}}"#, #"header, line 1, column 18: not valid JSON: expected "," or "]", found "3""#),
+            (
+                #"{"a":{"dtype":"U8","shape":[-2],"data_offsets":[0,0]}}"#,
+                #"tensor "a": shape: expected integers from 0 to 9223372036854775807, found -2"#
             ),
             (
-                #"{"\ude00\ud83d""#,
-                #"header: expected the second half of a surrogate pair at byte 8 of the header, found "\\""#
+                #"{"a":{"dtype":"U8","shape":[2.0],"data_offsets":[0,0]}}"#,
+                #"tensor "a": shape: expected integers from 0 to 9223372036854775807, found 2.0"#
+            ),
+            (#"{"a":{"shape":[02]}}"#, #"header, line 1, column 17: not valid JSON: expected "," or "]", found "2""#),
+            (
+                #"{"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,0]}}"#,
+                #"tensor "a": shape: expected integers from 0 to 9223372036854775807, found 9.223372036854776e+18"#
             ),
             (
-                #"{"a":[]}"#,
-                #"tensor "a": expected an object with dtype, shape and data_offsets at byte 5 of the header, found "[""#
-            ),
-            (#"{"a":{"dtype":1}}"#, #"tensor "a": expected dtype as a string at byte 14 of the header, found "1""#),
-            (
-                #"{"a":{"shape":2}}"#,
-                #"tensor "a": expected shape as a list of integers at byte 14 of the header, found "2""#
-            ),
-            (#"{"a":{"shape":[2 3]}}"#, #"tensor "a": expected ',' or ']' at byte 17 of the header, found "3""#),
-            (
-                #"{"a":{"shape":[-2]}}"#,
-                #"tensor "a": expected an integer of 0 or more at byte 15 of the header, found "-""#
-            ),
-            (#"{"a":{"shape":[2.0]}}"#, #"tensor "a": expected ',' or ']' at byte 16 of the header, found ".""#),
-            (
-                #"{"a":{"shape":[02]}}"#,
-                #"tensor "a": expected an integer of 0 or more at byte 15 of the header, found "0""#
+                #"{"a":{"dtype":"U8","shape":[],"data_offsets":0}}"#,
+                #"tensor "a": expected data_offsets as a list of at most 64 integers, found 0"#
             ),
             (
-                #"{"a":{"shape":[9223372036854775808]}}"#,
-                #"tensor "a": expected an integer of at most 9223372036854775807 at byte 33 of the header, found "8""#
+                #"{"a":{"dtype":"U8" "shape"#,
+                #"header, line 1, column 20: not valid JSON: expected "," or "}", found "\"""#
             ),
-            (
-                #"{"a":{"data_offsets":0}}"#,
-                #"tensor "a": expected data_offsets as [begin, end] at byte 21 of the header, found "0""#
-            ),
-            (#"{"a":{"dtype":"U8" "shape"#, #"tensor "a": expected ',' or '}' at byte 19 of the header, found "\"""#),
-            (
-                #"{"__metadata__":[]}"#,
-                #"__metadata__: expected an object of strings at byte 16 of the header, found "[""#
-            ),
-            (
-                #"{"__metadata__":{"k":1}}"#,
-                #"__metadata__: expected a string for "k" at byte 21 of the header, found "1""#
-            ),
+            (#"{"__metadata__":[]}"#, #"__metadata__: expected an object of strings, found the list []"#),
+            (#"{"__metadata__":{"k":1}}"#, #"__metadata__: expected strings, found 1"#),
             (
                 String(repeating: "[", count: 100_000),
-                #"header: expected a JSON object at byte 0 of the header, found "[""#
+                #"header, line 1, column 1: not valid JSON: expected an object, found "[""#
             ),
         ])
     func json(header: String, expected: String) throws {
@@ -144,14 +138,24 @@ import Testing
         "A key that comes twice is refused, however it is written",
         arguments: [
             (#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\u0061":{}}"#, #"header: key "a""#),
-            (#"{"a":{"dtype":"U8","dtype":"U8"}}"#, #"tensor "a": key "dtype""#),
-            (#"{"__metadata__":{"k":"1","k":"1"}}"#, #"__metadata__: key "k""#),
             (#"{"__metadata__":{},"__metadata__":{}}"#, #"header: key "__metadata__""#),
         ])
     func duplicateKeys(header: String, expected: String) throws {
         #expect(
             try message(safetensorsBytes(header: Array(header.utf8), data: []))
                 == "FILE: \(expected) stands twice; expected it once")
+    }
+
+    @Test(
+        "So is one inside a tensor's entry or the metadata",
+        arguments: [
+            (#"{"a":{"dtype":"U8","dtype":"U8"}}"#, "dtype"), (#"{"__metadata__":{"k":"1","k":"1"}}"#, "k"),
+            (#"{"a":{"dtype":"U8","shape":[9,9],"shape":[4],"data_offsets":[0,4]}}"#, "shape"),
+        ])
+    func duplicateFields(header: String, key: String) throws {
+        let found = try message(safetensorsBytes(header: Array(header.utf8), data: []))
+        #expect(found?.hasPrefix("FILE: header, line 1, column ") == true, "\(found ?? "")")
+        #expect(found?.hasSuffix(#"the key "\#(key)" is given twice"#) == true, "\(found ?? "")")
     }
 
     /// The first tensor's fields, one per line: wrong in themselves, whatever the data.
@@ -181,10 +185,6 @@ import Testing
             (
                 #""dtype":"Q1","shape":[4294967296,4294967296],"data_offsets":[0,4]"#,
                 "shape [4294967296, 4294967296] overflows; expected at most 9223372036854775807 bytes"
-            ),
-            (
-                #""dtype":"U8","shape":[9,9],"shape":[4],"data_offsets":[0,4]"#,
-                #"key "shape" stands twice; expected it once"#
             ),
             (
                 #""dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]"#,
@@ -234,14 +234,26 @@ import Testing
         let fields = #""shape":[1],"data_offsets":[0,1]"#
         let ones = Array(repeating: "1", count: 65).joined(separator: ",")
         for (header, expected) in [
-            (#"{"\#(long)":{}}"#, "FILE: header: a key of 80000 bytes; expected at most 65536"),
-            (#"{"e\#(marks)\#(marks)":{}}"#, "FILE: header: a key with more than 30 combining marks in a row"),
+            (
+                #"{"\#(long)":{}}"#,
+                "FILE: header, line 1, column 2: not valid JSON: a key of 80000 bytes; expected at most 65536"
+            ),
+            (
+                #"{"e\#(marks)\#(marks)":{}}"#,
+                "FILE: header, line 1, column 2: not valid JSON: a key with more than 30 combining marks in a row"
+            ),
             (#"{"a":{"dtype":"\#(long)","shape":[]}}"#, #"FILE: tensor "a": no data_offsets"#),
-            (#"{"a":{"dtype":1,"\#(long.prefix(9000))":1}}"#, #"FILE: tensor "a": expected dtype as a string"#),
+            (#"{"a":{"dtype":1,"\#(long.prefix(9000))":1}}"#, #"FILE: tensor "a": unknown field "éé"#),
             (#"{"a":{"\#(long.prefix(9000))":1}}"#, #"FILE: tensor "a": unknown field "éé"#),
             (#"{"\#(long.prefix(9000))":{\#(fields)}}"#, #"FILE: tensor "éé"#),
-            (#"{"a":{"shape":[\#(ones)]}}"#, #"FILE: tensor "a": expected at most 64 numbers in a list"#),
-            (#"{"__metadata__":{"\#(long)":"1"}}"#, "FILE: __metadata__: a key of 80000 bytes"),
+            (
+                #"{"a":{"dtype":"U8","data_offsets":[0,1],"shape":[\#(ones)]}}"#,
+                #"FILE: tensor "a": expected shape as a list of at most 64 integers, found a list"#
+            ),
+            (
+                #"{"__metadata__":{"\#(long)":"1"}}"#,
+                "FILE: header, line 1, column 18: not valid JSON: a key of 80000 bytes"
+            ),
         ] {
             let message = try #require(try message(safetensorsBytes(header: Array(header.utf8), data: [1])))
             #expect(message.hasPrefix(expected), "\(message)")

@@ -1,4 +1,5 @@
 import NN
+import Tensors
 import Testing
 
 @testable import Trainer

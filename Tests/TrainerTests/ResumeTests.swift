@@ -17,12 +17,18 @@ import Testing
             seed: 7)
     }
 
+    static var origin: RunOrigin {
+        var origin = RunOrigin(model: "bigram")
+        origin.configuration = .object(["dropout": .number(0.2)])
+        return origin
+    }
+
     @discardableResult func begin(_ name: String, _ options: TrainingOptions, model: Bigram = Bigram(dropout: 0.2))
         throws -> TrainingRun<Bigram>
     {
         try TrainingRun(
             model, on: byteSplit(), tokenizer: ByteTokenizer(), options: options, folder: temporary.path + "/" + name,
-            origin: RunOrigin(model: "bigram", configuration: .object(["dropout": .number(0.2)])))
+            origin: Self.origin)
     }
 
     @discardableResult func resume(
@@ -194,7 +200,7 @@ import Testing
         let folder = try RunFolder(path: temporary.path + "/run")
         let read = try folder.configuration()
         #expect(read.training == options)
-        #expect(read.origin == RunOrigin(model: "bigram", configuration: .object(["dropout": .number(0.2)])))
+        #expect(read.origin == Self.origin)
         #expect(read.version == packageVersion)
         #expect(read.threads == Threads.count)
         #expect(try folder.tokenizer() is ByteTokenizer)

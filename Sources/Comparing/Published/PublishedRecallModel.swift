@@ -94,7 +94,7 @@ extension PublishedRecallCell {
         let size = ModelSize(
             vocabulary: PublishedRecall.vocabulary, width: width, depth: Self.layers, heads: 1,
             sequenceLength: length, window: max(2, length / 4))
-        let configuration = try ModelZoo.architecture(model).configuration(size).replacing([
+        let configuration = try ModelZoo.architecture(model).configuration(size).json.replacing([
             "depth": .integer(Self.layers), "num_residual_streams": .integer(1),
             "d_ff": .integer(0), "include_ff": .bool(false),
             // One hidden feature, of a hidden width of dim · mult or two thirds of it.
@@ -108,13 +108,5 @@ extension PublishedRecallCell {
     func makeModel(_ settings: ModelSettings = .init(), key: RandomKey) throws -> any LanguageModel {
         try ModelZoo.architecture(model).makeModel(
             try configuration(settings), file: "\(model) of width \(width)", key: key)
-    }
-}
-
-extension JSONValue {
-    /// An object with the values of some of its members replaced; members that it has not are not added.
-    fileprivate func replacing(_ members: [String: JSONValue]) -> JSONValue {
-        guard case .object(let object) = self else { return self }
-        return .object(object.merging(members.filter { object[$0.key] != nil }) { $1 })
     }
 }

@@ -27,7 +27,7 @@ struct ScaleModel {
     /// number.
     func parameterCount(_ n: Int) throws -> Int {
         let counts = try (0...1).map {
-            try architecture.parameterCount(configuration(ScaleOptions.shortest + $0))
+            try architecture.parameterCount(configuration(ScaleOptions.shortest + $0), name: title)
         }
         return counts[0] + (n - ScaleOptions.shortest) * (counts[1] - counts[0])
     }
@@ -45,10 +45,10 @@ struct ScaleModel {
         try architecture.makeModel(configuration(n), file: title, key: key)
     }
 
-    private func configuration(_ n: Int) -> JSONValue {
+    private func configuration(_ n: Int) throws -> JSONValue {
         var longer = size
         longer.sequenceLength = n
-        let configuration = architecture.configuration(longer)
+        let configuration = try architecture.configuration(longer).json
         guard isNaive, case .object(var members) = configuration else { return configuration }
         members["attention"] = .string(TransformerConfiguration.AttentionForm.naive.rawValue)
         return .object(members)

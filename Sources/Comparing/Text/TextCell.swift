@@ -31,7 +31,7 @@ struct TextCell {
         let architecture = try architecture(options)
         let (size, _) = try architecture.fitting(options.size, parameters: options.parameters)
         var origin = text.origin
-        (origin.model, origin.configuration) = (model, architecture.configuration(size))
+        (origin.model, origin.configuration) = (model, try architecture.configuration(size).json)
         return (size, origin)
     }
 

@@ -77,7 +77,7 @@ public struct CausalityCommand: Sendable {
     private func configuration(_ architecture: any Architecture) throws -> (JSONValue, file: String) {
         switch (source.config, preset) {
         case (let file?, nil): return (try JSONValue(path: file), file)
-        case (nil, let name?): return (try architecture.preset(name).configuration, "preset \(name)")
+        case (nil, let name?): return (try architecture.presetJSON(name).configuration, "preset \(name)")
         case (nil, nil): throw InputError("--config is missing; expected --config FILE or --preset NAME with --model")
         case (_?, _?): throw InputError("--preset: cannot be combined with --config")
         }

@@ -8,7 +8,7 @@ extension TrainCommand {
         let architecture = try ModelZoo.architecture(model)
         let presetName = preset ?? (data.isEmpty ? "quick" : "small")
         let wanted: ObjectiveKind? = try objective.map { try option("--objective", $0) }
-        let preset = try architecture.preset(presetName, objective: wanted)
+        let preset = try architecture.presetJSON(presetName, objective: wanted)
         let file = config ?? "preset \(presetName)"
         let given = try config.map { try JSONValue(path: $0) } ?? preset.configuration
         var options = try apply(to: preset.training)

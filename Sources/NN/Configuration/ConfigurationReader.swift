@@ -31,8 +31,11 @@ public struct ConfigurationReader: Sendable {
         try self.init(try contents.withUnsafeBytes { try JSONValue(parsing: $0, file: path) }, file: path)
     }
 
+    /// The keys that are there.
+    var keys: Dictionary<String, JSONValue>.Keys { members.keys }
+
     /// - Parameter value: a document that has been parsed already, or an object found inside another.
-    public init(_ value: JSONValue, file: String) throws {
+    package init(_ value: JSONValue, file: String) throws {
         guard case .object(let members) = value else {
             throw InputError("\(file): expected a JSON object such as {\"dim\": 512}, found \(value.kindAndValue)")
         }
@@ -172,7 +175,7 @@ public struct ConfigurationReader: Sendable {
     // MARK: Anything else
 
     /// The value as it stands, or nil when the key is left out: for keys with more than one accepted type.
-    public mutating func value(_ key: String) -> JSONValue? {
+    package mutating func value(_ key: String) -> JSONValue? {
         if !knownKeys.contains(key) { knownKeys.append(key) }
         return members[key] == .null ? nil : members[key]
     }
@@ -260,18 +263,6 @@ private enum Expected {
         case let range as PartialRangeUpTo<Bound>: " below \(range.upperBound)"
         case let range as Range<Bound>: " of at least \(range.lowerBound) and below \(range.upperBound)"
         default: " in \(range)"
-        }
-    }
-}
-
-extension JSONValue {
-    /// A value's kind, and its text unless that is long, for messages on values that do not belong.
-    var kindAndValue: String {
-        switch self {
-        case .null, .bool, .integer, .number: description
-        case .string(let text): "the string \(Self.quoted(text.count > 60 ? text.prefix(60) + "…" : text))"
-        case .array(let values): values.count > 30 || description.utf8.count > 60 ? "a list" : "the list \(self)"
-        case .object: "an object"
         }
     }
 }

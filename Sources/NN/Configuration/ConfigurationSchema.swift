@@ -2,22 +2,85 @@ import Tensors
 
 /// The keys of a configuration: for each its property, the values that it takes, and how it is written.
 public struct ConfigurationSchema<Root: Sendable>: Sendable {
-    /// The values of keys that are left out.
-    package let defaults: Root
-    package let fields: [ConfigurationField<Root>]
+    /// One, or several of which the keys decide.
+    let forms: [ConfigurationForm<Root>]
 
     /// - Parameters:
     ///   - defaults: has the values of keys that are left out; those that are required may be anything.
     ///   - fields: in the order in which they are read, and listed in messages.
     public init(_ defaults: Root, _ fields: [ConfigurationField<Root>]) {
-        (self.defaults, self.fields) = (defaults, fields)
+        forms = [ConfigurationForm(defaults: defaults, fields: fields, isMeant: { _ in true }, isForm: { _ in true })]
+    }
+
+    /// Creates the schema of an enumeration of configurations. The first form that is meant by the keys that are there is read;
+    /// the last takes all that is left.
+    public init(oneOf forms: [ConfigurationForm<Root>]) {
+        require(!forms.isEmpty, "ConfigurationSchema(oneOf:): expected at least one form")
+        self.forms = forms
+    }
+
+    /// The form of a JSON object with these keys.
+    func form(ofKeys keys: some Sequence<String>) -> ConfigurationForm<Root> {
+        let keys = Set(keys)
+        return forms.first { $0.isMeant(keys) } ?? forms[forms.count - 1]
     }
 
     /// The keys of a value and what they are written as.
     package func members(of root: Root) -> [String: JSONValue] {
         var members: [String: JSONValue] = [:]
-        for field in fields { members[field.key] = field.write(root) }
+        guard let form = forms.first(where: { $0.isForm(root) }) else { return members }
+        for field in form.fields { members[field.key] = field.write(root) }
         return members
+    }
+}
+
+/// The purpose of a key that whoever trains a model may decide in place of its configuration.
+public enum ConfigurationRole: Sendable, Hashable {
+    /// The size of the vocabulary.
+    case vocabulary
+    /// The token after all that the tokenizer has, the last of the vocabulary.
+    case lastToken
+    /// The length of the longest row.
+    case rowLength
+    /// The length of the longer half of the longest row, where source and target are its halves.
+    case halfRowLength
+    /// The probability of dropout in one of the model's places.
+    case dropout
+    /// The number of layers.
+    case depth
+}
+
+/// One of the configurations that an enumeration of them holds.
+public struct ConfigurationForm<Root: Sendable>: Sendable {
+    let defaults: Root
+    let fields: [ConfigurationField<Root>]
+    /// Tells from the keys that are there.
+    let isMeant: @Sendable (Set<String>) -> Bool
+    let isForm: @Sendable (Root) -> Bool
+}
+
+extension ConfigurationForm {
+    /// Creates the form of one case.
+    /// - Parameters:
+    ///   - embed: makes the case of the configuration that it holds.
+    ///   - extract: returns what the case holds; nil of another case.
+    ///   - isMeant: tells from the keys of a JSON object whether it is of this case.
+    public init<Part: ModelConfiguration>(
+        _ embed: @escaping @Sendable (Part) -> Root, extract: @escaping @Sendable (Root) -> Part?,
+        isMeantBy isMeant: @escaping @Sendable (Set<String>) -> Bool
+    ) {
+        let form = Part.schema.forms[0]
+        self.init(
+            defaults: embed(form.defaults),
+            fields: form.fields.map { field in
+                ConfigurationField(
+                    field.key, role: field.role,
+                    read: { root, reader in
+                        guard var part = extract(root) else { return }
+                        try field.read(&part, &reader)
+                        root = embed(part)
+                    }, write: { extract($0).flatMap(field.write) })
+            }, isMeant: isMeant, isForm: { extract($0) != nil })
     }
 }
 
@@ -27,16 +90,26 @@ public struct ConfigurationSchema<Root: Sendable>: Sendable {
 /// have where it is left out, or what the property had been set to by a key before it.
 public struct ConfigurationField<Root: Sendable>: Sendable {
     package let key: String
+    /// The purpose for which a training sets it, if any does.
+    package private(set) var role: ConfigurationRole?
     package let read: @Sendable (inout Root, inout ConfigurationReader) throws -> Void
     /// Nil where the key is not written.
     package let write: @Sendable (Root) -> JSONValue?
 
     /// A key with a form of its own.
     package init(
-        _ key: String, read: @escaping @Sendable (inout Root, inout ConfigurationReader) throws -> Void,
+        _ key: String, role: ConfigurationRole? = nil,
+        read: @escaping @Sendable (inout Root, inout ConfigurationReader) throws -> Void,
         write: @escaping @Sendable (Root) -> JSONValue?
     ) {
-        (self.key, self.read, self.write) = (key, read, write)
+        (self.key, self.role, self.read, self.write) = (key, role, read, write)
+    }
+
+    /// The same key, which a training sets for this purpose.
+    public func role(_ role: ConfigurationRole) -> Self {
+        var field = self
+        field.role = role
+        return field
     }
 
     /// A key that sets one property.
@@ -81,6 +154,7 @@ extension ConfigurationField {
         isRequired: Bool = false
     ) -> Self {
         size(key, property, atLeast: least, atMost: ConfigurationReader.mostLayers, isRequired: isRequired)
+            .role(.depth)
     }
 
     /// The number of heads of a layer.
@@ -181,7 +255,7 @@ extension ConfigurationField {
     ) -> ConfigurationField<Whole> {
         let (read, write) = (read, write)
         return ConfigurationField<Whole>(
-            key, read: { try read(&$0[keyPath: part], &$1) },
+            key, role: role, read: { try read(&$0[keyPath: part], &$1) },
             write: { isWritten($0) ? write($0[keyPath: part]) : nil })
     }
 }

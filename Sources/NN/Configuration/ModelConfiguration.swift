@@ -11,9 +11,9 @@ import Tensors
 ///         public static let schema = ConfigurationSchema(
 ///             RunningMeanConfiguration(tokens: 0),
 ///             [
-///                 .size("num_tokens", \.tokens, isRequired: true),
+///                 .size("num_tokens", \.tokens, isRequired: true).role(.vocabulary),
 ///                 .size("dim", \.dimension),
-///                 .number("dropout", \.dropout, in: 0..<1),
+///                 .number("dropout", \.dropout, in: 0..<1).role(.dropout),
 ///             ])
 ///     }
 ///
@@ -78,21 +78,46 @@ extension ModelConfiguration {
     /// Reads the JSON form.
     /// - Parameter file: what messages call it, usually its path.
     /// - Throws: `InputError` for a missing, unknown, mistyped or impossible value, naming the key.
-    public init(_ json: JSONValue, file: String) throws {
+    package init(_ json: JSONValue, file: String) throws {
         var reader = try ConfigurationReader(json, file: file)
         self = try Self.read(&reader)
     }
 
     /// The JSON form, every option written out.
-    public var json: JSONValue { .object(Self.schema.members(of: self)) }
+    package var json: JSONValue { .object(Self.schema.members(of: self)) }
 
     private static func read(_ reader: inout ConfigurationReader) throws -> Self {
-        var configuration = schema.defaults
-        for field in schema.fields { try field.read(&configuration, &reader) }
+        let form = schema.form(ofKeys: reader.keys)
+        var configuration = form.defaults
+        for field in form.fields { try field.read(&configuration, &reader) }
         try reader.finish()
         do { try configuration.check() } catch let error as ConfigurationError {
             throw reader.error(error.key, error.problem)
         }
         return configuration
+    }
+}
+
+// MARK: Parts that a training decides
+
+extension ModelConfiguration {
+    /// Returns a JSON object, which may lack required keys, with the values of roles in the keys that play them.
+    /// - Parameter values: nil leaves a role's keys as they are.
+    package static func setting(_ values: [ConfigurationRole: JSONValue?], in json: JSONValue) -> JSONValue {
+        guard var members = json.objectValue else { return json }
+        for field in schema.form(ofKeys: members.keys).fields {
+            if let role = field.role, case let value?? = values[role] { members[field.key] = value }
+        }
+        return .object(members)
+    }
+
+    /// The keys of a JSON object's form that play a role.
+    package static func keys(of role: ConfigurationRole, in json: JSONValue) -> [String] {
+        schema.form(ofKeys: json.objectValue.map { Array($0.keys) } ?? []).fields.filter { $0.role == role }.map(\.key)
+    }
+
+    /// The keys of a JSON object's form.
+    package static func keys(in json: JSONValue) -> [String] {
+        schema.form(ofKeys: json.objectValue.map { Array($0.keys) } ?? []).fields.map(\.key)
     }
 }

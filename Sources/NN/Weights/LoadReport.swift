@@ -1,3 +1,5 @@
+import Tensors
+
 /// The steps that loading took so that a checkpoint fits a model.
 public struct LoadReport: Hashable, Sendable {
     /// The path that was opened.

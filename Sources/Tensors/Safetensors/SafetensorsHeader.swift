@@ -46,60 +46,77 @@ struct SafetensorsHeader {
     // MARK: JSON
 
     private mutating func read(_ json: UnsafeRawBufferPointer) throws {
-        var scanner = SafetensorsScanner(header: json, path: path)
+        var parser = JSONParser(bytes: Array(json), file: "\(path): header")
         var hasMetadata = false
         // An entry takes some 60 bytes; a dictionary that grows hashes all its names again each time.
         entries.reserveCapacity(json.count / 60)
-        try scanner.object(expected: "a JSON object") { scanner in
-            let name = try scanner.key()
-            guard entries[name] == nil, name != Self.metadataKey || !hasMetadata else { throw scanner.repeated(name) }
+        try parser.members { parser, name in
+            guard entries[name] == nil, name != Self.metadataKey || !hasMetadata else {
+                throw InputError(
+                    "\(path): header: key \(name.shortened.debugDescription) stands twice; expected it once")
+            }
+            let value = try parser.value()
             if name == Self.metadataKey {
-                scanner.place = .metadata
                 hasMetadata = true
-                try readMetadata(&scanner)
+                metadata = try Self.metadata(value, path: path)
             } else {
-                scanner.place = .tensor(name)
                 names.append(name)
-                entries[name] = try readEntry(name, &scanner)
+                entries[name] = try makeEntry(name, value)
             }
-            scanner.place = .header
-        }
-        try scanner.end()
-    }
-
-    private mutating func readMetadata(_ scanner: inout SafetensorsScanner) throws {
-        if scanner.takesNull() { return }  // as the reference library reads it
-        try scanner.object(expected: "an object of strings") { scanner in
-            let key = try scanner.key()
-            guard metadata[key] == nil else { throw scanner.repeated(key) }
-            metadata[key] = try scanner.string(expected: "a string for \(key.debugDescription)")
         }
     }
 
-    private func readEntry(_ name: String, _ scanner: inout SafetensorsScanner) throws -> SafetensorsFile.Entry {
-        var dtype: String?
-        var shape: [Int]?
-        var offsets: [Int]?
-        try scanner.object(expected: "an object with dtype, shape and data_offsets") { scanner in
-            let field = try scanner.key()
-            switch field {
-            case "dtype" where dtype == nil: dtype = try scanner.string(expected: "dtype as a string")
-            case "shape" where shape == nil:
-                shape = try scanner.integers(expected: "shape as a list of integers", atMost: Self.mostDimensions)
-            case "data_offsets" where offsets == nil:
-                offsets = try scanner.integers(expected: "data_offsets as [begin, end]", atMost: Self.mostDimensions)
-            case "dtype", "shape", "data_offsets": throw scanner.repeated(field)
-            default:
-                throw failure(
-                    name,
-                    "unknown field \(field.shortened.debugDescription); expected dtype, shape and data_offsets")
+    private static func metadata(_ value: JSONValue, path: String) throws -> [String: String] {
+        if case .null = value { return [:] }  // as the reference library reads it
+        guard let members = value.objectValue else {
+            throw InputError("\(path): \(metadataKey): expected an object of strings, found \(value.kindAndValue)")
+        }
+        return try members.mapValues { member in
+            guard let text = member.stringValue else {
+                throw InputError("\(path): \(metadataKey): expected strings, found \(member.kindAndValue)")
             }
+            return text
         }
-        guard let dtype, let shape, let offsets else {
-            let absent = dtype == nil ? "dtype" : shape == nil ? "shape" : "data_offsets"
-            throw failure(name, "no \(absent); expected dtype, shape and data_offsets")
+    }
+
+    private func makeEntry(_ name: String, _ value: JSONValue) throws -> SafetensorsFile.Entry {
+        guard let fields = value.objectValue else {
+            throw failure(name, "expected an object with dtype, shape and data_offsets, found \(value.kindAndValue)")
         }
-        return try makeEntry(name, SafetensorsType(rawValue: dtype), shape: shape, offsets: offsets)
+        if let unknown = fields.keys.filter({ !Self.fields.contains($0) }).min() {
+            throw failure(
+                name, "unknown field \(unknown.shortened.debugDescription); expected dtype, shape and data_offsets")
+        }
+        func field(_ key: String) throws -> JSONValue {
+            guard let value = fields[key] else {
+                throw failure(name, "no \(key); expected dtype, shape and data_offsets")
+            }
+            return value
+        }
+        let dtype = try field("dtype")
+        guard let type = dtype.stringValue else {
+            throw failure(name, "expected dtype as a string, found \(dtype.kindAndValue)")
+        }
+        return try makeEntry(
+            name, SafetensorsType(rawValue: type), shape: integers(name, "shape", field("shape")),
+            offsets: integers(name, "data_offsets", field("data_offsets")))
+    }
+
+    private static let fields = ["dtype", "shape", "data_offsets"]
+
+    /// Numbers that are written without fraction.
+    private func integers(_ name: String, _ field: String, _ value: JSONValue) throws -> [Int] {
+        guard let list = value.arrayValue, list.count <= Self.mostDimensions else {
+            throw failure(
+                name,
+                "expected \(field) as a list of at most \(Self.mostDimensions) integers, found \(value.kindAndValue)")
+        }
+        return try list.map { element in
+            guard case .integer(let number) = element, number >= 0 else {
+                throw failure(name, "\(field): expected integers from 0 to \(Int.max), found \(element.kindAndValue)")
+            }
+            return number
+        }
     }
 
     // MARK: Checks

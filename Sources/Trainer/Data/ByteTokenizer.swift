@@ -25,7 +25,7 @@ public struct ByteTokenizer: Tokenizer {
         TokenSource(name: text.name, storage: ByteTokens(text: text))
     }
 
-    public var savedState: [String: JSONValue] { [:] }
+    public var savedState: any Encodable & Sendable { [String: String]() }
 }
 
 private struct ByteTokens: TokenStorage {

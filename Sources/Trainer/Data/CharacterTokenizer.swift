@@ -43,10 +43,10 @@ public struct CharacterTokenizer: Tokenizer {
 
     public var vocabularySize: Int { vocabulary.count }
 
-    public var savedState: [String: JSONValue] {
+    public var savedState: any Encodable & Sendable {
         var characters = ""
         characters.unicodeScalars.append(contentsOf: vocabulary)
-        return ["vocabulary": .string(characters)]
+        return ["vocabulary": characters]
     }
 
     public func encode(_ text: String) throws -> [Int32] {

@@ -91,13 +91,13 @@ extension SequentialStreams {
         }
 
         /// The position as a run's state stores it.
-        public var json: JSONValue {
+        package var json: JSONValue {
             .object(["epoch": .integer(epoch), "offsets": .array(offsets.map(JSONValue.integer))])
         }
 
         /// - Parameter file: what messages call it.
         /// - Throws: `InputError` that names the file and the key.
-        public init(_ json: JSONValue, file: String) throws {
+        package init(_ json: JSONValue, file: String) throws {
             var reader = try ConfigurationReader(json, file: file)
             self.init(
                 epoch: try reader.int("epoch", in: 0...TrainingOptions.mostSteps),

@@ -26,8 +26,8 @@ public protocol Tokenizer: Sendable {
     /// - Throws: `InputError` that names file and position of what the tokenizer has no tokens for.
     func tokens(of text: TextSource) throws -> TokenSource
 
-    /// The state that `TokenizerKind.load` needs to make the same tokenizer again, as members of a JSON object.
-    var savedState: [String: JSONValue] { get }
+    /// The state that `TokenizerKind.load` needs to make the same tokenizer again: what is encoded as a JSON object.
+    var savedState: any Encodable & Sendable { get }
 }
 
 extension Tokenizer {
@@ -50,7 +50,9 @@ extension Tokenizer {
 
     /// Writes the tokenizer as `tokenizer.json` to a run folder, atomically.
     public func save(toFolder folder: String) throws {
-        let document = JSONValue.object(savedState.merging(["type": .string(kind.rawValue)]) { $1 })
+        let state = try JSONValue(parsing: JSONValue.text(encoding: savedState).utf8, file: "\(Self.self)")
+        let members = (state.objectValue ?? [:]).merging(["type": .string(kind.rawValue)]) { $1 }
+        let document = JSONValue.object(members)
         try AtomicFile.write(Data("\(document)\n".utf8), to: TokenizerKind.path(inFolder: folder))
     }
 }

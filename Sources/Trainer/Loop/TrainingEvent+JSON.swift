@@ -1,4 +1,5 @@
 import NN
+import Tensors
 
 // Events for programs: one JSON object a line, told apart by "event". Lengths of time are in seconds.
 

@@ -1,6 +1,7 @@
 import Foundation
 import NN
 import Plotting
+import Tensors
 
 /// The numbers, durations, keys and commands of reports as text.
 package enum ReportText {

@@ -7,7 +7,7 @@ public struct RunOrigin: Sendable, Hashable {
     /// The architecture's id in the model zoo.
     public var model: String
     /// The architecture's configuration, with the peer's key names.
-    public var configuration: JSONValue
+    package var configuration: JSONValue
     /// The files and folders of the text; none for the built-in corpus.
     public var data: [String]
     /// The built-in corpus; nil where the text comes from files.
@@ -21,17 +21,27 @@ public struct RunOrigin: Sendable, Hashable {
 
     /// Creates the origin of a model and its text.
     public init(
-        model: String = "custom", configuration: JSONValue = .object([:]), data: [String] = [],
+        model: String = "custom", configuration: (any ModelConfiguration)? = nil, data: [String] = [],
         corpus: CorpusOptions? = nil, documents: DocumentSeparator = .nothing, validation: String? = nil,
         validationFraction: Double = 0.1
     ) {
         self.model = model
-        self.configuration = configuration
+        self.configuration = configuration?.json ?? .object([:])
         self.data = data
         self.corpus = corpus
         self.documents = documents
         self.validation = validation
         self.validationFraction = validationFraction
+    }
+}
+
+extension RunOrigin {
+    /// The architecture's configuration as its type.
+    /// - Throws: `InputError` that names the key where it is one of another architecture.
+    public func configuration<Configuration: ModelConfiguration>(
+        as type: Configuration.Type = Configuration.self
+    ) throws -> Configuration {
+        try Configuration(configuration, file: "the configuration of \(model)")
     }
 }
 
@@ -106,10 +116,11 @@ public struct RunConfiguration: Sendable, Hashable {
                 "documents", "expected \(DocumentSeparator.expectedText), found \(JSONValue.quoted(documents))")
         }
         origin = RunOrigin(
-            model: model, configuration: configuration, data: paths.compactMap { $0 },
+            model: model, data: paths.compactMap { $0 },
             corpus: try data.value("corpus").flatMap { try CorpusOptions($0, file: "\(path), data, corpus") },
             documents: separator, validation: try data.optionalString("validation"),
             validationFraction: try data.double("validation_fraction", in: 0..<1))
+        origin.configuration = configuration
         trainingTokens = try data.int("training_tokens", in: 0...Self.mostTokens)
         trainingChecksum = try data.string("training_checksum")
         validationTokens = try data.int("validation_tokens", in: 0...Self.mostTokens)

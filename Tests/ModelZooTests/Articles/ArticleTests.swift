@@ -52,10 +52,12 @@ import Testing
             print(piece, terminator: "")
         }
 
-        let architecture = try ModelZoo.architecture("fast-weights")
-        let preset = try architecture.preset("tiny")
-        let small = try architecture.makeModel(preset.configuration, file: "preset tiny", key: RandomKey(seed: 0))
-        print(small.parameterCount, preset.training.sequenceLength)
+        let preset = try FastWeightsArchitecture().preset("tiny")
+        let tiny = FastWeightsLM(preset.configuration, key: RandomKey(seed: 0))
+        print(tiny.parameterCount, preset.training.sequenceLength)
+
+        let small = try ModelZoo.architecture("local").makeModel(preset: "small", key: RandomKey(seed: 0))
+        print(small.parameterCount)
         #expect(small.vocabularySize == 256)
         #expect(FileManager.default.fileExists(atPath: try RunFolder(path: folder).configurationPath))
     }

@@ -17,7 +17,10 @@ public struct RunningMeanConfiguration: ModelConfiguration {
     /// The keys of the JSON form: their properties, and what they accept.
     public static let schema = ConfigurationSchema(
         RunningMeanConfiguration(tokens: 0, dimension: 0),
-        [.size("num_tokens", \.tokens, isRequired: true), .size("dim", \.dimension, isRequired: true)])
+        [
+            .size("num_tokens", \.tokens, isRequired: true).role(.vocabulary),
+            .size("dim", \.dimension, isRequired: true),
+        ])
 }
 
 /// A language model of x + W mean over tokens up to this one of V norm(x).

@@ -4,7 +4,7 @@
 /// alignment), upper and lower case, `-` and `_` being the same. The first of several equally near wins.
 /// - Returns: nil when nothing comes near: more than a third of the longer word would have to change, and the word is
 ///   no beginning of a candidate either.
-public func nearest(_ word: String, in candidates: [String]) -> String? {
+package func nearest(_ word: String, in candidates: [String]) -> String? {
     // The time grows with the product of the lengths, and what is as long as that is no slip of a key.
     guard word.utf8.count <= longestWord else { return nil }
     let candidates = candidates.filter { $0.utf8.count <= longestWord }

@@ -1,7 +1,7 @@
 extension JSONValue {
     /// The document over several lines, for people to read and to compare: a member a line, two spaces deeper each level,
     /// keys in alphabetical order. Lists of simple values stay in one line as long as it is not long.
-    public var indented: String { indented(depth: 0) }
+    package var indented: String { indented(depth: 0) }
 
     private func indented(depth: Int) -> String {
         let (outer, inner) = (String(repeating: "  ", count: depth), String(repeating: "  ", count: depth + 1))
@@ -24,5 +24,17 @@ extension JSONValue {
         guard case .array(let values) = self else { return true }
         let isSimple = values.allSatisfy { $0.arrayValue == nil && $0.objectValue == nil }
         return isSimple && description.utf8.count <= 80
+    }
+}
+
+extension JSONValue {
+    /// A value's kind, and its text unless that is long, for messages on values that do not belong.
+    package var kindAndValue: String {
+        switch self {
+        case .null, .bool, .integer, .number: description
+        case .string(let text): "the string \(Self.quoted(text.count > 60 ? text.prefix(60) + "…" : text))"
+        case .array(let values): values.count > 30 || description.utf8.count > 60 ? "a list" : "the list \(self)"
+        case .object: "an object"
+        }
     }
 }

@@ -1,8 +1,5 @@
-import Foundation
-import Tensors
-
-/// A strict JSON reader. Foundation's decoders give no line, let trailing commas pass, and hide a key written twice, of
-/// which one silently wins: in a configuration all three are mistakes to be reported.
+/// A strict JSON reader, of whole documents or member by member. Foundation's decoders give no line, let trailing commas
+/// pass, and hide a key written twice, of which one silently wins: in a configuration all three are mistakes to be reported.
 struct JSONParser {
     private let bytes: [UInt8]
     private let file: String
@@ -24,14 +21,28 @@ struct JSONParser {
         self.isLine = isLine
     }
 
+    /// Reads a document, any value.
     mutating func document() throws -> JSONValue {
         guard bytes.count <= Self.greatestSize else {
             throw InputError("\(file): has \(bytes.count) bytes; expected JSON of at most \(Self.greatestSize)")
         }
+        return try document { try $0.value() }
+    }
+
+    /// Reads a document that is an object, of any size.
+    /// - Parameter member: is given each key in the order of the document, and reads the value after it.
+    mutating func members(_ member: (_ parser: inout JSONParser, _ key: String) throws -> Void) throws {
+        try document { parser in
+            guard parser.peek == UInt8(ascii: "{") else { throw parser.expected("an object") }
+            try parser.object { parser, key, _ in try member(&parser, key) }
+        }
+    }
+
+    private mutating func document<Value>(_ read: (inout JSONParser) throws -> Value) throws -> Value {
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { position = 3 }  // the byte order mark some editors write
         skipSpace()
         guard position < bytes.count else { throw InputError("\(file): is empty; expected JSON") }
-        let value = try value()
+        let value = try read(&self)
         skipSpace()
         guard position == bytes.count else { throw expected("the end of the document") }
         return value
@@ -39,7 +50,8 @@ struct JSONParser {
 
     // MARK: Values
 
-    private mutating func value() throws -> JSONValue {
+    /// Reads the value that is next.
+    mutating func value() throws -> JSONValue {
         switch peek {
         case UInt8(ascii: "{"): return .object(try object())
         case UInt8(ascii: "["): return .array(try array())
@@ -57,6 +69,19 @@ struct JSONParser {
 
     private mutating func object() throws -> [String: JSONValue] {
         var members: [String: JSONValue] = [:]
+        try object { parser, key, start in
+            // One look into the dictionary, not two: hashing is most of the work of a document with a million keys.
+            guard members.updateValue(try parser.value(), forKey: key) == nil else {
+                throw parser.failure("the key \(JSONValue.quoted(key.shortened)) is given twice", at: start)
+            }
+        }
+        return members
+    }
+
+    /// Reads an object, whose opening bracket is next.
+    private mutating func object(
+        _ member: (_ parser: inout JSONParser, _ key: String, _ start: Int) throws -> Void
+    ) throws {
         try elements(until: "}") { parser in
             guard parser.peek == UInt8(ascii: "\"") else { throw parser.expected("a key in double quotes") }
             let start = parser.position
@@ -73,12 +98,8 @@ struct JSONParser {
                 throw parser.expected("\":\" after the key \(JSONValue.quoted(key.shortened))")
             }
             parser.skipSpace()
-            // One look into the dictionary, not two: hashing is most of the work of a document with a million keys.
-            guard members.updateValue(try parser.value(), forKey: key) == nil else {
-                throw parser.failure("the key \(JSONValue.quoted(key.shortened)) is given twice", at: start)
-            }
+            try member(&parser, key, start)
         }
-        return members
     }
 
     private mutating func array() throws -> [JSONValue] {

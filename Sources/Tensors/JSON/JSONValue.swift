@@ -1,7 +1,7 @@
 import Foundation
 
 /// A JSON document as values. Whole numbers are kept apart from others, and `true` from 1.
-public enum JSONValue: Hashable, Sendable {
+package enum JSONValue: Hashable, Sendable {
     case null
     case bool(Bool)
     /// A number written without fraction and exponent that fits an `Int`.
@@ -15,7 +15,7 @@ public enum JSONValue: Hashable, Sendable {
     /// Reads a document strictly (RFC 8259): no comments, no trailing commas, no key twice in one object.
     /// - Parameter file: what messages call the document, usually its path.
     /// - Throws: `InputError` with file, line, column and what was expected there.
-    public init(parsing data: some Sequence<UInt8>, file: String) throws {
+    package init(parsing data: some Sequence<UInt8>, file: String) throws {
         var parser = JSONParser(bytes: Array(data), file: file)
         self = try parser.document()
     }
@@ -30,7 +30,7 @@ public enum JSONValue: Hashable, Sendable {
     /// An encodable value as JSON, keys in alphabetical order; its numbers that are not finite are null.
     /// - Parameter indented: over several lines.
     /// - Throws: what the value's own encoding throws.
-    public static func text(encoding value: some Encodable, indented: Bool = false) throws -> String {
+    package static func text(encoding value: some Encodable, indented: Bool = false) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         if indented { encoder.outputFormatting.insert(.prettyPrinted) }
@@ -42,7 +42,7 @@ public enum JSONValue: Hashable, Sendable {
     }
 
     /// The value as a number, whole or not; nil for everything else, `true` and `false` included.
-    public var doubleValue: Double? {
+    package var doubleValue: Double? {
         switch self {
         case .integer(let value): Double(value)
         case .number(let value): value
@@ -51,7 +51,7 @@ public enum JSONValue: Hashable, Sendable {
     }
 
     /// The value as a whole number: 2 and 2.0, but neither 2.5 nor `true`.
-    public var intValue: Int? {
+    package var intValue: Int? {
         switch self {
         case .integer(let value): value
         case .number(let value): Int(exactly: value)
@@ -60,29 +60,37 @@ public enum JSONValue: Hashable, Sendable {
     }
 
     /// The value if it is true or false.
-    public var boolValue: Bool? {
+    package var boolValue: Bool? {
         if case .bool(let value) = self { value } else { nil }
     }
 
     /// The value if it is a string.
-    public var stringValue: String? {
+    package var stringValue: String? {
         if case .string(let value) = self { value } else { nil }
     }
 
     /// The elements if it is a list.
-    public var arrayValue: [JSONValue]? {
+    package var arrayValue: [JSONValue]? {
         if case .array(let value) = self { value } else { nil }
     }
 
     /// The members if it is an object.
-    public var objectValue: [String: JSONValue]? {
+    package var objectValue: [String: JSONValue]? {
         if case .object(let value) = self { value } else { nil }
+    }
+}
+
+extension JSONValue {
+    /// Returns an object with the values of some of its members replaced; members that it has not are not added.
+    package func replacing(_ members: [String: JSONValue]) -> JSONValue {
+        guard case .object(let object) = self else { return self }
+        return .object(object.merging(members.filter { object[$0.key] != nil }) { $1 })
     }
 }
 
 extension JSONValue: CustomStringConvertible {
     /// One line of JSON, the keys of objects in alphabetical order.
-    public var description: String {
+    package var description: String {
         switch self {
         case .null: "null"
         case .bool(let value): "\(value)"
@@ -98,7 +106,7 @@ extension JSONValue: CustomStringConvertible {
     }
 
     /// A JSON string literal, quotes included.
-    public static func quoted(_ text: String) -> String {
+    package static func quoted(_ text: String) -> String {
         var literal = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

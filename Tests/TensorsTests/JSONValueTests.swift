@@ -1,5 +1,4 @@
 import Foundation
-import NN
 import Tensors
 import Testing
 

@@ -1,4 +1,4 @@
-import NN
+import Tensors
 import Testing
 
 @Suite struct NearestWordTests {
