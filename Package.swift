@@ -35,14 +35,17 @@ let package = Package(
         .library(name: "Transformers", targets: ["Transformers"]),
         .library(name: "Visualizing", targets: ["Visualizing"]),
         .library(name: "ModelZoo", targets: ["ModelZoo"]),
-        .executable(name: "Train", targets: ["Train"]),
-        .executable(name: "Generate", targets: ["Generate"]),
-        .executable(name: "Evaluate", targets: ["Evaluate"]),
-        .executable(name: "Report", targets: ["Report"]),
-        .executable(name: "Visualize", targets: ["Visualize"]),
-        .executable(name: "Retrieval", targets: ["Retrieval"]),
-        .executable(name: "Bench", targets: ["Bench"]),
-        .executable(name: "Compare", targets: ["Compare"]),
+        .library(name: "Commands", targets: ["AttentionZooCommands"]),
+
+        // MARK: Commands
+        .executable(name: "Train", targets: ["AttentionZooTrain"]),
+        .executable(name: "Generate", targets: ["AttentionZooGenerate"]),
+        .executable(name: "Evaluate", targets: ["AttentionZooEvaluate"]),
+        .executable(name: "Report", targets: ["AttentionZooReport"]),
+        .executable(name: "Visualize", targets: ["AttentionZooVisualize"]),
+        .executable(name: "Retrieval", targets: ["AttentionZooRetrieval"]),
+        .executable(name: "Bench", targets: ["AttentionZooBench"]),
+        .executable(name: "Compare", targets: ["AttentionZooCompare"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
@@ -99,15 +102,22 @@ let package = Package(
         .target(name: "Comparing", dependencies: ["ModelZoo", "Benchmarking", "Plotting"], swiftSettings: hotSwift),
 
         // MARK: Executables
-        .target(name: "CommandSupport", dependencies: ["ModelZoo", argumentParser]),
-        .executableTarget(name: "Train", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
-        .executableTarget(name: "Generate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
-        .executableTarget(name: "Evaluate", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
-        .executableTarget(name: "Report", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
-        .executableTarget(name: "Visualize", dependencies: ["ModelZoo", "CommandSupport", argumentParser]),
-        .executableTarget(name: "Retrieval", dependencies: ["RetrievalTasks", "CommandSupport", argumentParser]),
-        .executableTarget(name: "Bench", dependencies: ["Benchmarking", "CommandSupport", argumentParser]),
-        .executableTarget(name: "Compare", dependencies: ["Comparing", "CommandSupport", argumentParser]),
+        .target(
+            name: "AttentionZooCommands",
+            dependencies: ["ModelZoo", "RetrievalTasks", "Benchmarking", "Comparing", argumentParser],
+            path: "Sources/Commands"),
+        .executableTarget(name: "AttentionZooTrain", dependencies: ["AttentionZooCommands"], path: "Sources/Train"),
+        .executableTarget(
+            name: "AttentionZooGenerate", dependencies: ["AttentionZooCommands"], path: "Sources/Generate"),
+        .executableTarget(
+            name: "AttentionZooEvaluate", dependencies: ["AttentionZooCommands"], path: "Sources/Evaluate"),
+        .executableTarget(name: "AttentionZooReport", dependencies: ["AttentionZooCommands"], path: "Sources/Report"),
+        .executableTarget(
+            name: "AttentionZooVisualize", dependencies: ["AttentionZooCommands"], path: "Sources/Visualize"),
+        .executableTarget(
+            name: "AttentionZooRetrieval", dependencies: ["AttentionZooCommands"], path: "Sources/Retrieval"),
+        .executableTarget(name: "AttentionZooBench", dependencies: ["AttentionZooCommands"], path: "Sources/Bench"),
+        .executableTarget(name: "AttentionZooCompare", dependencies: ["AttentionZooCommands"], path: "Sources/Compare"),
 
         // MARK: Tests
         .target(name: "NumericSupport", path: "Tests/NumericSupport", swiftSettings: hotSwift),
@@ -146,8 +156,14 @@ let package = Package(
         .testTarget(name: "ModelZooTests", dependencies: ["ModelZoo", "FixtureSupport"]),
         .testTarget(name: "InputTests", dependencies: ["InputSupport"], resources: [.copy("Found")]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
-        .testTarget(name: "ComparingTests", dependencies: ["Comparing", "FixtureSupport"]),
-        .testTarget(name: "CommandTests", dependencies: ["ModelZoo", "CommandSupport", "COpenBLAS", "FixtureSupport"]),
+        .testTarget(name: "ComparingTests", dependencies: ["AttentionZooCommands", "Comparing", "FixtureSupport"]),
+        .testTarget(
+            name: "CommandTests",
+            dependencies: [
+                "ModelZoo", "AttentionZooCommands", "COpenBLAS", "FixtureSupport", "AttentionZooTrain",
+                "AttentionZooGenerate", "AttentionZooEvaluate", "AttentionZooReport", "AttentionZooVisualize",
+                "AttentionZooRetrieval", "AttentionZooBench", "AttentionZooCompare",
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )
@@ -162,5 +178,9 @@ if let names = Context.environment["ATTENTION_ZOO_TESTS"] {
         for case .byNameItem(let name, _) in target.dependencies { needed.insert(name) }
     }
     package.targets.removeAll { !needed.contains($0.name) }
-    package.products = []
+    // The executables keep the names by which tests run them.
+    package.products.removeAll { product in
+        guard let executable = product as? Product.Executable else { return true }
+        return !executable.targets.allSatisfy(needed.contains)
+    }
 }

@@ -1,3 +1,4 @@
+import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing

@@ -2,7 +2,7 @@ import Foundation
 import ModelZoo
 import Testing
 
-@testable import CommandSupport
+@testable import AttentionZooCommands
 
 @Suite("Options together with configurations") struct OptionTests {
     let workspace = try! Workspace()

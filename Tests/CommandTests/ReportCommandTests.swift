@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import ModelZoo
+@testable import AttentionZooCommands
 
 @Suite struct ReportCommandTests {
     let workspace = try! Workspace()

@@ -2,7 +2,7 @@ import Foundation
 import ModelZoo
 import Testing
 
-@testable import CommandSupport
+@testable import AttentionZooCommands
 
 @Suite("Output of Train to a terminal, a pipe, and programs") struct TerminalTests {
     let workspace = try! Workspace()

@@ -1,3 +1,4 @@
+import AttentionZooCommands
 @_exported import FixtureSupport
 import Foundation
 import ModelZoo

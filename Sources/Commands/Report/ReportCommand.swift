@@ -1,0 +1,50 @@
+import Foundation
+import ModelZoo
+
+/// `Report`: draws runs in one page.
+package struct ReportCommand: Sendable {
+    /// The run folders.
+    package var runs: [String]
+    /// The HTML file; nil for report.html in the folder of one run, runs-report.html for several.
+    package var out: String?
+
+    /// Creates the command with values for its options.
+    package init(runs: [String], out: String? = nil) {
+        self.runs = runs
+        self.out = out
+    }
+
+    /// - Parameters:
+    ///   - print: is given the path of the page.
+    ///   - warn: is given a line about the lines of logs that cannot be read, which are left out.
+    /// - Throws: `InputError` in one line.
+    package func run(print: (String) -> Void, warn: @escaping (String) -> Void = { _ in }) throws {
+        guard !runs.isEmpty else { throw InputError("--runs is missing; expected folders of training runs") }
+        var records = try runs.map { path in
+            let folder = try RunFolder(path: path)
+            folder.finishSave()
+            return try RunRecord(folder, warn: warn)
+        }
+        if records.count == 1 {
+            let path = try out ?? RunFolder(path: runs[0]).reportPath
+            try RunReport(records[0]).write(to: path)
+            return print(path)
+        }
+        for (index, name) in Self.names(runs).enumerated() { records[index].name = name }
+        let path = out ?? "runs-report.html"
+        try RunsReport(records).write(to: path)
+        print(path)
+    }
+
+    /// Names for folders: the last parts of their paths, as many as tell them apart; a number where nothing else does.
+    static func names(_ folders: [String]) -> [String] {
+        let parts = folders.map { folder in
+            let given = folder.split(separator: "/").map(String.init).filter { $0 != "." }
+            return given.isEmpty ? [URL(fileURLWithPath: folder).standardizedFileURL.lastPathComponent] : given
+        }
+        let most = parts.map(\.count).max() ?? 0
+        func names(_ count: Int) -> [String] { parts.map { $0.suffix(count).joined(separator: "/") } }
+        let found = (1...max(most, 1)).lazy.map(names).first { Set($0).count == folders.count }
+        return found ?? names(1).enumerated().map { "\($1) (\($0 + 1))" }
+    }
+}

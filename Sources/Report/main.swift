@@ -1,0 +1,3 @@
+import AttentionZooCommands
+
+Report.main()

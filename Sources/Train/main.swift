@@ -1,0 +1,3 @@
+import AttentionZooCommands
+
+Train.main()
