@@ -33,7 +33,7 @@ let package = Package(
         .library(name: "FastWeightTransformers", targets: ["FastWeightTransformers"]),
         .library(name: "BlockRecurrentTransformers", targets: ["BlockRecurrentTransformers"]),
         .library(name: "Transformers", targets: ["Transformers"]),
-        .library(name: "Visualizing", targets: ["Visualizing"]),
+        .library(name: "Reports", targets: ["AttentionZooReports"]),
         .library(name: "ModelZoo", targets: ["ModelZoo"]),
         .library(name: "Commands", targets: ["AttentionZooCommands"]),
 
@@ -66,9 +66,10 @@ let package = Package(
         .target(name: "CKernels", cSettings: cSettings),
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: hotSwift),
         .target(name: "NN", dependencies: ["Tensors", "CKernels"], swiftSettings: hotSwift),
-        .target(name: "Plotting", swiftSettings: hotSwift),
-        .target(name: "Trainer", dependencies: ["NN", "CKernels", "CZlib", "Plotting"], swiftSettings: hotSwift),
-        .target(name: "Visualizing", dependencies: ["NN", "CZlib", "Plotting"], swiftSettings: hotSwift),
+        .target(name: "Trainer", dependencies: ["NN", "CKernels", "CZlib"], swiftSettings: hotSwift),
+        .target(
+            name: "AttentionZooReports", dependencies: ["NN", "Trainer", "CZlib"], path: "Sources/Reports",
+            swiftSettings: hotSwift),
 
         // MARK: Models
         .target(
@@ -92,14 +93,15 @@ let package = Package(
         .target(
             name: "ModelZoo",
             dependencies: [
-                "Trainer", "Visualizing", "FLASHTransformers", "LocalTransformers", "Linformers",
+                "Trainer", "AttentionZooReports", "FLASHTransformers", "LocalTransformers", "Linformers",
                 "FastWeightTransformers", "BlockRecurrentTransformers", "Transformers",
             ]),
         .target(
-            name: "RetrievalTasks", dependencies: ["FastWeightTransformers", "Trainer", "Plotting", "CKernels"],
+            name: "RetrievalTasks",
+            dependencies: ["FastWeightTransformers", "Trainer", "AttentionZooReports", "CKernels"],
             swiftSettings: hotSwift),
-        .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels", "Plotting"], swiftSettings: hotSwift),
-        .target(name: "Comparing", dependencies: ["ModelZoo", "Benchmarking", "Plotting"], swiftSettings: hotSwift),
+        .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
+        .target(name: "Comparing", dependencies: ["ModelZoo", "Benchmarking"], swiftSettings: hotSwift),
 
         // MARK: Executables
         .target(
@@ -129,8 +131,9 @@ let package = Package(
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "NumericSupport"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "NumericSupport"]),
         .testTarget(name: "NNTests", dependencies: ["NN", "NumericSupport"], resources: [.copy("Fixtures")]),
-        .testTarget(name: "PlottingTests", dependencies: ["Plotting"]),
-        .testTarget(name: "VisualizingTests", dependencies: ["Visualizing", "CZlib", "NumericSupport"]),
+        .testTarget(
+            name: "ReportsTests",
+            dependencies: ["AttentionZooReports", "Trainer", "CZlib", "NumericSupport", "FixtureSupport"]),
         .testTarget(name: "TrainerTests", dependencies: ["Trainer", "FixtureSupport"], resources: [.copy("Fixtures")]),
         .testTarget(
             name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer", "FixtureSupport"],
@@ -152,7 +155,9 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "RetrievalTests",
-            dependencies: ["RetrievalTasks", "FastWeightTransformers", "Trainer", "FixtureSupport"]),
+            dependencies: [
+                "AttentionZooCommands", "RetrievalTasks", "FastWeightTransformers", "Trainer", "FixtureSupport",
+            ]),
         .testTarget(name: "ModelZooTests", dependencies: ["ModelZoo", "FixtureSupport"]),
         .testTarget(name: "InputTests", dependencies: ["InputSupport"], resources: [.copy("Found")]),
         .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
@@ -160,7 +165,7 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "ModelZoo", "AttentionZooCommands", "COpenBLAS", "FixtureSupport", "AttentionZooTrain",
+                "ModelZoo", "Trainer", "AttentionZooCommands", "COpenBLAS", "FixtureSupport", "AttentionZooTrain",
                 "AttentionZooGenerate", "AttentionZooEvaluate", "AttentionZooReport", "AttentionZooVisualize",
                 "AttentionZooRetrieval", "AttentionZooBench", "AttentionZooCompare",
             ]),

@@ -5,43 +5,43 @@ import Tensors
 /// Causal attention of one head over growing lengths, three ways: sliding-window attention, full attention (the same
 /// operation with one window as long as the sequence), and the masked quadratic form of the first, whose n² scores are
 /// all in memory.
-public struct AttentionLengths: Encodable {
+package struct AttentionLengths: Encodable {
     /// A way to compute attention.
-    public enum Form: String, Encodable, CaseIterable {
+    package enum Form: String, Encodable, CaseIterable {
         case window, full, masked
     }
 
     /// The measurements of one form at one length.
-    public struct Row: Encodable {
+    package struct Row: Encodable {
         /// The length of the sequence.
-        public let tokens: Int
+        package let tokens: Int
         /// The form that was measured.
-        public let form: Form
+        package let form: Form
         /// The times of one pass without and one with gradients; nil where the form was not run.
-        public let forwardSeconds: Double?, trainingSeconds: Double?
+        package let forwardSeconds: Double?, trainingSeconds: Double?
         /// The most memory that tensors held at once during the pass with gradients, mask and results included, beyond
         /// what the queries, keys and values take; where the form was not run, what it would have taken.
-        public let peakMegabytes: Double
+        package let peakMegabytes: Double
         /// The greatest difference from the output of `window` over its greatest value; of `masked` alone.
-        public let difference: Double?
+        package let difference: Double?
     }
 
     /// A query sees itself and `window` tokens before it.
-    public let window: Int
+    package let window: Int
     /// Columns of queries, keys and values.
-    public let columns: Int
+    package let columns: Int
     /// A form that would take more is not run.
-    public let limitMegabytes: Double
+    package let limitMegabytes: Double
     /// The measurements, by length, then by form.
-    public let rows: [Row]
+    package let rows: [Row]
 
     /// Sums of up to 257 products in another order, relative to the greatest.
     static let tolerance = 1e-5
     /// True where all forms that were run agree within the tolerance.
-    public var allAgree: Bool { rows.allSatisfy { ($0.difference ?? 0) <= Self.tolerance } }
+    package var allAgree: Bool { rows.allSatisfy { ($0.difference ?? 0) <= Self.tolerance } }
 
     /// Measures all forms at lengths; none that would take more memory than the limit is run.
-    public static func run(
+    package static func run(
         lengths: [Int] = [1, 2, 4, 8, 16, 32, 64].map { $0 << 10 }, window: Int = 256, columns: Int = 64,
         limitMegabytes: Double = 4096
     ) -> AttentionLengths {
@@ -64,7 +64,7 @@ public struct AttentionLengths: Encodable {
     }
 
     /// The table for people: a line for each length.
-    public func table() -> String {
+    package func table() -> String {
         func cell(_ row: Row) -> String {
             guard let forward = row.forwardSeconds, let training = row.trainingSeconds else {
                 return String(format: "not run: %.0f MB", row.peakMegabytes)

@@ -1,18 +1,18 @@
 import ModelZoo
 
 /// Work of a fixed size whose instructions `Scripts/baselines` counts.
-public struct InstructionCase {
+package struct InstructionCase {
     /// The name of the baseline, `group/what`.
-    public let name: String
+    package let name: String
     /// Makes the inputs and returns the work, which may be done any number of times.
     let prepare: () throws -> () -> Void
 
     /// All cases: kernels with their gradients, then a training step and a generated token of each architecture.
-    public static var all: [InstructionCase] { kernels + models }
+    package static var all: [InstructionCase] { kernels + models }
 
     /// Does the work twice. The first time fills what is kept between uses, such as pools of memory; the second is counted.
     /// - Throws: `InputError` where a model cannot be made.
-    public func run() throws {
+    package func run() throws {
         let work = try prepare()
         work()
         countedWork(work)

@@ -4,41 +4,41 @@ import Tensors
 
 /// Our operations against their plain forms, or loops, over the same data: speed, share of the machine's peak, and whether
 /// both give the same numbers.
-public struct KernelBenchmarks: Encodable {
+package struct KernelBenchmarks: Encodable {
     /// The comparison of one operation at one size.
-    public struct Row: Encodable {
+    package struct Row: Encodable {
         /// The operation's name, and the sizes of its inputs.
-        public let name: String, size: String
+        package let name: String, size: String
         /// The rates of ours and of the plain form or loop, in `unit`.
-        public let rate: Double, naiveRate: Double
+        package let rate: Double, naiveRate: Double
         /// GF/s for products, GB/s (bytes that must be read or written at least once) for the rest.
-        public let unit: String
+        package let unit: String
         /// Our rate over the machine's: the best product for GF/s, a copy of large arrays for GB/s. Above 1 where data
         /// stays in cache.
-        public let shareOfPeak: Double
+        package let shareOfPeak: Double
         /// The greatest difference over the greatest naive value.
-        public let difference: Double
+        package let difference: Double
         /// The greatest difference that rounding explains.
-        public let tolerance: Double
+        package let tolerance: Double
         /// True if rounding explains the difference.
-        public var agrees: Bool { difference <= tolerance }
+        package var agrees: Bool { difference <= tolerance }
     }
 
     /// The threads used.
-    public let threads: Int
+    package let threads: Int
     /// OpenBLAS's kernels.
-    public let kernels = UsedKernels()
+    package let kernels = UsedKernels()
     /// The machine's best product in GF/s, and its copy of large arrays in GB/s.
-    public let peakGflops: Double, peakGigabytes: Double
+    package let peakGflops: Double, peakGigabytes: Double
     /// The comparisons.
-    public let rows: [Row]
+    package let rows: [Row]
     /// Attention over growing lengths.
-    public let attention: AttentionLengths
+    package let attention: AttentionLengths
     /// True if all operations agree with their plain forms or loops.
-    public var allAgree: Bool { rows.allSatisfy(\.agrees) && attention.allAgree }
+    package var allAgree: Bool { rows.allSatisfy(\.agrees) && attention.allAgree }
 
     /// Measures all operations.
-    public static func run() -> KernelBenchmarks {
+    package static func run() -> KernelBenchmarks {
         let peakGflops = Peaks.product()
         let peakGigabytes = Peaks.copy()
         let cases = ProductCases.all + RowCases.all + CrossEntropyCases.all + AttentionCases.all
@@ -49,7 +49,7 @@ public struct KernelBenchmarks: Encodable {
     }
 
     /// The table for people.
-    public func table() -> String {
+    package func table() -> String {
         var lines = [
             String(
                 format: "%d threads, OpenBLAS's kernels for \(kernels.name); best product %.0f GF/s, copy %.1f GB/s",

@@ -2,13 +2,13 @@ import Foundation
 import Tensors
 
 /// The machine as the package uses it: processor, kernels, threads, and its best rates.
-public struct MachineReport: Encodable {
+package struct MachineReport: Encodable {
     /// The machine's best rates.
-    public struct Speeds: Encodable {
+    package struct Speeds: Encodable {
         /// The best product, in GF/s, on one thread and on all that are used.
-        public let productOneThread: Double, product: Double
+        package let productOneThread: Double, product: Double
         /// A copy of large arrays on all threads, in GB/s read and written.
-        public let copy: Double
+        package let copy: Double
 
         enum CodingKeys: String, CodingKey {
             case productOneThread = "product_gflops_one_thread"
@@ -18,27 +18,27 @@ public struct MachineReport: Encodable {
     }
 
     /// The processor's name, and the widest vectors it has and the system saves: baseline, SSE4.2, AVX, AVX2 or AVX-512.
-    public let processor: String, instructions: String
+    package let processor: String, instructions: String
     /// OpenBLAS's version, what it chose by itself, and what is used and why.
-    public let openblas: String, kernelsChosen: String, kernels: String, reason: String
+    package let openblas: String, kernelsChosen: String, kernels: String, reason: String
     /// True if the kernels compute less widely than the processor could.
-    public let kernelsBelowProcessor: Bool
+    package let kernelsBelowProcessor: Bool
     /// True if the kernels gave the products of plain C, with the time of that check.
-    public let checkPassed: Bool
+    package let checkPassed: Bool
     /// The time of that check, in seconds.
-    public let checkSeconds: Double
+    package let checkSeconds: Double
     /// Warnings for the user, each in one line.
-    public let warnings: [String]
+    package let warnings: [String]
     /// The threads used.
-    public let threads: Int
+    package let threads: Int
     /// The processors that the system lets this process run on, and the quota of their time; nil without one.
-    public let processors: Int
+    package let processors: Int
     /// The quota of processors; nil without one.
-    public let quota: Double?
+    package let quota: Double?
     /// The number of threads at once that OpenBLAS was built for.
-    public let openblasThreads: Int
+    package let openblasThreads: Int
     /// Nil where they were not measured.
-    public let speeds: Speeds?
+    package let speeds: Speeds?
 
     enum CodingKeys: String, CodingKey {
         case processor, instructions, openblas, kernels, reason, warnings, threads, processors, quota, speeds
@@ -50,7 +50,7 @@ public struct MachineReport: Encodable {
     }
 
     /// - Parameter measuresSpeeds: whether the best rates are measured, which takes a few seconds.
-    public static func run(measuresSpeeds: Bool = true) -> MachineReport {
+    package static func run(measuresSpeeds: Bool = true) -> MachineReport {
         let selection = BLAS.selection
         return MachineReport(
             processor: Processor.name, instructions: selection.processor, openblas: selection.version,
@@ -70,7 +70,7 @@ public struct MachineReport: Encodable {
     }
 
     /// The lines for people.
-    public func text() -> String {
+    package func text() -> String {
         var rows = [
             ("processor", "\(processor), \(instructions)"),
             ("OpenBLAS", "\(openblas), built for at most \(openblasThreads) threads"),

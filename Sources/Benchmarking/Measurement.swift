@@ -2,11 +2,11 @@ import Foundation
 import Tensors
 
 /// Seconds on a clock that only goes forward.
-public func now() -> Double { Double(DispatchTime.now().uptimeNanoseconds) * 1e-9 }
+package func now() -> Double { Double(DispatchTime.now().uptimeNanoseconds) * 1e-9 }
 
 /// The fastest of several runs, in seconds: the one least disturbed by others. A run is repeated until it takes at least
 /// `atLeast` seconds.
-public func fastest(of runs: Int = 5, atLeast: Double = 0.02, _ body: () -> Void) -> Double {
+package func fastest(of runs: Int = 5, atLeast: Double = 0.02, _ body: () -> Void) -> Double {
     body()
     let start = now()
     body()
@@ -22,7 +22,7 @@ public func fastest(of runs: Int = 5, atLeast: Double = 0.02, _ body: () -> Void
 }
 
 /// The most memory this process has had resident, in MB.
-public func peakResidentMegabytes() -> Double {
+package func peakResidentMegabytes() -> Double {
     var usage = rusage()
     #if os(Linux)
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)

@@ -2,25 +2,25 @@ import Foundation
 import ModelZoo
 
 /// Timing of a preset's training steps: forward, backward, clipping and optimizer, on random tokens.
-public struct TrainingBenchmark: Encodable {
+package struct TrainingBenchmark: Encodable {
     /// The architecture's id, and the preset's name.
-    public let model: String, preset: String
+    package let model: String, preset: String
     /// The number of parameters, rows of a batch, tokens of a row, and steps that were timed.
-    public let parameters: Int, batch: Int, sequence: Int, steps: Int
+    package let parameters: Int, batch: Int, sequence: Int, steps: Int
     /// The fastest step after one warm-up.
-    public let stepSeconds: Double
+    package let stepSeconds: Double
     /// The fastest forward pass.
-    public let forwardSeconds: Double
+    package let forwardSeconds: Double
     /// Tokens trained on in a second, by the fastest step.
-    public let tokensPerSecond: Double
+    package let tokensPerSecond: Double
     /// Resident, of the whole process.
-    public let peakMemoryMB: Double
+    package let peakMemoryMB: Double
     /// Floating-point operations inside BLAS over the time of the step.
-    public let blasGflops: Double
+    package let blasGflops: Double
     /// The threads used.
-    public let threads: Int
+    package let threads: Int
     /// OpenBLAS's kernels.
-    public let kernels = UsedKernels()
+    package let kernels = UsedKernels()
 
     enum CodingKeys: String, CodingKey {
         case model, preset, parameters, batch, sequence, steps, threads, kernels
@@ -35,7 +35,7 @@ public struct TrainingBenchmark: Encodable {
     ///   - settings: keys of the configuration that differ from the preset's.
     ///   - sequence, batch: nil for the preset's.
     /// - Throws: `InputError` for an unknown model, preset or key, or a value that does not fit.
-    public static func run(
+    package static func run(
         model id: String, preset name: String, settings: [ConfigurationSetting] = [], steps: Int, sequence: Int? = nil,
         batch: Int? = nil
     ) throws -> TrainingBenchmark {
@@ -86,27 +86,27 @@ extension TokenBatch {
 }
 
 /// Timing of greedy generation, one token at a time, after a random prompt.
-public struct GenerationBenchmark: Encodable {
+package struct GenerationBenchmark: Encodable {
     /// The architecture's id, and the preset's name.
-    public let model: String, preset: String
+    package let model: String, preset: String
     /// The number of parameters, tokens of a prompt, and tokens generated.
-    public let parameters: Int, prompt: Int, length: Int
+    package let parameters: Int, prompt: Int, length: Int
     /// Sequences that are decoded together.
-    public let batch: Int
+    package let batch: Int
     /// The format that the weights are rounded to, or float.
-    public let weights: String
+    package let weights: String
     /// The time to read the prompts.
-    public let promptSeconds: Double
+    package let promptSeconds: Double
     /// The speed of generating the tokens of all sequences, without the prompts.
-    public let tokensPerSecond: Double
+    package let tokensPerSecond: Double
     /// Held by tensors once the weights are rounded.
-    public let weightsMB: Double
+    package let weightsMB: Double
     /// The most memory that the process held, resident.
-    public let peakMemoryMB: Double
+    package let peakMemoryMB: Double
     /// The threads used.
-    public let threads: Int
+    package let threads: Int
     /// OpenBLAS's kernels.
-    public let kernels = UsedKernels()
+    package let kernels = UsedKernels()
 
     enum CodingKeys: String, CodingKey {
         case model, preset, parameters, prompt, length, batch, weights, threads, kernels
@@ -121,7 +121,7 @@ public struct GenerationBenchmark: Encodable {
     ///   - batch: sequences that are decoded together.
     ///   - weightsAs: float, bfloat16 or int8.
     /// - Throws: `InputError` for an unknown model, preset, key or format, or a value that does not fit.
-    public static func run(
+    package static func run(
         model id: String, preset name: String, settings: [ConfigurationSetting] = [], promptLength: Int, length: Int,
         batch: Int = 1, weightsAs: String = "float"
     ) throws -> GenerationBenchmark {
@@ -173,14 +173,14 @@ extension LanguageModel {
 }
 
 /// A key of a model's configuration and the value a benchmark gives it.
-public struct ConfigurationSetting: Sendable {
+package struct ConfigurationSetting: Sendable {
     /// The key.
-    public let key: String
+    package let key: String
     /// The value.
     package let value: JSONValue
 
     /// Reads `KEY=VALUE`, the value as JSON or else as a word; nil when it is not of this form.
-    public init?(_ text: String) {
+    package init?(_ text: String) {
         guard let equals = text.firstIndex(of: "="), equals != text.startIndex else { return nil }
         key = String(text[..<equals])
         let value = text[text.index(after: equals)...]

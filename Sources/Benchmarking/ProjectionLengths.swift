@@ -1,15 +1,15 @@
+import AttentionZooReports
 import Foundation
 import Linformers
 import NN
-import Plotting
 import Tensors
 
 /// Inference of one Linformer attention layer (512 channels, 8 heads) over growing lengths, against full attention: the
 /// paper's Table 3 (2006.04768). Full attention in two forms: that of the package, which keeps no scores, and the usual
 /// one, whose h n² scores are all in memory.
-public struct ProjectionLengths: Encodable {
+package struct ProjectionLengths: Encodable {
     /// A form of the attention layer.
-    public enum Form: Encodable, Hashable {
+    package enum Form: Encodable, Hashable {
         case full, quadratic
         case projected(slots: Int)
 
@@ -21,37 +21,37 @@ public struct ProjectionLengths: Encodable {
             }
         }
 
-        public func encode(to encoder: any Encoder) throws {
+        package func encode(to encoder: any Encoder) throws {
             var container = encoder.singleValueContainer()
             try container.encode(name)
         }
     }
 
     /// The measurements of one form at one length.
-    public struct Row: Encodable {
+    package struct Row: Encodable {
         /// The length of the sequence.
-        public let tokens: Int
+        package let tokens: Int
         /// The form that was measured.
-        public let form: Form
+        package let form: Form
         /// The time of one forward pass; nil where the form was not run.
-        public let seconds: Double?
+        package let seconds: Double?
         /// The most that tensors held at once beyond weights and input; where the form was not run, what it would have taken.
-        public let peakMegabytes: Double
+        package let peakMegabytes: Double
     }
 
     /// The numbers of slots k.
-    public let slots: [Int]
+    package let slots: [Int]
     /// The quadratic form is not run where it would take more.
-    public let limitMegabytes: Double
+    package let limitMegabytes: Double
     /// The measurements, by length, then by form.
-    public let rows: [Row]
+    package let rows: [Row]
     /// OpenBLAS's kernels.
-    public let kernels = UsedKernels()
+    package let kernels = UsedKernels()
 
     enum CodingKeys: String, CodingKey { case slots, limitMegabytes, rows, kernels }
 
     /// Measures all forms at lengths; none that would take more memory than the limit is run.
-    public static func run(
+    package static func run(
         lengths: [Int] = (9...16).map { 1 << $0 }, slots: [Int] = [128, 256], channels: Int = 512, heads: Int = 8,
         limitMegabytes: Double = 6144
     ) -> ProjectionLengths {
@@ -95,7 +95,7 @@ public struct ProjectionLengths: Encodable {
     }
 
     /// The table for people: a line for each length, of each k the speed and the memory of full attention over its own.
-    public func table() -> String {
+    package func table() -> String {
         func row(_ n: Int, _ form: Form) -> Row { rows.first { $0.tokens == n && $0.form == form }! }
         func milliseconds(_ row: Row) -> String {
             row.seconds.map { String(format: "%.1f", $0 * 1e3) } ?? "not run"

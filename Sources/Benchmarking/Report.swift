@@ -4,10 +4,10 @@ import Tensors
 
 extension Encodable {
     /// One line of JSON with sorted keys.
-    public func json() throws -> String { try JSONValue.text(encoding: self) }
+    package func json() throws -> String { try JSONValue.text(encoding: self) }
 
     /// The same members, one a line, for people.
-    public func lines() throws -> String {
+    package func lines() throws -> String {
         let members = try JSONValue(parsing: json().utf8, file: "a report").objectValue ?? [:]
         return members.sorted { $0.key < $1.key }.map { key, value in
             key.padding(toLength: 20, withPad: " ", startingAt: 0) + value.forPeople

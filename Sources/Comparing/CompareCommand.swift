@@ -2,54 +2,54 @@ import Foundation
 import ModelZoo
 
 /// `Compare`: the options as they are given, lists with commas. Options that are nil were not given.
-public struct CompareCommand: Sendable {
+package struct CompareCommand: Sendable {
     /// text, recall, scale, or all: several with commas.
-    public var task = "all"
+    package var task = "all"
     /// Ids of the zoo, or all.
-    public var models = "all"
+    package var models = "all"
     /// Files, each a text of its own; `corpus` for the built-in one, which is taken where there is none.
-    public var data: [String] = []
+    package var data: [String] = []
     /// Tasks of recall, or all.
-    public var recall = "all"
+    package var recall = "all"
     /// The minutes of training for each model on each text or task.
-    public var minutes: Double?
+    package var minutes: Double?
     /// Instead of minutes.
-    public var steps: Int?
+    package var steps: Int?
     /// The number of parameters of each model of text and scale.
-    public var parameters: Int?
+    package var parameters: Int?
     /// Tokens in a window of text.
-    public var sequenceLength: Int?
+    package var sequenceLength: Int?
     /// Windows in a batch of text.
-    public var batchSize: Int?
+    package var batchSize: Int?
     /// The learning rate of Adam.
-    public var learningRate: Double?
+    package var learningRate: Double?
     /// Steps between two validations on a text.
-    public var validateEvery: Int?
+    package var validateEvery: Int?
     /// random or sequential.
-    public var order: String?
+    package var order: String?
     /// The longest sequence of scale.
-    public var longest: Int?
+    package var longest: Int?
     /// The seconds that a pass of scale may take.
-    public var budgetSeconds: Double?
+    package var budgetSeconds: Double?
     /// The memory that a pass of scale may take, in units of 2³⁰ bytes.
-    public var budgetGigabytes: Double?
+    package var budgetGigabytes: Double?
     /// Keys of the models' configurations to change, `KEY=VALUE` each.
-    public var settings: [String] = []
+    package var settings: [String] = []
     /// The seed of parameters, windows, and tasks.
-    public var seed: UInt64?
+    package var seed: UInt64?
     /// All processors where it is nil.
-    public var threads: Int?
+    package var threads: Int?
     /// Recall at the settings of Zoology's figure 2, instead of the small ones.
-    public var published = false
+    package var published = false
     /// Lengths, widths and learning rates of `published`, with commas; nil for those of the paper.
-    public var lengths: String?, widths: String?, rates: String?
+    package var lengths: String?, widths: String?, rates: String?
     /// Passes of `published` over its examples at most, and examples of the training.
-    public var epochs: Int?, examples: Int?
+    package var epochs: Int?, examples: Int?
     /// The folder of the results.
-    public var out = "comparison"
+    package var out = "comparison"
 
     /// The command without options.
-    public init() {}
+    package init() {}
 
     /// Measures what is not finished yet.
     /// - Parameters:
@@ -58,7 +58,7 @@ public struct CompareCommand: Sendable {
     ///   - stop: asked often.
     /// - Returns: all that is finished in the folder, and whether that is all that was asked for.
     /// - Throws: `InputError` or `TrainingFault`, in one line.
-    public func run(
+    package func run(
         report: (ComparisonRun.Event) -> Void = { _ in }, prepared: () -> Void = {}, stop: () -> Bool = { false }
     ) throws -> (results: ComparisonResults, isComplete: Bool) {
         try useThreads(threads)

@@ -1,41 +1,41 @@
 import ModelZoo
 
 /// The options that all models of a comparison share; the results of a folder have one set of them.
-public struct ComparisonOptions: Codable, Sendable, Equatable {
+package struct ComparisonOptions: Codable, Sendable, Equatable {
     /// Parameters that every model of text and scale has, within 5 %.
-    public var parameters = 1_000_000
+    package var parameters = 1_000_000
     /// The seed of parameters, windows, and tasks.
-    public var seed: UInt64 = 0
+    package var seed: UInt64 = 0
     /// The options of `--task text` alone.
-    public var text = TextOptions()
+    package var text = TextOptions()
     /// The options of `--task recall` alone.
-    public var recall = RecallOptions()
+    package var recall = RecallOptions()
     /// The options of `--task scale` alone.
-    public var scale = ScaleOptions()
+    package var scale = ScaleOptions()
     /// The options of `--published`; nil where it was not given.
-    public var published: PublishedRecallOptions?
+    package var published: PublishedRecallOptions?
     /// The changes of `--set` to the models; nil where it was not given.
-    public var settings: ModelSettings?
+    package var settings: ModelSettings?
 
     /// Those of the command line without options.
-    public init() {}
+    package init() {}
 }
 
 /// `--task text`.
-public struct TextOptions: Codable, Sendable, Equatable {
+package struct TextOptions: Codable, Sendable, Equatable {
     /// The minutes of training for each model and text; nil where `steps` says how long.
-    public var minutes: Double? = 5
+    package var minutes: Double? = 5
     /// The steps of training; nil where `minutes` says how long.
-    public var steps: Int?
+    package var steps: Int?
     /// Tokens in a window, windows in a batch.
-    public var sequenceLength = 512, batchSize = 8
+    package var sequenceLength = 512, batchSize = 8
     /// After a warm-up the same from step to step, for every model.
-    public var learningRate = 3e-3
+    package var learningRate = 3e-3
     /// Random windows, in which nothing comes from before the window for any model, or windows one after another, so that
     /// what carries something along can.
-    public var order = DataOrder.random
+    package var order = DataOrder.random
     /// Steps between two validations.
-    public var validateEvery = 50
+    package var validateEvery = 50
 
     enum CodingKeys: String, CodingKey {
         case minutes, steps, order
@@ -47,13 +47,13 @@ public struct TextOptions: Codable, Sendable, Equatable {
 }
 
 /// `--task recall`.
-public struct RecallOptions: Codable, Sendable, Equatable {
+package struct RecallOptions: Codable, Sendable, Equatable {
     /// The minutes of training for each model and task; nil where `steps` says how long.
-    public var minutes: Double? = 2
+    package var minutes: Double? = 2
     /// The steps of training; nil where `minutes` says how long.
-    public var steps: Int?
+    package var steps: Int?
     /// After a warm-up the same from step to step, for every model.
-    public var learningRate = 3e-3
+    package var learningRate = 3e-3
 
     enum CodingKeys: String, CodingKey {
         case minutes, steps
@@ -62,13 +62,13 @@ public struct RecallOptions: Codable, Sendable, Equatable {
 }
 
 /// `--task scale`.
-public struct ScaleOptions: Codable, Sendable, Equatable {
+package struct ScaleOptions: Codable, Sendable, Equatable {
     /// The longest sequence; each is twice the one before, from 512.
-    public var longest = 262_144
+    package var longest = 262_144
     /// The budget of one pass.
-    public var budgetSeconds = 60.0
+    package var budgetSeconds = 60.0
     /// The memory of one pass.
-    public var budgetMegabytes = 8192.0
+    package var budgetMegabytes = 8192.0
 
     enum CodingKeys: String, CodingKey {
         case longest

@@ -2,32 +2,32 @@ import Foundation
 import ModelZoo
 
 /// The finished cells of a folder: results.json.
-public struct ComparisonResults: Codable, Sendable, Equatable {
+package struct ComparisonResults: Codable, Sendable, Equatable {
     /// The package's version.
-    public var version = packageVersion
+    package var version = packageVersion
     /// The processor, the threads used, and the system.
-    public var machine: Machine
+    package var machine: Machine
     /// The options that all cells share.
-    public var options: ComparisonOptions
+    package var options: ComparisonOptions
     /// In the order in which they were finished.
-    public var text: [TextOutcome] = []
+    package var text: [TextOutcome] = []
     /// The finished cells of recall.
-    public var recall: [RecallOutcome] = []
+    package var recall: [RecallOutcome] = []
     /// The finished cells of scale.
-    public var scale: [ScaleOutcome] = []
+    package var scale: [ScaleOutcome] = []
     /// nil for none, as in files of before there were any.
-    public var published: [PublishedRecallOutcome]?
+    package var published: [PublishedRecallOutcome]?
 
     /// Results without a cell.
-    public init(_ options: ComparisonOptions, machine: Machine) { (self.options, self.machine) = (options, machine) }
+    package init(_ options: ComparisonOptions, machine: Machine) { (self.options, self.machine) = (options, machine) }
 
     /// Writes the file in one piece.
-    public func write(to path: String) throws {
+    package func write(to path: String) throws {
         try AtomicFile.write(Data((JSONValue.text(encoding: self, indented: true) + "\n").utf8), to: path)
     }
 
     /// - Throws: `InputError` that names the file, and the key that is wrong.
-    public init(path: String) throws {
+    package init(path: String) throws {
         guard let data = FileManager.default.contents(atPath: path) else { throw InputError("\(path): cannot be read") }
         do {
             self = try JSONDecoder().decode(Self.self, from: data)

@@ -11,13 +11,13 @@ import ModelZoo
 ///     .lock                 held while cells are measured
 ///
 /// Finished cells are not measured again; an interrupted training is resumed.
-public struct ComparisonRun {
+package struct ComparisonRun {
     /// In the order in which they are measured.
-    public let cells: [ComparisonCell]
+    package let cells: [ComparisonCell]
     /// The folder of the results.
-    public let folder: String
+    package let folder: String
     /// The finished results, also of other cells than these.
-    public private(set) var results: ComparisonResults
+    package private(set) var results: ComparisonResults
     private let texts: [ComparedText]
     private let lock: RunLock
 
@@ -27,7 +27,8 @@ public struct ComparisonRun {
     ///   - texts: those of the cells.
     /// - Throws: `InputError` where the folder cannot be used or holds results that were measured with other options or
     ///   elsewhere; `TrainingFault` when another process uses it.
-    public init(_ cells: [ComparisonCell], texts: [ComparedText], _ options: ComparisonOptions, folder: String) throws {
+    package init(_ cells: [ComparisonCell], texts: [ComparedText], _ options: ComparisonOptions, folder: String) throws
+    {
         (self.cells, self.texts, self.folder) = (cells, texts, folder)
         lock = try RunLock(making: folder)
         let path = folder + "/results.json"
@@ -48,7 +49,7 @@ public struct ComparisonRun {
     }
 
     /// The events of a run.
-    public enum Event: Sendable {
+    package enum Event: Sendable {
         /// Before the first cell: how many are finished already, of how many.
         case started(finished: Int, of: Int)
         /// The progress of a cell, in words.
@@ -57,7 +58,7 @@ public struct ComparisonRun {
         case finished(ComparisonCell, String, Progress)
 
         /// The progress of the plan.
-        public typealias Progress = CellProgress
+        package typealias Progress = CellProgress
     }
 
     /// Measures what is not finished yet.
@@ -65,7 +66,7 @@ public struct ComparisonRun {
     ///   - report: called with each step of the progress.
     ///   - stop: asked often; what is finished by then is kept.
     /// - Returns: whether all cells are finished.
-    public mutating func run(report: (Event) -> Void = { _ in }, stop: () -> Bool = { false }) throws -> Bool {
+    package mutating func run(report: (Event) -> Void = { _ in }, stop: () -> Bool = { false }) throws -> Bool {
         // Before the first cell, so that resuming takes the same options.
         try save()
         var estimate = ComparisonEstimate(cells.filter { !results.has($0) }, results.options)

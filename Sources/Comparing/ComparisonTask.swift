@@ -1,5 +1,5 @@
 /// The tasks, by the names that `--task` takes.
-public enum ComparisonTask: String, CaseIterable, Sendable {
+package enum ComparisonTask: String, CaseIterable, Sendable {
     case text
     case recall
     case scale
@@ -7,18 +7,18 @@ public enum ComparisonTask: String, CaseIterable, Sendable {
     case published
 
     /// Those that `--task` takes.
-    public static let allCases: [ComparisonTask] = [.text, .recall, .scale]
+    package static let allCases: [ComparisonTask] = [.text, .recall, .scale]
 }
 
 /// One model in one task: what is measured in one piece, and kept when it is finished.
-public enum ComparisonCell: Hashable, Sendable {
+package enum ComparisonCell: Hashable, Sendable {
     case text(String, model: String)
     case recall(RecallTaskName, model: String)
     case scale(model: String, length: Int)
     case published(PublishedRecallCell)
 
     /// For people: text tinyshakespeare.txt, flash.
-    public var title: String {
+    package var title: String {
         switch self {
         case .text(let name, let model): "text \(name), \(model)"
         case .recall(let task, let model): "recall \(task.rawValue), \(model)"

@@ -2,26 +2,26 @@ import Foundation
 import ModelZoo
 
 /// The machine that numbers were measured on.
-public struct Machine: Codable, Sendable, Equatable {
+package struct Machine: Codable, Sendable, Equatable {
     /// The processor's name.
-    public var processor: String
+    package var processor: String
     /// Such as Debian GNU/Linux 12 (bookworm).
-    public var system: String
+    package var system: String
     /// Used by the package.
-    public var threads: Int
+    package var threads: Int
     /// Whose kernels OpenBLAS multiplies with, such as Haswell.
-    public var blas: String
+    package var blas: String
     /// The day of the first cell, as in 2026-11-22.
-    public var date: String
+    package var date: String
 
     /// A machine by what is said of it.
-    public init(processor: String, system: String, threads: Int, blas: String, date: String) {
+    package init(processor: String, system: String, threads: Int, blas: String, date: String) {
         (self.processor, self.system, self.threads, self.blas) = (processor, system, threads, blas)
         self.date = date
     }
 
     /// This one, today.
-    public static var current: Machine {
+    package static var current: Machine {
         Machine(
             processor: Processor.name, system: systemName, threads: Threads.count, blas: BLAS.kernels,
             date: Date.now.formatted(.iso8601.year().month().day()))
@@ -33,7 +33,7 @@ public struct Machine: Codable, Sendable, Equatable {
     }
 
     /// For people, in a line.
-    public var description: String {
+    package var description: String {
         "\(processor), \(threads) thread\(threads == 1 ? "" : "s"), OpenBLAS kernels for \(blas), \(system)"
     }
 

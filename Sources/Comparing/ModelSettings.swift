@@ -2,7 +2,7 @@ import Benchmarking
 import ModelZoo
 
 /// Keys of the models' configurations to which `--set` gives other values; each model takes those that it has.
-public struct ModelSettings: Sendable, Hashable {
+package struct ModelSettings: Sendable, Hashable {
     private let values: [String: JSONValue]
 
     /// The architectures' own configurations.
@@ -64,12 +64,12 @@ public struct ModelSettings: Sendable, Hashable {
 
 extension ModelSettings: Codable {
     /// Reads an object of keys and their values' JSON.
-    public init(from decoder: any Decoder) throws {
+    package init(from decoder: any Decoder) throws {
         let texts = try decoder.singleValueContainer().decode([String: String].self)
         values = texts.reduce(into: [:]) { $0[$1.key] = ConfigurationSetting("\($1.key)=\($1.value)")?.value }
     }
 
-    public func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(values.mapValues(\.description))
     }
@@ -77,7 +77,7 @@ extension ModelSettings: Codable {
 
 extension ModelSettings: CustomStringConvertible {
     /// For people: gamma_std=1, group_size=64.
-    public var description: String {
+    package var description: String {
         values.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
     }
 }

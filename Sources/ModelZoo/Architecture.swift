@@ -1,3 +1,4 @@
+@_exported import AttentionZooReports
 @_exported import BlockRecurrentTransformers
 @_exported import FLASHTransformers
 @_exported import FastWeightTransformers
@@ -7,7 +8,6 @@
 @_exported import Tensors
 @_exported import Trainer
 @_exported import Transformers
-@_exported import Visualizing
 
 /// A named starting point: a configuration and how to train it.
 public struct Preset<Configuration: ModelConfiguration>: Sendable, Equatable {

@@ -8,7 +8,7 @@ import Tensors
 /// S: a query costs n d, where the memory costs n d dv. Backward brings the query back pair by pair.
 ///
 /// q: [b, m, d]; k: [b, n, d]; beta: [b, n]. Returns a: [b, m, n].
-public func deltaRead(_ q: Tensor, _ k: Tensor, beta: Tensor) -> Tensor {
+package func deltaRead(_ q: Tensor, _ k: Tensor, beta: Tensor) -> Tensor {
     require(
         q.rank == 3 && k.rank == 3 && q.shape[0] == k.shape[0] && q.shape[2] == k.shape[2]
             && beta.shape == [k.shape[0], k.shape[1]],
@@ -43,7 +43,7 @@ public func deltaRead(_ q: Tensor, _ k: Tensor, beta: Tensor) -> Tensor {
 /// The sum of weights by the value they belong to: what weighted one-hot values add up to.
 ///
 /// weights: [b, m, n]; values: [b, n], each in 0 ..< count. Returns [b, m, count].
-public func summedByValue(_ weights: Tensor, _ values: TokenTensor, count: Int) -> Tensor {
+package func summedByValue(_ weights: Tensor, _ values: TokenTensor, count: Int) -> Tensor {
     require(
         weights.rank == 3 && values.shape == [weights.shape[0], weights.shape[2]] && values.firstOutside(count) == nil,
         "summedByValue: weights \(weights.shape), values \(values.shape); expected weights [b, m, n] and values [b, n]"

@@ -5,30 +5,30 @@ import Tensors
 import Trainer
 
 /// `Retrieval`: the options as they are given, lists with commas.
-public struct RetrievalCommand: Sendable {
+package struct RetrievalCommand: Sendable {
     /// Numbers of settings, 1 and 2.
-    public var setting = "1,2"
+    package var setting = "1,2"
     /// Values of S.
-    public var pairs = "20,60,120,200"
+    package var pairs = "20,60,120,200"
     /// Names of maps.
-    public var maps = "elu,dpfp1,dpfp2"
+    package var maps = "elu,dpfp1,dpfp2"
     /// Names of update rules.
-    public var rules = "sum,delta"
+    package var rules = "sum,delta"
     /// The options of training.
-    public var options = RetrievalOptions()
+    package var options = RetrievalOptions()
     /// The minutes of training at most; nil for no limit.
-    public var minutes: Double?
+    package var minutes: Double?
     /// Threads to use; nil for all processors.
-    public var threads: Int?
+    package var threads: Int?
     /// The folder of the results.
-    public var out = "retrieval"
+    package var out = "retrieval"
 
     /// Creates the command with the paper's cells.
-    public init() {}
+    package init() {}
 
     /// The cells that the options ask for, the smallest tasks first.
     /// - Throws: `InputError` that names the option and what was expected.
-    public var cells: [RetrievalCell] {
+    package var cells: [RetrievalCell] {
         get throws {
             let settings = try Self.list("--setting", setting) { text in
                 guard let setting = Int(text).flatMap(RetrievalSetting.init) else {
@@ -106,7 +106,7 @@ public struct RetrievalCommand: Sendable {
     ///   - stop: asked before each step.
     /// - Returns: all that is finished in the folder, and whether that is all that was asked for.
     /// - Throws: `InputError` or `TrainingFault`, in one line.
-    public func run(
+    package func run(
         report: (RetrievalRun.Event) -> Void = { _ in }, prepared: () -> Void = {}, stop: () -> Bool = { false }
     ) throws -> (results: RetrievalResults, isComplete: Bool) {
         try check()

@@ -3,7 +3,7 @@ import NN
 import Tensors
 
 /// The map of keys and queries before the memory: a feature map φ with its size, or softmax.
-public enum RetrievalMap: Hashable, Sendable {
+package enum RetrievalMap: Hashable, Sendable {
     /// ELU(x) + 1: d features.
     case elu
     /// DPFP-ν: 2 d ν features.
@@ -15,7 +15,7 @@ public enum RetrievalMap: Hashable, Sendable {
 
     /// elu, dpfpN, favorM or softmax.
     /// - Throws: `InputError` for anything else.
-    public init(_ name: String) throws {
+    package init(_ name: String) throws {
         func number(after prefix: String, in range: ClosedRange<Int>) -> Int? {
             guard name.hasPrefix(prefix) else { return nil }
             return Int(name.dropFirst(prefix.count)).flatMap { range.contains($0) ? $0 : nil }
@@ -36,7 +36,7 @@ public enum RetrievalMap: Hashable, Sendable {
     }
 
     /// The map's name on the command line.
-    public var name: String {
+    package var name: String {
         switch self {
         case .elu: "elu"
         case .dpfp(let nu): "dpfp\(nu)"
@@ -46,7 +46,7 @@ public enum RetrievalMap: Hashable, Sendable {
     }
 
     /// As the paper writes it.
-    public var title: String {
+    package var title: String {
         switch self {
         case .elu: "ELU + 1"
         case .dpfp(let nu): "DPFP-\(nu)"
@@ -79,26 +79,26 @@ public enum RetrievalMap: Hashable, Sendable {
 }
 
 /// A memory: a feature map and the rule by which pairs are written.
-public struct RetrievalMemory: Hashable, Sendable {
+package struct RetrievalMemory: Hashable, Sendable {
     /// The map of keys and queries.
-    public let map: RetrievalMap
+    package let map: RetrievalMap
     /// nil with softmax, which writes nothing.
-    public let rule: UpdateRule?
+    package let rule: UpdateRule?
 
     /// Creates a memory; softmax has no rule, whatever is given.
-    public init(_ map: RetrievalMap, _ rule: UpdateRule) {
+    package init(_ map: RetrievalMap, _ rule: UpdateRule) {
         self.map = map
         self.rule = map == .softmax ? nil : rule
     }
 
     /// Such as dpfp2 delta.
-    public var name: String { [map.name, rule?.rawValue].compactMap { $0 }.joined(separator: " ") }
+    package var name: String { [map.name, rule?.rawValue].compactMap { $0 }.joined(separator: " ") }
 
     /// Such as DPFP-2, delta.
-    public var title: String { [map.title, rule?.rawValue].compactMap { $0 }.joined(separator: ", ") }
+    package var title: String { [map.title, rule?.rawValue].compactMap { $0 }.joined(separator: ", ") }
 
     /// Every map with every rule, softmax once; in the order given.
-    public static func all(_ maps: [RetrievalMap], _ rules: [UpdateRule]) -> [RetrievalMemory] {
+    package static func all(_ maps: [RetrievalMap], _ rules: [UpdateRule]) -> [RetrievalMemory] {
         var seen = Set<RetrievalMemory>()
         return maps.flatMap { map in rules.map { RetrievalMemory(map, $0) } }.filter { seen.insert($0).inserted }
     }

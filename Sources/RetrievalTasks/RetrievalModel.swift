@@ -12,14 +12,14 @@ import Tensors
 ///
 /// Keys: embedding.weight [S, e]; key.weight [d, e], key.values [S, d] (the columns of W_k for the value), key.bias;
 /// query.weight [d, e], query.bias; with the delta rule beta.weight [1, e], beta.values [S, 1], beta.bias.
-public struct RetrievalModel: Module {
+package struct RetrievalModel: Module {
     /// d, the width of keys and queries before the feature map.
-    public static let width = 64
+    package static let width = 64
 
     /// The task.
-    public let task: RetrievalTask
+    package let task: RetrievalTask
     /// The memory.
-    public let memory: RetrievalMemory
+    package let memory: RetrievalMemory
     let embedding: Parameter
     let key: ProjectionOfPairs
     let query: Linear
@@ -27,7 +27,7 @@ public struct RetrievalModel: Module {
 
     /// - Parameter key: what the initial parameters are drawn from: embeddings N(0, 1), W_k and W_q uniform in ±1/√d (for
     ///   softmax by Glorot's rule), W_b and biases as those of PyTorch's linear layers.
-    public init(_ task: RetrievalTask, _ memory: RetrievalMemory, key random: RandomKey) {
+    package init(_ task: RetrievalTask, _ memory: RetrievalMemory, key random: RandomKey) {
         let (s, d) = (task.keys, Self.width)
         // int((S + S) · 1.1) in float64 as the authors compute it, which is exact to the last whole number.
         let e = Int(Double(2 * s) * 1.1)
@@ -48,7 +48,7 @@ public struct RetrievalModel: Module {
 
     /// The values that the memory gives for the queries: [b, m, S].
     /// - Parameter key: what FAVOR+ draws its directions from.
-    public func callAsFunction(_ batch: RetrievalBatch, key: RandomKey) -> Tensor {
+    package func callAsFunction(_ batch: RetrievalBatch, key: RandomKey) -> Tensor {
         let e = embedding.value
         var directions: Tensor?
         if case .favor(let count) = memory.map { directions = favorProjection(Self.width, features: count, key: key) }
@@ -59,12 +59,12 @@ public struct RetrievalModel: Module {
     }
 
     /// ½ Σ (ŷ − y)², y the one-hot target, meaned over all queries.
-    public func loss(_ batch: RetrievalBatch, key: RandomKey) -> Tensor {
+    package func loss(_ batch: RetrievalBatch, key: RandomKey) -> Tensor {
         let difference = self(batch, key: key) - Tensor.identity(task.keys).taking(batch.targets)
         return (difference * difference).sum() * (0.5 / Float(max(batch.targets.count, 1)))
     }
 
-    public func collect(into state: inout StateCollector) {
+    package func collect(into state: inout StateCollector) {
         state.add("embedding.weight", embedding)
         state.add("key", key)
         state.add("query", query)

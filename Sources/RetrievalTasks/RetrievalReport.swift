@@ -1,16 +1,16 @@
+import AttentionZooReports
 import Foundation
-import Plotting
 import Trainer
 
 /// Plots and tables of finished cells: the loss by the number of keys, a line for each memory.
-public struct RetrievalReport: Sendable {
+package struct RetrievalReport: Sendable {
     private let results: RetrievalResults
 
     /// Creates the report of some results.
-    public init(_ results: RetrievalResults) { self.results = results }
+    package init(_ results: RetrievalResults) { self.results = results }
 
     /// The settings there are, each with its plot.
-    public var plots: [(setting: RetrievalSetting, plot: LinePlot)] { settings.map { ($0, plot(of: $0)) } }
+    package var plots: [(setting: RetrievalSetting, plot: LinePlot)] { settings.map { ($0, plot(of: $0)) } }
 
     private var settings: [RetrievalSetting] {
         RetrievalSetting.allCases.filter { setting in results.outcomes.contains { $0.cell.task.setting == setting } }
@@ -65,7 +65,7 @@ public struct RetrievalReport: Sendable {
     // MARK: Page
 
     /// The document, which needs nothing beside it.
-    public var html: String {
+    package var html: String {
         let options = results.options
         var page = Page(
             "Retrieval from fast weights",
@@ -125,14 +125,14 @@ public struct RetrievalReport: Sendable {
 
     /// The losses as text in columns, for a terminal, a star at those that were not solved; empty where nothing is
     /// finished.
-    public var text: String {
+    package var text: String {
         settings.map { Self.title($0) + "\n" + table($0, marks: true) { $0.lossText }.text }.joined(separator: "\n")
     }
 }
 
 extension RetrievalOutcome {
     /// With four digits after the point, as the authors' logs are read.
-    var lossText: String {
+    package var lossText: String {
         loss.map { $0 < 1e-4 ? String(format: "%.0e", $0) : String(format: "%.4f", $0) } ?? "–"
     }
 }

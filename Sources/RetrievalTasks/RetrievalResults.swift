@@ -5,20 +5,20 @@ import Tensors
 import Trainer
 
 /// The finished cells of a folder, with the options that all of them were trained with: results.json.
-public struct RetrievalResults: Sendable, Equatable {
+package struct RetrievalResults: Sendable, Equatable {
     /// The options that all cells share.
-    public let options: RetrievalOptions
+    package let options: RetrievalOptions
     /// In the order in which they were finished.
-    public private(set) var outcomes: [RetrievalOutcome] = []
+    package private(set) var outcomes: [RetrievalOutcome] = []
 
     /// Creates results without a cell.
-    public init(_ options: RetrievalOptions) { self.options = options }
+    package init(_ options: RetrievalOptions) { self.options = options }
 
     /// Appends the outcome of a cell.
-    public mutating func add(_ outcome: RetrievalOutcome) { outcomes.append(outcome) }
+    package mutating func add(_ outcome: RetrievalOutcome) { outcomes.append(outcome) }
 
     /// Returns the outcome of a cell; nil if it is not finished.
-    public func outcome(of cell: RetrievalCell) -> RetrievalOutcome? { outcomes.first { $0.cell == cell } }
+    package func outcome(of cell: RetrievalCell) -> RetrievalOutcome? { outcomes.first { $0.cell == cell } }
 
     // MARK: The file
 
@@ -36,10 +36,10 @@ public struct RetrievalResults: Sendable, Equatable {
     }
 
     /// Writes the file in one piece.
-    public func write(to path: String) throws { try AtomicFile.write(Data((json.indented + "\n").utf8), to: path) }
+    package func write(to path: String) throws { try AtomicFile.write(Data((json.indented + "\n").utf8), to: path) }
 
     /// - Throws: `InputError` that names the file and what is wrong with it.
-    public init(path: String) throws {
+    package init(path: String) throws {
         var reader = try ConfigurationReader(path: path)
         _ = try reader.string("version")
         options = try Self.options(reader.value("options") ?? .null, path)

@@ -11,20 +11,20 @@ import Trainer
 ///     .lock            held while cells are trained
 ///
 /// Finished cells are not trained again.
-public struct RetrievalRun {
+package struct RetrievalRun {
     /// The cells, in the order in which they are trained.
-    public let cells: [RetrievalCell]
+    package let cells: [RetrievalCell]
     /// The folder of the results.
-    public let folder: String
+    package let folder: String
     /// The finished cells of the folder.
-    public private(set) var results: RetrievalResults
+    package private(set) var results: RetrievalResults
     private let lock: RunLock
 
     /// Makes the folder where there is none, and reads what is in it.
     /// - Parameter cells: different ones, in the order in which they are trained.
     /// - Throws: `InputError` where the folder cannot be used or holds cells that were trained with other options;
     ///   `TrainingFault` where another process uses it.
-    public init(_ cells: [RetrievalCell], _ options: RetrievalOptions, folder: String) throws {
+    package init(_ cells: [RetrievalCell], _ options: RetrievalOptions, folder: String) throws {
         (self.cells, self.folder) = (cells, folder)
         lock = try RunLock(making: folder)
         let path = folder + "/results.json"
@@ -37,7 +37,7 @@ public struct RetrievalRun {
     }
 
     /// The events of a run.
-    public enum Event: Sendable {
+    package enum Event: Sendable {
         /// Before the first cell: how many are finished already, of how many.
         case started(finished: Int, of: Int)
         /// A cell's latest evaluation.
@@ -45,7 +45,7 @@ public struct RetrievalRun {
         case finished(RetrievalOutcome, Progress)
 
         /// The progress of the plan.
-        public typealias Progress = CellProgress
+        package typealias Progress = CellProgress
     }
 
     /// Trains what is not finished yet.
@@ -54,7 +54,7 @@ public struct RetrievalRun {
     ///   - report: called with each step of the progress.
     ///   - stop: asked before each step.
     /// - Returns: whether all cells are finished.
-    public mutating func run(
+    package mutating func run(
         minutes: Double? = nil, report: (Event) -> Void = { _ in }, stop: () -> Bool = { false }
     ) throws -> Bool {
         let clock = ContinuousClock()

@@ -6,7 +6,7 @@ import Tensors
 // S distinct keys and values, b sequences, n pairs of a sequence, m queries of a sequence
 
 /// The setting: one of the paper's two tasks.
-public enum RetrievalSetting: Int, CaseIterable, Sendable {
+package enum RetrievalSetting: Int, CaseIterable, Sendable {
     /// S pairs, every key and every value once: how much a memory can hold.
     case distinctKeys = 1
     /// 2 S pairs, keys and values drawn with replacement, of which the last value of a key counts: whether a memory can
@@ -15,37 +15,37 @@ public enum RetrievalSetting: Int, CaseIterable, Sendable {
 }
 
 /// A task: a setting and its number of keys.
-public struct RetrievalTask: Sendable, Hashable {
+package struct RetrievalTask: Sendable, Hashable {
     /// The setting.
-    public let setting: RetrievalSetting
+    package let setting: RetrievalSetting
     /// S, the number of distinct keys, and of values.
-    public let keys: Int
+    package let keys: Int
 
     /// Creates a task of a setting with S keys.
-    public init(_ setting: RetrievalSetting, keys: Int) {
+    package init(_ setting: RetrievalSetting, keys: Int) {
         require(keys > 0, "RetrievalTask: \(keys) keys; expected at least 1")
         (self.setting, self.keys) = (setting, keys)
     }
 
     /// Pairs in a sequence of training.
-    public var pairs: Int { setting == .distinctKeys ? keys : 2 * keys }
+    package var pairs: Int { setting == .distinctKeys ? keys : 2 * keys }
 }
 
 /// Sequences of pairs with queries, all by their numbers below S.
-public struct RetrievalBatch: Sendable, Equatable {
+package struct RetrievalBatch: Sendable, Equatable {
     /// [b, n]
-    public let keys: TokenTensor
+    package let keys: TokenTensor
     /// [b, n]
-    public let values: TokenTensor
+    package let values: TokenTensor
     /// Keys that are asked for, [b, m].
-    public let queries: TokenTensor
+    package let queries: TokenTensor
     /// The last value of each, [b, m].
-    public let targets: TokenTensor
+    package let targets: TokenTensor
 }
 
 extension RetrievalTask {
     /// Sequences for training, each with one query: the key of any of its pairs.
-    public func trainingBatch(_ count: Int, key: RandomKey) -> RetrievalBatch {
+    package func trainingBatch(_ count: Int, key: RandomKey) -> RetrievalBatch {
         var (keys, values, queries, targets): ([Int32], [Int32], [Int32], [Int32]) = ([], [], [], [])
         for index in 0..<count {
             let sequence = sequence(of: pairs, key: key.child(index))
@@ -64,7 +64,7 @@ extension RetrievalTask {
     /// - Parameters:
     ///   - length: pairs in it; at most S where every key comes once.
     ///   - mostQueries: 200 in the authors' evaluation.
-    public func evaluationSequence(of length: Int, mostQueries: Int = 200, key: RandomKey) -> RetrievalBatch {
+    package func evaluationSequence(of length: Int, mostQueries: Int = 200, key: RandomKey) -> RetrievalBatch {
         let (keys, values) = sequence(of: length, key: key)
         var last: [Int32: Int32] = [:]
         for (key, value) in zip(keys, values) { last[key] = value }

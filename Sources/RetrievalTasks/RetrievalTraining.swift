@@ -2,18 +2,18 @@ import Tensors
 import Trainer
 
 /// The options of training and judging cells; the defaults are those of the authors' code.
-public struct RetrievalOptions: Sendable, Hashable {
+package struct RetrievalOptions: Sendable, Hashable {
     /// Steps to make at most.
-    public var steps = 100_000
+    package var steps = 100_000
     /// Sequences in a batch.
-    public var batchSize = 32
+    package var batchSize = 32
     /// The learning rate of Adam.
-    public var learningRate = 1e-3
+    package var learningRate = 1e-3
     /// The seed of parameters and sequences.
-    public var seed: UInt64 = 0
+    package var seed: UInt64 = 0
     /// True if the second setting is judged on sequences as long as those of training, 2 S pairs. The authors' code
     /// takes S pairs there, drawn with replacement as well.
-    public var judgesFullLength = false
+    package var judgesFullLength = false
 
     /// The greatest values of two of them.
     static let mostSteps = TrainingOptions.mostSteps, mostBatchSize = 1 << 24
@@ -23,29 +23,29 @@ public struct RetrievalOptions: Sendable, Hashable {
     /// Sequences in an evaluation.
     static let evaluationSequences = 20
     /// The loss at which a task counts as solved.
-    public static let target = 1e-3
+    package static let target = 1e-3
     /// Patience: evaluations without improvement before training stops.
     static let patience = 10
 
     /// Creates the options of the authors' code.
-    public init() {}
+    package init() {}
 }
 
 /// One task for one memory: a point of a curve.
-public struct RetrievalCell: Sendable, Hashable {
+package struct RetrievalCell: Sendable, Hashable {
     /// The task.
-    public let task: RetrievalTask
+    package let task: RetrievalTask
     /// The memory that learns it.
-    public let memory: RetrievalMemory
+    package let memory: RetrievalMemory
 
     /// Creates the cell of a task and a memory.
-    public init(_ task: RetrievalTask, _ memory: RetrievalMemory) { (self.task, self.memory) = (task, memory) }
+    package init(_ task: RetrievalTask, _ memory: RetrievalMemory) { (self.task, self.memory) = (task, memory) }
 }
 
 /// The outcome of a cell.
-public struct RetrievalOutcome: Sendable, Hashable {
+package struct RetrievalOutcome: Sendable, Hashable {
     /// The reason why its training ended.
-    public enum End: String, CaseIterable, Sendable {
+    package enum End: String, CaseIterable, Sendable {
         /// The loss is 1e-3 or less.
         case solved
         /// More than 10 evaluations in a row have brought no progress.
@@ -57,35 +57,35 @@ public struct RetrievalOutcome: Sendable, Hashable {
     }
 
     /// The cell.
-    public let cell: RetrievalCell
+    package let cell: RetrievalCell
     /// The evaluations: the step after which each was made, and its loss.
-    public let evaluations: [Evaluation]
+    package let evaluations: [Evaluation]
     /// The reason why the training ended.
-    public let end: End
+    package let end: End
     /// The time it took, to a thousandth.
-    public let seconds: Double
+    package let seconds: Double
 
     /// The loss after a step.
-    public struct Evaluation: Sendable, Hashable {
+    package struct Evaluation: Sendable, Hashable {
         /// The step.
-        public let step: Int
+        package let step: Int
         /// The mean loss over the sequences of an evaluation.
-        public let loss: Double
+        package let loss: Double
 
         /// Creates the evaluation after a step.
-        public init(step: Int, loss: Double) { (self.step, self.loss) = (step, loss) }
+        package init(step: Int, loss: Double) { (self.step, self.loss) = (step, loss) }
     }
 
     /// Creates the outcome of a cell.
-    public init(_ cell: RetrievalCell, _ evaluations: [Evaluation], _ end: End, seconds: Double) {
+    package init(_ cell: RetrievalCell, _ evaluations: [Evaluation], _ end: End, seconds: Double) {
         (self.cell, self.evaluations, self.end) = (cell, evaluations, end)
         self.seconds = (seconds * 1000).rounded() / 1000
     }
 
     /// The least loss of all evaluations; nil where it has never been a number.
-    public var loss: Double? { evaluations.map(\.loss).filter(\.isFinite).min() }
+    package var loss: Double? { evaluations.map(\.loss).filter(\.isFinite).min() }
     /// The steps that were made.
-    public var steps: Int { evaluations.last?.step ?? 0 }
+    package var steps: Int { evaluations.last?.step ?? 0 }
 }
 
 extension RetrievalCell {
@@ -95,7 +95,7 @@ extension RetrievalCell {
     ///   - report: called with every evaluation.
     ///   - stop: asked before each step.
     /// - Returns: nil where it was stopped.
-    public func train(
+    package func train(
         _ options: RetrievalOptions, report: ([RetrievalOutcome.Evaluation]) -> Void = { _ in },
         stop: () -> Bool = { false }
     ) -> RetrievalOutcome? {

@@ -1,3 +1,4 @@
+import AttentionZooCommands
 import ModelZoo
 import Testing
 

@@ -1,6 +1,6 @@
+import AttentionZooReports
 import FixtureSupport
 import ModelZoo
-import Plotting
 import Testing
 
 @testable import Comparing

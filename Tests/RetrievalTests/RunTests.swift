@@ -1,3 +1,4 @@
+import AttentionZooCommands
 import FixtureSupport
 import Foundation
 import NN

@@ -20,13 +20,14 @@ import Testing
 
     func begin(_ name: String, _ options: TrainingOptions) throws -> TrainingRun<Bigram> {
         try TrainingRun(
-            Bigram(dropout: 0.2), on: byteSplit(), tokenizer: ByteTokenizer(), options: options, folder: path(name))
+            Bigram(dropout: 0.2), on: byteSplit(), tokenizer: ByteTokenizer(), options: options, folder: path(name),
+            recording: writeReport)
     }
 
     func resume(_ name: String) throws -> TrainingRun<Bigram> {
         try TrainingRun(
             resuming: RunFolder(path: path(name)), Bigram(dropout: 0.2, seed: 99), on: byteSplit(),
-            tokenizer: ByteTokenizer())
+            tokenizer: ByteTokenizer(), recording: writeReport)
     }
 
     func bytes(_ file: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path(file))) }

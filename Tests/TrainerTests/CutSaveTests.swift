@@ -38,7 +38,11 @@ extension CheckpointTests {
         try crashesInTheLastSave(keep: keep) { crash, isCommitted in
             let folder = try RunFolder(path: path(crash))
             var warnings: [String] = []
+            folder.finishSave(recording: writeReport)
             #expect(folder.currentWeightsPath { warnings.append($0) } == folder.weightsPath)
+            // The log may be a step ahead of a save that was not committed.
+            let report = try String(decoding: bytes(crash + "/report.html"), as: UTF8.self)
+            #expect(report == "after step 4" || !isCommitted && report == "after step 3")
             #expect(try usedStep(crash) == (isCommitted ? "4" : "3"))
             #expect(try tree(crash) == tree(isCommitted ? whole : until3))
             #expect(warnings.isEmpty)
@@ -90,7 +94,7 @@ extension CheckpointTests {
                 #expect(try bytes(crash + "/" + file) == bytes(whole + "/" + file), "\(file)")
             }
             let report = try String(contentsOfFile: path(crash + "/report.html"), encoding: .utf8)
-            #expect(report.contains("step 4 of 4"))
+            #expect(report == "after step 4")
             let again = try resume(crash)
             #expect(again.isFinished && !again.finishedCutSave)
         }

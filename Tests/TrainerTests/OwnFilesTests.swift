@@ -17,14 +17,18 @@ import Testing
     }
 
     func begin(_ options: TrainingOptions) throws -> TrainingRun<Bigram> {
-        try TrainingRun(Bigram(), on: byteSplit(), tokenizer: ByteTokenizer(), options: options, folder: run)
+        try TrainingRun(
+            Bigram(), on: byteSplit(), tokenizer: ByteTokenizer(), options: options, folder: run,
+            recording: writeReport)
     }
 
     func resume(keep: Int? = nil, steps: Int? = nil) throws -> TrainingRun<Bigram> {
-        try TrainingRun(resuming: RunFolder(path: run), Bigram(), on: byteSplit(), tokenizer: ByteTokenizer()) {
-            if let keep { $0.keepCheckpoints = keep }
-            if let steps { $0.length = .steps(steps) }
-        }
+        try TrainingRun(
+            resuming: RunFolder(path: run), Bigram(), on: byteSplit(), tokenizer: ByteTokenizer(),
+            changing: {
+                if let keep { $0.keepCheckpoints = keep }
+                if let steps { $0.length = .steps(steps) }
+            }, recording: writeReport)
     }
 
     /// A folder outside the run with a file, a hidden file and a folder in it.

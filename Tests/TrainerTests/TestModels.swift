@@ -5,49 +5,6 @@ import Tensors
 
 /// The smallest language models there are, so that the tests of the trainer need no architecture.
 
-/// Each token predicts the next from itself alone, with dropout in between. Carries nothing.
-struct Bigram: LanguageModel {
-    let vocabularySize: Int
-    let table: Embedding
-    let output: Linear
-    let dropoutProbability: Float
-    let isCausal: Bool
-    let maximumLength: Int?
-
-    init(
-        vocabulary: Int = 256, width: Int = 8, dropout: Float = 0, seed: UInt64 = 1, isCausal: Bool = true,
-        maximumLength: Int? = nil
-    ) {
-        vocabularySize = vocabulary
-        table = Embedding(vocabulary, width, key: RandomKey(seed: seed).child(0))
-        output = Linear(width, vocabulary, key: RandomKey(seed: seed).child(1))
-        dropoutProbability = dropout
-        self.isCausal = isCausal
-        self.maximumLength = maximumLength
-    }
-
-    func collect(into state: inout StateCollector) {
-        state.add("table", table)
-        state.add("output", output)
-    }
-
-    func callAsFunction(_ tokens: TokenTensor, mode: ForwardMode) -> Tensor {
-        output(dropout(table(tokens), probability: dropoutProbability, key: mode.key))
-    }
-
-    /// Nothing but how far the sequence has come, to see that states are kept apart.
-    struct State: Sendable { var tokens: [Int32] = [] }
-
-    typealias Carry = NoCarry
-
-    func startDecoding() -> State { State() }
-
-    func decode(_ tokens: [[Int32]], states: inout [State]) -> Tensor {
-        for row in states.indices { states[row].tokens += tokens[row] }
-        return self(TokenTensor(states.map { $0.tokens.last! }))
-    }
-}
-
 /// Each token predicts the next from itself and the token before it, which is carried from segment to segment.
 struct Trigram: LanguageModel {
     let vocabularySize: Int
@@ -105,21 +62,6 @@ struct Trigram: LanguageModel {
         states = tokens.map { $0.last! }
         return current(TokenTensor(pairs.map { $0.last! })) + previous(TokenTensor(pairs.map { $0.first! }))
     }
-}
-
-/// Text with something to learn: words in an order that a small generator decides.
-func someText(_ words: Int = 600) -> String {
-    let vocabulary = ["the ", "river ", "runs ", "long ", "and ", "zoo ", "is ", "open.\n"]
-    var generator = SplitMix64(seed: 5)
-    return (0..<words).map { _ in vocabulary[generator.next(below: vocabulary.count)] }.joined()
-}
-
-func byteSplit(_ text: String = someText(), sequenceLength: Int = 16, validationFraction: Double = 0.1) throws
-    -> DataSplit
-{
-    try DataSplit(
-        ByteTokenizer().tokens(of: try TextSource(text, name: "a text")), validationFraction: validationFraction,
-        sequenceLength: sequenceLength)
 }
 
 /// Each token predicts the next from itself, the token before it and the text's first token, of which the last two are

@@ -22,7 +22,7 @@ package struct ReportCommand: Sendable {
         guard !runs.isEmpty else { throw InputError("--runs is missing; expected folders of training runs") }
         var records = try runs.map { path in
             let folder = try RunFolder(path: path)
-            folder.finishSave()
+            folder.finishSave(recording: { try RunReport($0).write() })
             return try RunRecord(folder, warn: warn)
         }
         if records.count == 1 {

@@ -93,6 +93,7 @@ package struct ModelSource: Sendable {
     private func load(_ folder: RunFolder) throws -> Loaded {
         let run = try folder.configuration()
         let model = try folder.makeModel(run)
+        folder.finishSave(recording: { try RunReport($0).write() })
         try loadWeights(of: model, from: folder.currentWeightsPath(warn: warn))
         return Loaded(id: run.origin.model, model: model, tokenizer: try folder.tokenizer(), run: run)
     }

@@ -70,9 +70,10 @@ extension TrainCommand {
         origin: RunOrigin, _ host: TrainingHost
     ) throws -> Outcome {
         host.prepared()
-        let run = try TrainingRun(model, on: split, tokenizer: tokenizer, options: options, origin: origin) {
-            try out.map { try RunFolder(creating: $0) } ?? RunFolder(numbering: "runs/\(origin.model)")
-        }
+        let run = try TrainingRun(
+            model, on: split, tokenizer: tokenizer, options: options, origin: origin,
+            recording: { try RunReport($0).write() },
+            making: { try out.map { try RunFolder(creating: $0) } ?? RunFolder(numbering: "runs/\(origin.model)") })
         return try train(run, host)
     }
 }

@@ -43,12 +43,14 @@ extension TrainCommand {
         length: TrainingLength?, _ host: TrainingHost
     ) throws -> Outcome {
         host.prepared()
-        let run = try TrainingRun(resuming: folder, model, on: split, tokenizer: tokenizer) { options in
-            if let length { options.length = length }
-            if let learningRate { options.learningRate = learningRate }
-            if let clip { options.clip = clip == 0 ? nil : clip }
-            applyIntervals(to: &options)
-        }
+        let run = try TrainingRun(
+            resuming: folder, model, on: split, tokenizer: tokenizer,
+            changing: { options in
+                if let length { options.length = length }
+                if let learningRate { options.learningRate = learningRate }
+                if let clip { options.clip = clip == 0 ? nil : clip }
+                applyIntervals(to: &options)
+            }, recording: { try RunReport($0).write() })
         // A run that was killed in its last save comes to its end only now.
         guard !run.isFinished || run.finishedCutSave else {
             throw InputError(

@@ -1,6 +1,6 @@
+import AttentionZooReports
 import Foundation
 import ModelZoo
-import Visualizing
 
 /// `Visualize`: draws the weights of attention, the spectrum of their matrices, and the states of a stream.
 package struct VisualizeCommand: Sendable {

@@ -1,14 +1,14 @@
 import ModelZoo
 
 /// `--task recall --recall mqar --published`: what all its cells have in common.
-public struct PublishedRecallOptions: Codable, Sendable, Equatable {
+package struct PublishedRecallOptions: Codable, Sendable, Equatable {
     /// The longest training: passes over all examples.
-    public var epochs = 64
+    package var epochs = 64
     /// Examples of the training; those of the test are 3,000, or as many where these are fewer.
-    public var examples = 100_000
+    package var examples = 100_000
 
     /// The settings of the paper.
-    public init() {}
+    package init() {}
 
     /// Examples of the test.
     var testExamples: Int { min(examples, 3000) }
@@ -27,18 +27,18 @@ public struct PublishedRecallOptions: Codable, Sendable, Equatable {
 }
 
 /// A model at one setting, width and learning rate.
-public struct PublishedRecallCell: Codable, Sendable, Hashable {
+package struct PublishedRecallCell: Codable, Sendable, Hashable {
     /// The architecture's id.
-    public var model: String
+    package var model: String
     /// Tokens in a sequence.
-    public var length: Int
+    package var length: Int
     /// Width of the model.
-    public var width: Int
+    package var width: Int
     /// The learning rate of the first epoch.
-    public var rate: Double
+    package var rate: Double
 
     /// Pairs in a sequence.
-    public var pairs: Int { PublishedRecallOptions.settings[length] ?? max(1, length / 16) }
+    package var pairs: Int { PublishedRecallOptions.settings[length] ?? max(1, length / 16) }
 
     var task: PublishedRecall { PublishedRecall(length: length, pairs: pairs) }
 
@@ -47,29 +47,29 @@ public struct PublishedRecallCell: Codable, Sendable, Hashable {
 }
 
 /// The outcome of a cell.
-public struct PublishedRecallOutcome: Codable, Sendable, Equatable {
+package struct PublishedRecallOutcome: Codable, Sendable, Equatable {
     /// The cell that was trained.
-    public var cell: PublishedRecallCell
+    package var cell: PublishedRecallCell
     /// Parameters that were trained.
-    public var parameters: Int
+    package var parameters: Int
     /// Seconds of training, tests not counted.
-    public var seconds: Double
+    package var seconds: Double
     /// The tests, one after each epoch.
-    public var tests: [Test]
+    package var tests: [Test]
     /// Why the training ended early; nil where it did not.
-    public var fault: String?
+    package var fault: String?
 
     /// The answers after an epoch.
-    public struct Test: Codable, Sendable, Equatable {
+    package struct Test: Codable, Sendable, Equatable {
         /// The number of answers asked for.
-        public var asked: Int
+        package var asked: Int
         /// The number found.
-        public var found: Int
+        package var found: Int
         /// Mean nats an answer.
-        public var loss: Double
+        package var loss: Double
 
         /// The share that was found.
-        public var share: Double { Double(found) / Double(max(asked, 1)) }
+        package var share: Double { Double(found) / Double(max(asked, 1)) }
     }
 
     /// Returns true if a cell needs no more training: it was trained, or its setting is solved with another rate, as
@@ -81,11 +81,11 @@ public struct PublishedRecallOutcome: Codable, Sendable, Equatable {
     }
 
     /// The share of the answers found after the last epoch; 0 before the first.
-    public var share: Double { tests.last?.share ?? 0 }
+    package var share: Double { tests.last?.share ?? 0 }
 
     /// True if it found 99 %, which ends a training.
-    public var isSolved: Bool { share >= PublishedRecallOptions.solved }
+    package var isSolved: Bool { share >= PublishedRecallOptions.solved }
 
     /// Epochs of training.
-    public var epochs: Int { tests.count }
+    package var epochs: Int { tests.count }
 }

@@ -2,16 +2,16 @@ import Foundation
 import ModelZoo
 
 /// One task for one model.
-public struct RecallCell: Sendable, Hashable {
+package struct RecallCell: Sendable, Hashable {
     /// The task that is learned and asked.
-    public let task: RecallTaskName
+    package let task: RecallTaskName
     /// The architecture's id.
-    public let model: String
+    package let model: String
     /// The changes of `--set` to the model.
-    public let settings: ModelSettings
+    package let settings: ModelSettings
 
     /// The cell of a task and an architecture's id, which `run` looks up.
-    public init(task: RecallTaskName, model: String, settings: ModelSettings? = nil) {
+    package init(task: RecallTaskName, model: String, settings: ModelSettings? = nil) {
         (self.task, self.model, self.settings) = (task, model, settings ?? .init())
     }
 
@@ -24,7 +24,7 @@ public struct RecallCell: Sendable, Hashable {
     ///   - stop: asked often.
     /// - Returns: nil where stopped.
     /// - Throws: `InputError` for a model that there is not, or options that cannot be.
-    public func run(
+    package func run(
         _ options: RecallOptions, seed: UInt64, progress: (_ share: Double, _ status: String) -> Void = { _, _ in },
         stop: () -> Bool = { false }
     ) throws -> RecallOutcome? {

@@ -1,5 +1,5 @@
+import AttentionZooReports
 import Foundation
-import Plotting
 
 // Which model to choose for long texts; the rules' beginning is in Choices.swift.
 

@@ -1,4 +1,4 @@
-import Plotting
+import AttentionZooReports
 import Trainer
 
 /// A sentence of "which to choose".
@@ -18,7 +18,7 @@ struct Choice {
 
 extension ComparisonReport {
     /// The choices of a model for each purpose, one sentence each, from the numbers alone.
-    public var choices: [String] { choiceList.map { "\($0.topic) \($0.sentence)" } }
+    package var choices: [String] { choiceList.map { "\($0.topic) \($0.sentence)" } }
 
     var choiceSection: ReportSection? {
         let list = choiceList

@@ -1,5 +1,5 @@
+import AttentionZooReports
 import ModelZoo
-import Plotting
 
 /// The name, the rank, and the look of a model in reports: the same everywhere.
 struct ComparedModel: Hashable, Sendable {

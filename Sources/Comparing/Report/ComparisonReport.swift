@@ -1,17 +1,17 @@
+import AttentionZooReports
 import Foundation
 import ModelZoo
-import Plotting
 
 /// Plots, tables and a choice between the models, from all finished cells: a page, a document, and text for a terminal.
 ///
 /// Tasks without results are left out, so that a part of a comparison has its report too.
-public struct ComparisonReport: Sendable {
+package struct ComparisonReport: Sendable {
     let results: ComparisonResults
     /// All there are, in the order of every table and plot.
     let models: [ComparedModel]
 
     /// The report of what is finished.
-    public init(_ results: ComparisonResults) {
+    package init(_ results: ComparisonResults) {
         self.results = results
         models = ComparedModel.ordered(
             results.text.map(\.model) + results.recall.map(\.model) + results.scale.map(\.model)
@@ -49,12 +49,12 @@ public struct ComparisonReport: Sendable {
 
     /// The plots of the page in its order, and the names, without an ending, of the files that hold them
     /// one by one: `recall-mqar` is in recall-mqar.svg.
-    public var plots: [(name: String, plot: LinePlot)] {
+    package var plots: [(name: String, plot: LinePlot)] {
         sections.flatMap(\.plots).map { ($0.name, $0.plot) }
     }
 
     /// The document, which needs nothing beside it.
-    public var html: String {
+    package var html: String {
         var page = Page(Self.title, subtitle: subtitle)
         page.add("", .paragraph(introduction))
         for section in sections { page.add(section.title, section.html) }
@@ -63,12 +63,12 @@ public struct ComparisonReport: Sendable {
 
     /// Sections of GitHub's markdown, without a title. The plots are links to the files that `plots` names.
     /// - Parameter images: the folder of these files, as a path from the document; empty for the document's own.
-    public func markdown(images: String) -> String {
+    package func markdown(images: String) -> String {
         let folder = images.isEmpty || images.hasSuffix("/") ? images : images + "/"
         let head = Markdown.escape(introduction) + "\n\n" + Markdown.escape(subtitle) + "\n\n"
         return head + sections.map { $0.markdown(images: folder) }.joined()
     }
 
     /// The same with the plots beside the document.
-    public var markdown: String { markdown(images: "") }
+    package var markdown: String { markdown(images: "") }
 }

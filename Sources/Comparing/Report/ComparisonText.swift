@@ -1,4 +1,4 @@
-import Plotting
+import AttentionZooReports
 
 /// The numbers of comparisons as text.
 enum ComparisonText {

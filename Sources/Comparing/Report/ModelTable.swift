@@ -1,4 +1,4 @@
-import Plotting
+import AttentionZooReports
 
 /// A table with a row for each model and columns of numbers, the best of each column marked.
 struct ModelTable {

@@ -1,4 +1,4 @@
-import Plotting
+import AttentionZooReports
 import Trainer
 
 // Recall at published settings: a table of ours beside the paper's, and what it took.

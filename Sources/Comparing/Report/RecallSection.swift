@@ -1,4 +1,4 @@
-import Plotting
+import AttentionZooReports
 
 // The sections on what the models find again, one for each task.
 

@@ -1,4 +1,4 @@
-import Plotting
+import AttentionZooReports
 
 /// A piece of a section of the report, so that the page and the document are made from the same.
 enum ReportPiece {

@@ -1,4 +1,4 @@
-import Plotting
+import AttentionZooReports
 
 // The section on what the models cost as sequences grow.
 

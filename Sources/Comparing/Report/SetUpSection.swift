@@ -1,4 +1,4 @@
-import Plotting
+import AttentionZooReports
 import Trainer
 
 // The models and the options of the comparison.

@@ -1,4 +1,4 @@
-import Plotting
+import AttentionZooReports
 
 // The head of the report: what was compared, and every model in one row.
 

@@ -1,10 +1,10 @@
-import Plotting
+import AttentionZooReports
 
 // The tables that a terminal shows at the end of a run.
 
 extension ComparisonReport {
     /// Short tables, and which model to choose; empty where nothing is finished.
-    public var text: String {
+    package var text: String {
         let tables: [(String, ModelTable)] = [
             ("Learning a text", ModelTable(models, textSummary)), ("Recall", ModelTable(models, recallSummary())),
             ("Recall at published settings", ModelTable(models, publishedSummary(publishedNumbers))),

@@ -1,4 +1,4 @@
-import Plotting
+import AttentionZooReports
 import Trainer
 
 // The section on how well the models learn texts.

@@ -1,29 +1,29 @@
 /// The cost of one model at one sequence length: a batch of one sequence of random tokens.
-public struct ScaleOutcome: Codable, Sendable, Equatable {
+package struct ScaleOutcome: Codable, Sendable, Equatable {
     /// The architecture's id, or `naive` for the baseline with all n² scores in memory.
-    public var model: String
+    package var model: String
     /// n.
-    public var length: Int
+    package var length: Int
     /// Those of the model for sequences of n tokens: some have more the longer these are.
-    public var parameters: Int
+    package var parameters: Int
     /// The time of the pass without gradients over all n tokens; nil where the model was not run.
-    public var forwardSeconds: Double?
+    package var forwardSeconds: Double?
     /// The time of the pass with gradients of the loss over all n tokens, and of its backward alone.
-    public var trainingSeconds: Double?, backwardSeconds: Double?
+    package var trainingSeconds: Double?, backwardSeconds: Double?
     /// The time of one token generated after n tokens: the median of many, each of which finds one more in the state.
     /// `naive` has no state and computes all n again, the same each time: there it is the fastest of several passes.
-    public var generationSeconds: Double?
+    package var generationSeconds: Double?
     /// The most memory that tensors held at once in the pass with gradients, parameters included, in MB of 2²⁰ bytes.
-    public var peakMegabytes: Double?
+    package var peakMegabytes: Double?
     /// The memory of the decoding state after n tokens; nil for `naive`, which has none.
-    public var stateMegabytes: Double?
+    package var stateMegabytes: Double?
     /// The reason why this length is beyond the budgets, as in: would take about 90 s a pass, more than the 60 s
     /// allowed. nil if it is within them. Measurements made before that was known are kept: none, only the pass without
     /// gradients, or all.
-    public var skipped: String?
+    package var skipped: String?
 
     /// A model at a length, without measurements.
-    public init(model: String, length: Int, parameters: Int, skipped: String? = nil) {
+    package init(model: String, length: Int, parameters: Int, skipped: String? = nil) {
         (self.model, self.length, self.parameters, self.skipped) = (model, length, parameters, skipped)
     }
 

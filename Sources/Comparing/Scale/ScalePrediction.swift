@@ -1,6 +1,6 @@
+import AttentionZooReports
 import Foundation
 import ModelZoo
-import Plotting
 
 /// The predicted cost of a pass with gradients, from shorter lengths; nil where there is nothing to go by.
 struct ScalePrediction: Equatable {

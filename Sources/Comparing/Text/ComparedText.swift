@@ -2,12 +2,12 @@ import Foundation
 import ModelZoo
 
 /// A text of a comparison: its name, where it comes from, and its two parts.
-public struct ComparedText: Sendable {
+package struct ComparedText: Sendable {
     /// The value of `--data` for the built-in corpus.
-    public static let corpus = "corpus"
+    package static let corpus = "corpus"
 
     /// The file's name without its folder, or `corpus`.
-    public let name: String
+    package let name: String
     let origin: RunOrigin
     let split: DataSplit
     /// The checksum of the tokens trained on, and of those held out.
@@ -15,7 +15,7 @@ public struct ComparedText: Sendable {
 
     /// - Parameter path: of a file, or `corpus`.
     /// - Throws: `InputError` that names the file which cannot be read or is too short.
-    public init(_ path: String, sequenceLength: Int) throws {
+    package init(_ path: String, sequenceLength: Int) throws {
         let path = try lastingName("--data", path)
         if path == Self.corpus {
             name = Self.corpus

@@ -103,10 +103,12 @@ struct TextCell {
     {
         guard isBegun else {
             return try TrainingRun(
-                model, on: text.split, tokenizer: ByteTokenizer(), options: options, folder: folder, origin: origin)
+                model, on: text.split, tokenizer: ByteTokenizer(), options: options, folder: folder, origin: origin,
+                recording: { try RunReport($0).write() })
         }
         return try TrainingRun(
-            resuming: RunFolder(path: folder), model, on: text.split, tokenizer: ByteTokenizer())
+            resuming: RunFolder(path: folder), model, on: text.split, tokenizer: ByteTokenizer(),
+            recording: { try RunReport($0).write() })
     }
 
     private func report(_ event: TrainingEvent, _ length: TrainingLength, _ progress: (Double, String) -> Void) {

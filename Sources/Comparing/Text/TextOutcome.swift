@@ -1,45 +1,45 @@
 /// The result of one model's training on a text, and its cost.
-public struct TextOutcome: Codable, Sendable, Equatable {
+package struct TextOutcome: Codable, Sendable, Equatable {
     /// The text's name: that of its file, or `corpus` for the built-in one. A comparison may have several texts, each with
     /// a training of its own for each model.
-    public var text: String
+    package var text: String
     /// The checksum of the tokens trained on and of those held out: tells one text from another of the same name.
-    public var checksum: String
+    package var checksum: String
     /// The architecture's id.
-    public var model: String
+    package var model: String
     /// The number of the model's parameters.
-    public var parameters: Int
+    package var parameters: Int
     /// The width that gives so many parameters.
-    public var width: Int
+    package var width: Int
     /// The steps and tokens of the whole training.
-    public var steps: Int, tokens: Int
+    package var steps: Int, tokens: Int
     /// The time of training steps alone, without validations.
-    public var seconds: Double
+    package var seconds: Double
     /// Tokens trained on in a second: of the median step; 0 where no step was made.
-    public var tokensPerSecond: Double
+    package var tokensPerSecond: Double
     /// The most memory that tensors held at once in training: parameters, optimizer, activations, gradients.
     /// nil where the training ended with a fault.
-    public var peakMegabytes: Double?
+    package var peakMegabytes: Double?
     /// Tokens generated in a second, one sequence, after a prompt of `generationPrompt` tokens: by the median time of a token.
-    public var generationTokensPerSecond: Double
+    package var generationTokensPerSecond: Double
     /// Tokens in that prompt.
-    public var generationPrompt: Int
+    package var generationPrompt: Int
     /// The validations, in order.
-    public var validations: [Validation]
+    package var validations: [Validation]
     /// The trainer's message if training ended before its time because numbers were no longer finite.
-    public var fault: String?
+    package var fault: String?
 
     /// The bits per byte of the held-out text after so many steps.
-    public struct Validation: Codable, Sendable, Equatable {
+    package struct Validation: Codable, Sendable, Equatable {
         /// The steps and tokens of training before it.
-        public var step: Int, tokens: Int
+        package var step: Int, tokens: Int
         /// The seconds of training before it.
-        public var seconds: Double
+        package var seconds: Double
         /// The bits per byte of the held-out text.
-        public var bitsPerByte: Double
+        package var bitsPerByte: Double
 
         /// A validation after a step.
-        public init(step: Int, tokens: Int, seconds: Double, bitsPerByte: Double) {
+        package init(step: Int, tokens: Int, seconds: Double, bitsPerByte: Double) {
             (self.step, self.tokens, self.seconds, self.bitsPerByte) = (step, tokens, seconds, bitsPerByte)
         }
 
@@ -50,10 +50,10 @@ public struct TextOutcome: Codable, Sendable, Equatable {
     }
 
     /// The least of all validations.
-    public var best: Double { validations.map(\.bitsPerByte).min() ?? .nan }
+    package var best: Double { validations.map(\.bitsPerByte).min() ?? .nan }
 
     /// Creates the outcome of one model and text.
-    public init(
+    package init(
         text: String, checksum: String, model: String, parameters: Int, width: Int, steps: Int, tokens: Int,
         seconds: Double, tokensPerSecond: Double,
         peakMegabytes: Double?, generationTokensPerSecond: Double, generationPrompt: Int, validations: [Validation],

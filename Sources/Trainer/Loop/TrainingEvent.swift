@@ -59,7 +59,7 @@ extension TrainingEvent: CustomStringConvertible {
         }
     }
 
-    static func time(_ seconds: Double) -> String {
+    package static func time(_ seconds: Double) -> String {
         guard seconds.isFinite, abs(seconds) < 1e15 else { return "an unknown time" }
         let whole = Int(seconds.rounded())
         return whole < 60
@@ -98,7 +98,7 @@ extension StepMetrics {
     }
 
     /// The result of a validation, for people; nil without one.
-    var validationSummary: String? {
+    package var validationSummary: String? {
         guard let bits = extra["validation_bits_per_byte"] else { return nil }
         var parts = [String(format: "validation %.4f bits/byte", bits)]
         if let floor = extra["validation_floor"] { parts.append(String(format: "floor %.4f", floor)) }
@@ -112,7 +112,7 @@ extension StepMetrics {
     }
 
     /// The questions answered by how far back the fact lies, for people; nil where none were asked.
-    var answersSummary: String? {
+    package var answersSummary: String? {
         let parts = Question.distanceBounds.compactMap { bound in
             extra["answered_to_\(bound)"].map { String(format: "%.0f %% to %d", $0 * 100, bound) }
         }

@@ -3,7 +3,7 @@ import Tensors
 extension TrainingOptions {
     /// The number of steps, where it is known before the training: not when it is limited by time.
     /// - Parameter batchesPerEpoch: how many batches have as many targets as the text.
-    func totalSteps(batchesPerEpoch: Double) -> Int? {
+    package func totalSteps(batchesPerEpoch: Double) -> Int? {
         switch length {
         case .steps(let steps): steps
         case .minutes: nil

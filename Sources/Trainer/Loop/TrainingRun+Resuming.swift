@@ -9,11 +9,12 @@ extension TrainingRun {
     ///   - model: made from the run's configuration; its weights are replaced.
     ///   - split: the run's text; one of another length is refused.
     ///   - change: changes to the options, such as more steps.
+    ///   - use: called with the run's record as in a new run.
     /// - Throws: `InputError` when the folder holds no run, or one that does not fit: another text, model or version, which
     ///   the message names; `TrainingFault` when another process trains in it.
     public convenience init(
         resuming folder: RunFolder, _ model: Model, on split: DataSplit, tokenizer: any Tokenizer,
-        changing change: (inout TrainingOptions) -> Void = { _ in }
+        changing change: (inout TrainingOptions) -> Void = { _ in }, recording use: RunRecord.Use? = nil
     ) throws {
         let folder = try folder.locked()
         let saved = try folder.configuration()
@@ -39,9 +40,10 @@ extension TrainingRun {
         // A length that leaves no step to be made is not the run's.
         if current != saved, !isFinished { try folder.write(current) }
         recorder = try RunRecorder(
-            folder, current, parameters: model.parameterCount, resumingAfter: step, warn: { warnings.append($0) })
+            folder, current, parameters: model.parameterCount, resumingAfter: step, use: use,
+            warn: { warnings.append($0) })
         if finishedCutSave {
-            if case .warning(let text)? = recorder?.writeReport() { warnings.append(text) }
+            if case .warning(let text)? = recorder?.report() { warnings.append(text) }
             try folder.endSave()
         }
     }

@@ -64,20 +64,22 @@ public final class TrainingRun<Model: LanguageModel> {
     /// - Parameters:
     ///   - folder: where to keep it, made here; nil to keep nothing.
     ///   - origin: where model and text came from, for config.json.
+    ///   - recording: called with the record of a run that is kept, as a part of its saves, after each validation and at the
+    ///     end: to write a report of it.
     /// - Throws: `InputError` when the options, the model and the text do not go together, or the folder holds a run.
     public convenience init(
         _ model: Model, on split: DataSplit, tokenizer: any Tokenizer, options: TrainingOptions = TrainingOptions(),
-        folder: String? = nil, origin: RunOrigin = RunOrigin()
+        folder: String? = nil, origin: RunOrigin = RunOrigin(), recording use: RunRecord.Use? = nil
     ) throws {
-        try self.init(model, on: split, tokenizer: tokenizer, options: options, origin: origin) {
-            try folder.map { try RunFolder(creating: $0) }
-        }
+        try self.init(
+            model, on: split, tokenizer: tokenizer, options: options, origin: origin, recording: use,
+            making: { try folder.map { try RunFolder(creating: $0) } })
     }
 
     /// A new run in a folder that is made, and locked, once all else is known to fit.
     package convenience init(
         _ model: Model, on split: DataSplit, tokenizer: any Tokenizer, options: TrainingOptions, origin: RunOrigin,
-        making folder: () throws -> RunFolder?
+        recording use: RunRecord.Use?, making folder: () throws -> RunFolder?
     ) throws {
         try self.init(model, split, tokenizer, options: options, origin: origin, in: folder)
         guard let folder = self.folder else { return }
@@ -88,7 +90,8 @@ public final class TrainingRun<Model: LanguageModel> {
         let configuration = try RunConfiguration(
             origin: origin, tokenizer: tokenizer.kind, training: options, split: split, threads: Threads.count)
         try folder.write(configuration)
-        recorder = try RunRecorder(folder, configuration, parameters: model.parameterCount, resumingAfter: 0)
+        recorder = try RunRecorder(
+            folder, configuration, parameters: model.parameterCount, resumingAfter: 0, use: use)
     }
 
     /// Makes a run of checked options that has neither a log nor a recorder yet.
@@ -197,13 +200,13 @@ public final class TrainingRun<Model: LanguageModel> {
         let isStopped = stop()
         // A step that broke the weights ends no training, whether or not it is saved.
         if isLast || isOver || isStopped { try requireFiniteWeights() }
-        let writesReport = result != nil || isLast || isOver || isStopped
+        let isReported = result != nil || isLast || isOver || isStopped
         var warning: TrainingEvent?
         if isLast || isOver || isStopped || isBest || isDue(options.saveEvery), let folder {
-            try save { if writesReport { warning = recorder?.writeReport() } }
+            try save { if isReported { warning = recorder?.report() } }
             try report(.saved(step: step, folder: folder.path))
-        } else if writesReport {
-            warning = recorder?.writeReport()
+        } else if isReported {
+            warning = recorder?.report()
         }
         if let warning { try report(warning) }
         // A wish that came during the save is heeded at once, one that came after it was found not to be due, later.

@@ -34,12 +34,13 @@ extension RunFolder {
     }
 
     /// Does what a save left undone, unless a process trains in the folder or it cannot be written.
-    public func finishSave() {
+    /// - Parameter use: called with the run's record where there was something to do: to write a report of it.
+    public func finishSave(recording use: RunRecord.Use? = nil) {
         guard chosenStep == nil, lock == nil, isSaveCut, let folder = try? locked() else { return }
-        try? folder.finishCutSave()
+        try? folder.finishCutSave(recording: use)
     }
 
-    private func finishCutSave() throws {
+    private func finishCutSave(recording use: RunRecord.Use?) throws {
         try requireOwnFolders()
         let (latest, contents) = try newestWhole { _ in }
         // One that is damaged is for a training to report.
@@ -49,8 +50,8 @@ extension RunFolder {
         // What is left of a damaged best is the run's weights.
         if (try? checkpoint(best ?? latest.step).open()) != nil { try renewWeights(latest: latest.step, best: best) }
         try prune(latest: latest.step, best: best, keep: configuration().training.keepCheckpoints)
-        // That it cannot be written is no reason to try all of this again.
-        try? RunReport(RunRecord(self, warn: { _ in })).write(to: reportPath)
+        // That a report cannot be written is no reason to try all of this again.
+        if let use { try? use(RunRecord(self, warn: { _ in })) }
         try endSave()
     }
 

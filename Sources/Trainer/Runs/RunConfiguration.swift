@@ -72,7 +72,7 @@ public struct RunConfiguration: Sendable, Hashable {
     /// The package's version.
     public var version = packageVersion
 
-    var json: JSONValue {
+    package var json: JSONValue {
         .object([
             "format": .integer(format), "version": .string(version), "model": .string(origin.model),
             "configuration": origin.configuration,
