@@ -21,10 +21,6 @@ import Testing
         #expect(lines.contains { $0.hasPrefix("| FLASH | **") })
         for (name, plot) in whole.plots { #expect(lines.contains("![\(plot.title)](\(name).svg)"), "\(name)") }
         #expect(whole.markdown(images: "comparison").contains("](comparison/scale-memory.svg)"))
-        #expect(lines.contains("## Which to choose"))
-        for choice in whole.choices {
-            #expect(whole.markdown.replacing("**", with: "").contains(Markdown.escape(choice)))
-        }
         // Tables and lists are apart from what stands before them.
         for (before, line) in zip(lines, lines.dropFirst()) where line.hasPrefix("|") || line.hasPrefix("#") {
             #expect(before.isEmpty || before.hasPrefix("|"), "\(line)")
@@ -87,12 +83,11 @@ import Testing
         #expect(report.plots.allSatisfy { $0.name.allSatisfy { $0.isLetter || $0.isNumber || $0 == "-" } })
     }
 
-    @Test("The terminal shows short tables and all choices")
+    @Test("The terminal shows short tables")
     func terminalHasShortTables() {
         let text = whole.text
         let lines = text.split(separator: "\n").map(String.init)
         #expect(lines.filter { $0.hasPrefix("FLASH ") }.count == 3)
         #expect(lines.contains("Longer sequences, at 8k tokens"))
-        for choice in whole.choices { #expect(lines.contains("- " + choice)) }
     }
 }

@@ -29,7 +29,7 @@ import Testing
         #expect(page.title == "Attention compared")
         #expect(
             page.headings == [
-                "Summary", "Which to choose", "Learning a text: a_story.txt", "Learning a text: the built-in corpus",
+                "Summary", "Learning a text: a_story.txt", "Learning a text: the built-in corpus",
                 "Recall: Multi-query associative recall", "Recall: Induction heads", "Recall: Selective copying",
                 "Recall: Passkey retrieval", "Recall: Questions of the built-in corpus", "Longer sequences",
                 "Models and options",
@@ -300,7 +300,6 @@ import Testing
         #expect(page.headings.contains { $0.hasPrefix("Recall") } == (part == "recall"))
         #expect(page.headings.contains("Longer sequences") == (part == "scale"))
         #expect(report.text.isEmpty == (part == "nothing"))
-        #expect(report.choices.isEmpty == (part == "nothing"))
         #expect(report.plots.allSatisfy { $0.name.hasPrefix(part) })
         for (_, plot) in report.plots { _ = PageText(plot.svgDocument) }
         if part == "nothing" { #expect(page.text.contains("No cell is finished yet.") && page.headings.isEmpty) }
@@ -317,6 +316,6 @@ import Testing
         let report = ComparisonReport(results)
         let page = PageText(report.html)
         #expect(page.text.contains("from 512 tokens on: too <slow>"))
-        #expect(report.choices.isEmpty && !report.html.contains("nan") && !report.markdown.contains("nan"))
+        #expect(!report.html.contains("nan") && !report.markdown.contains("nan"))
     }
 }

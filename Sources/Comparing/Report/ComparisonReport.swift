@@ -2,7 +2,7 @@ import AttentionZooReports
 import Foundation
 import ModelZoo
 
-/// Plots, tables and a choice between the models, from all finished cells: a page, a document, and text for a terminal.
+/// Plots and tables of the models, from all finished cells: a page, a document, and text for a terminal.
 ///
 /// Tasks without results are left out, so that a part of a comparison has its report too.
 package struct ComparisonReport: Sendable {
@@ -34,7 +34,7 @@ package struct ComparisonReport: Sendable {
 
     var sections: [ReportSection] {
         guard !models.isEmpty else { return [] }
-        return [summarySection, choiceSection].compactMap { $0 } + textSections + recallSections
+        return [summarySection].compactMap { $0 } + textSections + recallSections
             + [publishedSection, scaleSection, setUpSection].compactMap { $0 }
     }
 

@@ -3,7 +3,7 @@ import AttentionZooReports
 // The tables that a terminal shows at the end of a run.
 
 extension ComparisonReport {
-    /// Short tables, and which model to choose; empty where nothing is finished.
+    /// Short tables; empty where nothing is finished.
     package var text: String {
         let tables: [(String, ModelTable)] = [
             ("Learning a text", ModelTable(models, textSummary)), ("Recall", ModelTable(models, recallSummary())),
@@ -11,7 +11,6 @@ extension ComparisonReport {
         ]
         var parts = tables.filter { !$0.1.columns.isEmpty }.map { "\($0)\n\($1.table(head: "").text)" }
         parts += scaleTables
-        if !choices.isEmpty { parts.append("Which to choose\n" + choices.map { "- \($0)\n" }.joined()) }
         return parts.joined(separator: "\n")
     }
 

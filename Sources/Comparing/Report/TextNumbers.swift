@@ -56,14 +56,4 @@ struct TextNumbers {
         let start = points[next - 1]
         return start.y + (end.y - start.y) * (place - start.x) / (end.x - start.x)
     }
-
-    /// Those that were trained on the text and have no such number: a fault ended their training before.
-    func missing(_ course: Course, at place: Double, of models: [ComparedModel]) -> [ComparedModel] {
-        models.filter { self[$0] != nil && bits($0, course, at: place) == nil }
-    }
-
-    /// The same at the most that all have reached.
-    func bitsAtCommon(_ model: ComparedModel, _ course: Course) -> Double? {
-        common(course).flatMap { bits(model, course, at: $0) }
-    }
 }
