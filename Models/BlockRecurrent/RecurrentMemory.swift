@@ -208,7 +208,7 @@ public struct MemoryManager: Module {
 
 // MARK: In files
 
-extension RecurrentMemory: SegmentCarry {
+extension RecurrentMemory: RecurrentCarry {
     /// Its tensors by name; see above.
     public var tensors: [String: Tensor] {
         var tensors: [String: Tensor] = ["layers": Tensor([Float(layers.count), Float(states.count)])]

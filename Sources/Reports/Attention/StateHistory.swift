@@ -62,17 +62,16 @@ public struct StateHistory: Sendable {
             let recorder = AttentionRecorder()
             let row = TokenTensor(Array(text[end - block..<end]), shape: [1, block])
             carries = withoutGradients { model.logits(row, carries: carries, mode: .recording(recorder)).carries }
-            try append(carries[0]?.tensors ?? [:], recorder.layers.filter { $0.name.contains(": states") })
+            let states = (carries[0] as? any RecurrentCarry)?.recurrentStates ?? []
+            try append(states, recorder.layers.filter { $0.name.contains(": states") })
         }
         if written.isEmpty { throw InputError("states: the model has none; expected a block-recurrent transformer") }
     }
 
-    private mutating func append(_ carried: [String: Tensor], _ read: [AttentionRecorder.Layer]) throws {
-        var index = 0
-        while let states = carried["states.\(index)"] {
+    private mutating func append(_ carried: [Tensor], _ read: [AttentionRecorder.Layer]) throws {
+        for (index, states) in carried.enumerated() {
             if index == written.count { written.append([]) }
             written[index].append(try States(states.at(0, 0)))
-            index += 1
         }
         for (index, layer) in read.enumerated() {
             if index == reads.count { reads.append(Read(name: layer.name)) }

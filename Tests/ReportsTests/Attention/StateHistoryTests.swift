@@ -9,11 +9,12 @@ import Testing
 /// Three states of four columns that a block of two tokens turns by its first token: 0 leaves them orthogonal, 1 makes them
 /// one vector, 2 makes two of them opposite.
 private struct Turning: LanguageModel {
-    struct Carry: SegmentCarry {
+    struct Carry: RecurrentCarry {
         var states: Tensor
-        var tensors: [String: Tensor] { ["states.0": states, "layers": .zeros([2])] }
+        var recurrentStates: [Tensor] { [states] }
+        var tensors: [String: Tensor] { ["memory": states] }
         init(_ states: Tensor) { self.states = states }
-        init(tensors: [String: Tensor]) throws { states = tensors["states.0"]! }
+        init(tensors: [String: Tensor]) throws { states = tensors["memory"]! }
     }
 
     var hasStates = true
