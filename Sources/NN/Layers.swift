@@ -55,7 +55,7 @@ public struct Embedding: Module {
         return weight.value.sliced(0, to: count)
     }
 
-    public func collect(into state: inout StateCollector) { state.add("weight", weight) }
+    public func collect(into state: inout StateCollector) { state.addTable("weight", weight) }
 }
 
 /// A norm that models choose by name; it can stand alone or be fused with the projections that follow it.

@@ -15,6 +15,8 @@ public struct StateCollector {
     public private(set) var entries: [(key: String, parameter: Parameter)] = []
     /// Other names by which files may have a key's parameter.
     public private(set) var aliases: [String: String] = [:]
+    /// Tables that rows are looked up in.
+    private(set) var tables: Set<ObjectIdentifier> = []
     /// Parameters that are neither trained nor saved, on purpose.
     private(set) var leftOut: Set<ObjectIdentifier> = []
     private var prefix = ""
@@ -26,6 +28,12 @@ public struct StateCollector {
     public mutating func add(_ name: String, _ parameter: Parameter, alias: String? = nil) {
         entries.append((prefix + name, parameter))
         aliases[prefix + name] = alias.map { prefix + $0 }
+    }
+
+    /// Adds a table that rows are looked up in, as embeddings are: `Module.withoutDecay` lists it.
+    public mutating func addTable(_ name: String, _ parameter: Parameter) {
+        add(name, parameter)
+        tables.insert(ObjectIdentifier(parameter))
     }
 
     /// Adds the parameters of a module under a name.

@@ -52,8 +52,8 @@ final class StreamReading: Sendable {
             stored.map { StreamPlace(stored: $0, node: node) }
                 ?? StreamPlace(streams: s, node: node, sources: place.sources, weights: place.weights)
         }
-        // Listing all inputs takes a while when there is one row; where a trained tensor is not recorded, nothing is.
-        guard Tensor.records([connection.staticAlpha.value]) else { return (input, next(place.node), weights) }
+        // Listing all inputs takes a while when there is one row.
+        guard Tensor.isRecording else { return (input, next(place.node), weights) }
         let previous = before.map { [$0.place.node, $0.weights, $0.branch] } ?? [place.node]
         let node = Tensor(Float.nan).expanded(to: [rows, s, d])
         let outputs = Tensor.record(

@@ -89,6 +89,9 @@ extension Tensor {
         inputs.contains { $0.origin != nil } && Recording.isOn
     }
 
+    /// True outside of `withoutGradients`: operations on inputs that require a gradient are recorded.
+    public static var isRecording: Bool { Recording.isOn }
+
     /// Declares a differentiable operation with several outputs. This is the one plumbing function: built-in, an
     /// architecture's own and a user's custom operations all come through here.
     ///

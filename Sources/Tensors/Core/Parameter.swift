@@ -2,11 +2,13 @@ import Synchronization
 
 /// A tensor that belongs to a model: it is trained, saved and loaded, under the name its module gives it.
 ///
-/// Reading `value` is safe from several threads. `assign`, `round` and the optimizers write its memory in place; nothing else
-/// may use the model meanwhile, and a graph recorded before must not be walked afterwards.
+/// Reading `value` is safe from several threads. `assign`, `round`, `freeze`, `unfreeze` and the optimizers write it in place;
+/// nothing else may use the model meanwhile, and a graph recorded before must not be walked afterwards.
 public final class Parameter: Sendable {
-    /// Written by `round` alone.
+    /// Written by `round`, `freeze` and `unfreeze` alone.
     nonisolated(unsafe) private var contents: WeightMatrix
+    /// True between `freeze` and `unfreeze`: the parameter keeps its value in training, and backward stops there.
+    nonisolated(unsafe) public private(set) var isFrozen = false
     private let packed: (memory: PackedMemory, rows: Range<Int>)?
     private let isMatrix: Bool
     /// Its treatment in training and loading.
@@ -22,8 +24,8 @@ public final class Parameter: Sendable {
         case computed
     }
 
-    /// True if it is trained.
-    public var isTrainable: Bool { kind == .trained }
+    /// True if training changes it: it is of the trained kind and not frozen.
+    public var isTrainable: Bool { kind == .trained && !isFrozen }
 
     /// - Parameters:
     ///   - value: the initial value.
@@ -76,6 +78,24 @@ public final class Parameter: Sendable {
         require(tensor.shape == shape, "Parameter.assign: shape \(tensor.shape) for a parameter of shape \(shape)")
         copyElements(of: tensor.detached(), to: value.mutablePointer)
     }
+
+    // MARK: Freezing
+
+    /// Keeps the parameter from being trained: no operation records a gradient for it any more, so what depends on frozen
+    /// parameters alone costs nothing in the backward pass. Other kinds than the trained have no gradient anyway.
+    public func freeze() { setFrozen(true) }
+
+    /// Makes a frozen parameter trainable again.
+    public func unfreeze() { setFrozen(false) }
+
+    private func setFrozen(_ frozen: Bool) {
+        guard kind == .trained, isFrozen != frozen else { return }
+        isFrozen = frozen
+        if case .float(let tensor) = contents {
+            contents = .float(frozen ? tensor.detached() : tensor.requiringGradient())
+        }
+    }
+
     // MARK: Rounding
 
     /// The format that the weights are rounded to; nil for floats.

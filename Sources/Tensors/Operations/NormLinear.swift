@@ -116,6 +116,7 @@ private struct NormLinear: Sendable {
     }
 
     private func weightGradients(_ gradients: [Tensor?], _ slots: [InputGradient]) {
+        guard slots.contains(where: \.isNeeded) else { return }
         let normalized = panels.normalized()
         var next = 0
         for (p, gradient) in zip(projections, gradients) {

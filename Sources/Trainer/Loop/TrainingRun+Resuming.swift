@@ -6,7 +6,7 @@ import Tensors
 extension TrainingRun {
     /// A run resumed from its last save.
     /// - Parameters:
-    ///   - model: made from the run's configuration; its weights are replaced.
+    ///   - model: made from the run's configuration; its weights are replaced, and frozen as they were in the run.
     ///   - split: the run's text; one of another length is refused.
     ///   - change: changes to the options, such as more steps.
     ///   - use: called with the run's record as in a new run.
@@ -21,6 +21,7 @@ extension TrainingRun {
         try saved.requireSame(split, tokenizer, folder)
         var options = saved.training
         change(&options)
+        try folder.freezeAsSaved(model)
         try self.init(model, split, tokenizer, options: options, origin: saved.origin, in: { folder })
         try folder.requireOwnFiles()
         finishedCutSave = folder.isSaveCut

@@ -110,6 +110,9 @@ public final class TrainingRun<Model: LanguageModel> {
                     + " \(tokenizer.vocabularySize) of the tokenizer (\(tokenizer.kind.rawValue))\(extra)")
         }
         (self.model, self.split, self.tokenizer, self.options, self.origin) = (model, split, tokenizer, options, origin)
+        guard !model.trainable.isEmpty else {
+            throw InputError("the model has no parameter to train: all are frozen; expected one that is not")
+        }
         try options.requireMemory(for: model)
         feed = try BatchFeed(split.training, options, objective)
         if feed.isContinuous { carries = Array(repeating: nil, count: options.batchSize) }
@@ -276,7 +279,8 @@ public final class TrainingRun<Model: LanguageModel> {
         TrainingState(
             step: step, tokens: tokens, seconds: seconds,
             validation: validation?.step == step ? validation?.bitsPerByte : nil, best: best,
-            isFollowed: unfollowed == nil, position: feed.position, carries: SavedCarries.tensors(of: carries))
+            isFollowed: unfollowed == nil, position: feed.position, carries: SavedCarries.tensors(of: carries),
+            frozen: model.frozenKeys)
     }
 
     private var totalSeconds: Double? {

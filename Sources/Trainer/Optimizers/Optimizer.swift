@@ -34,19 +34,22 @@ public final class Optimizer {
     /// - Parameters:
     ///   - parameters: what is to be updated, each once, with the names that the state is saved under.
     ///   - groups: those with a rate or a weight decay of their own; the first that matches a key counts.
+    ///   - withoutDecay: what weight decay is kept from unless a group says otherwise, such as `model.withoutDecay`.
     public init(
         _ parameters: [(key: String, parameter: Parameter)], _ options: OptimizerOptions = .adam(),
-        groups: [ParameterGroup] = []
+        groups: [ParameterGroup] = [], withoutDecay: ParameterSelection = []
     ) {
         self.options = options
         slots = parameters.map { key, parameter in
             require(
                 parameter.roundedFormat == nil, "Optimizer: \(key) has rounded weights, which cannot be trained")
+            require(!parameter.isFrozen, "Optimizer: \(key) is frozen; expected trainable parameters alone")
             let group = groups.first { $0.contains(key) }
             return Slot(
                 key: key, parameter: parameter,
                 moments: options.moments(of: parameter.shape).map { .zeros($0.shape) },
-                rateFactor: group?.rateFactor ?? 1, weightDecay: group?.weightDecay ?? options.weightDecay)
+                rateFactor: group?.rateFactor ?? 1,
+                weightDecay: group?.weightDecay ?? (withoutDecay.contains(key) ? 0 : options.weightDecay))
         }
     }
 

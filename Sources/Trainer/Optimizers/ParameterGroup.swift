@@ -1,3 +1,4 @@
+import NN
 import Tensors
 
 /// Some of a model's parameters, with a learning rate and a weight decay of their own.
@@ -17,15 +18,5 @@ public struct ParameterGroup: Sendable, Hashable {
     }
 
     /// Tells whether a parameter belongs to the group.
-    public func contains(_ key: String) -> Bool {
-        let parts = pattern.split(separator: "*", omittingEmptySubsequences: false)
-        guard parts.count > 1 else { return key == pattern }
-        guard key.hasPrefix(parts[0]) else { return false }
-        var rest = key.dropFirst(parts[0].count)
-        for part in parts[1..<(parts.count - 1)] where !part.isEmpty {
-            guard let found = rest.firstRange(of: part) else { return false }
-            rest = rest[found.upperBound...]
-        }
-        return rest.hasSuffix(parts[parts.count - 1])
-    }
+    public func contains(_ key: String) -> Bool { ParameterSelection([pattern]).contains(key) }
 }

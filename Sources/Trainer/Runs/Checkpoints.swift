@@ -152,6 +152,24 @@ extension RunFolder {
         return state
     }
 
+    /// Freezes the parameters that were frozen when the checkpoint to resume from was saved, and no others. The newest that can
+    /// be read at all says so; `load` finds out whether it is whole.
+    /// - Throws: `InputError` when the model has no such parameters; nothing is changed then.
+    func freezeAsSaved(_ model: some Module) throws {
+        let steps = try chosenStep.map { [$0] } ?? readSavedSteps().reversed()
+        guard let file = steps.lazy.compactMap({ try? SafetensorsFile(path: checkpoint($0).statePath) }).first else {
+            return
+        }
+        let frozen = try TrainingState.frozen(file)
+        let parameters = Dictionary(model.state.map { ($0.key, $0.parameter) }) { first, _ in first }
+        if let unknown = frozen.first(where: { parameters[$0]?.kind != .trained }) {
+            throw InputError(
+                "\(file.path): has frozen \(JSONValue.quoted(unknown)); expected parameters that the model has")
+        }
+        model.unfreeze()
+        for key in frozen { parameters[key]?.freeze() }
+    }
+
     func newestWhole(_ warn: (String) -> Void) throws -> (Checkpoint, Checkpoint.Contents) {
         if let chosenStep {
             try checkpoint(chosenStep).refuseNewerFormat()

@@ -28,11 +28,16 @@ struct TrainingState: Sendable {
     var position: JSONValue = .null
     /// The carries of models with a state, by names of the trainer's choice.
     var carries: [String: Tensor] = [:]
+    /// The keys of the model's frozen parameters.
+    var frozen: [String] = []
 }
 
 extension TrainingState {
     /// The prefix of the carries' names in a state file, among the tensors of the optimizer.
     private static let carryPrefix = "carry/"
+
+    /// The metadata's name for the frozen keys, there only where some are.
+    private static let frozenName = "frozen"
 
     /// Tokens of all steps together: more than any machine reads.
     private static let mostTokens = 1 << 60
@@ -46,6 +51,7 @@ extension TrainingState {
         metadata["validation_bits_per_byte"] = validation.map { "\($0)" }
         metadata["best_step"] = best.map { "\($0.step)" }
         metadata["best_bits_per_byte"] = best.map { "\($0.bitsPerByte)" }
+        if !frozen.isEmpty { metadata[Self.frozenName] = JSONValue.array(frozen.map(JSONValue.string)).description }
         return metadata
     }
 
@@ -58,6 +64,22 @@ extension TrainingState {
 
     /// The step of the best validation so far, without reading all of a state file; nil where there was none.
     static func bestStep(_ file: SafetensorsFile) -> Int? { file.metadata["best_step"].flatMap { Int($0) } }
+
+    /// The keys that were frozen, without reading all of a state file.
+    /// - Throws: `InputError` that names the file, where the metadata do not list them.
+    static func frozen(_ file: SafetensorsFile) throws -> [String] {
+        guard let text = file.metadata[frozenName] else { return [] }
+        let name = "\(file.path), \(frozenName)"
+        guard case .array(let keys) = try JSONValue(parsing: text.utf8, file: name) else {
+            throw InputError("\(name): expected a list of keys, found \(JSONValue.quoted(text))")
+        }
+        return try keys.map { key in
+            guard case .string(let key) = key else {
+                throw InputError("\(name): expected a list of keys, found \(key)")
+            }
+            return key
+        }
+    }
 
     /// Reads the state of an open file.
     /// - Throws: `InputError` that names the file and what is missing.
@@ -87,6 +109,7 @@ extension TrainingState {
         }
         isFollowed = try value("followed", "yes or no") { ["yes": true, "no": false][$0] }
         position = try value("position", "JSON") { try JSONValue(parsing: $0.utf8, file: "\(file.path), position") }
+        frozen = try Self.frozen(file)
         for name in file.names where name.hasPrefix(Self.carryPrefix) {
             carries[String(name.dropFirst(Self.carryPrefix.count))] = try file.tensor(name)
         }
