@@ -16,7 +16,7 @@ import Testing
     func run(_ name: String, _ model: Bigram, steps: Int) throws -> TrainingRun<Bigram> {
         try TrainingRun(
             model, on: byteSplit(), tokenizer: ByteTokenizer(), options: options(steps),
-            folder: temporary.path + "/" + name, origin: RunOrigin(model: "bigram", configuration: .object([:])))
+            folder: temporary.path + "/" + name, origin: RunOrigin(model: "bigram"))
     }
 
     func resume(_ name: String, _ model: Bigram, steps: Int) throws -> TrainingRun<Bigram> {
