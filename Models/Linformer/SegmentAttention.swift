@@ -58,6 +58,13 @@ public struct SegmentAttentionOptions: Sendable {
     public func segmentsInReach(of position: Int) -> Int {
         max(0, position + 1 - (reach == .beforeWindow ? window : 0)) / segmentLength
     }
+
+    /// The slots that a token sees, of the first `count` of the segments given.
+    func slotsInReach(of position: Int, of count: Int) -> Range<Int> {
+        let end = segmentsInReach(of: position)
+        let first = end - min(end, maxSegments ?? end)
+        return ((first - firstSegment) * slots..<(end - firstSegment) * slots).clamped(to: 0..<count)
+    }
 }
 
 /// Attends to the last w tokens and to the slots of earlier segments, under one softmax (2107.02192, equation 6):

@@ -82,10 +82,7 @@ struct SegmentAttention: Sendable {
 
     /// The slots that a query sees; both bounds grow with the query.
     func slots(_ query: Int) -> Range<Int> {
-        let end = segmentsInReach(query)
-        let first = end - min(end, options.maxSegments ?? end)
-        let (r, skipped) = (options.slots, options.firstSegment)
-        return ((first - skipped) * r..<(end - skipped) * r).clamped(to: 0..<inputs.slotRows)
+        options.slotsInReach(of: inputs.firstQuery + query, of: inputs.slotRows)
     }
 
     /// The keys or slots that any of several neighboring queries sees.
@@ -116,10 +113,10 @@ struct SegmentAttention: Sendable {
     private func forward(into output: HeadRows, logSums: UnsafeMutablePointer<Float>) {
         parallelFor(units.count) { index in
             let unit = units[index]
-            let tile = SegmentTile(self)
+            let tile = SegmentTile(self, unit)
             forEachTile(unit) { queries in
                 tile.attend(
-                    unit, queries, into: output.target(unit.batch, unit.head, queries.lowerBound),
+                    queries, into: output.target(unit.batch, unit.head, queries.lowerBound),
                     stride: output.stride, logSums: logSums + sequence(unit) * inputs.n + queries.lowerBound)
             }
         }

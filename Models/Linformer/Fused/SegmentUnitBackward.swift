@@ -9,6 +9,7 @@ final class SegmentUnitBackward {
     private let unit: SegmentAttention.Unit
     private let bias: (SegmentPart) -> UnsafeMutablePointer<Float>?
     private let tile: SegmentTile
+    private let windowValues: SegmentColumns, slotValues: SegmentColumns
     private let memory: Tensor
     /// [rows, columns] and [rows]
     private let dScores: UnsafeMutablePointer<Float>, means: UnsafeMutablePointer<Float>
@@ -24,16 +25,18 @@ final class SegmentUnitBackward {
     ) {
         (self.pass, self.unit, self.bias) = (pass, unit, bias)
         attention = pass.attention
-        tile = SegmentTile(attention)
-        let rows = SegmentAttention.rows
+        tile = SegmentTile(attention, unit)
+        let (rows, e) = (SegmentAttention.rows, attention.inputs.e)
+        let (window, slotsSeen) = (attention.seen(.window, unit.queries), attention.seen(.slots, unit.queries))
+        windowValues = SegmentColumns(attention.values, unit, window, width: e)
+        slotValues = SegmentColumns(attention.slotValues, unit, slotsSeen, width: e)
         memory = Tensor(uninitialized: [rows * (tile.columns + 1)])
         dScores = memory.mutablePointer
         means = dScores + rows * tile.columns
         let isFirst = unit.queries.lowerBound == 0
         own = (isFirst ? 0 : attention.ownKey(unit.queries.lowerBound))..<attention.ownKey(unit.queries.upperBound)
-        let seen = attention.seen(.window, unit.queries)
-        earlier = SegmentSpill(.window, min(seen.lowerBound, own.lowerBound)..<own.lowerBound, attention.inputs)
-        slots = SegmentSpill(.slots, attention.seen(.slots, unit.queries), attention.inputs)
+        earlier = SegmentSpill(.window, min(window.lowerBound, own.lowerBound)..<own.lowerBound, attention.inputs)
+        slots = SegmentSpill(.slots, slotsSeen, attention.inputs)
     }
 
     /// - Returns: what is owed to keys that are not the unit's own, and to slots.
@@ -49,19 +52,19 @@ final class SegmentUnitBackward {
     private func add(_ queries: Range<Int>) {
         let (first, count, e) = (queries.lowerBound, queries.count, attention.inputs.e)
         let logSums = pass.logSums.pointer + attention.sequence(unit) * attention.inputs.n + first
-        let dOutput = BLAS.Operand(pass.gradient.row(unit.batch, unit.head, first), stride: pass.gradient.stride)
+        let dOutput = SegmentRows(
+            first: pass.gradient.row(unit.batch, unit.head, first), stride: pass.gradient.stride)
         az_row_dots(
-            count, e, dOutput.pointer, dOutput.stride, pass.output.row(unit.batch, unit.head, first),
+            count, e, dOutput.first, dOutput.stride, pass.output.row(unit.batch, unit.head, first),
             pass.output.stride, means)
         clearQueryGradients(queries)
-        tile.forEachChunk(unit, queries) { chunk in
+        tile.forEachChunk(queries) { chunk in
             tile.score(queries, chunk)
-            BLAS.multiply(
-                count, chunk.columns.count, e, dOutput,
-                .init(chunk.values.pointer, stride: chunk.values.stride, transposed: true), dScores,
-                stride: tile.columns)
+            tile.multiply(
+                dOutput, by: chunk.part == .window ? windowValues : slotValues, of: chunk, rows: count, width: e,
+                into: dScores)
             tile.softmaxBackward(
-                unit, queries, chunk, logSums: logSums, means: means, gradients: dScores, bias: bias(chunk.part))
+                queries, chunk, logSums: logSums, means: means, gradients: dScores, bias: bias(chunk.part))
             addKeyGradients(queries, chunk, dOutput)
             addQueryGradients(queries, chunk)
         }
@@ -77,24 +80,23 @@ final class SegmentUnitBackward {
     /// dQ += σ dS K
     private func addQueryGradients(_ queries: Range<Int>, _ chunk: SegmentChunk) {
         let rows = chunk.part == .slots ? pass.dSlotQueries ?? pass.dQueries : pass.dQueries
-        BLAS.multiply(
-            queries.count, attention.inputs.d, chunk.columns.count, alpha: attention.options.scale,
-            .init(dScores, stride: tile.columns), chunk.keys, beta: 1,
-            rows.target(unit.batch, unit.head, queries.lowerBound), stride: rows.stride)
+        tile.apply(
+            dScores, chunk.keys, rows: queries.count, width: attention.inputs.d, factor: attention.options.scale,
+            adds: true,
+            into: rows.target(unit.batch, unit.head, queries.lowerBound), stride: rows.stride)
     }
 
     /// dV += Pᵀ dO and dK += σ dSᵀ Q, in pieces that have one place.
-    private func addKeyGradients(_ queries: Range<Int>, _ chunk: SegmentChunk, _ dOutput: BLAS.Operand) {
+    private func addKeyGradients(_ queries: Range<Int>, _ chunk: SegmentChunk, _ dOutput: SegmentRows) {
         for piece in pieces(chunk) where !piece.columns.isEmpty {
-            let column = piece.columns.lowerBound - chunk.columns.lowerBound
-            BLAS.multiply(
-                piece.columns.count, attention.inputs.e, queries.count,
-                .init(tile.scores + column, stride: tile.columns, transposed: true), dOutput, beta: 1, piece.values,
+            let first = chunk.columns.lowerBound
+            let columns = piece.columns.lowerBound - first..<piece.columns.upperBound - first
+            tile.addTransposed(
+                tile.scores, dOutput, rows: queries.count, for: columns, width: attention.inputs.e, to: piece.values,
                 stride: piece.valueStride)
-            BLAS.multiply(
-                piece.columns.count, attention.inputs.d, queries.count, alpha: attention.options.scale,
-                .init(dScores + column, stride: tile.columns, transposed: true), chunk.queries, beta: 1, piece.keys,
-                stride: piece.keyStride)
+            tile.addTransposed(
+                dScores, chunk.queries, rows: queries.count, for: columns, width: attention.inputs.d,
+                factor: attention.options.scale, to: piece.keys, stride: piece.keyStride)
         }
     }
 

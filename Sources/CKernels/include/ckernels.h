@@ -295,6 +295,20 @@ void az_scale_rows(long rows, long cols, const float *factors, float *x, long x_
 void az_scale_columns(long rows, long cols, const float *factors, const float *x, long x_row, float *y,
                       long y_row);                                                // y[r, c] = x[r, c] * factors[c]
 
+// MARK: Products of a tile of scores by bands. Row r of the tile [rows, columns] sees the columns first[r] ..< last[r], both
+// bounds growing with the row; what lies outside of them in the blocks that are read must be 0, or is written with no
+// meaning.
+// scores[r, c] = alpha <q_r, k_c> of the columns seen and some beside them. keys: transposed, [d, columns], with 15 floats
+// after the last that may be read; scores_row: a multiple of 16.
+void az_band_scores(long rows, long d, const int32_t *first, const int32_t *last, float alpha, const float *q, long q_row,
+                    const float *keys, long keys_row, float *scores, long scores_row);
+// y[r, :] = (y +) alpha sum over c of p[r, c] x[c, :]. x: [columns, e]; y: [rows, e].
+void az_band_apply(long rows, long e, const int32_t *first, const int32_t *last, float alpha, const float *p, long p_row,
+                   const float *x, long x_row, int adds, float *y, long y_row);
+// y[c - from, :] += alpha sum over r of p[r, c] x[r, :] for the columns from ..< to. x: [rows, e].
+void az_band_transposed(long rows, long e, long from, long to, const int32_t *first, const int32_t *last, float alpha,
+                        const float *p, long p_row, const float *x, long x_row, float *y, long y_row);
+
 // MARK: Convolution as a product: columns of [channels * kernel, out] from x [channels, length], zero padding left.
 void az_unfold_1d(long channels, long length, long kernel, long stride, long padding, long dilation, long out,
                   const float *x, float *columns);
