@@ -1,3 +1,4 @@
+import CKernels
 import NN
 import Tensors
 
@@ -27,7 +28,7 @@ struct ConvolvedHeads<Heads: CausalHeads>: CausalHeads {
 
     /// What a layer remembers of a sequence.
     struct Memory: Sendable {
-        /// The last s − 1 queries, keys and values before the convolution, [1, s − 1, h d] each; nil for zeros.
+        /// The last s − 1 queries, keys and values before the convolution, [s − 1, h d] each; nil for zeros.
         fileprivate var last: Last?
         /// Nil while it is with the heads, its only owner, to be written in place.
         fileprivate(set) var heads: Heads.Memory?
@@ -37,46 +38,34 @@ struct ConvolvedHeads<Heads: CausalHeads>: CausalHeads {
 
     /// Masked tokens count as zeros for those after them.
     func callAsFunction(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, of x: Tensor, mask: Tensor?, mode: ForwardMode
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, projected: [Tensor], mask: Tensor?, mode: ForwardMode
     ) -> Tensor {
         let seen = mask.map { $0.unsqueezed(-1).unsqueezed(-1) }
         func taking(_ x: Tensor) -> Tensor { seen.map { x * $0 } ?? x }
-        let y = convolved(taking(q), taking(k), taking(v), after: nil, mode.implementation)
-        return heads(y.q, y.k, y.v, of: x, mask: mask, mode: mode)
+        func convolved(_ x: Tensor, _ layer: ShortConvolution) -> Tensor {
+            let rows = taking(x).reshaped(x.shape.prefix(2) + [layer.channels])
+            return layer(rows, implementation: mode.implementation).output.reshaped(x.shape)
+        }
+        return heads(
+            convolved(q, queries), convolved(k, keys), convolved(v, values), projected: projected, mask: mask,
+            mode: mode)
     }
 
-    /// Convolves queries, keys and values [b, n, h, d].
-    private func convolved(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, after last: Last?, _ implementation: Implementation = .fused
-    ) -> (q: Tensor, k: Tensor, v: Tensor, last: Last) {
-        func convolved(_ x: Tensor, _ layer: ShortConvolution, _ last: Tensor?) -> (output: Tensor, last: Tensor) {
-            let rows = x.reshaped(x.shape.prefix(2) + [layer.channels])
-            let (y, last) = layer(rows, after: last, implementation: implementation)
-            return (y.reshaped(x.shape), last)
-        }
-        let (q, k, v) = (
-            convolved(q, queries, last?.queries), convolved(k, keys, last?.keys), convolved(v, values, last?.values)
-        )
-        return (q.output, k.output, v.output, (q.last, k.last, v.last))
-    }
+    var inputProjections: [Projection] { heads.inputProjections }
 
     func startDecoding() -> Memory { Memory(last: nil, heads: heads.startDecoding()) }
 
     func append(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, of x: Tensor, spans: [Range<Int>], to memories: inout [Memory]
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, projected: [Tensor], spans: [Range<Int>], to memories: inout [Memory]
     ) -> Tensor {
-        let parts = spans.indices.map { index in
-            func rows(_ x: Tensor) -> Tensor { x.part(0, spans[index]).unsqueezed(0) }
-            let y = convolved(rows(q), rows(k), rows(v), after: memories[index].last)
-            memories[index].last = y.last
-            return y
-        }
-        func joined(_ parts: [Tensor]) -> Tensor { concatenate(parts, axis: 1).squeezed(0) }
+        let q = ConvolvedRows(q, queries, spans, after: memories.map { $0.last?.queries })
+        let k = ConvolvedRows(k, keys, spans, after: memories.map { $0.last?.keys })
+        let v = ConvolvedRows(v, values, spans, after: memories.map { $0.last?.values })
+        for index in memories.indices { memories[index].last = (q.last[index], k.last[index], v.last[index]) }
         var own = memories.map { $0.heads ?? heads.startDecoding() }
         for index in memories.indices { memories[index].heads = nil }
         defer { for index in own.indices { memories[index].heads = own[index] } }
-        return heads.append(
-            joined(parts.map(\.q)), joined(parts.map(\.k)), joined(parts.map(\.v)), of: x, spans: spans, to: &own)
+        return heads.append(q.output, k.output, v.output, projected: projected, spans: spans, to: &own)
     }
 
     func collect(into state: inout StateCollector) {
@@ -84,6 +73,41 @@ struct ConvolvedHeads<Heads: CausalHeads>: CausalHeads {
         state.add("conv_k", keys)
         state.add("conv_v", values)
         heads.collect(into: &state)
+    }
+}
+
+/// The convolution of the appended rows of several sequences, where they lie: a generated token has three in each layer.
+private struct ConvolvedRows {
+    /// [rows, h, d]
+    let output: Tensor
+    /// The last s − 1 rows of each sequence before the convolution, [s − 1, h d].
+    let last: [Tensor]
+
+    /// - Parameters:
+    ///   - x: [rows, h, d].
+    ///   - spans: the rows of each sequence.
+    ///   - before: the rows before them, as `last`; nil for zeros.
+    init(_ x: Tensor, _ layer: ShortConvolution, _ spans: [Range<Int>], after before: [Tensor?]) {
+        let (c, s, x) = (layer.channels, layer.kernel, x.contiguous())
+        let output = Tensor(uninitialized: x.shape)
+        let weight = layer.weight.value.contiguous()
+        let zeros = Tensor.zeros([s * c])
+        let taps = Tensor(uninitialized: [s, c])
+        az_copy_2d(s, c, weight.pointer, 1, s, taps.mutablePointer, c, 1)
+        last = zip(spans, before).map { span, before in
+            let (rows, history) = (x.pointer + span.lowerBound * c, (before ?? zeros).pointer)
+            az_short_convolution_forward(
+                span.count, c, s, nil, taps.pointer, c, zeros.pointer, history, c, rows, c,
+                output.mutablePointer + span.lowerBound * c, c)
+            let last = Tensor(uninitialized: [s - 1, c])
+            let old = max(0, s - 1 - span.count)
+            last.mutablePointer.update(from: history + (s - 1 - old) * c, count: old * c)
+            (last.mutablePointer + old * c).update(
+                from: rows + (span.count - (s - 1 - old)) * c, count: (s - 1 - old) * c)
+            return last
+        }
+        self.output = output
+        withExtendedLifetime((x, weight, zeros, taps, before)) {}
     }
 }
 

@@ -96,8 +96,8 @@ public struct Sublayer<Branch: Module>: Module {
         self.normalizesFirst = normalizesFirst
     }
 
-    /// The branch's input: x, or with pre_norm its norm. x: [..., inputs] → the same shape.
-    func input(_ x: Tensor) -> Tensor { normalizesFirst ? norm(x) : x }
+    /// The norm of the branch's input; nil where the sum is normalized.
+    var normBefore: LayerNorm? { normalizesFirst ? norm : nil }
 
     public func collect(into state: inout StateCollector) {
         state.add("fn", branch)

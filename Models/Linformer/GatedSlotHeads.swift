@@ -26,20 +26,21 @@ struct GatedSlotHeads: CausalHeads {
         (headWidth, dropout) = (configuration.headWidth, configuration.dropout)
     }
 
-    /// Computes ln α = ln σ(W x) / 8. x: [..., c] → [..., h, m]
-    func logForget(_ x: Tensor) -> Tensor {
-        let z = linear(x, weight: toForget.matrix)
+    var inputProjections: [Projection] { [Projection(weight: toForget.matrix)] }
+
+    /// Computes ln α = ln σ(z) / 8 of z = W x. z: [..., h m] → [..., h, m]
+    func logForget(_ z: Tensor) -> Tensor {
         let (h, m) = (toForget.parts.count, toForget.parts[0].shape[0])
-        return (softplus(-z) / -Self.temperature).reshaped(x.shape.dropLast() + [h, m])
+        return (softplus(-z) / -Self.temperature).reshaped(z.shape.dropLast() + [h, m])
     }
 
     var scale: Float { 1 / Float(headWidth).squareRoot() }
 
     /// Attends; masked tokens have α = 1, which leaves the slots as they are.
     func callAsFunction(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, of x: Tensor, mask: Tensor?, mode: ForwardMode
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, projected: [Tensor], mask: Tensor?, mode: ForwardMode
     ) -> Tensor {
-        let all = logForget(x)  // [b, n, h, m]
+        let all = logForget(projected[0])  // [b, n, h, m]
         let logForget = mask.map { all * $0.unsqueezed(-1).unsqueezed(-1) } ?? all
         mode.recorder?.record(
             gatedSlotWeights(q, k, logForget: logForget, scale: scale, implementation: mode.implementation))
@@ -54,9 +55,10 @@ struct GatedSlotHeads: CausalHeads {
     }
 
     func append(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, of x: Tensor, spans: [Range<Int>], to memories: inout [GatedSlotMemory]
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, projected: [Tensor], spans: [Range<Int>],
+        to memories: inout [GatedSlotMemory]
     ) -> Tensor {
-        let logForget = logForget(x)  // [rows, h, m]
+        let logForget = logForget(projected[0])  // [rows, h, m]
         return concatenate(
             spans.indices.map { index in
                 let rows = spans[index]

@@ -146,7 +146,7 @@ public struct MHAttention: Module {
                 causalHeads?(q, k, v, of: x, mask: mask, mode: mode.child(0))
                 ?? attention(q, k, v, mask: mask, mode: mode.child(0))
         }
-        return output(y.reshaped(x.shape.dropLast() + [toOut[0].weight.shape[1]]), residual: residual, mode.child(1))
+        return output(y, residual: residual, mode.child(1))
     }
 
     /// Keys and values of all tokens, before E and F. x: [..., m] → [..., h, d] each.
@@ -159,10 +159,13 @@ public struct MHAttention: Module {
         x.reshaped(x.shape.dropLast() + [configuration.heads, configuration.headWidth])
     }
 
-    /// dropout(W_o y + b_o) + residual, of heads side by side. y: [..., h d] → [..., m]
+    /// dropout(W_o y + b_o) + residual, of heads side by side. y: [..., h, d] → [..., m]
     func output(_ y: Tensor, residual: Tensor?, _ mode: ForwardMode) -> Tensor {
-        let (y, last) = (toOut.count == 2 ? toOut[0](y) : y, toOut[toOut.count - 1])
-        return last(y, residual: residual, dropout: configuration.dropout, mode: mode)
+        let joined = y.reshaped(y.shape.dropLast(2) + [toOut[0].weight.shape[1]])
+        let last = toOut[toOut.count - 1]
+        return last(
+            toOut.count == 2 ? toOut[0](joined) : joined, residual: residual, dropout: configuration.dropout, mode: mode
+        )
     }
 
     public func collect(into state: inout StateCollector) {
@@ -234,7 +237,8 @@ public struct Linformer: Module {
             let context = attention.isDecoder ? embeddings : nil
             return recomputed([x] + (context.map { [$0] } ?? [])) { inputs in
                 attention(
-                    layer.input(inputs[0]), embeddings: inputs.count > 1 ? inputs[1] : nil, inputMask: inputMask,
+                    inputs[0], after: layer.normBefore, embeddings: inputs.count > 1 ? inputs[1] : nil,
+                    inputMask: inputMask,
                     embeddingsMask: embeddingsMask, residual: inputs[0], mode: mode)
             }
         }

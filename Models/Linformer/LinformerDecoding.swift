@@ -86,7 +86,7 @@ extension Linformer {
         var place = 0
         return run(x, .inference) { layer, x, _ in
             defer { place += 1 }
-            return layer.branch.decode(layer.input(x), residual: x, spans: spans, states: &states, place: place)
+            return layer.branch.decode(x, after: layer.normBefore, spans: spans, states: &states, place: place)
         }
     }
 }
@@ -122,25 +122,32 @@ extension MHAttention {
         return .embeddings(attention.e(keys), attention.f(values))
     }
 
-    /// Appends rows and adds what they attend to. The rows of sequence i are spans[i], its state is states[i].attentions[place].
-    /// x: [rows, m] → [rows, m]
+    /// Appends rows, normalized before that, and adds what they attend to. The rows of sequence i are spans[i], its state is
+    /// states[i].attentions[place]. x: [rows, m] → [rows, m]
     func decode(
-        _ x: Tensor, residual: Tensor, spans: [Range<Int>], states: inout [LinformerState], place: Int
+        _ x: Tensor, after norm: LayerNorm?, spans: [Range<Int>], states: inout [LinformerState], place: Int
+    ) -> Tensor {
+        let y: Tensor
+        if let causalHeads {
+            y = append(x, after: norm, to: causalHeads, spans: spans, states: &states, place: place)
+        } else {
+            y = attend(norm.map { $0(x) } ?? x, spans: spans, states: &states, place: place)
+        }
+        return output(y, residual: x, .inference)
+    }
+
+    /// Appends rows to what the layer remembers, and attends. x: [rows, m] → [rows, h, d]
+    private func attend(
+        _ x: Tensor, spans: [Range<Int>], states: inout [LinformerState], place: Int
     ) -> Tensor {
         let q = split(linear(x, weight: toQueries.matrix))  // [rows, h, d]
-        let y: Tensor
         if isDecoder {
-            y = concatenate(spans.indices.map { attend(q.part(0, spans[$0]), states[$0].attentions[place]) })
-        } else {
-            let (k, v) = keysAndValues(x)
-            y =
-                if let causalHeads {
-                    append(q, k, v, of: x, to: causalHeads, spans: spans, states: &states, place: place)
-                } else if configuration.usesFullAttention {
-                    appendToRings(q, k, v, spans: spans, states: &states, place: place)
-                } else { appendToSlots(q, k, v, spans: spans, states: &states, place: place) }
+            return concatenate(spans.indices.map { attend(q.part(0, spans[$0]), states[$0].attentions[place]) })
         }
-        return output(y.reshaped([x.shape[0], y.shape[1] * y.shape[2]]), residual: residual, .inference)
+        let (k, v) = keysAndValues(x)
+        return configuration.usesFullAttention
+            ? appendToRings(q, k, v, spans: spans, states: &states, place: place)
+            : appendToSlots(q, k, v, spans: spans, states: &states, place: place)
     }
 
     /// Attends to embeddings. q: [rows, h, d] → the same shape
@@ -151,14 +158,20 @@ extension MHAttention {
         return attention.attend(q.unsqueezed(0), keys, values, mode: .inference).squeezed(0)
     }
 
-    /// Appends rows to the memories of heads of their own, and attends. q, k, v: [rows, h, d]; x: [rows, m] → [rows, h, d]
+    /// Appends rows to the memories of heads of their own, and attends. x: [rows, m] → [rows, h, d]
     private func append<Heads: CausalHeads>(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, of x: Tensor, to heads: Heads, spans: [Range<Int>],
-        states: inout [LinformerState], place: Int
+        _ x: Tensor, after norm: LayerNorm?, to heads: Heads, spans: [Range<Int>], states: inout [LinformerState],
+        place: Int
     ) -> Tensor {
         var memories = states.indices.map { states[$0].takeMemory(place, of: heads) }
         defer { for index in memories.indices { states[index].attentions[place] = .memory(memories[index]) } }
-        return heads.append(q, k, v, of: x, spans: spans, to: &memories)
+        if let norm {
+            let (q, k, v, others) = projections(x, after: norm, heads)
+            return heads.append(q, k, v, projected: others, spans: spans, to: &memories)
+        }
+        let (k, v) = keysAndValues(x)
+        return heads.append(
+            split(linear(x, weight: toQueries.matrix)), k, v, of: x, spans: spans, to: &memories)
     }
 
     /// Appends keys and values to those so far, and attends to them. q, k, v: [rows, h, d] → the same shape

@@ -15,6 +15,12 @@ struct RowBuffer: Sendable {
     /// All rows, [1, n, h, d]: a view, which the next change may write over.
     var rows: Tensor { memory.sliced(1, from: filled.lowerBound, to: filled.upperBound) }
 
+    /// The first row, and the step to the next; valid until the next change.
+    var start: (row: UnsafePointer<Float>, stride: Int) {
+        let stride = memory.shape[2] * memory.shape[3]
+        return (memory.pointer + filled.lowerBound * stride, stride)
+    }
+
     private var capacity: Int { memory.rank == 4 ? memory.shape[1] : 0 }
 
     /// Appends rows [1, n, h, d].

@@ -43,14 +43,27 @@ struct SegmentMemory: Sendable {
         let finished = (position + n) / rules.segmentLength
         rules.firstKey = position - before
         rules.firstSegment = heads.slots == 0 ? 0 : finished - slotKeys.count / heads.slots
-        let y = segmentAttention(
-            rows.queries, windowKeys.rows, windowValues.rows,
-            slotQueries: heads.rotary == nil ? nil : rows.slotQueries,
-            slotKeys: slotKeys.count == 0 ? nil : slotKeys.rows,
-            slotValues: slotKeys.count == 0 ? nil : slotValues.rows, options: rules)
+        let y = n == 1 ? attendOne(rows, rules) : attend(rows, rules, hasSlotQueries: heads.rotary != nil)
         position += n
         forget(rules, finished: finished)
         return y
+    }
+
+    private func attend(_ rows: Rows, _ rules: SegmentAttentionOptions, hasSlotQueries: Bool) -> Tensor {
+        segmentAttention(
+            rows.queries, windowKeys.rows, windowValues.rows, slotQueries: hasSlotQueries ? rows.slotQueries : nil,
+            slotKeys: slotKeys.count == 0 ? nil : slotKeys.rows,
+            slotValues: slotKeys.count == 0 ? nil : slotValues.rows, options: rules)
+    }
+
+    /// The same of one token, without an operation's checks and tiles, which take longer than its products.
+    private func attendOne(_ rows: Rows, _ rules: SegmentAttentionOptions) -> Tensor {
+        let seen = rules.slotsInReach(of: position, of: slotKeys.count)
+        return SegmentStep(rules).attend(
+            window: .init(
+                rows.queries, windowKeys, windowValues, max(0, windowKeys.count - rules.window)..<windowKeys.count),
+            slots: .init(rows.slotQueries, slotKeys, slotValues, seen),
+            newestSlot: (rules.segmentsInReach(of: position) - rules.firstSegment) * rules.slots)
     }
 
     /// Adds rows to the unfinished segment, and projects those segments that they finish.
@@ -91,22 +104,33 @@ extension SegmentHeads {
     func startDecoding() -> SegmentMemory { SegmentMemory() }
 
     func append(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, of x: Tensor, spans: [Range<Int>], to memories: inout [SegmentMemory]
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, projected: [Tensor], spans: [Range<Int>],
+        to memories: inout [SegmentMemory]
     ) -> Tensor {
-        let positions = zip(spans, memories).flatMap { span, memory in
-            (0..<span.count).map { memory.position + $0 }
-        }
         let (q, k, v) = (q.unsqueezed(0), k.unsqueezed(0), v.unsqueezed(0))
-        let window = window(q, k, v, positions: positions)
-        let scores = projections.scores(x.unsqueezed(0))
+        let window = window(q, k, v, table: rotary.map { table($0, spans, memories) })
+        let scores = projections.scores(projected.map { $0.unsqueezed(0) })
         let outputs = spans.indices.map { index in
-            func part(_ x: Tensor) -> Tensor { x.part(1, spans[index]) }
+            func part(_ x: Tensor) -> Tensor { spans.count == 1 ? x : x.part(1, spans[index]) }
             let rows = SegmentMemory.Rows(
                 queries: part(window.queries), keys: part(window.keys), values: part(window.values),
                 slotQueries: part(q), segmentKeys: part(k), segmentValues: part(v),
                 scores: scores.map { (part($0.keys), part($0.values)) })
             return memories[index].append(rows, self)
         }
-        return concatenate(outputs, axis: 1).squeezed(0)
+        return (outputs.count == 1 ? outputs[0] : concatenate(outputs, axis: 1)).squeezed(0)
+    }
+
+    /// The rotation of the rows of sequences. That of one sequence is part of a table of many positions, kept for the tokens
+    /// that follow.
+    private func table(_ rotary: Rotary, _ spans: [Range<Int>], _ memories: [SegmentMemory]) -> RotaryTable {
+        let positions = zip(spans, memories).flatMap { span, memory in
+            (0..<span.count).map { memory.position + $0 }
+        }
+        guard spans.count == 1, let first = positions.first else { return rotary.table(positions) }
+        let together = 128
+        let start = first / together * together
+        let kept = rotary.table(Array(start..<max(start + together, first + positions.count)), isKept: true)
+        return kept.rows(first - start..<first - start + positions.count)
     }
 }

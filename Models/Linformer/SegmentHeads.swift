@@ -71,13 +71,16 @@ struct SegmentHeads: CausalHeads {
         return bias
     }
 
+    var inputProjections: [Projection] { projections.ofTokens }
+
     /// Attends: o = softmax([q·k of the window] ⊕ [q·K̃ of slots]) [v ; Ṽ] (2107.02192, equation 6).
     func callAsFunction(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, of x: Tensor, mask: Tensor?, mode: ForwardMode
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, projected: [Tensor], mask: Tensor?, mode: ForwardMode
     ) -> Tensor {
         let form = mode.implementation
-        let window = window(q, k, v, positions: Array(0..<q.shape[1]), keepsTables: true, implementation: form)
-        let slots = slots(k, v, scores: projections.scores(x), mask: mask, form)  // [b, c r, h, d]
+        let table = rotary?.table(Array(0..<q.shape[1]), isKept: true)
+        let window = window(q, k, v, table: table, implementation: form)
+        let slots = slots(k, v, scores: projections.scores(projected), mask: mask, form)  // [b, c r, h, d]
         var rules = rules
         (rules.mask, rules.slotMask) = (
             mask, mask.flatMap { slots == nil ? nil : segmentMask($0, segmentLength: options.length) }
@@ -91,14 +94,13 @@ struct SegmentHeads: CausalHeads {
             slotValues: slots?.values, options: rules, implementation: form)
     }
 
-    /// Prepares rows for the window: rotates queries and keys to their positions and normalizes keys and values.
+    /// Prepares rows for the window: normalizes keys and values, and rotates queries and keys by a table of their positions.
     /// q, k, v: [b, n, h, d] → the same shapes.
     func window(
-        _ q: Tensor, _ k: Tensor, _ v: Tensor, positions: [Int], keepsTables: Bool = false,
-        implementation: Implementation = .fused
+        _ q: Tensor, _ k: Tensor, _ v: Tensor, table: RotaryTable?, implementation: Implementation = .fused
     ) -> (queries: Tensor, keys: Tensor, values: Tensor) {
         let (keys, values) = norms.map { ($0.windowKeys(k), $0.windowValues(v)) } ?? (k, v)
-        guard let table = rotary?.table(positions, isKept: keepsTables) else { return (q, keys, values) }
+        guard let table else { return (q, keys, values) }
         return (
             table.rotate(q, implementation: implementation), table.rotate(keys, implementation: implementation), values
         )

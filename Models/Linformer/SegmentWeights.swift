@@ -32,6 +32,9 @@ struct SegmentWeights: Sendable {
         }
     }
 
+    /// Weights that are part of a larger matrix.
+    fileprivate init(part weight: Parameter) { (self.weight, bias) = (weight, nil) }
+
     /// The part of the first r slots: how layers of fewer slots share parameters. Those of a slot are `rows` of the weight.
     func first(_ slots: Int, rows: Int = 1) -> (weight: Tensor, bias: Tensor?) {
         (weight.value.part(0, 0..<slots * rows), bias?.value.part(0, 0..<slots * rows))
@@ -55,6 +58,8 @@ extension LinformerConfiguration {
 /// The projections of the segments of a layer, of keys and of values: one for all heads, or one for each.
 struct SegmentProjections: Sendable {
     let keys: [SegmentWeights], values: [SegmentWeights]
+    /// Those of all heads' keys, then of their values, as one matrix [2 h r, m], where each has its own for scores.
+    private let packed: PackedParameters?
     private let options: LinformerSegments
     /// r, of this layer.
     private let slots: Int
@@ -71,17 +76,19 @@ struct SegmentProjections: Sendable {
                 key: key.child(index))
         }
         guard options.hasWeights else {
-            (keys, values) = ([], [])
+            (keys, values, packed) = ([], [], nil)
             return
         }
         switch configuration.sharing {
         case .layerwise, .kv:
             keys = [shared ?? make(0)]
-            values = keys
-        case .headwise: (keys, values) = ([make(0)], [make(1)])
+            (values, packed) = (keys, nil)
+        case .headwise: (keys, values, packed) = ([make(0)], [make(1)], nil)
         case .none:
-            keys = (0..<heads).map { make(2 * $0) }
-            values = (0..<heads).map { make(2 * $0 + 1) }
+            let made = (0..<heads).map { make(2 * $0) } + (0..<heads).map { make(2 * $0 + 1) }
+            packed = options.projection == .dynamic ? PackedParameters(made.map(\.weight.value)) : nil
+            let each = packed.map { $0.parts.map(SegmentWeights.init(part:)) } ?? made
+            (keys, values) = (Array(each.prefix(heads)), Array(each.suffix(heads)))
         }
     }
 
@@ -125,17 +132,26 @@ struct SegmentProjections: Sendable {
         }
     }
 
-    /// The scores whose softmax over a segment's tokens weighs them for its slots, W_p x; nil where weights are no matter of
-    /// the tokens. x: [..., m] → [..., h, r] for keys and for values.
-    func scores(_ x: Tensor) -> (keys: Tensor, values: Tensor)? {
-        guard options.projection == .dynamic && slots > 0 else { return nil }
-        func scores(_ weights: [SegmentWeights]) -> Tensor {
-            let matrix = concatenate(weights.map { $0.first(slots).weight })  // [h r, m] or [r, m]
-            let y = linear(x, weight: matrix).reshaped(x.shape.dropLast() + [weights.count, slots])
-            return weights.count == heads ? y : y.expanded(to: x.shape.dropLast() + [heads, slots])
+    /// The projections W_p of the layer's input to scores; none where a slot's weights do not depend on its tokens.
+    var ofTokens: [Projection] {
+        guard options.projection == .dynamic && slots > 0 else { return [] }
+        if let packed { return [Projection(weight: packed.value)] }
+        return (isOne ? keys : keys + values).map { Projection(weight: $0.first(slots).weight) }
+    }
+
+    /// The scores whose softmax over a segment's tokens weighs them for its slots, W_p x; nil where weights do not depend on
+    /// the tokens.
+    /// - Parameter projected: what `ofTokens` make of the tokens, [..., 2 h r], or [..., r] each.
+    /// - Returns: [..., h, r] for keys and for values.
+    func scores(_ projected: [Tensor]) -> (keys: Tensor, values: Tensor)? {
+        guard let first = projected.first else { return nil }
+        let outer = first.shape.dropLast()
+        if packed != nil {
+            let both = first.reshaped(outer + [2 * heads, slots])
+            return (both.part(outer.count, 0..<heads), both.part(outer.count, heads..<2 * heads))
         }
-        let ofKeys = scores(keys)
-        return (ofKeys, isOne ? ofKeys : scores(values))
+        let each = projected.map { $0.reshaped(outer + [1, slots]).expanded(to: outer + [heads, slots]) }
+        return (each[0], each[each.count - 1])
     }
 
     /// Adds heads.i.E and heads.i.F, repeated where heads share them.

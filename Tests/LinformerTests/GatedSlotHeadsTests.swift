@@ -13,7 +13,7 @@ import Testing
     func gates() {
         let heads = GatedSlotHeads(configuration, layer: 0, key: RandomKey(seed: 7))
         let x = Tensor.normal([2, 5, 12], standardDeviation: 3, key: RandomKey(seed: 1))
-        let alpha = exp(heads.logForget(x))
+        let alpha = exp(heads.logForget(heads.projected(x)[0]))
         #expect(alpha.shape == [2, 5, 2, 6])
         let z = linear(x, weight: concatenate(heads.toForget.parts.map(\.value)))  // [2, 5, h m]
         let expected = sigmoid(z).values.map { Double($0).squareRoot().squareRoot().squareRoot() }
