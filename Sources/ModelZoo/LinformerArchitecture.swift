@@ -83,9 +83,13 @@ public struct LinformerArchitecture: Architecture {
         configuration.stack.slots = min(size.window, size.sequenceLength)
         configuration.stack.feedForwardDimension = 4 * size.width
         (configuration.stack.heads, configuration.stack.depth) = (size.heads, size.depth)
-        configuration.stack.headDimension = size.headDimension
+        // Whole vectors of 16 floats, where that changes the size by little: 34 columns are three of them, 32 two.
+        let (columns, isWide) = (size.headDimension, size.headDimension >= 32 && size.headDimension % 16 < 4)
+        configuration.stack.headDimension = isWide ? columns - columns % 16 : columns
         configuration.stack.projectionStart = .turns
         configuration.readInSegments(window: size.window)
+        let hidden = configuration.stack.feedForwardDimension
+        configuration.stack.feedForwardDimension = hidden >= 256 ? hidden - hidden % 16 : hidden
         configuration.setDropout(0)
         return .languageModel(configuration)
     }
