@@ -1,6 +1,6 @@
 // Matrices of weights that are rounded to bfloat16 or to int8, and products of few rows of floats with them, or with a
 // matrix of floats. A weight is read once for up to eight rows, so memory sets the pace; sums are of floats.
-#include "ckernels.h"
+#include "rounded.h"
 #include "vector_math.h"
 
 enum {
@@ -218,6 +218,8 @@ AZ_KERNEL void az_bfloat16_product(long rows, long outputs, long cols, float alp
 AZ_KERNEL void az_int8_product(long rows, long outputs, long cols, float alpha, const int8_t *w, long w_row,
                                const float *scales, long scales_row, const float *x, long x_row, float beta, float *y,
                                long y_row, float *scratch) {
+    if (rows == 1 && az_int8_row_product(outputs, cols, alpha, w, w_row, scales, scales_row, x, beta, y, scratch))
+        return;
     const az_matrix matrix = {(const char *)w, scales, w_row, scales_row, (cols + AZ_GROUP - 1) / AZ_GROUP};
     az_few_rows(AZ_INT8, rows, outputs, cols, alpha, &matrix, x, x_row, beta, y, y_row, scratch);
 }

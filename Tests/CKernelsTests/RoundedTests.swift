@@ -42,13 +42,24 @@ private struct Rounded {
         self.floats = floats
     }
 
+    /// The greatest part of an error that comes from taking a lone row of floats as whole multiples of its greatest size / 0x7f0000:
+    /// half of one, and two roundings of the float itself.
+    func digitError(rows: Int, _ alpha: Float, row output: Int, _ x: [Float], _ start: Int) -> Double {
+        guard format == .int8 && rows == 1 else { return 0 }
+        let inputs = x[start..<start + cols].map { Double(abs($0)) }
+        let unit = inputs.max()! / Double(0x7f0000)
+        let errors = inputs.map { unit / 2 + 0x1p-23 * $0 }
+        return Double(abs(alpha))
+            * zip(floats[output * cols..<(output + 1) * cols], errors).reduce(0) { $0 + Double(abs($1.0)) * $1.1 }
+    }
+
     /// alpha x Wᵀ + beta y with rows `first ..< first + outputs` of the matrix.
     func product(
         rows: Int, from first: Int = 0, outputs: Int, alpha: Float, _ x: [Float], xRow: Int, beta: Float,
         _ y: UnsafeMutablePointer<Float>, yRow: Int
     ) {
         // What follows the scratch must be left alone.
-        let size = min(rows, 8) * stride
+        let size = max(2, min(rows, 8)) * stride
         let scratch = output(size) { scratch in
             switch format {
             case .float:
@@ -185,13 +196,41 @@ private struct Rounded {
                         // Each of at most cols additions, and of the factors scale, alpha, beta and the last sum, rounds by
                         // 2⁻²⁴ of what the sizes add up to, in any order of the sum.
                         let size = abs(Double(alpha)) * terms.reduce(0) { $0 + abs($1) } + abs(old)
-                        let bound = Double(cols + 4) * 0x1p-24 * size
+                        let bound =
+                            Double(cols + 4) * 0x1p-24 * size
+                            + matrix.digitError(rows: rows, alpha, row: o, x, r * xRow)
                         #expect(
                             abs(Double(y[r * yRow + o]) - expected) <= bound,
                             "rows \(rows), outputs \(outputs), alpha \(alpha): row \(r), output \(o)")
                     }
                 }
             }
+        }
+    }
+
+    /// Rows with and without numbers of 24 bits, and numbers at the ends of the digits.
+    @Test(
+        "A lone row of any size agrees with plain loops",
+        arguments: [0, 0x1p-100, 0x1p-61, 0x1p-60, 1, 0x1p60, 0x1p61, 0x1p90] as [Float])
+    private func sizesOfALoneRow(_ size: Float) {
+        let (cols, outputs) = (150, 6)
+        let matrix = Rounded(.int8, rows: outputs, cols: cols)
+        var x = values(cols, seed: 6).map { $0 * size / 4 }
+        // Whole numbers on both sides of where a digit changes, in units of the greatest / 0x7f0000.
+        for (place, number) in [0x7f0000, -0x7f0000, 127, 128, 129, -128, -129, 32639, 32640, 32641, -32640, -32641]
+            .enumerated()
+        {
+            x[place] = Float(number) / Float(0x7f0000) * size
+        }
+        let y = output(outputs) {
+            matrix.product(rows: 1, outputs: outputs, alpha: 1, x, xRow: cols, beta: 0, $0, yRow: outputs)
+        }
+        for output in 0..<outputs {
+            let terms = (0..<cols).map { Double(matrix.floats[output * cols + $0]) * Double(x[$0]) }
+            let bound =
+                Double(cols + 4) * 0x1p-24 * terms.reduce(0) { $0 + abs($1) }
+                + matrix.digitError(rows: 1, 1, row: output, x, 0)
+            #expect(abs(Double(y[output]) - terms.reduce(0, +)) <= bound, "output \(output)")
         }
     }
 
@@ -226,6 +265,14 @@ private struct Rounded {
     private func specialValues(_ format: Rounded.Format) {
         let (rows, outputs, cols) = (5, 2, format == .float ? 128 : 70)
         let matrix = Rounded(format, rows: outputs, cols: cols)
+        for special in [Float.nan, .infinity] {
+            var x = values(cols, seed: 2)
+            x[69] = special
+            let y = output(outputs) {
+                matrix.product(rows: 1, outputs: outputs, alpha: 1, x, xRow: cols, beta: 0, $0, yRow: outputs)
+            }
+            #expect(y.allSatisfy { special.isNaN ? $0.isNaN : $0.isInfinite })
+        }
         var x = values(rows * cols, seed: 2)
         (x[cols + 69], x[3 * cols]) = (.nan, .infinity)
         let y = output(rows * outputs) {

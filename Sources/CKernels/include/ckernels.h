@@ -128,7 +128,7 @@ void az_fading_vector_matrix(long rows, long cols, float decay, const float *u, 
 enum { AZ_ROUNDED_GROUP = 64 };
 // y = alpha x W^T + beta y (with beta 0, y is not read) for few rows: a weight is read once for up to eight of them. x:
 // [rows, cols], W: [outputs, cols], y: [rows, outputs], with the given row strides. scratch: w_row floats for each row,
-// eight rows at most.
+// for two rows at least and eight at most.
 void az_bfloat16_product(long rows, long outputs, long cols, float alpha, const uint16_t *w, long w_row, const float *x,
                          long x_row, float beta, float *y, long y_row, float *scratch);
 void az_int8_product(long rows, long outputs, long cols, float alpha, const int8_t *w, long w_row, const float *scales,

@@ -147,7 +147,7 @@ struct RoundedRows: @unchecked Sendable {
         if m > Self.few {
             return multiplyExpanded(m, n, alpha: alpha, x, beta: beta, into: c, stride: cRow)
         }
-        let capacity = min(m, 8) * rowStride * MemoryLayout<Float>.stride
+        let capacity = max(2, min(m, 8)) * rowStride * MemoryLayout<Float>.stride
         withUnsafeTemporaryAllocation(byteCount: capacity, alignment: MemoryPool.alignment) { memory in
             guard let scratch = memory.bindMemory(to: Float.self).baseAddress else { return }
             switch format {
