@@ -33,7 +33,7 @@ public func classLosses(
 /// - Parameters:
 ///   - x: dense, [..., classes].
 ///   - difference: gets softmax(x) − onehot(target), zeros where the target is `ignoreIndex`.
-private func crossEntropies(_ x: Tensor, _ targets: TokenTensor, ignoreIndex: Int32?, difference: Tensor?) -> Tensor {
+func crossEntropies(_ x: Tensor, _ targets: TokenTensor, ignoreIndex: Int32?, difference: Tensor?) -> Tensor {
     let classes = x.shape.last ?? 0
     require(
         x.rank >= 1 && Array(x.shape.dropLast()) == targets.shape,

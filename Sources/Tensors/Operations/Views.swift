@@ -66,7 +66,11 @@ extension Tensor {
         return .record("sliced", result, inputs: [self]) { gradient, slots in
             slots[0].accumulate { destination, beta in
                 if beta == 0 { az_fill(Shape.count(whole), 0, destination) }
-                if n > 0 { addSlice(gradient, into: destination, shape: whole, axis: axis, start: start, step: step) }
+                if n == 0 { return }
+                var target = Shape.strides(whole)
+                let base = start * target[axis]
+                target[axis] *= step
+                addView(gradient, to: destination + base, strides: target)
             }
         }
     }
@@ -114,14 +118,9 @@ extension Tensor {
     }
 }
 
-/// Adds a gradient of a slice to the slice's place in the dense gradient of the whole.
-private func addSlice(
-    _ gradient: Tensor, into destination: UnsafeMutablePointer<Float>, shape: [Int], axis: Int, start: Int, step: Int
-) {
-    var strides = Shape.strides(shape)
-    let base = start * strides[axis]
-    strides[axis] *= step
-    let (merged, steps) = Shape.collapse(gradient.shape, [gradient.strides, strides])
+/// Adds a view to memory of the same shape with strides of its own.
+func addView(_ view: Tensor, to destination: UnsafeMutablePointer<Float>, strides: [Int]) {
+    let (merged, steps) = Shape.collapse(view.shape, [view.strides, strides])
     // At least two axes, so that the kernel's block always exists.
     let dims = Array(repeating: 1, count: max(0, 2 - merged.count)) + merged
     let source = Array(repeating: 0, count: dims.count - merged.count) + steps[0]
@@ -129,7 +128,7 @@ private func addSlice(
     let (rows, cols) = (dims.count - 2, dims.count - 1)
     Shape.walk(dims.dropLast(2), [source.dropLast(2), target.dropLast(2)]) { at in
         az_add_2d(
-            dims[rows], dims[cols], gradient.storage.pointer + gradient.offset + at[0], source[rows], source[cols],
-            destination + base + at[1], target[rows], target[cols])
+            dims[rows], dims[cols], view.storage.pointer + view.offset + at[0], source[rows], source[cols],
+            destination + at[1], target[rows], target[cols])
     }
 }
