@@ -38,7 +38,7 @@ public struct FLASH: Module {
         self.configuration = configuration
         self.rotary = rotary
         relativeBias = T5RelativePositionBias(
-            scale: Float(s).squareRoot(), causal: configuration.isCausal, key: key.child(0))
+            scale: Float(s).squareRoot(), isCausal: configuration.isCausal, key: key.child(0))
         norm = configuration.normType.make(d)
         toHidden = Linear(d, 2 * e, key: key.child(1))
         toQK = Linear(d, s, key: key.child(2))

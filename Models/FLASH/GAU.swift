@@ -58,7 +58,7 @@ public struct GAU: Module {
         self.options = options
         norm = options.normType.make(d)
         relativeBias = T5RelativePositionBias(
-            scale: Float(d).squareRoot(), causal: options.isCausal, key: key.child(0))
+            scale: Float(d).squareRoot(), isCausal: options.isCausal, key: key.child(0))
         toHidden = Linear(d, 2 * e, key: key.child(1))
         toQK = Linear(d, s, key: key.child(2))
         offsetScale = OffsetScale(s, heads: 2, key: key.child(3))

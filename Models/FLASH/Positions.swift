@@ -54,11 +54,15 @@ public struct T5RelativePositionBias: Module {
     static let maximumDistance = 128
 
     /// Draws the biases from a key.
-    public init(scale: Float, causal: Bool, key: RandomKey) {
+    public init(scale: Float, isCausal: Bool, key: RandomKey) {
         relativeAttentionBias = Embedding(Self.buckets, 1, key: key)
         self.scale = scale
-        isCausal = causal
+        self.isCausal = isCausal
     }
+
+    /// Draws the biases from a key; see `init(scale:isCausal:key:)`.
+    @available(*, deprecated, renamed: "init(scale:isCausal:key:)")
+    public init(scale: Float, causal: Bool, key: RandomKey) { self.init(scale: scale, isCausal: causal, key: key) }
 
     /// Computes the bias by relative position j − i = −(n − 1) … n − 1 of key j to query i: [2n − 1].
     public func byDistance(_ n: Int) -> Tensor {

@@ -240,7 +240,7 @@ public struct FastWeightsAttention: Module {
         var y = y
         if let outputNorm {
             // The norm of y / √dk with ε is that of y with ε dk.
-            y = rmsNorm(y, weight: outputNorm.weight.value, eps: outputNorm.epsilon * divisor)
+            y = rmsNorm(y, weight: outputNorm.weight.value, epsilon: outputNorm.epsilon * divisor)
         } else if divisor != 1 {
             y = y / divisor.squareRoot()
         }

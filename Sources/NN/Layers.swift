@@ -87,7 +87,7 @@ public struct LayerNorm: NormLayer {
 
     /// Normalizes rows. x: [..., d] → the same shape
     public func callAsFunction(_ x: Tensor) -> Tensor {
-        layerNorm(x, weight: weight.value, bias: bias.value, eps: epsilon)
+        layerNorm(x, weight: weight.value, bias: bias.value, epsilon: epsilon)
     }
 
     public func collect(into state: inout StateCollector) {
@@ -113,7 +113,7 @@ public struct ScaleNorm: NormLayer {
     public var norm: Norm { .scale(gain: gain.value, epsilon: epsilon) }
 
     /// Normalizes rows. x: [..., d] → the same shape
-    public func callAsFunction(_ x: Tensor) -> Tensor { scaleNorm(x, gain: gain.value, eps: epsilon) }
+    public func callAsFunction(_ x: Tensor) -> Tensor { scaleNorm(x, gain: gain.value, epsilon: epsilon) }
 
     public func collect(into state: inout StateCollector) { state.add("g", gain) }
 }
@@ -135,7 +135,7 @@ public struct RMSNorm: NormLayer {
     public var norm: Norm { .rootMeanSquare(weight: weight.value, epsilon: epsilon) }
 
     /// Normalizes rows. x: [..., d] → the same shape
-    public func callAsFunction(_ x: Tensor) -> Tensor { rmsNorm(x, weight: weight.value, eps: epsilon) }
+    public func callAsFunction(_ x: Tensor) -> Tensor { rmsNorm(x, weight: weight.value, epsilon: epsilon) }
 
     public func collect(into state: inout StateCollector) { state.add("weight", weight) }
 }

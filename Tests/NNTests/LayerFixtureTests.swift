@@ -56,11 +56,11 @@ import Testing
         switch operation {
         case "layer_norm":
             return layerNorm(
-                x!, weight: inputs["weight"], bias: inputs["bias"], eps: Float(try arguments.double("eps")))
-        case "rms_norm": return rmsNorm(x!, weight: inputs["weight"], eps: Float(try arguments.double("eps")))
-        case "scale_norm": return scaleNorm(x!, gain: inputs["g"]!, eps: Float(try arguments.double("eps")))
+                x!, weight: inputs["weight"], bias: inputs["bias"], epsilon: Float(try arguments.double("eps")))
+        case "rms_norm": return rmsNorm(x!, weight: inputs["weight"], epsilon: Float(try arguments.double("eps")))
+        case "scale_norm": return scaleNorm(x!, gain: inputs["g"]!, epsilon: Float(try arguments.double("eps")))
         case "normalize":
-            return x!.l2Normalized(axis: try arguments.int("dim"), eps: Float(try arguments.double("eps")))
+            return x!.l2Normalized(axis: try arguments.int("dim"), epsilon: Float(try arguments.double("eps")))
         case "gelu": return gelu(x!)
         case "silu": return silu(x!)
         case "softmax": return softmax(x!, axis: try arguments.int("dim"))

@@ -35,7 +35,7 @@ import Testing
                 case "layer": (.layer(weight: gain, bias: bias), layerNorm(x, weight: gain, bias: bias), [gain, bias])
                 case "scale": (.scale(gain: scale), scaleNorm(x, gain: scale), [scale])
                 default:
-                    (.rootMeanSquare(weight: gain, epsilon: 1e-5), rmsNorm(x, weight: gain, eps: 1e-5), [gain])
+                    (.rootMeanSquare(weight: gain, epsilon: 1e-5), rmsNorm(x, weight: gain, epsilon: 1e-5), [gain])
                 }
             let rows = shifts ? shift(plain) : plain
             let expected = projections.map { p in

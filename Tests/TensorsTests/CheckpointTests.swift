@@ -8,7 +8,7 @@ import Testing
         let gain = Parameter(sample([5], seed: 12))
 
         func callAsFunction(_ x: Tensor, _ key: RandomKey?) -> Tensor {
-            let normalized = rmsNorm(x, weight: gain.value, eps: 0.01)
+            let normalized = rmsNorm(x, weight: gain.value, epsilon: 0.01)
             return x + dropout(linear(normalized, weight: weight.value, activation: .silu), probability: 0.3, key: key)
         }
     }

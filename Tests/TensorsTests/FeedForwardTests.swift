@@ -70,9 +70,9 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
         let x =
             switch kind {
             case .none: p[0]
-            case .layer: layerNorm(p[0], weight: n[0], bias: n[1], eps: 0.01)
+            case .layer: layerNorm(p[0], weight: n[0], bias: n[1], epsilon: 0.01)
             case .scale: scaleNorm(p[0], gain: n[0])
-            case .rootMeanSquare: rmsNorm(p[0], weight: n[0], eps: 0.01)
+            case .rootMeanSquare: rmsNorm(p[0], weight: n[0], epsilon: 0.01)
             }
         func project(_ x: Tensor, _ p: Projection) -> Tensor {
             let product = matrixProduct(x, p.weight, transposeB: true)

@@ -36,7 +36,7 @@ import Testing
         let (w, b) = (sample([shape.last!], seed: 2), sample([shape.last!], seed: 3))
         expectClose(layerNorm(x, weight: w, bias: b), layerNormReference(x, w, b, 1e-5), shape: shape, tolerance: 2e-6)
         expectClose(layerNorm(x, weight: w), layerNormReference(x, w, nil, 1e-5), tolerance: 2e-6)
-        expectClose(layerNorm(x, bias: b, eps: 0.1), layerNormReference(x, nil, b, 0.1), tolerance: 2e-6)
+        expectClose(layerNorm(x, bias: b, epsilon: 0.1), layerNormReference(x, nil, b, 0.1), tolerance: 2e-6)
         expectClose(layerNorm(x), layerNormReference(x, nil, nil, 1e-5), tolerance: 2e-6)
     }
 
@@ -51,7 +51,7 @@ import Testing
             }
         }
         expectClose(rmsNorm(x, weight: w), reference(w, 0x1p-23), shape: shape, tolerance: 1e-6)
-        expectClose(rmsNorm(x, eps: 0.1), reference(nil, 0.1), tolerance: 1e-6)
+        expectClose(rmsNorm(x, epsilon: 0.1), reference(nil, 0.1), tolerance: 1e-6)
     }
 
     @Test("Scale norm and L2 norm agree with float64", arguments: shapes)
@@ -85,18 +85,18 @@ import Testing
     @Test("Gradients agree with central differences", arguments: [[5], [3, 5], [2, 3, 4]])
     func gradients(_ shape: [Int]) {
         let (x, w, b) = (sample(shape), sample([shape.last!], seed: 2), sample([shape.last!], seed: 3))
-        checkGradients([x, w, b]) { layerNorm($0[0], weight: $0[1], bias: $0[2], eps: 0.01) }
-        checkGradients([x, b]) { layerNorm($0[0], bias: $0[1], eps: 0.01) }
+        checkGradients([x, w, b]) { layerNorm($0[0], weight: $0[1], bias: $0[2], epsilon: 0.01) }
+        checkGradients([x, b]) { layerNorm($0[0], bias: $0[1], epsilon: 0.01) }
         checkGradients([x, w]) { rmsNorm($0[0], weight: $0[1]) }
-        checkGradients([x]) { rmsNorm($0[0], eps: 0.5) }
+        checkGradients([x]) { rmsNorm($0[0], epsilon: 0.5) }
         checkGradients([x, Tensor([0.75])]) { scaleNorm($0[0], gain: $0[1]) }
         checkGradients([x]) { $0[0].l2Normalized() }
     }
 
     @Test("Rows shorter than epsilon have a constant denominator")
     func clampedRows() {
-        checkGradients([sample([3, 4]), Tensor([0.75])]) { scaleNorm($0[0], gain: $0[1], eps: 10) }
-        checkGradients([sample([3, 4])]) { $0[0].l2Normalized(eps: 10) }
+        checkGradients([sample([3, 4]), Tensor([0.75])]) { scaleNorm($0[0], gain: $0[1], epsilon: 10) }
+        checkGradients([sample([3, 4])]) { $0[0].l2Normalized(epsilon: 10) }
         let zero = Tensor.zeros([2, 3]).requiringGradient()
         expectEqual(zero.l2Normalized(), Array(repeating: 0, count: 6))
         let result = Tensors.gradients(of: scaleNorm(zero, gain: Tensor([2])).sum())

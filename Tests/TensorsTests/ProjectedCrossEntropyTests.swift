@@ -28,9 +28,9 @@ import Testing
         func apply(_ x: Tensor, _ p: [Tensor]) -> Tensor {
             switch self {
             case .none: x
-            case .layer: layerNorm(x, weight: p[0], bias: p[1], eps: 0.01)
+            case .layer: layerNorm(x, weight: p[0], bias: p[1], epsilon: 0.01)
             case .scale: scaleNorm(x, gain: p[0])
-            case .rootMeanSquare: rmsNorm(x, weight: p[0], eps: 0.01)
+            case .rootMeanSquare: rmsNorm(x, weight: p[0], epsilon: 0.01)
             }
         }
     }

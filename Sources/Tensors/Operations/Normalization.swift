@@ -3,10 +3,10 @@ import CKernels
 // Norms over the last axis. Rows are taken in ranges whose size depends on the shape alone, and the ranges' shares of the
 // parameters' gradients are summed in order: the result does not depend on the number of threads.
 
-/// (x − mean) / √(variance + eps) · weight + bias over the last axis, with the biased variance (Ba et al., 1607.06450).
+/// (x − mean) / √(variance + epsilon) · weight + bias over the last axis, with the biased variance (Ba et al., 1607.06450).
 ///
 /// x: [..., d]; weight, bias: [d] or nil. Returns [..., d].
-public func layerNorm(_ x: Tensor, weight: Tensor? = nil, bias: Tensor? = nil, eps: Float = 1e-5) -> Tensor {
+public func layerNorm(_ x: Tensor, weight: Tensor? = nil, bias: Tensor? = nil, epsilon: Float = 1e-5) -> Tensor {
     let rows = Rows(x, "layerNorm", weight, bias)
     let d = rows.d
     let (dense, w, b) = (x.contiguous(), weight?.contiguous().detached(), bias?.contiguous().detached())
@@ -14,7 +14,7 @@ public func layerNorm(_ x: Tensor, weight: Tensor? = nil, bias: Tensor? = nil, e
     let (mean, scale) = (Tensor(uninitialized: [rows.count]), Tensor(uninitialized: [rows.count]))
     rows.parallel { i, n, _ in
         az_layer_norm_forward(
-            n, d, eps, dense.pointer + i * d, w?.pointer, b?.pointer, y.mutablePointer + i * d,
+            n, d, epsilon, dense.pointer + i * d, w?.pointer, b?.pointer, y.mutablePointer + i * d,
             mean.mutablePointer + i, scale.mutablePointer + i)
     }
     let inputs = [dense] + [weight, bias].compactMap { $0 }
@@ -33,17 +33,17 @@ public func layerNorm(_ x: Tensor, weight: Tensor? = nil, bias: Tensor? = nil, e
     }
 }
 
-/// x / √(mean x² + eps) · weight over the last axis (Zhang and Sennrich, 1910.07467). The default eps is PyTorch's.
+/// x / √(mean x² + epsilon) · weight over the last axis (Zhang and Sennrich, 1910.07467). The default epsilon is PyTorch's.
 ///
 /// x: [..., d]; weight: [d] or nil. Returns [..., d].
-public func rmsNorm(_ x: Tensor, weight: Tensor? = nil, eps: Float = .ulpOfOne) -> Tensor {
+public func rmsNorm(_ x: Tensor, weight: Tensor? = nil, epsilon: Float = .ulpOfOne) -> Tensor {
     let rows = Rows(x, "rmsNorm", weight)
     let d = rows.d
     let (dense, w) = (x.contiguous(), weight?.contiguous().detached())
     let (y, scale) = (Tensor(uninitialized: x.shape), Tensor(uninitialized: [rows.count]))
     rows.parallel { i, n, _ in
         az_rms_norm_forward(
-            n, d, eps, dense.pointer + i * d, w?.pointer, y.mutablePointer + i * d, scale.mutablePointer + i)
+            n, d, epsilon, dense.pointer + i * d, w?.pointer, y.mutablePointer + i * d, scale.mutablePointer + i)
     }
     return .record("rmsNorm", y, inputs: [dense] + [weight].compactMap { $0 }) { gradient, slots in
         let dy = gradient.contiguous()
@@ -59,36 +59,37 @@ public func rmsNorm(_ x: Tensor, weight: Tensor? = nil, eps: Float = .ulpOfOne) 
     }
 }
 
-/// x / max(|x| · d^−½, eps) · gain over the last axis: ScaleNorm (Nguyen and Salazar, 1910.05895) as flash-pytorch has it.
+/// x / max(|x| · d^−½, epsilon) · gain over the last axis: ScaleNorm (Nguyen and Salazar, 1910.05895) as flash-pytorch has it.
 ///
 /// x: [..., d]; gain: one element, shape [1]. Returns [..., d].
-public func scaleNorm(_ x: Tensor, gain: Tensor, eps: Float = 1e-5) -> Tensor {
+public func scaleNorm(_ x: Tensor, gain: Tensor, epsilon: Float = 1e-5) -> Tensor {
     require(gain.count == 1, "scaleNorm: x of shape \(x.shape), gain of shape \(gain.shape); expected one element")
     let rows = Rows(x, "scaleNorm")
-    return lengthNorm("scaleNorm", x, rows, scale: 1 / Float(rows.d).squareRoot(), eps: eps, gain: gain)
+    return lengthNorm("scaleNorm", x, rows, scale: 1 / Float(rows.d).squareRoot(), epsilon: epsilon, gain: gain)
 }
 
 extension Tensor {
-    /// x / max(|x|, eps) over an axis, as `torch.nn.functional.normalize`.
-    public func l2Normalized(axis: Int = -1, eps: Float = 1e-12) -> Tensor {
+    /// x / max(|x|, epsilon) over an axis, as `torch.nn.functional.normalize`.
+    public func l2Normalized(axis: Int = -1, epsilon: Float = 1e-12) -> Tensor {
         let axis = Shape.axis(axis, rank: rank, "l2Normalized")
         guard axis == rank - 1 else {
-            return transposed(axis, -1).l2Normalized(axis: -1, eps: eps).transposed(axis, -1)
+            return transposed(axis, -1).l2Normalized(axis: -1, epsilon: epsilon).transposed(axis, -1)
         }
-        return lengthNorm("l2Normalized", self, Rows(self, "l2Normalized"), scale: 1, eps: eps, gain: nil)
+        return lengthNorm("l2Normalized", self, Rows(self, "l2Normalized"), scale: 1, epsilon: epsilon, gain: nil)
     }
 }
 
-/// x / max(|x| · scale, eps) · gain.
+/// x / max(|x| · scale, epsilon) · gain.
 private func lengthNorm(
-    _ name: String, _ x: Tensor, _ rows: Rows, scale: Float, eps: Float, gain: Tensor?
+    _ name: String, _ x: Tensor, _ rows: Rows, scale: Float, epsilon: Float, gain: Tensor?
 ) -> Tensor {
     let d = rows.d
     let (dense, g) = (x.contiguous(), gain?.item ?? 1)
     let (y, statistics) = (Tensor(uninitialized: x.shape), Tensor(uninitialized: [rows.count]))
     rows.parallel { i, n, _ in
         az_l2_norm_forward(
-            n, d, scale, eps, g, dense.pointer + i * d, nil, y.mutablePointer + i * d, statistics.mutablePointer + i)
+            n, d, scale, epsilon, g, dense.pointer + i * d, nil, y.mutablePointer + i * d, statistics.mutablePointer + i
+        )
     }
     let gainShape = gain?.shape
     return .record(name, y, inputs: [dense] + [gain].compactMap { $0 }) { gradient, slots in
