@@ -163,18 +163,52 @@ public struct InputGradient {
     /// overwritten, with beta = 1 what other operations have contributed, to be added to.
     public func accumulate(_ body: (_ destination: UnsafeMutablePointer<Float>, _ beta: Float) -> Void) {
         guard let origin else { return }
+        let (buffer, beta) = takeBuffer(origin)
+        body(buffer.mutablePointer, beta)
+        pass.setGradient(buffer, origin)
+    }
+
+    /// Takes the gradient's own buffer, which nobody else sees until it is set again, and the beta that goes with it.
+    fileprivate func takeBuffer(_ origin: Origin) -> (buffer: Tensor, beta: Float) {
         guard var collected = pass.takeGradient(origin) else {
-            let fresh = Tensor(uninitialized: origin.node.shapes[origin.output])
-            body(fresh.mutablePointer, 0)
-            pass.setGradient(fresh, origin)
-            return
+            return (Tensor(uninitialized: origin.node.shapes[origin.output]), 0)
         }
         if !(collected.isContiguous && isKnownUniquelyReferenced(&collected.storage)) {
             let copy = Tensor(uninitialized: collected.shape)
             copyElements(of: collected, to: copy.mutablePointer)
             collected = copy
         }
-        body(collected.mutablePointer, 1)
-        pass.setGradient(collected, origin)
+        return (collected, 1)
+    }
+}
+
+/// The buffer that a gradient is written to: with beta = 0 it holds garbage to be overwritten, with beta = 1 what other
+/// operations have contributed, to be added to.
+public struct GradientDestination {
+    /// The first element of a dense buffer of the input's shape; valid inside of the call that gave it.
+    public let pointer: UnsafeMutablePointer<Float>
+    /// 0 or 1.
+    public let beta: Float
+}
+
+/// Lets `body` write the gradients of several inputs in one pass. It is given a destination for each slot, nil where nothing
+/// needs the gradient, and is not called where nothing needs any.
+public func accumulate(_ slots: [InputGradient], _ body: (_ destinations: [GradientDestination?]) -> Void) {
+    guard slots.contains(where: \.isNeeded) else { return }
+    var buffers: [(buffer: Tensor, beta: Float)?] = []
+    for (index, slot) in slots.enumerated() {
+        guard let origin = slot.origin else {
+            buffers.append(nil)
+            continue
+        }
+        // An input that is listed twice has one buffer; the second share is added to it afterwards.
+        let isTaken = slots[..<index].contains { $0.origin?.node === origin.node && $0.origin?.output == origin.output }
+        buffers.append(
+            isTaken ? (Tensor(uninitialized: origin.node.shapes[origin.output]), 0) : slot.takeBuffer(origin))
+    }
+    body(buffers.map { $0.map { GradientDestination(pointer: $0.buffer.mutablePointer, beta: $0.beta) } })
+    for (slot, taken) in zip(slots, buffers) {
+        guard let origin = slot.origin, let taken else { continue }
+        if slot.pass.hasGradient(origin) { slot.add(taken.buffer) } else { slot.pass.setGradient(taken.buffer, origin) }
     }
 }
