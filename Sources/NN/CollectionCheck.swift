@@ -5,17 +5,31 @@ import Tensors
 // are left out on purpose.
 
 extension Module {
+    /// The paths of the parameters that `collect(into:)` forgets, such as `Classifier.layers[0].bias`: they would be neither
+    /// trained nor saved. Empty is as it should be. What `StateCollector.leaveOut` names is no mistake, and objects other than
+    /// modules are not looked into: what they hold may belong to others.
+    ///
+    ///     #expect(model.uncollectedParameters == [])
+    public var uncollectedParameters: [String] {
+        var collector = StateCollector()
+        collect(into: &collector)
+        return uncollectedParameters(collector)
+    }
+
     /// Ends the program where a parameter of this module was not collected, naming it. The first module of each type is
     /// searched.
     func requireCollected(_ collector: StateCollector) {
         guard Searched.isFirst(of: type(of: self)) else { return }
-        let collected = collector.leftOut.union(collector.entries.map { ObjectIdentifier($0.parameter) })
-        let name = "\(type(of: self))"
-        if let path = forgotten(in: self, name, collected) {
+        if let path = uncollectedParameters(collector).first {
             fatalError(
-                "\(name).collect(into:): \(path) is not collected, so it would be neither trained nor saved; add it, or leave "
-                    + "it out on purpose with state.leaveOut")
+                "\(type(of: self)).collect(into:): \(path) is not collected, so it would be neither trained nor saved; add it, "
+                    + "or leave it out on purpose with state.leaveOut")
         }
+    }
+
+    private func uncollectedParameters(_ collector: StateCollector) -> [String] {
+        let collected = collector.leftOut.union(collector.entries.map { ObjectIdentifier($0.parameter) })
+        return forgotten(in: self, "\(type(of: self))", collected)
     }
 }
 
@@ -28,21 +42,19 @@ private enum Searched {
     }
 }
 
-/// The path of the first parameter in a value that was not collected; nil where all were. Objects other than modules are
-/// not looked into: what they hold may belong to others.
-private func forgotten(in value: Any, _ path: String, _ collected: Set<ObjectIdentifier>) -> String? {
+/// The paths of the parameters in a value that were not collected, in order.
+private func forgotten(in value: Any, _ path: String, _ collected: Set<ObjectIdentifier>) -> [String] {
     if let parameter = value as? Parameter {
         // What is computed anew with each model need not be saved.
-        return parameter.kind == .computed || collected.contains(ObjectIdentifier(parameter)) ? nil : path
+        return parameter.kind == .computed || collected.contains(ObjectIdentifier(parameter)) ? [] : [path]
     }
-    if value is Tensor { return nil }
+    if value is Tensor { return [] }
     let mirror = Mirror(reflecting: value)
-    if mirror.displayStyle == .class && !(value is any Module) { return nil }
-    if mirror.displayStyle == .collection, mirror.children.first?.value is any Numeric { return nil }
+    if mirror.displayStyle == .class && !(value is any Module) { return [] }
+    if mirror.displayStyle == .collection, mirror.children.first?.value is any Numeric { return [] }
     let isOptional = mirror.displayStyle == .optional
-    for (index, child) in mirror.children.enumerated() {
+    return mirror.children.enumerated().flatMap { index, child in
         let step = isOptional ? "" : child.label.map { ".\($0)" } ?? "[\(index)]"
-        if let found = forgotten(in: child.value, path + step, collected) { return found }
+        return forgotten(in: child.value, path + step, collected)
     }
-    return nil
 }

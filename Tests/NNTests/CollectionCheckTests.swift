@@ -108,3 +108,25 @@ import Testing
         }
     }
 #endif
+
+@Suite("Parameters that are not collected") struct UncollectedParameterTests {
+    private struct Part: Module {
+        let first = Linear(2, 2, key: RandomKey(seed: 1))
+        let second = RMSNorm(2)
+        let average = Parameter(.ones([2]))
+        let named: Bool
+        func collect(into state: inout StateCollector) {
+            if named { state.add("first", first) }
+            if named { state.add("second", second) }
+            state.leaveOut(average)
+        }
+    }
+
+    @Test("All of them are listed, in order")
+    func listed() {
+        #expect(Part(named: true).uncollectedParameters == [])
+        let expected = ["Part.first.weight", "Part.first.bias", "Part.second.weight"]
+        #expect(Part(named: false).uncollectedParameters == expected)
+        #expect(Part(named: false).uncollectedParameters == expected)
+    }
+}

@@ -114,23 +114,7 @@ private struct GradientCheck {
     }
 
     private func numeric(_ input: Int, _ seed: Tensor) -> [Double] {
-        let weights = seed.values.map(Double.init)
-        func loss(_ element: Int, _ step: Float) -> Double {
-            var moved = bases
-            var values = bases[input].values
-            values[element] += step
-            moved[input] = Tensor(values, shape: bases[input].shape)
-            return zip(output(moved).values, weights).reduce(0) { $0 + Double($1.0) * $1.1 }
-        }
-        func difference(_ element: Int, _ step: Float) -> Double {
-            (loss(element, step) - loss(element, -step)) / (2 * Double(step))
-        }
-        let values = bases[input].values
-        return values.indices.map { element in
-            // What no view shows has no influence.
-            if values[element].isNaN { return 0 }
-            return (4 * difference(element, 1 / 32) - difference(element, 1 / 16)) / 3
-        }
+        centralDifferences(of: { operation(views($0)) }, at: bases, input: input, weights: seed)
     }
 
     private func compare(_ gradient: Tensor, _ expected: [Double], _ name: String) {
