@@ -28,6 +28,10 @@ public struct StateCollector {
     public mutating func add(_ name: String, _ parameter: Parameter, alias: String? = nil) {
         entries.append((prefix + name, parameter))
         aliases[prefix + name] = alias.map { prefix + $0 }
+        if let adapter = parameter.adapter {
+            let keys = AdapterKeys(of: prefix + name)
+            entries += [(keys.down, adapter.down), (keys.up, adapter.up)]
+        }
     }
 
     /// Adds a table that rows are looked up in, as embeddings are: `Module.withoutDecay` lists it.

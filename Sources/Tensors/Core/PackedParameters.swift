@@ -39,9 +39,12 @@ public struct PackedParameters: Sendable {
         }
     }
 
-    /// All parts as one matrix, [Σ rows, columns], as layers multiply by it; nothing is copied.
+    /// All parts as one matrix, [Σ rows, columns], as layers multiply by it; nothing is copied unless a part has an adapter.
     public var matrix: WeightMatrix {
-        if case .rounded = memory.contents { memory.contents } else { .float(value) }
+        if parts.contains(where: { $0.adapter != nil }) {
+            return .float(concatenate(parts.map { $0.adapter?.added(to: $0.floats()) ?? $0.floats() }))
+        }
+        return if case .rounded = memory.contents { memory.contents } else { .float(value) }
     }
 }
 

@@ -11,6 +11,8 @@ public final class Parameter: Sendable {
     nonisolated(unsafe) public private(set) var isFrozen = false
     private let packed: (memory: PackedMemory, rows: Range<Int>)?
     private let isMatrix: Bool
+    /// The change of low rank that `matrix` includes; nil for none. Written by `adapt` alone.
+    nonisolated(unsafe) public private(set) var adapter: LowRankAdapter?
     /// Its treatment in training and loading.
     public let kind: Kind
 
@@ -57,8 +59,10 @@ public final class Parameter: Sendable {
         }
     }
 
-    /// The current value as layers multiply by it, [rows, columns].
-    public var matrix: WeightMatrix { contents }
+    /// The current value as layers multiply by it, [rows, columns], with the adapter's change.
+    public var matrix: WeightMatrix {
+        if let adapter { .float(adapter.added(to: floats())) } else { contents }
+    }
 
     /// The current value; of a rounded parameter the floats that its weights stand for, made anew.
     public func floats() -> Tensor {
@@ -94,6 +98,21 @@ public final class Parameter: Sendable {
         if case .float(let tensor) = contents {
             contents = .float(frozen ? tensor.detached() : tensor.requiringGradient())
         }
+    }
+
+    // MARK: Adapting
+
+    /// Makes `matrix` include a change of low rank, or no longer; `value` and what is saved under the parameter's name stay as
+    /// they are. For parameters that `canBeRounded`, which only `matrix` reads.
+    public func adapt(_ adapter: LowRankAdapter?) {
+        require(
+            adapter == nil || canBeRounded, "Parameter.adapt: a parameter of shape \(shape) that layers read otherwise")
+        if let adapter {
+            require(
+                adapter.shape == shape,
+                "Parameter.adapt: an adapter of shape \(adapter.shape) for a parameter of \(shape)")
+        }
+        self.adapter = adapter
     }
 
     // MARK: Rounding
