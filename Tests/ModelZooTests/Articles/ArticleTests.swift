@@ -26,6 +26,7 @@ import Testing
         arguments: [
             ("ModelZoo/ModelZoo.docc/GettingStarted.md", "ArticleTests.swift"),
             ("ModelZoo/ModelZoo.docc/Training.md", "ArticleTests.swift"),
+            ("ModelZoo/ModelZoo.docc/FineTuning.md", "ArticleTests.swift"),
             ("ModelZoo/ModelZoo.docc/Generation.md", "ArticleTests.swift"),
             ("ModelZoo/ModelZoo.docc/Checkpoints.md", "ArticleTests.swift"),
             ("NN/NN.docc/ModelOfYourOwn.md", "RunningMean.swift"),
@@ -83,6 +84,42 @@ import Testing
         options.length = .steps(9)
         let last = try await model.fit(text, options: options, folder: folder, resumes: true).run()
         #expect(last?.step == 9)
+    }
+
+    @Test("Fine-tuning: what is frozen stays, and adapters move from model to model")
+    func fineTuning() async throws {
+        let (folder, adapters) = (newFolder(), newFolder())
+        defer { for path in [folder, adapters] { try? FileManager.default.removeItem(atPath: path) } }
+        let options = TrainingOptions(sequenceLength: 32, batchSize: 4, length: .steps(3), learningRate: 1e-3)
+        let before = model.state.map(\.parameter.value.values)
+        let trained = try model.freeze(allBut: ["layers.1.*", "to_logits.*"])
+        try await model.fit(text, options: options, folder: folder).run()
+        for ((key, parameter), values) in zip(model.state, before) where !trained.contains(key) {
+            #expect(parameter.value.values == values, "\(key)")
+        }
+        model.unfreeze()
+        let optimizer = Optimizer(
+            model.trainable, .adamW(weightDecay: 0.1), groups: [ParameterGroup("to_logits.*", rateFactor: 10)],
+            withoutDecay: model.withoutDecay)
+        #expect(optimizer.options.weightDecay == 0.1)
+        try await adapted(options, into: adapters)
+    }
+
+    private func adapted(_ options: TrainingOptions, into folder: String) async throws {
+        let copy = FLASHTransformer(configuration, key: RandomKey(seed: 2))
+        for (one, other) in zip(copy.state, model.state) where one.parameter.kind != .computed {
+            one.parameter.assign(other.parameter.value)
+        }
+        let keys = try model.addAdapters(matching: ["*.to_hidden.0", "*.to_out"], rank: 4, key: RandomKey(seed: 3))
+        try await model.fit(text, options: options).run()
+        try model.saveAdapters(to: folder)
+        #expect(keys.count == 4)
+        let tokens = TokenTensor([7, 3, 5], shape: [1, 3])
+        let plain = copy(tokens, mode: .inference)
+        try copy.loadAdapters(from: folder)
+        copy.mergeAdapters()
+        let (own, other) = (model(tokens, mode: .inference), copy(tokens, mode: .inference))
+        #expect(own.isClose(to: other, absolute: 1e-4) && !own.isClose(to: plain, absolute: 1e-4))
     }
 
     @Test("Generation: two calls with a state give the text of one")
@@ -147,5 +184,34 @@ import Testing
         for (got, expected) in pairs {
             for (x, y) in zip(got.values, expected.values) { #expect(abs(x - y) < 1.6e-5) }
         }
+    }
+
+    @Test("An operation from vector kernels agrees with its composition and with differences")
+    func vectorKernels() throws {
+        let key = RandomKey(seed: 4)
+        let inputs = [[3, 5], [3, 5], [5]].enumerated().map { index, shape in
+            let x = Tensor.uniform(shape, low: -1, high: 1, key: key.child(index))
+            return Tensor(x.values.map { ($0 * 1024).rounded() / 1024 }, shape: shape)
+        }
+        #expect(checkGradients(of: { gatedNorm($0[0], gate: $0[1], weight: $0[2]) }, at: inputs) == [])
+        // x twice: both gradients meet in one buffer.
+        #expect(checkGradients(of: { gatedNorm($0[0], gate: $0[0], weight: $0[1]) }, at: [inputs[0], inputs[2]]) == [])
+        // More than one block of rows.
+        let big = [[50, 600], [50, 600], [600]].enumerated().map {
+            Tensor.normal($1, key: key.child(10 + $0)).requiringGradient()
+        }
+        let own = gatedNorm(big[0], gate: big[1], weight: big[2])
+        let plain = rmsNorm(big[0], weight: big[2], epsilon: 1e-6) * silu(big[1])
+        #expect(own.isClose(to: plain, absolute: 1e-6))
+        let seed = Tensor.normal([50, 600], key: key.child(20))
+        let (a, b) = (gradients(of: own, seed: seed), gradients(of: plain, seed: seed))
+        for input in big {
+            // Gradients are of order 1; sums of 600 terms, and of 50 rows for the weight.
+            #expect(try #require(a[input]).isClose(to: try #require(b[input]), absolute: 2e-5))
+        }
+        // The weight alone.
+        let alone = gradients(of: gatedNorm(big[0].detached(), gate: big[1].detached(), weight: big[2]), seed: seed)
+        #expect(alone[big[2]]?.values == a[big[2]]?.values)
+        #expect(gatedNorm(.zeros([0, 5]), gate: .zeros([0, 5]), weight: .ones([5])).shape == [0, 5])
     }
 }
