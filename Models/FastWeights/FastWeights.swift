@@ -223,15 +223,8 @@ public struct FastWeightsAttention: Module {
 
     /// dropout(W_o dropout(g ⊙ norm(y)) + b_o) + residual. y: [b, n, h, d]; gate: [b, n, m]
     func finish(_ y: Tensor, gate: Tensor?, residual: Tensor?, _ mode: ForwardMode) -> Tensor {
-        let y = gated(y, by: gate)
-        guard mode.key != nil, configuration.dropout > 0 else {
-            return residual.map { output(y, residual: $0) } ?? output(y)
-        }
-        func drop(_ x: Tensor, _ index: Int) -> Tensor {
-            dropout(x, probability: Float(configuration.dropout), key: mode.child(index).key)
-        }
-        let result = drop(output(drop(y, 0)), 1)
-        return residual.map { $0 + result } ?? result
+        let y = dropout(gated(y, by: gate), probability: Float(configuration.dropout), key: mode.child(0).key)
+        return output(y, residual: residual, dropout: configuration.dropout, mode: mode.child(1))
     }
 
     /// RMSNorm(y / √dk) by head, times silu(gate): [b, n, h, d] → [b, n, m]. Only queries of length 1 are divided by √dk.

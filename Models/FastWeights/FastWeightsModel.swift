@@ -57,7 +57,7 @@ public struct FastWeightsTransformerLayer: Module {
             return feedForward(x, after: feedForwardNorm, residual: x, mode: mode)
         }
         let y = feedForward(x, after: feedForwardNorm, mode: mode.child(0))
-        return x + dropout(y, probability: Float(configuration.dropout), key: mode.child(1).key)
+        return x.addingBranch(y, dropout: configuration.dropout, mode: mode.child(1))
     }
 
     public func collect(into state: inout StateCollector) {
