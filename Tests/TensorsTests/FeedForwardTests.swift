@@ -12,7 +12,7 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
     var isGated = true
     var hasBiases = true
     var hasResidual = true
-    var addsInput = false
+    var residualIsInput = false
     var dropout = 0.0
     var key: RandomKey?
 
@@ -62,7 +62,7 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
             }
         return feedForward(
             p[0], norm: norm, up: up, activation: activation, isGated: isGated, dropout: dropout, key: key, down: down,
-            residual: addsInput ? .input : residual.map(FeedForwardResidual.tensor) ?? FeedForwardResidual.none)
+            residual: residualIsInput ? .input : residual.map(FeedForwardResidual.tensor) ?? FeedForwardResidual.none)
     }
 
     func composed(_ p: [Tensor]) -> Tensor {
@@ -82,7 +82,7 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
         let halves = isGated ? z.split(count: 2) : []
         let hidden = isGated ? halves[0] * activation(halves[1]) : activation(z)
         let y = project(Tensors.dropout(hidden, probability: Float(dropout), key: key), down)
-        return addsInput ? x + y : residual.map { $0 + y } ?? y
+        return residualIsInput ? x + y : residual.map { $0 + y } ?? y
     }
 
     /// The largest difference of fused and composed values and gradients, in units of what rounding allows.
@@ -184,7 +184,8 @@ struct FeedForwardCase: Sendable, CustomTestStringConvertible {
     @Test("The normalized input may be the residual, as in post-norm", arguments: kinds, [false, true])
     func inputAsResidual(_ kind: FeedForwardCase.Kind, _ gated: Bool) {
         let form = FeedForwardCase(
-            kind: kind, isGated: gated, hasResidual: false, addsInput: true, dropout: 0.3, key: RandomKey(seed: 3))
+            kind: kind, isGated: gated, hasResidual: false, residualIsInput: true, dropout: 0.3, key: RandomKey(seed: 3)
+        )
         for rows in [1, 3, 1100] { #expect(form.error([rows, 5], inner: 7, out: 5) <= 1) }
     }
 

@@ -64,7 +64,7 @@ struct FeedForward: Sendable {
     let probability: Float
     let key: RandomKey?
     private var residual: Tensor?
-    let addsInput: Bool
+    let residualIsInput: Bool
     let rows: Int, d: Int, inner: Int, out: Int
     /// The length of a row of up's output: inner, or 2 · inner.
     let width: Int
@@ -86,8 +86,8 @@ struct FeedForward: Sendable {
         require(
             added == nil || added!.shape == outer + [out],
             "feedForward: residual \(added?.shape ?? []) for an output \(outer + [out])")
-        addsInput = residual.isInput
-        require(!addsInput || out == d, "feedForward: x \(x.shape) cannot be added to an output \(outer + [out])")
+        residualIsInput = residual.isInput
+        require(!residualIsInput || out == d, "feedForward: x \(x.shape) cannot be added to an output \(outer + [out])")
         require(dropout >= 0 && dropout <= 1, "feedForward: dropout \(dropout); expected 0 to 1")
         self.x = x.contiguous()
         panels = norm.map { NormPanels(x, $0, "feedForward") }
@@ -131,7 +131,7 @@ struct FeedForward: Sendable {
             BLAS.multiply(
                 count, width, d, BLAS.Operand(input, stride: d),
                 up.matrix.transposed, product, stride: width)
-            if addsInput { az_scale(count * d, 1, input, target) }
+            if residualIsInput { az_scale(count * d, 1, input, target) }
         }
         if let bias = up.bias { az_add_bias(count, width, bias.pointer, product, width) }
         let hidden = Tensor(uninitialized: [count, inner])
@@ -170,7 +170,7 @@ struct FeedForward: Sendable {
     /// The residual, for the product to be added to; returns the beta that does (that of the input, which is put there
     /// when it is made, included).
     private func startOutput(_ range: Range<Int>, _ target: UnsafeMutablePointer<Float>) -> Float {
-        guard let residual else { return addsInput ? 1 : 0 }
+        guard let residual else { return residualIsInput ? 1 : 0 }
         az_scale(range.count * out, 1, residual.pointer + range.lowerBound * out, target)
         return 1
     }
@@ -187,11 +187,11 @@ struct FeedForward: Sendable {
                 if isGated { first.run(columns.lowerBound + inner..<columns.upperBound + inner, input) }
                 FewRows.activate(columns, rows: rows, inner: inner, isGated: isGated, activation, z, into: target)
             }
-            if addsInput { az_scale(rows * d, 1, input, y) }
+            if residualIsInput { az_scale(rows * d, 1, input, y) }
         }
         drop(0..<rows, target)
         let second = FewRows.Product(rows: rows, inputs: inner, down, into: y)
-        let before = addsInput ? UnsafePointer(y) : residual?.pointer
+        let before = residualIsInput ? UnsafePointer(y) : residual?.pointer
         second.share { second.run($0, target, addedTo: before) }
         withExtendedLifetime(hidden) {}
     }

@@ -102,7 +102,7 @@ struct FeedForwardGradient: Sendable {
     private func addInput(_ slots: [InputGradient]) {
         let weight = BLAS.Operand(forward.up.weight.pointer, stride: d)
         guard let panels = forward.panels else {
-            if forward.addsInput { slots[0].add(dy) }
+            if forward.residualIsInput { slots[0].add(dy) }
             slots[0].accumulate { destination, beta in
                 BLAS.multiplyInParallel(
                     rows, d, width, BLAS.Operand(z.pointer, stride: width), weight, beta: beta, destination, stride: d)
@@ -111,10 +111,10 @@ struct FeedForwardGradient: Sendable {
         }
         panels.inputGradient(slots) { range, target in
             let place = range.lowerBound * d
-            if forward.addsInput { az_scale(range.count * d, 1, dy.pointer + place, target) }
+            if forward.residualIsInput { az_scale(range.count * d, 1, dy.pointer + place, target) }
             BLAS.multiply(
                 range.count, d, width, BLAS.Operand(z.pointer + range.lowerBound * width, stride: width), weight,
-                beta: forward.addsInput ? 1 : 0, target, stride: d)
+                beta: forward.residualIsInput ? 1 : 0, target, stride: d)
         }
     }
 }
