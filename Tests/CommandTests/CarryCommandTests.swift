@@ -51,7 +51,7 @@ import Testing
                 " predicted, in consecutive windows of 8, each going on from the one before without its states and memories"
             ))
         #expect(try members(evaluation(["states", "states"])) == results[1])
-        expectError("--forget: expected some of states,memories, found \"state\"; did you mean \"states\"?") {
+        expectError(naming: "--forget", "expected", "states", "memories", "\"state\"", "did you mean", "\"states\"") {
             try evaluation(["state"]).run(print: { _ in })
         }
         expectError(
@@ -92,7 +92,7 @@ import Testing
         }
         let state = workspace.path("state")
         let weights = workspace.path("run/weights.safetensors")
-        expectError("\(state): was saved with the model block-recurrent; expected the model fast-weights") {
+        expectError(naming: "\(state)", "block-recurrent", "expected", "fast-weights") {
             try FastWeightsLM(FastWeightsConfiguration(tokens: 256, width: 8), key: RandomKey(seed: 1))
                 .loadGenerationState(from: state, origin: ["model": "fast-weights"])
         }

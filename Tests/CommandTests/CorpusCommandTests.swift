@@ -122,8 +122,8 @@ import Testing
         command.objective = "masked"
         command.config = try workspace.configuration(name: "masked.json")
         expectError(
-            "\(workspace.path("masked.json")): \"num_tokens\": expected at least the 256 tokens of --tokenizer bytes and"
-                + " one to mask others with, found 256"
+            naming: "\(workspace.path("masked.json"))", "\"num_tokens\"", "expected at least", "256",
+            "--tokenizer bytes", "mask", "256"
         ) { try command.run() }
         command.config = try workspace.write(
             "{\"num_tokens\": 257, \"dim\": 8, \"depth\": 1, \"group_size\": 8, \"query_key_dim\": 4}", "masked.json")

@@ -152,7 +152,7 @@ import Testing
         expectRefusal(
             "\(workspace.path("none/x")): cannot be written: No such file or directory", save: "none/x")
         #expect(try workspace.read("state") == before)
-        expectError("the prompt is empty; expected --prompt TEXT, --prompt-file FILE, or text on standard input") {
+        expectError(naming: "prompt", "empty", "--prompt", "--prompt-file", "standard input") {
             try generate("", 5, save: "x")
         }
     }

@@ -75,13 +75,11 @@ import Testing
         // A causal model for hidden tokens, if a file says so; but its vocabulary has no token to hide them with.
         let path = try #require(command.config)
         expectError(
-            "\(path): \"num_tokens\": expected at least the 256 tokens of --tokenizer bytes and one to mask others with,"
-                + " found 256"
+            naming: "\(path)", "\"num_tokens\"", "expected at least", "256", "--tokenizer bytes", "mask", "256"
         ) { try command.lines() }
         command.objective = "reverse"
         expectError(
-            "\(path): \"num_tokens\": expected at least the 256 tokens of --tokenizer bytes and one to start a reversal"
-                + " with, found 256"
+            naming: "\(path)", "\"num_tokens\"", "expected at least", "256", "--tokenizer bytes", "reversal", "256"
         ) { try command.lines() }
         try workspace.write(String(contentsOfFile: path, encoding: .utf8).replacing("256", with: "300"), "causal.json")
         command.objective = "masked"
@@ -127,7 +125,8 @@ import Testing
         var command = try workspace.tinyTraining("run")
         command.objective = "revers"
         expectError(
-            "--objective: expected one of next-token, masked, reverse, found \"revers\"; did you mean \"reverse\"?"
+            naming: "--objective", "expected", "next-token", "masked", "reverse", "\"revers\"", "did you mean",
+            "\"reverse\""
         ) { try command.lines() }
     }
 

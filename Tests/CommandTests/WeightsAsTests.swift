@@ -90,7 +90,9 @@ import Testing
 
     @Test("Unknown formats and weights that cannot be rounded are named")
     func wordsAndWeightsThatDoNotFitAreNamed() throws {
-        expectError("--weights-as: expected one of float, bfloat16, int8, found \"int9\"; did you mean \"int8\"?") {
+        expectError(
+            naming: "--weights-as", "expected", "float", "bfloat16", "int8", "\"int9\"", "did you mean", "\"int8\""
+        ) {
             try GenerateCommand(source: source("int9"), prompt: "the").run { _ in }
         }
         var broken = try source("bfloat16")

@@ -127,7 +127,7 @@ import Testing
         try scaled.validate()
         var wrong = OptimizerOptions.adafactor()
         wrong.scalesByParameter = true
-        expectError("--parameter-scaled: expected only with --optimizer adam or adamw; it is adafactor") {
+        expectError(naming: "--parameter-scaled", "--optimizer", "adafactor") {
             try wrong.validate()
         }
         expectError("--update_limit: expected a number of at least 1, found 0.5") {

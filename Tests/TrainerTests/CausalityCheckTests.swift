@@ -83,7 +83,7 @@ import Testing
         let model = Peeking(ahead: 0)
         for length in [1, 65] {
             expectError(
-                "--sequence-length: expected 2 to 64, the longest that the model reads at once, found \(length)"
+                naming: "--sequence-length", "2 to 64", "\(length)"
             ) {
                 try model.findings(of: CausalityCheck(length: length))
             }

@@ -70,7 +70,7 @@ import Testing
         expectError(naming: "--warmup", "expected at least 1", "--schedule noam", "found 0") {
             try LearningRateSchedule(.noam, peak: 1)
         }
-        expectError("--schedule cosine: needs to know the number of steps; expected --steps or --epochs") {
+        expectError(naming: "--schedule cosine", "--steps", "--epochs") {
             try LearningRateSchedule(.cosine, peak: 1)
         }
         expectError("--warmup: expected fewer than the 9 steps of --schedule cosine, found 9") {

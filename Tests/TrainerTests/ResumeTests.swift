@@ -233,7 +233,7 @@ import Testing
         let before = try bytes("run/weights.safetensors")
         let path = temporary.path + "/run"
         expectError(
-            "\(path): holds a run already (\(path)/config.json); expected a new folder, or --resume \(path)"
+            naming: "\(path)", "config.json", "expected", "--resume \(path)"
         ) { try begin("run", options()) }
         #expect(try bytes("run/weights.safetensors") == before)
     }
@@ -268,13 +268,13 @@ import Testing
         expectError(
             naming: "other.txt", "\(text.count) tokens", "\(path)", "\(try byteSplit().validation!.count)"
         ) { try resume("run", split: DataSplit(training: text, validation: other, sequenceLength: 16)) }
-        expectError("\(path): validated with a text of \(try byteSplit().validation!.count) tokens; found none") {
+        expectError(naming: "\(path)", "\(try byteSplit().validation!.count)", "none") {
             try resume("run", split: DataSplit(text, validationFraction: 0, sequenceLength: 16))
         }
         let weights = "\(path)/checkpoints/step-2/weights.safetensors"
         expectError(
-            "\(weights): does not fit the model: 2 of another shape or type (table.weight is F32 [256, 8],"
-                + " expected F32 [256, 9], output.weight is F32 [256, 8], expected F32 [256, 9])"
+            naming: "\(weights)", "2 of", "table.weight", "[256, 8]", "[256, 9]", "output.weight", "[256, 8]",
+            "[256, 9]"
         ) { try resume("run", model: Bigram(width: 9)) }
         try resume("run").train()  // nothing of this did any harm
     }

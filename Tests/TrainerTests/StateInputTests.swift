@@ -48,16 +48,15 @@ import Testing
         ["inf", "-inf", "nan", "-1", "1e13", "9223372036854775807", "x"])
     func numbers(_ key: String, _ text: String) {
         expectError(
-            "\(temporary.path)/state.safetensors: metadata \"\(key)\": expected a number from 0 to 1e12, found"
-                + " \(JSONValue.quoted(text))"
+            naming: "\(temporary.path)/state.safetensors", "\"\(key)\"", "expected a number", "0 to 1e12",
+            "\(JSONValue.quoted(text))"
         ) { try state([key: text]) }
     }
 
     @Test("A best step after the last is none")
     func bestStep() {
         expectError(
-            "\(temporary.path)/state.safetensors: metadata \"best_step\": expected a whole number from 0 to step 4, found"
-                + " \"5\""
+            naming: "\(temporary.path)/state.safetensors", "\"best_step\"", "expected", "0 to step 4", "\"5\""
         ) { try state(["best_step": "5"]) }
     }
 
@@ -146,8 +145,8 @@ import Testing
     func greatest(_ key: String, _ range: ClosedRange<Int>) throws {
         for value in [range.lowerBound - 1, range.upperBound + 1, .max, .min] {
             expectError(
-                "config.json, training: \"\(key)\": expected a whole number from \(range.lowerBound) to"
-                    + " \(range.upperBound), found \(value)"
+                naming: "config.json", "\"\(key)\"", "expected", "\(range.lowerBound) to \(range.upperBound)",
+                "\(value)"
             ) { try options(key, .integer(value)) }
         }
         #expect(throws: Never.self) { try options(key, .integer(range.lowerBound)) }

@@ -104,10 +104,10 @@ import Testing
     func unknownCharacters() throws {
         let tokenizer = try characters("abc\n")
         expectError(
-            #"position 3 of the text: the character "d" (U+0064) is not among the tokenizer's 4"#
+            naming: "position 3", "\"d\"", "U+0064", "4"
         ) { try tokenizer.encode("abd") }
         expectError(
-            #"position 1 of the text: the character "😀" (U+1F600) is not among the tokenizer's 4"#
+            naming: "position 1", "\"😀\"", "U+1F600", "4"
         ) { try tokenizer.encode("😀") }
         let paths = [try folder.write("abc", "1"), try folder.write("a\nbb\u{E9}", "2")]
         expectError(
