@@ -28,6 +28,21 @@ import Testing
         #expect(states[0].bytes == size)
     }
 
+    /// The contract's models have temperatures that are positive.
+    @Test("Temperatures count by their size in decoding as in the forward pass") func negativeTemperatures() throws {
+        let model = makeModel(try #require(Variant.some.first { $0.name == "temperatures" }))
+        for (key, parameter) in model.trainable where key.hasSuffix("temperature") {
+            parameter.assign(-parameter.value.detached())
+        }
+        let text = tokens(15)
+        let expected = model.read(TokenTensor(text, shape: [1, 15])).logits
+        var states = [model.startDecoding()]
+        for (place, token) in text.enumerated() {
+            expectSame(
+                model.decode([[token]], states: &states).at(0, 0), expected.at(0, 0).at(0, place), "token \(place)")
+        }
+    }
+
     // MARK: Segments
 
     @Test("Rows whose states are forgotten are read as alone beside others", arguments: Variant.some)

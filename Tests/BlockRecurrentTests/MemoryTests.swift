@@ -64,4 +64,23 @@ import Testing
             require(held < 64 * 1024, "\(held) bytes for \(carries.count) carries")
         }
     }
+
+    /// 16 rows have 16 × 512 states of 64 columns, 2.1 MB, of which one has 131 kB.
+    @Test("A row's carry holds on to nothing of the other rows") func carriesAreOfTheirRow() async {
+        await #expect(processExitsWith: .success) {
+            var configuration = BlockRecurrentConfiguration(tokens: 16, dimension: 64, depth: 1)
+            (configuration.heads, configuration.headDimension, configuration.recurrentLayers) = (2, 8, [1])
+            (configuration.blockWidth, configuration.maximumLength, configuration.stateVectors) = (8, 64, 512)
+            let model = BlockRecurrentTransformer(configuration, key: RandomKey(seed: 1))
+            let tokens = TokenTensor([Int32](repeating: 3, count: 16 * 8), shape: [16, 8])
+            let before = MemoryPool.shared.statistics.current
+            let carry = withoutGradients {
+                model.logits(tokens, carries: [RecurrentMemory?](repeating: nil, count: 16), mode: .inference).carries[
+                    0]
+            }
+            let held = MemoryPool.shared.statistics.current - before
+            require(carry?.recurrentStates.first?.shape == [1, 512, 64], "no states")
+            require(held < 256 * 1024, "\(held) bytes for one row")
+        }
+    }
 }

@@ -127,6 +127,19 @@ import Testing
         #expect(counts.allSatisfy { abs($0 - 100) < 44 }, "\(counts)")  // five deviations of 8.7
     }
 
+    /// A layer of its own, whose keys know nothing of earlier tokens.
+    @Test("Forgetting memories keeps the block that is not complete") func memoriesAreOfCompleteBlocks() {
+        let model = makeModel(Variant("one layer without states") { ($0.depth, $0.recurrentLayers) = (1, []) })
+        let text = randomTokens([1, 15])
+        func last(_ tokens: TokenTensor) -> [Float] {
+            let carry = model.read(tokens.columns(0..<14)).carries[0]?.forgetting(["memories"])
+            #expect(carry?.offset == 2 && carry?.xlMemories.isEmpty == true)
+            return model.logits(tokens.columns(14..<15), carries: [carry], mode: .inference).logits.values
+        }
+        #expect(last(text.changed(at: 11, vocabulary)) == last(text))
+        #expect(last(text.changed(at: 12, vocabulary)) != last(text))
+    }
+
     /// A wrapper has the transformer's own dropouts unless others are given, and each segment draws for itself.
     @Test("A window's segments draw dropout independently") func segmentsOfAWindowDrawForThemselves() {
         let own = makeModel(Variant("dropouts") { ($0.memoriesDropout, $0.stateDropout) = (0.5, 0.5) })
