@@ -179,7 +179,11 @@ package struct CompareCommand: Sendable {
         // Early, so that a plan of hours does not end with this.
         for (task, size) in [(ComparisonTask.text, options.size), (.scale, ScaleOptions.size)] {
             for model in models where tasks.contains(task) {
-                _ = try settings.architecture(model).fitting(size, parameters: options.parameters)
+                do {
+                    _ = try settings.architecture(model).fitting(size, parameters: options.parameters)
+                } catch let error as OptionError {
+                    throw InputError("--\(error)")  // the only parameter is called like the option
+                }
             }
         }
         return try tasks.flatMap { task -> [ComparisonCell] in

@@ -43,14 +43,14 @@ extension Architecture {
     /// The configuration for training on sequences of this length, with this dropout; nil leaves either as it is.
     /// - Parameter sequenceLength: the length of the rows that the model reads, which is twice that of a window where it is
     ///   reversed (`ObjectiveKind.rowLength(ofWindow:)`).
-    /// - Throws: `InputError` that names --dropout where the model has none.
+    /// - Throws: `OptionError` that names `dropout` where the model has none.
     package func configuration(
         _ configuration: JSONValue, sequenceLength: Int?, dropout: Double?
     ) throws -> JSONValue {
         if dropout != nil, Configuration.keys(of: .dropout, in: configuration).isEmpty {
             let others = Configuration.keys(in: configuration).filter { $0.contains("dropout") }
             let hint = others.isEmpty ? "" : " (their configuration has \(others.joined(separator: " and ")))"
-            throw InputError("--dropout: models of \(id) have none that it sets\(hint)")
+            throw OptionError("dropout", "models of \(id) have none that it sets\(hint)")
         }
         return Configuration.setting(
             [

@@ -97,13 +97,15 @@ public enum ModelZoo {
     }
 }
 
-/// - Throws: `InputError` where the objective hides tokens.
+/// - Throws: `OptionError` where the objective hides tokens.
 /// - Parameter models: what reads from the left only, as the subject of a sentence.
 func refuseMasked(_ objective: ObjectiveKind?, _ models: String) throws {
     guard objective == .masked else { return }
-    throw InputError(
-        "--objective masked: \(models) read from the left, and do not see what stands after a hidden token; expected"
-            + " next-token or reverse")
+    throw OptionError(
+        "objective", is: "masked",
+        """
+        \(models) read from the left, and do not see what stands after a hidden token; expected next-token or reverse
+        """)
 }
 
 /// The error for a name that is not one of a list.

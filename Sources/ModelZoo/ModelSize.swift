@@ -29,11 +29,11 @@ public struct ModelSize: Sendable, Hashable {
 extension Architecture {
     /// The size whose width gives a number of parameters, the others being equal.
     /// - Returns: the size, and how many parameters it has: the nearest there is.
-    /// - Throws: `InputError` where that is off by more than 5 %, or the number above 10⁹.
+    /// - Throws: `OptionError` where that is off by more than 5 %, or the number above 10⁹.
     public func fitting(_ size: ModelSize, parameters: Int) throws -> (size: ModelSize, parameters: Int) {
         // To count, a model is made: one of 10⁹ takes 4 GB.
         guard parameters <= 1_000_000_000 else {
-            throw InputError("--parameters: expected at most 1000000000, found \(parameters)")
+            throw OptionError("parameters", "expected at most 1000000000, found \(parameters)")
         }
         func count(_ units: Int) throws -> Int {
             try parameterCount(configuration(size.of(width: units * size.heads)))
@@ -53,9 +53,11 @@ extension Architecture {
         let isLow = parameters - counts.low < counts.high - parameters
         let (units, found) = isLow ? (low, counts.low) : (high, counts.high)
         guard abs(Double(found) / Double(parameters) - 1) <= 0.05 else {
-            throw InputError(
-                "--parameters: no width of \(id) has \(parameters) within 5 %, the nearest \(found); expected a larger"
-                    + " number, or that")
+            throw OptionError(
+                "parameters",
+                """
+                no width of \(id) has \(parameters) within 5 %, the nearest \(found); expected a larger number, or that
+                """)
         }
         return (size.of(width: units * size.heads), found)
     }

@@ -62,9 +62,9 @@ extension BadInputTests {
             try GenerateCommand(source: ModelSource(run: workspace.folder), prompt: "x").run { _ in }
         }
         func expectRefusal(
-            _ message: String, location: SourceLocation = #_sourceLocation, _ change: (inout TrainCommand) -> Void
+            _ message: String, location: SourceLocation = #_sourceLocation, _ change: (inout Train) -> Void
         ) {
-            var command = TrainCommand()
+            var command = try! Train.parse([])
             command.resume = run
             change(&command)
             expectError(message, sourceLocation: location) { try command.lines() }
@@ -91,7 +91,7 @@ extension BadInputTests {
         let text = String(decoding: try workspace.read("text.txt"), as: UTF8.self)
         let changed = try workspace.write(text.replacing("river", with: "rival"), "changed.txt")
         let error = #expect(throws: InputError.self) {
-            var command = TrainCommand()
+            var command = try! Train.parse([])
             (command.resume, command.data, command.steps) = (run, [changed], 3)
             try command.lines()
         }

@@ -1,7 +1,8 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// Every kind of bad input: one line that names the culprit, and nothing lost.
 @Suite struct BadInputTests {
@@ -9,7 +10,7 @@ import Testing
 
     /// A training that is wrong in one way; no folder must come of it.
     func expectRefusal(
-        _ message: String, location: SourceLocation = #_sourceLocation, _ change: (inout TrainCommand) throws -> Void
+        _ message: String, location: SourceLocation = #_sourceLocation, _ change: (inout Train) throws -> Void
     ) throws {
         var command = try workspace.tinyTraining("refused")
         try change(&command)

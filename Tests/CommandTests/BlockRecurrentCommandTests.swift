@@ -1,13 +1,14 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 @Suite("Memories and states in the commands") struct BlockRecurrentCommandTests {
     let workspace = try! Workspace()
 
     /// Blocks of 6 tokens, segments of 12, windows of 28: two segments, and a part that ends inside a block.
-    private func training(_ order: String, steps: Int = 4, out: String = "run") throws -> TrainCommand {
+    private func training(_ order: String, steps: Int = 4, out: String = "run") throws -> Train {
         var command = try workspace.tinyTraining(out, steps: steps)
         (command.model, command.order, command.sequenceLength) = ("block-recurrent", order, 28)
         command.config = try workspace.write(
@@ -24,7 +25,7 @@ import Testing
     func aRunGoesOnAsIfItHadNotStopped(_ order: String) throws {
         try training(order, out: "whole").lines()
         try training(order, steps: 2, out: "part").lines()
-        var rest = TrainCommand()
+        var rest = try! Train.parse([])
         (rest.resume, rest.steps) = (workspace.path("part"), 4)
         try rest.lines()
         #expect(try workspace.read("part/weights.safetensors") == workspace.read("whole/weights.safetensors"))

@@ -1,7 +1,8 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// A carry of several parts, memories and states, in the commands that read and generate: windows and batches are read in
 /// segments, and both parts go on from one to the next.
@@ -9,7 +10,7 @@ import Testing
     let workspace = try! Workspace()
 
     /// Windows of two segments of two blocks.
-    private func training() throws -> TrainCommand {
+    private func training() throws -> Train {
         var command = try workspace.tinyTraining("run", steps: 3)
         (command.model, command.order) = ("block-recurrent", "sequential")
         command.config = try workspace.write(
@@ -97,7 +98,7 @@ import Testing
                 .loadGenerationState(from: state, origin: ["model": "fast-weights"])
         }
         expectError(
-            naming: "\(weights)", "\"tokenizer\"", "expected", "Generate --save-state"
+            naming: "\(weights)", "\"tokenizer\"", "expected the saved state of a text"
         ) {
             try generate("", 1, load: "run/weights.safetensors")
         }

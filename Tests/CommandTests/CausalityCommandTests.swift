@@ -1,7 +1,8 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// `Evaluate --check-causality`.
 @Suite("The check of causality") struct CausalityCommandTests {
@@ -115,7 +116,7 @@ import Testing
     func seeds() throws {
         func printed(_ seed: Int) throws -> String {
             var command = try linformer("\"compatible\"", json: true)
-            command.seed = seed
+            command.options.seed = seed
             return try check(command).printed
         }
         #expect(try printed(1) == printed(1))
@@ -128,7 +129,7 @@ import Testing
         expectError("--config is missing; expected --config FILE or --preset NAME with --model") {
             try command.run(print: { _ in })
         }
-        command.preset = "tyny"
+        command.options.preset = "tyny"
         expectError(naming: "unknown preset \"tyny\"", "tiny") { try command.run(print: { _ in }) }
         command = CausalityCommand(source: try workspace.foreign(), preset: "tiny")
         expectError("--preset: expected only with --model and without --weights") { try command.run(print: { _ in }) }

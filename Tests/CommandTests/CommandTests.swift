@@ -1,7 +1,8 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 @Suite("Commands with good input") struct CommandTests {
     let workspace = try! Workspace()
@@ -14,7 +15,7 @@ import Testing
         #expect(lines.contains("saved step 4 in \(workspace.path("run"))"))
         #expect(lines.last!.hasPrefix("finished after 4 steps"))
 
-        var resume = TrainCommand()
+        var resume = try! Train.parse([])
         (resume.resume, resume.steps) = (workspace.path("run"), 6)
         #expect(try resume.lines().filter { $0.hasPrefix("step ") }.map { $0.prefix(8) } == ["step 5/6", "step 6/6"])
         #expect(try MetricsLog.read(path: workspace.path("run/metrics.jsonl")).map(\.step) == Array(1...6))
@@ -48,7 +49,7 @@ import Testing
         var part = whole
         (part.steps, part.out) = (3, workspace.path("part"))
         try part.lines()
-        var rest = TrainCommand()
+        var rest = try! Train.parse([])
         (rest.resume, rest.steps) = (workspace.path("part"), 6)
         try rest.lines()
         for file in ["weights.safetensors", "config.json"] {
@@ -59,15 +60,15 @@ import Testing
     @Test("A stopped run prints the command that resumes it")
     func aStoppedRunSaysHowToGoOn() throws {
         let folder = workspace.path("run")
-        func outcome(_ command: TrainCommand, after last: Int) throws -> TrainCommand.Outcome {
+        func outcome(_ command: Train, after last: Int) throws -> Train.Outcome {
             var step = 0
-            return try command.run(
+            return try command.train(
                 report: { if case .step(let metrics, _) = $0 { step = metrics.step } }, stop: { step >= last })
         }
         let begun = try outcome(workspace.tinyTraining("run", steps: 9), after: 2)
         #expect(begun == .stopped(arguments: ["--resume", folder]))
         // A text that has moved has to be named again.
-        var resume = TrainCommand()
+        var resume = try! Train.parse([])
         resume.resume = folder
         resume.data = [try workspace.text("moved.txt")]
         try FileManager.default.removeItem(atPath: workspace.path("text.txt"))
@@ -109,7 +110,7 @@ import Testing
     @Test("Resume may change learning rate, clipping, and kept checkpoints")
     func learningRateClipAndCheckpointsCanBeChangedWhenARunGoesOn() throws {
         try workspace.tinyTraining("run", steps: 2).lines()
-        var command = TrainCommand()
+        var command = try! Train.parse([])
         (command.resume, command.model, command.tokenizer) = (workspace.path("run"), "flash", "bytes")
         (command.steps, command.learningRate, command.clip, command.keep) = (3, 0.125, 0.5, 4)
         try command.lines()
@@ -120,7 +121,7 @@ import Testing
 
     @Test("A preset is a configuration and its training options")
     func aPresetIsAConfigurationAndItsTraining() throws {
-        var command = TrainCommand()
+        var command = try! Train.parse([])
         (command.model, command.preset, command.data) = ("flash", "tiny", [try workspace.text()])
         (command.steps, command.out, command.batchSize) = (1, workspace.path("run"), 1)
         try command.lines()

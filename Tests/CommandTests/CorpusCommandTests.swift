@@ -1,7 +1,8 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// Training without a text at hand.
 @Suite struct CorpusCommandTests {
@@ -9,7 +10,7 @@ import Testing
 
     init() throws { workspace = try Workspace() }
 
-    func training(_ run: String) throws -> TrainCommand {
+    func training(_ run: String) throws -> Train {
         var command = try workspace.tinyTraining(run)
         (command.data, command.corpusLength) = ([], 20_000)
         (command.validationShare, command.validateEvery) = (0.1, 1)
@@ -21,7 +22,7 @@ import Testing
     func theFloorAndTheQuestionsAreInTheMetrics() throws {
         var summary: TrainingSummary?
         var last: StepMetrics?
-        try training("run").run(report: { event in
+        try training("run").train(report: { event in
             if case .started(let found) = event { summary = found }
             if case .step(let metrics, _) = event { last = metrics }
         })
@@ -42,17 +43,19 @@ import Testing
 
     @Test("A run on the corpus is resumed, and evaluated on its validation text")
     func aRunGoesOnWithItsCorpusAndIsEvaluatedOnWhatItHeldBack() throws {
-        try training("whole").run()
+        try training("whole").train()
         var parts = try training("parts")
         parts.steps = 1
-        try parts.run()
-        var on = TrainCommand()
+        try parts.train()
+        var on = try! Train.parse([])
         (on.resume, on.steps) = (workspace.path("parts"), 2)
-        try on.run()
+        try on.train()
         #expect(try workspace.read("whole/weights.safetensors") == workspace.read("parts/weights.safetensors"))
 
         on.data = [try workspace.text()]
-        expectError("--data: the run in \(workspace.path("parts")) is trained on the built-in corpus") { try on.run() }
+        expectError("--data: the run in \(workspace.path("parts")) is trained on the built-in corpus") {
+            try on.train()
+        }
 
         var lines = ""
         try EvaluateCommand(source: ModelSource(run: workspace.path("whole")), batchSize: 16).run(print: { lines += $0 }
@@ -68,7 +71,7 @@ import Testing
 
     @Test("A longer evaluation text begins with the validation text and has more questions")
     func moreOfTheCorpusHasMoreQuestions() throws {
-        try training("run").run()
+        try training("run").train()
         let source = ModelSource(run: workspace.path("run"))
         func evaluate(_ length: Int?) throws -> (asked: Int, bytes: Int, bits: Double) {
             var json = ""
@@ -92,7 +95,7 @@ import Testing
         expectError("--corpus-length: cannot be combined with --data") {
             try EvaluateCommand(source: source, data: [text], corpusLength: 9).run(print: { _ in })
         }
-        try workspace.tinyTraining("text").run()
+        try workspace.tinyTraining("text").train()
         expectError(naming: "--corpus-length", "\(workspace.path("text"))", "built-in corpus") {
             try EvaluateCommand(source: ModelSource(run: workspace.path("text")), corpusLength: 9).run(print: { _ in })
         }
@@ -103,7 +106,7 @@ import Testing
         var command = try workspace.tinyTraining("changed")
         let text = String(repeating: "a zoo by the river; ", count: 100)
         command.data = [try workspace.write(text, "changed.txt")]
-        try command.run()
+        try command.train()
         let evaluation = EvaluateCommand(source: ModelSource(run: workspace.path("changed")))
         var lines = ""
         try evaluation.run(print: { lines += $0 })
@@ -124,11 +127,11 @@ import Testing
         expectError(
             naming: "\(workspace.path("masked.json"))", "\"num_tokens\"", "expected at least", "256",
             "--tokenizer bytes", "mask", "256"
-        ) { try command.run() }
+        ) { try command.train() }
         command.config = try workspace.write(
             "{\"num_tokens\": 257, \"dim\": 8, \"depth\": 1, \"group_size\": 8, \"query_key_dim\": 4}", "masked.json")
         var last: StepMetrics?
-        try command.run(report: { if case .step(let metrics, _) = $0 { last = metrics } })
+        try command.train(report: { if case .step(let metrics, _) = $0 { last = metrics } })
         let accuracy = try #require(last?.extra["validation_masked_accuracy"])
         #expect(accuracy >= 0 && accuracy <= 1)
         var lines = ""
@@ -144,7 +147,7 @@ import Testing
         command.config = try workspace.write(
             "{\"num_tokens\": 257, \"dim\": 8, \"depth\": 1, \"group_size\": 8, \"query_key_dim\": 4}", "masked.json")
         var last: StepMetrics?
-        try command.run(report: { if case .step(let metrics, _) = $0 { last = metrics } })
+        try command.train(report: { if case .step(let metrics, _) = $0 { last = metrics } })
         #expect(try #require(last?.extra["validation_masked_accuracy"]) <= 1)
         #expect(last?.extra["answered"] == nil)
         var lines = ""
@@ -156,20 +159,20 @@ import Testing
 
     @Test("A run on streams of documents is resumed exactly")
     func streamsOfDocumentsTrainAndGoOnExactly() throws {
-        func streams(_ run: String) throws -> TrainCommand {
+        func streams(_ run: String) throws -> Train {
             var command = try workspace.tinyTraining(run, steps: 7)
             (command.order, command.documents) = ("sequential", "lines")
             return command
         }
-        try streams("whole").run()
+        try streams("whole").train()
         var parts = try streams("parts")
         parts.steps = 3
-        try parts.run()
-        var on = TrainCommand()
+        try parts.train()
+        var on = try! Train.parse([])
         (on.resume, on.steps) = (workspace.path("parts"), 7)
-        try on.run()
+        try on.train()
         #expect(try workspace.read("whole/weights.safetensors") == workspace.read("parts/weights.safetensors"))
-        try workspace.tinyTraining("random", steps: 7).run()
+        try workspace.tinyTraining("random", steps: 7).train()
         #expect(try workspace.read("whole/weights.safetensors") != workspace.read("random/weights.safetensors"))
     }
 }

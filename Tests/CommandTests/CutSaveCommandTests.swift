@@ -1,13 +1,14 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 @Suite("Commands on a run whose last save was cut off after its commit") struct CutSaveCommandTests {
     let workspace = try! Workspace()
 
     /// A training that saves every step, in which the last weights are the best.
-    func training(_ name: String) throws -> TrainCommand {
+    func training(_ name: String) throws -> Train {
         var training = try workspace.tinyTraining(name, steps: 4)
         (training.saveEvery, training.validateEvery, training.learningRate, training.seed) = (1, 1, 1e-2, 5)
         return training
@@ -27,7 +28,7 @@ import Testing
             if isPlace && isOver() { throw InputError("killed") }
         }
         #expect(throws: TrainingFault.self) {
-            try DiskOperations.$observer.withValue(kill, operation: { _ = try training.run() })
+            try DiskOperations.$observer.withValue(kill, operation: { _ = try training.train() })
         }
         #expect(isOver())
         #expect(try checkpoints(name).contains("step-3"))
@@ -50,7 +51,7 @@ import Testing
 
     @Test("Evaluate, Generate and Report find a run as if it had come to its end", arguments: [false, true])
     func readers(beforeRemoving: Bool) throws {
-        try training("whole").run()
+        try training("whole").train()
         let expected = try evaluation("whole")
         try cut("evaluated", beforeRemoving: beforeRemoving)
         #expect(try evaluation("evaluated") { Issue.record("\($0)") } == expected)
@@ -68,14 +69,14 @@ import Testing
         #expect(try checkpoints("generated") == ["step-4"])
 
         try cut("reported", beforeRemoving: beforeRemoving)
-        try ReportCommand(runs: [workspace.path("reported")]).run(print: { _ in })
+        try Report(runs: [workspace.path("reported")]).write(print: { _ in })
         #expect(try checkpoints("reported") == ["step-4"])
         #expect(try workspace.read("reported/weights.safetensors") == workspace.read("whole/weights.safetensors"))
     }
 
     @Test("Evaluate names the checkpoint it reads where the run is in use")
     func readersOfARunInUse() throws {
-        try training("whole").run()
+        try training("whole").train()
         try cut("run")
         let folder = workspace.path("run")
         let lock = try RunLock(folder: folder)
@@ -93,7 +94,7 @@ import Testing
     @Test("Train --resume ends such a run, once", arguments: [false, true])
     func resuming(beforeRemoving: Bool) throws {
         try cut("run", beforeRemoving: beforeRemoving)
-        var resume = TrainCommand()
+        var resume = try! Train.parse([])
         resume.resume = workspace.path("run")
         let lines = try resume.lines()
         #expect(lines.count == 2)
@@ -106,7 +107,7 @@ import Testing
 
     @Test("The commands show what a run's logs and weights made them leave out")
     func warningsOfTheExecutables() throws {
-        try training("run").run()
+        try training("run").train()
         let metrics = try workspace.read("run/metrics.jsonl")
         try (Data("{\n".utf8) + metrics).write(to: URL(fileURLWithPath: workspace.path("run/metrics.jsonl")))
         let report = try workspace.run("Report", ["--runs", "run"])

@@ -1,13 +1,14 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// Commands on a model whose memory passes between segments.
 @Suite struct FastWeightsCommandTests {
     let workspace = try! Workspace()
 
-    private func training(_ order: String) throws -> TrainCommand {
+    private func training(_ order: String) throws -> Train {
         var command = try workspace.tinyTraining("run", steps: 3)
         (command.model, command.order) = ("fast-weights", order)
         command.config = try workspace.write(
@@ -184,7 +185,7 @@ import Testing
         try command.lines()
         (command.steps, command.out) = (2, workspace.path("run"))
         try command.lines()
-        var resumed = TrainCommand()
+        var resumed = try! Train.parse([])
         (resumed.resume, resumed.steps) = (workspace.path("run"), 4)
         try resumed.lines()
         let weights = try ["whole", "run"].map {

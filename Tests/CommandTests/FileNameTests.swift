@@ -1,7 +1,8 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// Names of files and folders as they come: not UTF-8, or as long as the file system allows.
 @Suite struct FileNameTests {

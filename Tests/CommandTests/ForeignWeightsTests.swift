@@ -1,8 +1,9 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Synchronization
 import Testing
+
+@testable import AttentionZooCommands
 
 /// Weights as they come from elsewhere, through the commands: what had to be done is said, on standard error.
 @Suite struct ForeignWeightsTests {

@@ -1,7 +1,8 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// Runs made by a program, opened by the commands.
 @Suite struct LibraryRunTests {
@@ -24,9 +25,9 @@ import Testing
             try JSONValue(parsing: result.utf8, file: "Evaluate").objectValue?["loss"]?.doubleValue)
         let expected = try #require(last?.extra["validation_loss"])
         #expect(abs(loss - expected) <= 1e-6 * expected)  // in batches of another size: float32 sums in another order
-        var command = TrainCommand()
+        var command = try! Train.parse([])
         (command.resume, command.steps) = (run, 3)
-        try command.run()
+        try command.train()
         #expect(try MetricsLog.read(path: run + "/metrics.jsonl").map(\.step) == [1, 2, 3])
     }
 }

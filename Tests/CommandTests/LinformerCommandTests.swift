@@ -1,14 +1,15 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// Commands on Linformer's own objectives and options.
 @Suite struct LinformerCommandTests {
     let workspace = try! Workspace()
 
     /// A training of a few steps of a very small Linformer.
-    func training(_ configuration: String, steps: Int = 2) throws -> TrainCommand {
+    func training(_ configuration: String, steps: Int = 2) throws -> Train {
         var command = try workspace.tinyTraining("run", steps: steps)
         command.model = "linformer"
         command.config = try workspace.write(configuration, "linformer.json")

@@ -1,14 +1,15 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// The commands with other objectives than the next token.
 @Suite struct ObjectiveCommandTests {
     let workspace = try! Workspace()
 
     /// A tiny training whose configuration comes from a preset, as nothing else says it.
-    func presetTraining(_ model: String, _ objective: String, _ run: String) throws -> TrainCommand {
+    func presetTraining(_ model: String, _ objective: String, _ run: String) throws -> Train {
         var command = try workspace.tinyTraining(run, steps: 1)
         (command.model, command.preset, command.config, command.objective) = (model, "tiny", nil, objective)
         return command
@@ -16,7 +17,7 @@ import Testing
 
     func json(_ command: EvaluateCommand) throws -> [String: JSONValue] {
         var command = command
-        command.json = true
+        command.options.json = true
         var printed = ""
         try command.run(print: { printed = $0 })
         return try #require(JSONValue(parsing: Data(printed.utf8), file: "result").objectValue)
@@ -155,7 +156,7 @@ import Testing
     // MARK: Reversal
 
     /// FLASH learns to reverse windows of four tokens.
-    func reversal(_ run: String, steps: Int) throws -> TrainCommand {
+    func reversal(_ run: String, steps: Int) throws -> Train {
         var command = try workspace.tinyTraining(run, steps: steps)
         command.config = try workspace.write(
             "{\"num_tokens\": 257, \"dim\": 32, \"depth\": 1, \"group_size\": 16, \"query_key_dim\": 16,"
@@ -171,7 +172,7 @@ import Testing
         var samples: [(prompt: String, text: String)] = []
         var command = try reversal("run", steps: 200)
         (command.validateEvery, command.sampleEvery) = (25, 200)
-        try command.run(report: { event in
+        try command.train(report: { event in
             if case .step(let metrics, _) = event, let found = metrics.extra["validation_token_accuracy"] {
                 accuracies.append(found)
             }

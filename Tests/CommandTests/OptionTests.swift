@@ -15,7 +15,7 @@ import Testing
         "\"num_tokens\": 256, \"dim\": 8, \"depth\": 1, \"causal\": true, \"heads\": 2, \"dim_head\": 4,"
         + " \"local_attn_window_size\": 8"
 
-    private func training(_ model: String, _ configuration: String, window: Int? = nil) throws -> TrainCommand {
+    private func training(_ model: String, _ configuration: String, window: Int? = nil) throws -> Train {
         var command = try workspace.tinyTraining("run", steps: 1)
         (command.model, command.sequenceLength) = (model, window)
         command.config = try workspace.write("{\(configuration)}", "model.json")
@@ -71,7 +71,7 @@ import Testing
     @Test("Options of another optimizer, schedule or way to validate are refused")
     func withoutEffect() throws {
         func expectRefusal(
-            _ message: String, location: SourceLocation = #_sourceLocation, _ change: (inout TrainCommand) -> Void
+            _ message: String, location: SourceLocation = #_sourceLocation, _ change: (inout Train) -> Void
         ) throws {
             var command = try workspace.tinyTraining("run")
             change(&command)
@@ -81,8 +81,8 @@ import Testing
         try expectRefusal("--momentum: expected only with --optimizer sgd; it is adamw") {
             ($0.optimizer, $0.momentum) = ("adamw", 0)
         }
-        for change in [\TrainCommand.beta1, \TrainCommand.beta2] {
-            let name = change == \TrainCommand.beta1 ? "--beta1" : "--beta2"
+        for change in [\Train.beta1, \Train.beta2] {
+            let name = change == \Train.beta1 ? "--beta1" : "--beta2"
             try expectRefusal("\(name): expected only with --optimizer adam or adamw; it is sgd") {
                 $0.optimizer = "sgd"
                 $0[keyPath: change] = 0.5
@@ -99,7 +99,7 @@ import Testing
         {
             ($0.validation, $0.validationFraction) = (text, 0.1)
         }
-        let names: [(String, WritableKeyPath<TrainCommand, String?>)] = [
+        let names: [(String, WritableKeyPath<Train, String?>)] = [
             ("--resume", \.resume), ("--out", \.out), ("--config", \.config), ("--validation", \.validation),
         ]
         for (name, path) in names {

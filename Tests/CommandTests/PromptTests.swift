@@ -1,7 +1,8 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 @Suite("Prompts and continuations, byte by byte") struct PromptTests {
     let workspace = try! Workspace()

@@ -8,7 +8,7 @@ import Testing
 
     private func report(_ runs: [String], out: String? = nil) throws -> [String] {
         var lines: [String] = []
-        try ReportCommand(runs: runs, out: out).run { lines.append($0) }
+        try Report(runs: runs, out: out).write { lines.append($0) }
         return lines
     }
 
@@ -36,7 +36,7 @@ import Testing
             (["/p/q", "/p/q"], ["q (1)", "q (2)"]), (["/x/a/run", "/y/a/run"], ["x/a/run", "y/a/run"]),
         ])
     func names(folders: [String], names: [String]) {
-        #expect(ReportCommand.names(folders) == names)
+        #expect(Report.names(folders) == names)
     }
 
     @Test("Missing runs and unwritable files are named")
@@ -59,7 +59,7 @@ import Testing
         try workspace.write("{\"step\":3}\n" + metrics, "run/metrics.jsonl")
         try workspace.write("[]\n", "run/samples.jsonl")
         var (paths, warnings): ([String], [String]) = ([], [])
-        try ReportCommand(runs: [run]).run(print: { paths.append($0) }, warn: { warnings.append($0) })
+        try Report(runs: [run]).write(print: { paths.append($0) }, warn: { warnings.append($0) })
         #expect(paths == [run + "/report.html"])
         #expect(
             warnings == [

@@ -1,7 +1,8 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 @Suite struct VisualizeCommandTests {
     let workspace = try! Workspace()
@@ -45,12 +46,12 @@ import Testing
         let page = String(decoding: try workspace.read("local.html"), as: UTF8.self)
         for text in [">Windows<", "20 tokens", "up to 5 of 20", ">Head 3<"] { #expect(page.contains(text), "\(text)") }
         // A layer and two heads of it.
-        (command.layers, command.heads, command.spectrum) = ([2], [3, 1], nil)
+        (command.options.layers, command.options.heads, command.options.spectrum) = ([2], [3, 1], nil)
         #expect(try run(command) == [workspace.path("local.png")])
         #expect(try size("local.png")[0] == 2 * 28 + 24 + 2 * 320 + 12)
         // The spectrum alone.
-        command.out = nil
-        command.spectrum = workspace.path("local.svg")
+        command.options.out = nil
+        command.options.spectrum = workspace.path("local.svg")
         #expect(try run(command) == [workspace.path("local.svg")])
         let svg = String(decoding: try workspace.read("local.svg"), as: UTF8.self)
         #expect(svg.contains(">Layer 2<") && !svg.contains(">Layer 1<"))
@@ -71,7 +72,7 @@ import Testing
         let page = String(decoding: try workspace.read("states.html"), as: UTF8.self)
         // Six blocks of 8 of the 50 tokens.
         for text in [">Layer 2: states<", ">State 3<", ">48<", "50 tokens"] { #expect(page.contains(text), "\(text)") }
-        command.states = workspace.path("states.png")
+        command.options.states = workspace.path("states.png")
         #expect(throws: InputError.self) { try run(command) }
         try workspace.tinyTraining("flash").lines()
         command = VisualizeCommand(
@@ -117,11 +118,11 @@ import Testing
             out: workspace.path("all.png"))
         #expect(try run(command) == [workspace.path("all.png")])
         let heads = VisualizeCommand(
-            source: command.source, text: command.text, layers: [1], out: workspace.path("one.png"))
+            source: command.source, text: command.options.text, layers: [1], out: workspace.path("one.png"))
         #expect(try run(heads) == [workspace.path("one.png")])
         #expect(try size("all.png")[1] > 2 * size("one.png")[1])
         var projected = command
-        (projected.out, projected.spectrum) = (nil, workspace.path("x.svg"))
+        (projected.options.out, projected.options.spectrum) = (nil, workspace.path("x.svg"))
         let error = #expect(throws: InputError.self) { try run(projected) }
         #expect(error?.message.contains("expected the square ones of attention to all tokens") ?? false)
     }
@@ -139,20 +140,24 @@ import Testing
             expectError(message, sourceLocation: location) { try command.run { _ in } }
             #expect(!FileManager.default.fileExists(atPath: workspace.path("refused.png")), sourceLocation: location)
         }
-        try refusal("--length: expected a whole number from 1 to 8192, found 0") { $0.length = 0 }
-        try refusal("--length: expected a whole number from 1 to 8192, found 100000") { $0.length = 100_000 }
-        try refusal("--n-limit: expected a whole number from 1 to 8192, found -1") { $0.nLimit = -1 }
-        try refusal("--threads: expected a whole number of at least 1, found 0") { $0.threads = 0 }
-        try refusal("--layers: expected 1 to 1, found 2") { $0.layers = [1, 2] }
-        try refusal("--heads: expected 1 to 1, found 0") { $0.heads = [0] }
-        try refusal("--out: expected a name that ends in .png, found \"heads.jpg\"") { $0.out = "heads.jpg" }
-        try refusal("--spectrum: expected a name that ends in .svg or .html, found \"x.png\"") { $0.spectrum = "x.png" }
+        try refusal("--length: expected a whole number from 1 to 8192, found 0") { $0.options.length = 0 }
+        try refusal("--length: expected a whole number from 1 to 8192, found 100000") { $0.options.length = 100_000 }
+        try refusal("--n-limit: expected a whole number from 1 to 8192, found -1") { $0.options.nLimit = -1 }
+        try refusal("--threads: expected a whole number of at least 1, found 0") { $0.options.threads = 0 }
+        try refusal("--layers: expected 1 to 1, found 2") { $0.options.layers = [1, 2] }
+        try refusal("--heads: expected 1 to 1, found 0") { $0.options.heads = [0] }
+        try refusal("--out: expected a name that ends in .png, found \"heads.jpg\"") { $0.options.out = "heads.jpg" }
+        try refusal("--spectrum: expected a name that ends in .svg or .html, found \"x.png\"") {
+            $0.options.spectrum = "x.png"
+        }
         let nowhere = workspace.path("none/heads.png")
-        try refusal("\(nowhere): cannot be written: No such file or directory") { $0.out = nowhere }
+        try refusal("\(nowhere): cannot be written: No such file or directory") { $0.options.out = nowhere }
         let none = workspace.path("none.txt")
-        try refusal("\(none): cannot be read: No such file or directory") { $0.text = none }
+        try refusal("\(none): cannot be read: No such file or directory") { $0.options.text = none }
         let short = try workspace.write("twelve bytes", "short.txt")
-        try refusal("\(short): has 12 tokens; expected at least 13") { ($0.text, $0.length) = (short, 13) }
+        try refusal("\(short): has 12 tokens; expected at least 13") {
+            ($0.options.text, $0.options.length) = (short, 13)
+        }
         try refusal("--text is missing; expected --text FILE, or --run FOLDER") { $0.source = try workspace.foreign() }
         try refusal("--model: cannot be combined with --run, whose folder says it already") {
             $0.source.model = "flash"
@@ -162,7 +167,7 @@ import Testing
         // The text of the run has changed.
         try workspace.write(String(decoding: try workspace.read("text.txt"), as: UTF8.self).uppercased(), "text.txt")
         var command = VisualizeCommand(source: ModelSource(run: run))
-        command.out = workspace.path("refused.png")
+        command.options.out = workspace.path("refused.png")
         let error = #expect(throws: InputError.self) { try command.run { _ in } }
         #expect(error?.message.contains("differs from what the run in \(run) held back") ?? false)
         #expect(error?.message.hasSuffix("; expected --text with another text") ?? false)

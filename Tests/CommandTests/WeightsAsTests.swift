@@ -1,7 +1,8 @@
-import AttentionZooCommands
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// `--weights-as`: what it changes, and what it refuses.
 @Suite struct WeightsAsTests {

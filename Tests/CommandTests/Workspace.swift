@@ -1,8 +1,9 @@
-import AttentionZooCommands
 @_exported import FixtureSupport
 import Foundation
 import ModelZoo
 import Testing
+
+@testable import AttentionZooCommands
 
 /// A folder of its own for a test, with a text and a trained tiny model to be asked for; goes with the last reference.
 final class Workspace {
@@ -28,8 +29,8 @@ final class Workspace {
     }
 
     /// A training of a few steps of a very small FLASH.
-    func tinyTraining(_ run: String, steps: Int = 2) throws -> TrainCommand {
-        var command = TrainCommand()
+    func tinyTraining(_ run: String, steps: Int = 2) throws -> Train {
+        var command = try! Train.parse([])
         (command.model, command.config, command.data) = ("flash", try configuration(), [try text()])
         (command.sequenceLength, command.batchSize, command.accumulate) = (16, 2, 1)
         (command.steps, command.out, command.sampleEvery) = (steps, path(run), 0)
@@ -54,12 +55,12 @@ final class Workspace {
     }
 }
 
-extension TrainCommand {
+extension Train {
     /// Runs it and returns what happens, in lines for people.
     @discardableResult
     func lines() throws -> [String] {
         var lines: [String] = []
-        try run(report: { lines.append($0.description) })
+        try train(report: { lines.append($0.description) })
         return lines
     }
 }

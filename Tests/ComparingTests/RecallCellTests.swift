@@ -173,7 +173,7 @@ import Testing
         #expect(message { $0.steps = 0 } == "--steps: expected a whole number of at least 1, found 0")
         #expect(message { $0.minutes = -1 } == "--minutes: expected a number above 0, found -1.0")
         #expect(message { $0.minutes = nil } == "--minutes: expected a number above 0, found none")
-        #expect(message { $0.learningRate = 0 } == "--learning-rate: expected a number above 0, found 0.0")
+        #expect(message { $0.learningRate = 0 } == "peak: expected a number above 0, found 0.0")
     }
 
     @Test("The targets of a window are the answers to all facts in it, and nothing else")

@@ -127,8 +127,8 @@ private func model(_ name: String, _ length: Int, parameters: Int = 300_000) thr
     func mistakesAreNamed() {
         let unknown = #expect(throws: InputError.self) { try run("flsh", 64) }
         #expect(unknown?.message.hasPrefix("unknown model \"flsh\", did you mean \"flash\"?") == true)
-        let small = #expect(throws: InputError.self) { try model(ScaleCell.naive, 64, parameters: 100) }
-        #expect(small?.message.hasPrefix("--parameters: no width of transformer has 100 within 5 %") == true)
+        let small = #expect(throws: OptionError.self) { try model(ScaleCell.naive, 64, parameters: 100) }
+        #expect(small?.description.hasPrefix("parameters: no width of transformer has 100 within 5 %") == true)
     }
 }
 

@@ -63,8 +63,8 @@ import Testing
         let diary = Diary()
         let architecture = try watched(ModelZoo.architecture(id), diary)
         for parameters in [1_000_000_001, 1_000_000_000_000, .max] {
-            let message = "--parameters: expected at most 1000000000, found \(parameters)"
-            #expect(throws: InputError(message)) {
+            let error = OptionError("parameters", "expected at most 1000000000, found \(parameters)")
+            #expect(throws: error) {
                 try architecture.fitting(ModelSize(width: 64, sequenceLength: 512), parameters: parameters)
             }
         }

@@ -1,9 +1,9 @@
-import AttentionZooCommands
 import FixtureSupport
 import Foundation
 import ModelZoo
 import Testing
 
+@testable import AttentionZooCommands
 @testable import Comparing
 
 @Suite struct TextTests {
@@ -70,7 +70,8 @@ import Testing
         _ = try workspace.command { $0.models = "linformer" }.run()
         var lines: [String] = []
         try EvaluateCommand(
-            source: ModelSource(run: workspace.out + "/text/story.txt/linformer"), data: [workspace.text]
+            source: ModelSource(run: workspace.out + "/text/story.txt/linformer"),
+            options: Evaluate.parse(["--data", workspace.text])
         ).run(print: { lines.append($0) })
         #expect(lines.joined().contains("bits"))
     }

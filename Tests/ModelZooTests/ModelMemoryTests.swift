@@ -150,9 +150,10 @@ import Testing
                 model, on: split, tokenizer: ByteTokenizer(),
                 options: TrainingOptions(sequenceLength: 16, batchSize: 1 << 24), folder: "/nowhere/run")
         }
-        let error = #expect(throws: InputError.self) { try begin(model) }
-        let message = error?.message ?? ""
+        let error = #expect(throws: OptionError.self) { try begin(model) }
+        #expect(error?.property == "batchSize")
+        let message = error?.description ?? ""
         #expect(message.hasPrefix("gradients, optimizer and activations of a step take at least "), "\(message)")
-        #expect(message.hasSuffix(": lower --batch-size, which is 16777216"), "\(message)")
+        #expect(message.hasSuffix(": lower batchSize, which is 16777216"), "\(message)")
     }
 }

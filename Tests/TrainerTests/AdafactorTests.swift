@@ -127,10 +127,10 @@ import Testing
         try scaled.validate()
         var wrong = OptimizerOptions.adafactor()
         wrong.scalesByParameter = true
-        expectError(naming: "--parameter-scaled", "--optimizer", "adafactor") {
+        expectError(naming: "scalesByParameter", "adam", "adafactor") {
             try wrong.validate()
         }
-        expectError("--update_limit: expected a number of at least 1, found 0.5") {
+        expectError("updateLimit: expected a number of at least 1, found 0.5") {
             try OptimizerOptions.adafactor(updateLimit: 0.5).validate()
         }
     }

@@ -83,7 +83,7 @@ import Testing
         let model = Peeking(ahead: 0)
         for length in [1, 65] {
             expectError(
-                naming: "--sequence-length", "2 to 64", "\(length)"
+                naming: "length", "2 to 64", "\(length)"
             ) {
                 try model.findings(of: CausalityCheck(length: length))
             }

@@ -119,7 +119,7 @@ extension CheckpointTests {
                     let fault = try #require(error as? TrainingFault)
                     #expect(fault.kind == .notWritten)
                     #expect(fault.message.contains(": cannot be written: No space left on device; step "))
-                    #expect(fault.message.contains("--resume \(path(name))"))
+                    #expect(fault.message.contains("TrainingRun(resuming: \(path(name)))"))
                     #expect(
                         !fault.message.contains(".tmp-") || failed!.hasPrefix("remove"), "\(failed!): \(fault.message)")
                 }

@@ -140,7 +140,7 @@ import Testing
         do { try begin("run", options(keep: 100)).train() }
         let chosen = path("run/checkpoints/step-2")
         expectError(
-            naming: "\(chosen)", "expected", "--steps", "--epochs", "--minutes", "kept"
+            naming: "\(chosen)", "expected", "length.steps", "length.epochs", "length.minutes", "kept"
         ) {
             try TrainingRun(
                 resuming: RunFolder(path: chosen), Bigram(), on: byteSplit(), tokenizer: ByteTokenizer()
@@ -166,7 +166,7 @@ import Testing
 
     @Test("An empty folder name is refused")
     func anEmptyNameIsNotTheRootFolder() {
-        let message = "the name of a run's folder is empty; expected --out or --resume FOLDER"
+        let message = "the name of a run's folder is empty; expected a folder"
         expectError(message) { try RunFolder(creating: "") }
         expectError(message) { try RunFolder(path: "") }
     }

@@ -39,7 +39,7 @@ import Trainer
 
     @Test("Impossible fractions are refused", arguments: [-0.1, 1, 1.5, .nan, .infinity])
     func impossibleFractions(fraction: Double) {
-        expectError("--validation-fraction: expected a number of at least 0 and below 1, found \(fraction)") {
+        expectError("validationFraction: expected a number of at least 0 and below 1, found \(fraction)") {
             try DataSplit(countingTokens(100), validationFraction: fraction, sequenceLength: 4)
         }
     }

@@ -49,7 +49,7 @@ import Testing
         #expect(messages[0].hasPrefix("after step 1: the parameter table.weight holds "))
         #expect(
             messages[0].hasSuffix(
-                "; step 0 is saved: go on from it with --resume RUN --learning-rate 5e+38, or with a lower --clip"
+                "; step 0 is saved: go on from it with TrainingRun(resuming: RUN) and learningRate 5e+38, or with a lower clip"
                     + "; if the same comes again, look at the model's configuration"))
     }
 
@@ -73,8 +73,8 @@ import Testing
         #expect(
             fault.message
                 == "after step 4: a sample's logits are not finite, while weights are finite, the largest of them 1e+30 in"
-                + " table.weight; step 2 is saved: go on from it with --resume \(temporary.path)/run --learning-rate 0.25,"
-                + " or with a lower --clip")
+                + " table.weight; step 2 is saved: go on from it with TrainingRun(resuming: \(temporary.path)/run) and learningRate"
+                + " 0.25, or with a lower clip")
     }
 
     @Test("Numbers that are bad from the first step on are not blamed on the learning rate", arguments: ["run", nil])

@@ -94,10 +94,10 @@ import Testing
         expectError("letters.txt: token 97 is outside the model's vocabulary; expected 0 to 96") {
             try Bigram(vocabulary: 97).evaluate(source, sequenceLength: 4)
         }
-        expectError(naming: "--sequence-length", "expected at most 3", "found 4") {
+        expectError(naming: "sequenceLength", "expected at most 3", "found 4") {
             try Bigram(maximumLength: 3).evaluate(source, sequenceLength: 4)
         }
-        expectError("--sequence-length: expected a whole number of at least 1, found 0") {
+        expectError("sequenceLength: expected a whole number of at least 1, found 0") {
             try Bigram().evaluate(source, sequenceLength: 0)
         }
         expectError(

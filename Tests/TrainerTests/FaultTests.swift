@@ -82,7 +82,8 @@ import Testing
         #expect(
             fault.message.hasSuffix(
                 "; the same would come again from step \(step): go on from an earlier one with"
-                    + " --resume \(path)/checkpoints/step-\(step - 1) --learning-rate 5e+29, or with a lower --clip"),
+                    + " TrainingRun(resuming: \(path)/checkpoints/step-\(step - 1)) and learningRate 5e+29, or with a lower clip"
+            ),
             "\(fault.message)")
         #expect(run.folder?.savedSteps == [step - 1, step])
         #expect(run.model.state.allSatisfy { $0.parameter.value.values.allSatisfy(\.isFinite) })
@@ -101,7 +102,7 @@ import Testing
         #expect(
             fault.message
                 == "after step 3: the parameter table.weight holds nan; step 2 is saved: go on from it with"
-                + " --resume \(path) --learning-rate 0.25, or with a lower --clip")
+                + " TrainingRun(resuming: \(path)) and learningRate 0.25, or with a lower clip")
     }
 
     @Test("Weights that are not finite are not saved")
@@ -111,7 +112,7 @@ import Testing
         run.model.table.weight.value.mutablePointer[7] = -.infinity
         let fault = try #require(throws: TrainingFault.self) { try run.save() }
         #expect(fault.message.hasPrefix("after step 2: the parameter table.weight holds -inf; "))
-        #expect(fault.message.hasSuffix("or longer --warmup"))
+        #expect(fault.message.hasSuffix("or longer warmupSteps"))
     }
 
     @Test("A validation loss that is not finite is a fault")

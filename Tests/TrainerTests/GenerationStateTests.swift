@@ -148,7 +148,7 @@ import Testing
             }
         }
         try expectRefusal("was saved with the model rememberer; expected the model flash", origin: ["model": "flash"])
-        let written = "expected a file that Generate --save-state wrote"
+        let written = "expected the saved state of a text"
         try expectRefusal("its metadata do not say \"tokenizer\"; \(written)", origin: ["tokenizer": "bytes"])
         try expectRefusal("its metadata do not say \"weights_crc32\"; \(written)", without: "weights_crc32")
         try expectRefusal(

@@ -97,9 +97,9 @@ import Testing
             try model.generate([[1, 9]], length: 3)
         }
         expectError(
-            naming: "2 tokens", "--length 9", "expected at most 10"
+            naming: "2 tokens", "length 9", "expected at most 10"
         ) { try Bigram(maximumLength: 10).generate([[1, 2]], length: 9) }
-        expectError("--top-k: expected a whole number of at least 1, found -1") {
+        expectError("topK: expected a whole number of at least 1, found -1") {
             try model.generate([[1]], length: 1, sampling: SamplingOptions(topK: -1))
         }
         await #expect(throws: InputError("the prompt is empty; expected at least one token")) {

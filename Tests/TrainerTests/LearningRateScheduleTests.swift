@@ -57,23 +57,23 @@ import Testing
     @Test("Impossible options are named")
     func impossibleOptions() {
         for peak in [0, -1, .nan, .infinity] {
-            expectError("--learning-rate: expected a number above 0, found \(peak)") {
+            expectError("peak: expected a number above 0, found \(peak)") {
                 try LearningRateSchedule(.constant, peak: peak)
             }
         }
-        expectError("--warmup: expected a whole number of at least 0, found -1") {
+        expectError("warmupSteps: expected a whole number of at least 0, found -1") {
             try LearningRateSchedule(.constant, peak: 1, warmupSteps: -1)
         }
-        expectError("--learning-rate-floor: expected a number from 0 to 1, found 1.5") {
+        expectError("floor: expected a number from 0 to 1, found 1.5") {
             try LearningRateSchedule(.cosine, peak: 1, totalSteps: 9, floor: 1.5)
         }
-        expectError(naming: "--warmup", "expected at least 1", "--schedule noam", "found 0") {
+        expectError(naming: "warmupSteps", "expected at least 1", "shape noam", "found 0") {
             try LearningRateSchedule(.noam, peak: 1)
         }
-        expectError(naming: "--schedule cosine", "--steps", "--epochs") {
+        expectError(naming: "shape cosine", "totalSteps") {
             try LearningRateSchedule(.cosine, peak: 1)
         }
-        expectError("--warmup: expected fewer than the 9 steps of --schedule cosine, found 9") {
+        expectError("warmupSteps: expected fewer than the 9 steps of shape cosine, found 9") {
             try LearningRateSchedule(.cosine, peak: 1, warmupSteps: 9, totalSteps: 9)
         }
     }

@@ -233,7 +233,7 @@ import Testing
         let before = try bytes("run/weights.safetensors")
         let path = temporary.path + "/run"
         expectError(
-            naming: "\(path)", "config.json", "expected", "--resume \(path)"
+            "\(path): holds a run already (\(path)/config.json); expected a new folder, or TrainingRun(resuming: \(path))"
         ) { try begin("run", options()) }
         #expect(try bytes("run/weights.safetensors") == before)
     }

@@ -17,8 +17,8 @@ extension ReversalTests {
         }
         for kind in [ObjectiveKind.nextToken, .masked] {
             let message =
-                "the model answers what stands before its start token, which --objective \(kind.rawValue) does not have;"
-                + " expected --objective reverse"
+                "the model answers what stands before its start token, which objective \(kind.rawValue) does not have;"
+                + " expected objective reverse"
             expectError(message) { try begin(Reverser(), kind) }
             expectError(message) {
                 try Reverser().evaluate(

@@ -142,7 +142,7 @@ extension ReversalTests {
         let most = Reverser(maximumLength: 8)
         #expect(try most.generate("abcd", tokenizer: ByteTokenizer(), objective: objective) == "dcba")
         expectError(
-            naming: "5 tokens", "--length 5", "expected at most 8"
+            naming: "5 tokens", "length 5", "expected at most 8"
         ) { try most.generate("abcde", tokenizer: ByteTokenizer(), objective: objective) }
     }
 

@@ -93,7 +93,7 @@ import Testing
             naming: "vocabulary of 256", "expected", "the 256 of the tokenizer (bytes)", "reversal"
         ) { try TrainingRun(Bigram(), on: byteSplit(), tokenizer: ByteTokenizer(), options: options) }
         let message =
-            "--sequence-length: expected at most 15, as --objective reverse takes twice as many and the model's"
+            "sequenceLength: expected at most 15, as objective reverse takes twice as many and the model's"
             + " configuration allows 31, found 16"
         expectError(message) {
             try TrainingRun(

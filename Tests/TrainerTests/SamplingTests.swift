@@ -85,11 +85,11 @@ import Testing
     @Test("Options out of range are named")
     func optionsOutOfRangeAreNamed() {
         for (options, message) in [
-            (SamplingOptions(temperature: -1), "--temperature: expected a number of at least 0, found -1.0"),
-            (SamplingOptions(temperature: .nan), "--temperature: expected a number of at least 0, found nan"),
-            (SamplingOptions(topK: 0), "--top-k: expected a whole number of at least 1, found 0"),
-            (SamplingOptions(filterThreshold: 1.5), "--filter-threshold: expected a number from 0 to 1, found 1.5"),
-            (SamplingOptions(topP: 0), "--top-p: expected a number above 0 and at most 1, found 0.0"),
+            (SamplingOptions(temperature: -1), "temperature: expected a number of at least 0, found -1.0"),
+            (SamplingOptions(temperature: .nan), "temperature: expected a number of at least 0, found nan"),
+            (SamplingOptions(topK: 0), "topK: expected a whole number of at least 1, found 0"),
+            (SamplingOptions(filterThreshold: 1.5), "filterThreshold: expected a number from 0 to 1, found 1.5"),
+            (SamplingOptions(topP: 0), "topP: expected a number above 0 and at most 1, found 0.0"),
         ] { expectError(message) { try options.validate() } }
     }
 

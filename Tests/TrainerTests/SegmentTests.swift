@@ -160,16 +160,16 @@ import Testing
     @Test("Unknown parts, and models without parts, are refused")
     func whatCannotBeForgottenIsRefused() throws {
         let text = TokenSource(name: "digits", tokens: tokens.values)
-        expectError("--forget: expected some of first,last, found \"frst\"; did you mean \"first\"?") {
+        expectError("forgetting: expected some of first,last, found \"frst\"; did you mean \"first\"?") {
             try model.evaluate(text, sequenceLength: 8, forgetting: ["frst", "last"])
         }
         expectError(
-            naming: "--forget", "expected", "--carry", "--order sequential"
+            naming: "forgetting", "expected", "carries true", "order sequential"
         ) { try model.evaluate(text, sequenceLength: 8, carries: false, forgetting: ["last"]) }
-        expectError(naming: "--forget", "expected --no-carry") {
+        expectError(naming: "forgetting", "expected carries false") {
             try Trigram(vocabulary: 7).evaluate(text, sequenceLength: 8, forgetting: ["last"])
         }
-        expectError("--forget: the model carries nothing from window to window") {
+        expectError("forgetting: the model carries nothing from window to window") {
             try Bigram(vocabulary: 7).evaluate(text, sequenceLength: 8, forgetting: ["last"])
         }
     }

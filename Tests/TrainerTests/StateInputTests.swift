@@ -141,7 +141,8 @@ import Testing
 
     @Test(
         "Whole numbers of a run's configuration have greatest values",
-        arguments: TrainingOptions.wholeNumbers.map { ($0.key, $0.range) } + [("steps", 1...TrainingOptions.mostSteps)])
+        arguments: TrainingOptions.schema.compactMap { field in field.range.map { (field.key, $0) } }
+            + [("steps", 1...TrainingOptions.mostSteps)])
     func greatest(_ key: String, _ range: ClosedRange<Int>) throws {
         for value in [range.lowerBound - 1, range.upperBound + 1, .max, .min] {
             expectError(
@@ -157,18 +158,18 @@ import Testing
         var options = TrainingOptions(sequenceLength: 1 << 30, batchSize: 1 << 24, accumulate: 1 << 20)
         #expect(options.tokensPerStep == .max)
         expectError(
-            naming: "--batch-size 16777216", "--sequence-length 1073741824", "--accumulate 1048576",
+            naming: "batchSize 16777216", "sequenceLength 1073741824", "accumulate 1048576",
             "expected at most 2147483648", "found"
         ) { try options.validate() }
         (options.sequenceLength, options.batchSize, options.accumulate) = (1 << 20, 1 << 11, 1)
         try options.validate()
         options.batchSize += 1
-        #expect(throws: InputError.self) { try options.validate() }
+        #expect(throws: OptionError.self) { try options.validate() }
         let file = "config.json, training"
         guard case .object(var members) = options.json else { return }
         members["batch_size"] = .integer(1 << 24)
         expectError(
-            naming: "\(file)", "--batch-size 16777216", "--sequence-length 1048576", "--accumulate 1",
+            naming: "\(file)", "\"batch_size\" 16777216", "\"sequence_length\" 1048576", "\"accumulate\" 1",
             "expected at most 2147483648", "found 17592186044416"
         ) { try TrainingOptions(.object(members), file: file) }
     }
@@ -176,16 +177,18 @@ import Testing
     @Test("Options that must be finite are", arguments: [Double.infinity, -.infinity, .nan])
     func finite(_ value: Double) {
         let changes: [(String, (inout TrainingOptions) -> Void)] = [
-            ("--clip", { $0.clip = value }), ("--minutes", { $0.length = .minutes(value) }),
-            ("--epochs", { $0.length = .epochs(value) }), ("--weight-decay", { $0.optimizer.weightDecay = value }),
-            ("--beta1", { $0.optimizer.beta1 = value }), ("--momentum", { $0.optimizer.momentum = value }),
-            ("--validation-share", { $0.validationShare = value }),
+            ("clip", { $0.clip = value }), ("length.minutes", { $0.length = .minutes(value) }),
+            ("length.epochs", { $0.length = .epochs(value) }),
+            ("optimizer.weightDecay", { $0.optimizer.weightDecay = value }),
+            ("optimizer.beta1", { $0.optimizer.beta1 = value }),
+            ("optimizer.momentum", { $0.optimizer.momentum = value }),
+            ("validationShare", { $0.validationShare = value }),
         ]
         for (name, change) in changes {
             var options = TrainingOptions()
             change(&options)
-            let error = #expect(throws: InputError.self) { try options.validate() }
-            #expect(error?.message.hasPrefix("\(name): expected ") ?? false)
+            let error = #expect(throws: OptionError.self) { try options.validate() }
+            #expect(error?.property == name && error?.description.hasPrefix("\(name): expected ") == true)
         }
     }
 

@@ -240,30 +240,33 @@ import Testing
             "the model's configuration is not causal: each position sees the tokens it is to predict;"
                 + " expected a causal one (\"causal\": true)", Bigram(isCausal: false))
         try expectRefusal(
-            "--sequence-length: expected at most 12, the longest the model's configuration allows, found 16",
+            "sequenceLength: expected at most 12, the longest the model's configuration allows, found 16",
             Bigram(maximumLength: 12))
         try expectRefusal(
             "the model has a vocabulary of 100 tokens; expected at least the 256 of the tokenizer (bytes)",
             Bigram(vocabulary: 100))
-        try expectRefusal("--batch-size: expected a whole number of at least 1, found 0") { $0.batchSize = 0 }
-        try expectRefusal("--accumulate: expected a whole number of at least 1, found -1") { $0.accumulate = -1 }
-        try expectRefusal("--steps: expected a whole number of at least 1, found 0") { $0.length = .steps(0) }
-        try expectRefusal("--epochs: expected a number above 0, found -1.0") { $0.length = .epochs(-1) }
-        try expectRefusal("--minutes: expected a number above 0, found nan") { $0.length = .minutes(.nan) }
-        try expectRefusal("--clip: expected a number above 0, found 0.0") { $0.clip = 0 }
-        try expectRefusal("--learning-rate: expected a number above 0, found -1.0") { $0.learningRate = -1 }
-        try expectRefusal("--weight-decay: expected a number of at least 0, found -0.1") {
+        try expectRefusal("batchSize: expected a whole number of at least 1, found 0") { $0.batchSize = 0 }
+        try expectRefusal("accumulate: expected a whole number of at least 1, found -1") { $0.accumulate = -1 }
+        try expectRefusal("length.steps: expected a whole number of at least 1, found 0") { $0.length = .steps(0) }
+        try expectRefusal("length.epochs: expected a number above 0, found -1.0") { $0.length = .epochs(-1) }
+        try expectRefusal("length.minutes: expected a number above 0, found nan") { $0.length = .minutes(.nan) }
+        try expectRefusal("clip: expected a number above 0, found 0.0") { $0.clip = 0 }
+        try expectRefusal("learningRate: expected a number above 0, found -1.0") { $0.learningRate = -1 }
+        try expectRefusal("optimizer.weightDecay: expected a number of at least 0, found -0.1") {
             $0.optimizer.weightDecay = -0.1
         }
-        try expectRefusal("--beta2: expected a number of at least 0 and below 1, found 1.0") { $0.optimizer.beta2 = 1 }
-        try expectRefusal("--validation-share: expected a number above 0 and at most 1, found 2.0") {
+        try expectRefusal("optimizer.beta2: expected a number of at least 0 and below 1, found 1.0") {
+            $0.optimizer.beta2 = 1
+        }
+        try expectRefusal("validationShare: expected a number above 0 and at most 1, found 2.0") {
             $0.validationShare = 2
         }
-        try expectRefusal("--save-every: expected a whole number of at least 0, found -5") { $0.saveEvery = -5 }
-        try expectRefusal("--warmup: expected fewer than the 6 steps of --schedule cosine, found 6") {
+        try expectRefusal("saveEvery: expected a whole number of at least 0, found -5") { $0.saveEvery = -5 }
+        try expectRefusal("warmupSteps: expected fewer than the 6 steps of schedule cosine, found 6") {
             $0.warmupSteps = 6
         }
-        try expectRefusal("--schedule cosine: needs to know the number of steps; expected --steps or --epochs") {
+        try expectRefusal("schedule cosine: needs to know the number of steps; expected length.steps or length.epochs")
+        {
             $0.length = .minutes(1)
         }
     }

@@ -54,7 +54,7 @@ import Testing
         #expect(last?.step == 6)
         var wrong = options
         wrong.batchSize = 0
-        await #expect(throws: InputError("--batch-size: expected a whole number of at least 1, found 0")) {
+        await #expect(throws: OptionError("batchSize", "expected a whole number of at least 1, found 0")) {
             try await Bigram().fit(text(), options: wrong).run()
         }
         await #expect(throws: InputError("a text: has 3 tokens; a sequence length of 16 needs at least 17")) {

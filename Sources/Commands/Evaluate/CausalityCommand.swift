@@ -1,35 +1,10 @@
 import ModelZoo
 
 /// `Evaluate --check-causality`: searches any model for logits that see later tokens.
-package struct CausalityCommand: Sendable {
+package struct CausalityCommand {
     /// The model; without a run and weights its initial ones are drawn.
     package var source: ModelSource
-    /// A preset that configures a model without a run, in place of a configuration.
-    package var preset: String?
-    /// Tokens of each text; nil: as in training, at most 1024.
-    package var sequenceLength: Int?
-    /// Draws other texts, places and tokens.
-    package var seed: Int?
-    /// The form of the model's operations: plain or fused; nil: fused.
-    package var implementation: String?
-    /// The number of threads; nil leaves it as it is.
-    package var threads: Int?
-    /// True for one line of JSON in place of lines for people.
-    package var json: Bool
-
-    /// Creates the command; parameters as above.
-    package init(
-        source: ModelSource, preset: String? = nil, sequenceLength: Int? = nil, seed: Int? = nil,
-        implementation: String? = nil, threads: Int? = nil, json: Bool = false
-    ) {
-        self.source = source
-        self.preset = preset
-        self.sequenceLength = sequenceLength
-        self.seed = seed
-        self.implementation = implementation
-        self.threads = threads
-        self.json = json
-    }
+    var options: Evaluate
 
     private static let usualLength = 256
     private static let longestUnlessAsked = 1024
@@ -39,24 +14,30 @@ package struct CausalityCommand: Sendable {
     /// - Parameter print: is given the result: lines for people, or with `json` one line of JSON.
     /// - Throws: `InputError` in one line, also where the model leaks.
     package func run(print: (String) -> Void) throws {
-        try useThreads(threads)
-        if let sequenceLength { try requireRange("--sequence-length", sequenceLength, 2...Self.greatestLength) }
-        let form: Implementation = try implementation.map { try option("--implementation", $0) } ?? .fused
+        try namingFlags(["length": "sequence-length"]) { try check(print) }
+    }
+
+    private func check(_ print: (String) -> Void) throws {
+        try useThreads(options.threads)
+        if let sequenceLength = options.sequenceLength {
+            try requireRange("--sequence-length", sequenceLength, 2...Self.greatestLength)
+        }
+        let form: Implementation = try options.implementation.map { try option("--implementation", $0) } ?? .fused
         let loaded = try load()
         var check = CausalityCheck(length: length(loaded))
         check.implementation = form
-        check.key = RandomKey(seed: UInt64(bitPattern: Int64(seed ?? 0)))
+        check.key = RandomKey(seed: UInt64(bitPattern: Int64(options.seed ?? 0)))
         let report = CausalityReport(
             findings: try loaded.model.findings(of: check), length: check.length, isCausal: loaded.model.isCausal,
             problem: loaded.model.causalityProblem)
-        print(json ? report.json : report.lines)
+        print(options.json ? report.json : report.lines)
         if report.findings.first != nil { throw InputError("\(name): logits see later tokens") }
     }
 
-    private var name: String { source.run ?? source.weights ?? source.config ?? preset ?? "the model" }
+    private var name: String { source.run ?? source.weights ?? source.config ?? options.preset ?? "the model" }
 
     private func length(_ loaded: ModelSource.Loaded) -> Int {
-        if let sequenceLength { return sequenceLength }
+        if let sequenceLength = options.sequenceLength { return sequenceLength }
         let trained = loaded.run.map { $0.training.objective.rowLength(ofWindow: $0.training.sequenceLength) }
         let usual = min(trained ?? loaded.model.maximumLength ?? Self.usualLength, Self.longestUnlessAsked)
         return min(usual, loaded.model.maximumLength ?? usual)
@@ -65,7 +46,7 @@ package struct CausalityCommand: Sendable {
     /// Loads the model, or makes it with initial weights where there is neither a run nor a file of weights.
     private func load() throws -> ModelSource.Loaded {
         guard let id = source.model, source.run == nil, source.weights == nil else {
-            try refuse([("--preset", preset != nil)], "expected only with --model and without --weights")
+            try refuse([("--preset", options.preset != nil)], "expected only with --model and without --weights")
             return try source.load()
         }
         try refuse([("--weights-as", source.weightsAs != nil)], "expected only with --run or --weights")
@@ -77,7 +58,7 @@ package struct CausalityCommand: Sendable {
     }
 
     private func configuration(_ architecture: any Architecture) throws -> (JSONValue, file: String) {
-        switch (source.config, preset) {
+        switch (source.config, options.preset) {
         case (let file?, nil): return (try JSONValue(path: file), file)
         case (nil, let name?): return (try architecture.presetJSON(name).configuration, "preset \(name)")
         case (nil, nil): throw InputError("--config is missing; expected --config FILE or --preset NAME with --model")

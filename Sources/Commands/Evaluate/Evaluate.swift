@@ -85,14 +85,15 @@ public struct Evaluate: Command {
         source.weightsAs = precision.weightsAs
         if checkCausality { return try check(source) }
         try refuse([("--preset", preset != nil), ("--seed", seed != nil)], "expected only with --check-causality")
-        let command = EvaluateCommand(
-            source: source, data: data, corpusLength: corpusLength, sequenceLength: sequenceLength,
-            batchSize: batchSize, carries: carry,
-            forgotten: forget.map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) } ?? [],
-            batch: batch, output: output, gradients: gradients, implementation: implementation,
-            threads: threads, json: json)
-        try command.run(print: { show($0) }, progress: showProgress)
+        try EvaluateCommand(source: source, options: self).run(print: { show($0) }, progress: showProgress)
     }
+
+    /// The parts of what passes that are forgotten, each once.
+    var forgotten: [String] {
+        let parts = forget?.split(separator: ",", omittingEmptySubsequences: false).map(String.init) ?? []
+        return parts.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+    }
+
     /// Searches for logits that see later tokens.
     private func check(_ source: ModelSource) throws {
         try refuse(
@@ -101,9 +102,6 @@ public struct Evaluate: Command {
                 ("--carry", carry == true), ("--no-carry", carry == false), ("--forget", forget != nil),
                 ("--batch", batch != nil), ("--output", output != nil), ("--gradients", gradients),
             ], "cannot be combined with --check-causality")
-        let command = CausalityCommand(
-            source: source, preset: preset, sequenceLength: sequenceLength, seed: seed,
-            implementation: implementation, threads: threads, json: json)
-        try command.run(print: { show($0) })
+        try CausalityCommand(source: source, options: self).run(print: { show($0) })
     }
 }

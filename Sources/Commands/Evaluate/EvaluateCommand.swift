@@ -2,56 +2,10 @@ import Foundation
 import ModelZoo
 
 /// `Evaluate`: bits per byte and perplexity of a text, or the numbers of one batch.
-package struct EvaluateCommand: Sendable {
+package struct EvaluateCommand {
     /// The model to evaluate.
     package var source: ModelSource
-    /// Files and folders of the text; none for the run's validation text.
-    package var data: [String]
-    /// The bytes of the built-in corpus to evaluate a run on it with, instead of its validation text, so that there are
-    /// more questions.
-    package var corpusLength: Int?
-    /// Tokens in a window; nil for those of the training.
-    package var sequenceLength: Int?
-    /// Windows read at once, without influence on the result; nil for the usual number.
-    package var batchSize: Int?
-    /// True if the model's memory passes from window to window; nil: as in the training.
-    package var carries: Bool?
-    /// Parts of that memory that are forgotten before each segment, to measure what they are worth.
-    package var forgotten: [String]
-    /// A safetensors file of tokens and targets to compute the numbers of instead of a text's.
-    package var batch: String?
-    /// The safetensors file for the numbers of the batch.
-    package var output: String?
-    /// True if the gradients of all parameters are among them.
-    package var gradients: Bool
-    /// The form of the model's operations: plain or fused; nil: fused.
-    package var implementation: String?
-    /// Threads to use; nil for all processors.
-    package var threads: Int?
-    /// True if the result is printed as JSON.
-    package var json: Bool
-
-    /// Creates the command with values for its options.
-    package init(
-        source: ModelSource, data: [String] = [], corpusLength: Int? = nil, sequenceLength: Int? = nil,
-        batchSize: Int? = nil, carries: Bool? = nil, forgotten: [String] = [], batch: String? = nil,
-        output: String? = nil, gradients: Bool = false, implementation: String? = nil, threads: Int? = nil,
-        json: Bool = false
-    ) {
-        self.source = source
-        self.data = data
-        self.corpusLength = corpusLength
-        self.sequenceLength = sequenceLength
-        self.batchSize = batchSize
-        self.carries = carries
-        self.forgotten = forgotten.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
-        self.batch = batch
-        self.output = output
-        self.gradients = gradients
-        self.implementation = implementation
-        self.threads = threads
-        self.json = json
-    }
+    var options: Evaluate
 
     private static let sequenceLengthUnlessKnown = 1024
 
@@ -60,23 +14,30 @@ package struct EvaluateCommand: Sendable {
     ///   - progress: is given the share of the text that has been read, from time to time.
     /// - Throws: `InputError` in one line.
     package func run(print: (String) -> Void, progress: (Double) -> Void = { _ in }) throws {
-        try useThreads(threads)
-        let form: Implementation = try implementation.map { try option("--implementation", $0) } ?? .fused
-        guard let batch else { return try evaluateText(form, print, progress) }
+        try namingFlags { try evaluate(print, progress) }
+    }
+
+    private func evaluate(_ print: (String) -> Void, _ progress: (Double) -> Void) throws {
+        try useThreads(options.threads)
+        let form: Implementation = try options.implementation.map { try option("--implementation", $0) } ?? .fused
+        guard let batch = options.batch else { return try evaluateText(form, print, progress) }
         try refuse(
             [
-                ("--data", !data.isEmpty), ("--corpus-length", corpusLength != nil),
-                ("--sequence-length", sequenceLength != nil),
-                ("--batch-size", batchSize != nil), ("--json", json), ("--carry", carries == true),
-                ("--no-carry", carries == false), ("--forget", !forgotten.isEmpty),
+                ("--data", !options.data.isEmpty), ("--corpus-length", options.corpusLength != nil),
+                ("--sequence-length", options.sequenceLength != nil),
+                ("--batch-size", options.batchSize != nil), ("--json", options.json),
+                ("--carry", options.carry == true),
+                ("--no-carry", options.carry == false), ("--forget", !options.forgotten.isEmpty),
             ], "cannot be combined with --batch")
-        if gradients, let format = try source.weightFormat() {
+        if options.gradients, let format = try source.weightFormat() {
             throw InputError("--weights-as \(format.rawValue): rounded weights have no --gradients; expected float")
         }
-        guard let output else { throw InputError("--output is missing; expected a file for what --batch gives") }
+        guard let output = options.output else {
+            throw InputError("--output is missing; expected a file for what --batch gives")
+        }
         let model = try source.load().model
         let done = try model.evaluateBatch(
-            batch, output: output, gradients: gradients, implementation: form)
+            batch, output: output, gradients: options.gradients, implementation: form)
         if !done.unread.isEmpty {
             source.note(
                 "\(batch): not read: \(done.unread.joined(separator: ", ")); expected \"tokens\" and \"targets\"")
@@ -93,40 +54,43 @@ package struct EvaluateCommand: Sendable {
     private func evaluateText(
         _ form: Implementation, _ print: (String) -> Void, _ progress: (Double) -> Void
     ) throws {
-        try refuse([("--output", output != nil), ("--gradients", gradients)], "expected only with --batch")
-        if let batchSize { try requireRange("--batch-size", batchSize, 1...1 << 24) }
-        if data.isEmpty, source.run == nil {
+        try refuse(
+            [("--output", options.output != nil), ("--gradients", options.gradients)], "expected only with --batch")
+        if let batchSize = options.batchSize { try requireRange("--batch-size", batchSize, 1...1 << 24) }
+        if options.data.isEmpty, source.run == nil {
             throw InputError("--data is missing; expected --data FILE, or --run FOLDER, or --batch FILE")
         }
-        if !data.isEmpty { try refuse([("--corpus-length", corpusLength != nil)], "cannot be combined with --data") }
+        if !options.data.isEmpty {
+            try refuse([("--corpus-length", options.corpusLength != nil)], "cannot be combined with --data")
+        }
         // A text that cannot be read is found out before a model is loaded.
-        let given = data.isEmpty ? nil : try TextSource(paths: data)
+        let given = options.data.isEmpty ? nil : try TextSource(paths: options.data)
         let loaded = try source.load()
         let objective = loaded.objective
         let longest = loaded.model.maximumLength.map { objective.kind.windowLength(inRow: $0) }
         let length =
-            sequenceLength ?? loaded.run?.training.sequenceLength ?? longest ?? Self.sequenceLengthUnlessKnown
+            options.sequenceLength ?? loaded.run?.training.sequenceLength ?? longest ?? Self.sequenceLengthUnlessKnown
         let (text, known) = try text(given, loaded, sequenceLength: length)
         let knowledge = objective == .nextToken ? known : nil  // what is known is how well the text can be foreseen
         let streams = try streams(loaded)
         let result = try loaded.model.evaluate(
-            text, sequenceLength: length, batchSize: batchSize ?? 4, objective: objective, carries: streams,
-            forgetting: Set(forgotten), questions: knowledge?.questions ?? [], implementation: form
+            text, sequenceLength: length, batchSize: options.batchSize ?? 4, objective: objective, carries: streams,
+            forgetting: Set(options.forgotten), questions: knowledge?.questions ?? [], implementation: form
         ) { progress(Double($0) / Double(text.count - 1)) }
         let findings = EvaluationFindings(
-            result: result, sequenceLength: length, streams: streams, forgotten: forgotten,
+            result: result, sequenceLength: length, streams: streams, forgotten: options.forgotten,
             floor: knowledge?.bitsPerByte(0..<text.count, nil),
             windowFloor: streams ? nil : knowledge?.bitsPerByte(0..<text.count, length))
-        print(json ? findings.json : findings.lines)
+        print(options.json ? findings.json : findings.lines)
         if let measured = findings.notFinite { throw notFinite(measured, loaded.model) }
     }
 
     /// Tells whether each window continues the one before: as asked for, or as in the training.
     private func streams(_ loaded: ModelSource.Loaded) throws -> Bool {
-        if carries == true && !loaded.model.carriesState {
+        if options.carry == true && !loaded.model.carriesState {
             throw InputError("--carry: the model carries nothing from window to window")
         }
-        return loaded.model.carriesState && carries ?? (loaded.run?.training.order == .sequential)
+        return loaded.model.carriesState && options.carry ?? (loaded.run?.training.order == .sequential)
     }
 
     /// The text that is given, or what the run held back.
@@ -138,7 +102,7 @@ package struct EvaluateCommand: Sendable {
             return (tokens.separated(by: loaded.run?.origin.documents ?? .nothing), nil)
         }
         return try loaded.run!.heldBackText(  // there is no other source without a text
-            of: source.run!, loaded.tokenizer, insteadOf: "--data", corpusLength: corpusLength)
+            of: source.run!, loaded.tokenizer, insteadOf: "--data", corpusLength: options.corpusLength)
     }
 }
 

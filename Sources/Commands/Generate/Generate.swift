@@ -80,10 +80,7 @@ public struct Generate: Command {
         var source = options.source
         source.weightsAs = precision.weightsAs
         try source.requireNames()
-        var command = GenerateCommand(
-            source: source, prompt: "", length: length, stop: stop, sampling: sampling, saveState: saveState,
-            loadState: loadState, threads: threads)
-        command.prompt = try promptBytes()
+        let command = try GenerateCommand(source: source, prompt: promptBytes(), options: self)
         guard isatty(STDOUT_FILENO) == 1 else { return try command.runForBytes { show($0) } }
         try command.run { show($0, terminator: "") }
         show("")
@@ -101,7 +98,7 @@ public struct Generate: Command {
     }
 
     /// nil where none of its options is given: it is then left to what the model has learned.
-    private var sampling: SamplingOptions? {
+    var sampling: SamplingOptions? {
         guard temperature != nil || topK != nil || filterThreshold != nil || topP != nil || seed != nil else {
             return nil
         }

@@ -1,39 +1,12 @@
 import ModelZoo
 
 /// `Generate`: continues a text, or reverses it, as the model has learned.
-package struct GenerateCommand: Sendable {
+package struct GenerateCommand {
     /// The model that continues the text.
     package var source: ModelSource
     /// Any bytes where tokens are bytes, else UTF-8. May be empty where a text continues.
     package var prompt: [UInt8]
-    /// The number of tokens; nil for 256, or as many as the prompt has where it is reversed.
-    package var length: Int?
-    /// The texts that end the continuation, beside the end of a document of a run that was trained with --documents:
-    /// each TEXT or byte:N.
-    package var stop: [String]
-    /// nil for what is usual: tokens as likely as the model says, or the likeliest where the prompt is reversed.
-    package var sampling: SamplingOptions?
-    /// A file for the text's state at the end, so that another process can continue it; nil for none.
-    package var saveState: String?
-    /// Such a file, to continue from; nil for a text that begins with the prompt.
-    package var loadState: String?
-    /// Threads to use; nil for all processors.
-    package var threads: Int?
-
-    /// Creates the command with values for its options.
-    package init(
-        source: ModelSource, prompt: String, length: Int? = nil, stop: [String] = [], sampling: SamplingOptions? = nil,
-        saveState: String? = nil, loadState: String? = nil, threads: Int? = nil
-    ) {
-        self.source = source
-        self.prompt = Array(prompt.utf8)
-        self.length = length
-        self.stop = stop
-        self.sampling = sampling
-        self.saveState = saveState
-        self.loadState = loadState
-        self.threads = threads
-    }
+    var options: Generate
 
     /// - Parameter print: is given the answer in pieces of text, as it comes; bytes that are no UTF-8 become U+FFFD.
     /// - Throws: `InputError` in one line.
@@ -48,8 +21,12 @@ package struct GenerateCommand: Sendable {
     }
 
     private func run(wholeCharacters: Bool, _ give: ([UInt8]) -> Void) throws {
+        try namingFlags { try generate(wholeCharacters: wholeCharacters, give) }
+    }
+
+    private func generate(wholeCharacters: Bool, _ give: ([UInt8]) -> Void) throws {
         let (loaded, stop) = try load()
-        guard saveState != nil || loadState != nil else {
+        guard options.saveState != nil || options.loadState != nil else {
             return try answer(
                 loaded, loaded.model, stop: stop, wholeCharacters: wholeCharacters, give: give)
         }
@@ -57,16 +34,16 @@ package struct GenerateCommand: Sendable {
     }
 
     private func load() throws -> (ModelSource.Loaded, StopTexts?) {
-        if let length { try requireRange("--length", length, 1...TrainingOptions.mostSteps) }
-        try sampling?.validate()
-        let texts = try stop.map(Self.stopText)
+        if let length = options.length { try requireRange("--length", length, 1...TrainingOptions.mostSteps) }
+        try options.sampling?.validate()
+        let texts = try options.stop.map(Self.stopText)
         try source.requireNames()
-        guard !prompt.isEmpty || loadState != nil else {
+        guard !prompt.isEmpty || options.loadState != nil else {
             throw InputError(
                 "the prompt is empty; expected --prompt TEXT, --prompt-file FILE, or text on standard input")
         }
-        if let saveState { try AtomicFile.requireWritable(saveState) }
-        try useThreads(threads)
+        if let saveState = options.saveState { try AtomicFile.requireWritable(saveState) }
+        try useThreads(options.threads)
         let loaded = try source.load()
         return (loaded, try stops(texts, loaded))
     }
@@ -85,7 +62,7 @@ package struct GenerateCommand: Sendable {
 
     /// Returns the stop texts: those asked for, and the end of a document.
     private func stops(_ texts: [[UInt8]], _ loaded: ModelSource.Loaded) throws -> StopTexts? {
-        for (name, bytes) in zip(stop, texts) where loaded.tokenizer.kind != .bytes {
+        for (name, bytes) in zip(options.stop, texts) where loaded.tokenizer.kind != .bytes {
             do { _ = try loaded.tokenizer.encode(bytes: bytes) } catch let error as InputError {
                 throw InputError("--stop \(name): never comes up: \(error.message)")
             }
@@ -104,8 +81,8 @@ package struct GenerateCommand: Sendable {
         give: ([UInt8]) -> Void
     ) throws {
         try model.generate(
-            bytes: prompt, length: length, tokenizer: loaded.tokenizer, objective: loaded.objective,
-            sampling: sampling, stop: stop, wholeCharacters: wholeCharacters, onBytes: give)
+            bytes: prompt, length: options.length, tokenizer: loaded.tokenizer, objective: loaded.objective,
+            sampling: options.sampling, stop: stop, wholeCharacters: wholeCharacters, onBytes: give)
     }
 
     /// Generates from the file of one state to that of another; either may be the beginning, or the end.
@@ -113,7 +90,7 @@ package struct GenerateCommand: Sendable {
         _ loaded: ModelSource.Loaded, _ model: Model, stop: StopTexts?, wholeCharacters: Bool,
         give: ([UInt8]) -> Void
     ) throws {
-        let option = loadState == nil ? "--save-state" : "--load-state"
+        let option = options.loadState == nil ? "--save-state" : "--load-state"
         guard loaded.objective.startToken == nil else {
             throw InputError("\(option): the model answers whole prompts; expected one that continues them")
         }
@@ -121,13 +98,13 @@ package struct GenerateCommand: Sendable {
             throw InputError("\(option): the decoding state of this model cannot be saved (\(loaded.id))")
         }
         let origin = ["model": loaded.id, "tokenizer": loaded.tokenizer.kind.rawValue]
-        var state = try loadState.map { try model.loadGenerationState(from: $0, origin: origin) }
+        var state = try options.loadState.map { try model.loadGenerationState(from: $0, origin: origin) }
         try model.generate(
-            bytes: prompt, state: &state, length: length ?? 256, tokenizer: loaded.tokenizer,
-            sampling: sampling ?? loaded.objective.usualSampling, stop: stop, wholeCharacters: wholeCharacters,
+            bytes: prompt, state: &state, length: options.length ?? 256, tokenizer: loaded.tokenizer,
+            sampling: options.sampling ?? loaded.objective.usualSampling, stop: stop, wholeCharacters: wholeCharacters,
             onBytes: give)
         guard let state else { return }
-        guard let saveState else { return state.pending.isEmpty ? () : give(state.pending) }
+        guard let saveState = options.saveState else { return state.pending.isEmpty ? () : give(state.pending) }
         try model.save(state, to: saveState, origin: origin)
     }
 }

@@ -36,7 +36,7 @@ extension Command {
         do {
             var command = try parseAsRoot(Self.arguments)
             if computes { BLAS.selection.warnings.forEach(showWarning) }
-            try ReadingDisplay.shared.watch { try command.run() }
+            try ReadingDisplay.shared.watch { try namingFlags { try command.run() } }
         } catch {
             // Help and version are "errors" of the parser that succeed.
             if exitCode(for: error).isSuccess { exit(withError: error) }

@@ -2,7 +2,9 @@ import ArgumentParser
 import ModelZoo
 
 /// `Train`: trains a language model on a text, or resumes a run.
-public struct Train: Command {
+///
+/// The options of its groups are its members too: `train.batchSize` is `train.stepOptions.batchSize`.
+@dynamicMemberLookup public struct Train: Command {
     /// The name, usage and help of the command.
     public static let configuration = CommandConfiguration(
         abstract: "Train a language model on a text.",
@@ -38,10 +40,10 @@ public struct Train: Command {
     @Option(help: "The model's configuration in place of the preset's: JSON with the peer's keyword names.")
     var config: String?
 
-    @OptionGroup(title: "Text") var text: TextOptions
-    @OptionGroup(title: "Steps") var steps: StepOptions
-    @OptionGroup(title: "Optimizer") var optimizer: OptimizerArguments
-    @OptionGroup(title: "Progress") var progress: ProgressOptions
+    @OptionGroup(title: "Text") var textOptions: TextOptions
+    @OptionGroup(title: "Steps") var stepOptions: StepOptions
+    @OptionGroup(title: "Optimizer") var optimizerOptions: OptimizerArguments
+    @OptionGroup(title: "Progress") var progressOptions: ProgressOptions
 
     @Option(help: "What the initial weights, windows and dropout are drawn from. (default: 0)")
     var seed: UInt64?
@@ -57,14 +59,97 @@ public struct Train: Command {
 
     /// Runs the command; throws an error of one line, or `ExitCode`.
     public func run() throws {
-        let display = try TrainingDisplay(json: progress.json, quiet: progress.quiet)
-        var command = TrainCommand()
-        (command.model, command.preset, command.config) = (model, preset, config)
-        (command.seed, command.threads, command.out, command.resume) = (seed, threads, out, resume)
-        text.apply(to: &command)
-        steps.apply(to: &command)
-        optimizer.apply(to: &command)
-        progress.apply(to: &command)
-        try display.show(command)
+        try TrainingDisplay(json: progressOptions.json, quiet: progressOptions.quiet).show(self)
+    }
+}
+
+// MARK: Options of the groups
+
+extension Train {
+    /// An option about the text.
+    public subscript<Value>(dynamicMember option: WritableKeyPath<TextOptions, Value>) -> Value {
+        get { textOptions[keyPath: option] }
+        set { textOptions[keyPath: option] = newValue }
+    }
+
+    /// An option about the steps.
+    public subscript<Value>(dynamicMember option: WritableKeyPath<StepOptions, Value>) -> Value {
+        get { stepOptions[keyPath: option] }
+        set { stepOptions[keyPath: option] = newValue }
+    }
+
+    /// An option about the optimizer.
+    public subscript<Value>(dynamicMember option: WritableKeyPath<OptimizerArguments, Value>) -> Value {
+        get { optimizerOptions[keyPath: option] }
+        set { optimizerOptions[keyPath: option] = newValue }
+    }
+
+    /// An option about what is measured, saved and printed.
+    public subscript<Value>(dynamicMember option: WritableKeyPath<ProgressOptions, Value>) -> Value {
+        get { progressOptions[keyPath: option] }
+        set { progressOptions[keyPath: option] = newValue }
+    }
+}
+
+// MARK: Without a terminal
+
+extension Train {
+    /// The end of a training.
+    package enum Outcome: Sendable, Hashable {
+        /// With its last step.
+        case finished
+        /// Because `stop` said so, after a save; `arguments` are those of a command line that resumes the run.
+        case stopped(arguments: [String])
+    }
+
+    /// Trains, or resumes a run.
+    /// - Parameters:
+    ///   - report: called with each event.
+    ///   - prepared: called once model and text are there and the run's folder is about to be made: a process that is
+    ///     ended earlier leaves nothing behind.
+    ///   - stop: asked after each step, and while validating and sampling, whether to save and stop.
+    /// - Throws: `InputError` in one line.
+    @discardableResult
+    package func train(
+        report: @escaping (TrainingEvent) -> Void = { _ in }, prepared: @escaping () -> Void = {},
+        stop: @escaping () -> Bool = { false }
+    ) throws -> Outcome {
+        try requireNames()
+        return try namingFlags {
+            try useThreads(threads)
+            let host = TrainingHost(report: report, prepared: prepared, stop: stop)
+            var command = self
+            command.textOptions.data = try textOptions.data.map { try lastingName("--data", $0) }
+            command.textOptions.validation = try textOptions.validation.map { try lastingName("--validation", $0) }
+            return if let resume { try command.goOn(RunFolder(path: resume), host) } else { try command.begin(host) }
+        }
+    }
+
+    /// - Throws: `InputError` that names an option whose file or folder has no name.
+    private func requireNames() throws {
+        for (name, value, expected) in [
+            ("--resume", resume, "the folder of a run"), ("--out", out, "a folder"), ("--config", config, "a file"),
+            ("--validation", textOptions.validation, "a file or a folder"),
+        ] where value == "" { throw InputError("\(name) is empty; expected \(expected)") }
+    }
+
+    /// The callbacks that one training needs of the program around it.
+    struct TrainingHost {
+        let report: (TrainingEvent) -> Void
+        let prepared: () -> Void
+        let stop: () -> Bool
+    }
+
+    func finish(_ run: TrainingRun<some LanguageModel>, _ host: TrainingHost) throws -> Outcome {
+        var outcome = Outcome.finished
+        run.optionNames = .flags
+        try run.train(
+            report: { event in
+                if case .interrupted(_, _, let folder?) = event {
+                    outcome = .stopped(arguments: argumentsToGoOn(with: folder))
+                }
+                host.report(event)
+            }, stop: host.stop)
+        return outcome
     }
 }

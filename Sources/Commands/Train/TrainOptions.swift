@@ -1,9 +1,14 @@
 import ArgumentParser
 import ModelZoo
 
-// The options of Train by what they are about. Without a value they are left to the preset.
+// The options of Train by what they are about. Without a value they are left to the preset. Each group says once what its
+// options do to a training.
 
-struct TextOptions: ParsableArguments {
+/// The options about the text.
+public struct TextOptions: ParsableArguments {
+    /// Creates the options without values, as the parser needs.
+    public init() {}
+
     @Option(
         parsing: .upToNextOption,
         help: "The text: files or folders; .gz is decompressed. (default: a text that is made here)")
@@ -42,15 +47,17 @@ struct TextOptions: ParsableArguments {
     @Option(help: "bytes or characters. (default: bytes)")
     var tokenizer: String?
 
-    func apply(to command: inout TrainCommand) {
-        (command.data, command.documents, command.order) = (data, documents, order)
-        (command.corpusLength, command.corpusSeed, command.objective) = (corpusLength, corpusSeed, objective)
-        command.validation = validation
-        (command.validationFraction, command.tokenizer) = (validationFraction, tokenizer)
+    /// The changes to a preset's options.
+    var settings: [TrainingSetting] {
+        [TrainingSetting("--objective", objective, \.objective), TrainingSetting("--order", order, \.order)]
     }
 }
 
-struct StepOptions: ParsableArguments {
+/// The options about the steps and their number.
+public struct StepOptions: ParsableArguments {
+    /// Creates the options without values, as the parser needs.
+    public init() {}
+
     @Option(help: "Tokens in a window.")
     var sequenceLength: Int?
 
@@ -72,14 +79,30 @@ struct StepOptions: ParsableArguments {
     @Option(help: "The share of activations to drop, where the model has dropout.")
     var dropout: Double?
 
-    func apply(to command: inout TrainCommand) {
-        (command.sequenceLength, command.batchSize, command.accumulate) = (sequenceLength, batchSize, accumulate)
-        (command.steps, command.epochs, command.minutes) = (steps, epochs, minutes)
-        command.dropout = dropout
+    /// The changes to a preset's options, but for the length, which a resumed run may have another of.
+    var settings: [TrainingSetting] {
+        [
+            TrainingSetting("--sequence-length", sequenceLength, \.sequenceLength),
+            TrainingSetting("--batch-size", batchSize, \.batchSize),
+            TrainingSetting("--accumulate", accumulate, \.accumulate),
+        ]
+    }
+
+    /// - Throws: `InputError` where more than one says how long a training is.
+    func length() throws -> TrainingLength? {
+        let given = [("--steps", steps != nil), ("--epochs", epochs != nil), ("--minutes", minutes != nil)].filter(\.1)
+        guard given.count <= 1 else {
+            throw InputError("\(given[1].0): cannot be combined with \(given[0].0); expected one of the two")
+        }
+        return steps.map { .steps($0) } ?? epochs.map { .epochs($0) } ?? minutes.map { .minutes($0) }
     }
 }
 
-struct OptimizerArguments: ParsableArguments {
+/// The options about the optimizer and the learning rate.
+public struct OptimizerArguments: ParsableArguments {
+    /// Creates the options without values, as the parser needs.
+    public init() {}
+
     @Option(help: "adam, adamw, sgd or adafactor.")
     var optimizer: String?
 
@@ -113,15 +136,43 @@ struct OptimizerArguments: ParsableArguments {
     @Option(help: "The greatest global norm of the gradients; 0 for no limit.")
     var clip: Double?
 
-    func apply(to command: inout TrainCommand) {
-        (command.optimizer, command.learningRate, command.schedule) = (optimizer, learningRate, schedule)
-        (command.warmup, command.learningRateFloor) = (warmup, learningRateFloor)
-        (command.weightDecay, command.beta1, command.beta2) = (weightDecay, beta1, beta2)
-        (command.momentum, command.clip, command.parameterScaled) = (momentum, clip, parameterScaled)
+    /// The changes to a preset's options; the optimizer comes first, as it brings constants of its own.
+    var settings: [TrainingSetting] {
+        [
+            TrainingSetting("--optimizer", isGiven: optimizer != nil) {
+                if let optimizer { $0.optimizer = try Self.optimizer(optimizer) }
+            },
+            TrainingSetting("--learning-rate", learningRate, \.learningRate, isForResumed: true),
+            TrainingSetting("--schedule", schedule, \.schedule),
+            TrainingSetting("--warmup", warmup, \.warmupSteps),
+            TrainingSetting("--learning-rate-floor", learningRateFloor, \.learningRateFloor),
+            TrainingSetting("--weight-decay", weightDecay, \.optimizer.weightDecay),
+            TrainingSetting("--beta1", beta1, \.optimizer.beta1),
+            TrainingSetting("--beta2", beta2, \.optimizer.beta2),
+            TrainingSetting("--momentum", momentum, \.optimizer.momentum),
+            TrainingSetting("--parameter-scaled", parameterScaled ? true : nil, \.optimizer.scalesByParameter),
+            TrainingSetting("--clip", isGiven: clip != nil, isForResumed: true) {
+                if let clip { $0.clip = clip == 0 ? nil : clip }
+            },
+        ]
+    }
+
+    /// An optimizer with torch's defaults.
+    private static func optimizer(_ name: String) throws -> OptimizerOptions {
+        switch try option("--optimizer", name) as OptimizerOptions.Kind {
+        case .adam: .adam()
+        case .adamW: .adamW()
+        case .sgd: .sgd()
+        case .adafactor: .adafactor()
+        }
     }
 }
 
-struct ProgressOptions: ParsableArguments {
+/// The options about validations, samples, saves, and what is printed.
+public struct ProgressOptions: ParsableArguments {
+    /// Creates the options without values, as the parser needs.
+    public init() {}
+
     @Option(help: "Steps between two validations; 0 for none but the last.")
     var validateEvery: Int?
 
@@ -146,9 +197,17 @@ struct ProgressOptions: ParsableArguments {
     @Flag(help: "Print nothing but errors.")
     var quiet = false
 
-    func apply(to command: inout TrainCommand) {
-        (command.validateEvery, command.validationShare) = (validateEvery, validationShare)
-        (command.sampleEvery, command.sampleLength) = (sampleEvery, sampleLength)
-        (command.saveEvery, command.keep) = (saveEvery, keep)
+    /// The changes to a preset's options, and to those of a run that is resumed.
+    var settings: [TrainingSetting] {
+        [
+            TrainingSetting("--validate-every", validateEvery, \.validateEvery, isForResumed: true),
+            TrainingSetting("--validation-share", isGiven: validationShare != nil, isForResumed: true) {
+                if let validationShare { $0.validationShare = validationShare }
+            },
+            TrainingSetting("--sample-every", sampleEvery, \.sampleEvery, isForResumed: true),
+            TrainingSetting("--sample-length", sampleLength, \.sampleLength, isForResumed: true),
+            TrainingSetting("--save-every", saveEvery, \.saveEvery, isForResumed: true),
+            TrainingSetting("--keep", keep, \.keepCheckpoints, isForResumed: true),
+        ]
     }
 }

@@ -23,13 +23,13 @@ package final class TrainingDisplay {
 
     /// Runs a training.
     /// - Throws: what the command throws; `ExitCode` where it was stopped.
-    package func show(_ command: TrainCommand) throws {
+    package func show(_ command: Train) throws {
         Interrupt.unblockSignals()
         let outcome = try {
             // So that the line of an error begins a line.
             defer { output.write(printer.end()) }
             return try silently(isQuiet) {
-                try command.run(
+                try command.train(
                     report: { [self] in
                         // From here on the training has a line of its own.
                         if case .started = $0 { ReadingDisplay.shared.end() }

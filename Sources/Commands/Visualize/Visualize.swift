@@ -57,9 +57,6 @@ public struct Visualize: Command {
 
     /// Runs the command; throws an error of one line, or `ExitCode`.
     public func run() throws {
-        let command = VisualizeCommand(
-            source: options.source, text: text, length: length, nLimit: nLimit, layers: layers, heads: heads,
-            title: title, sharesScale: commonScale, out: out, spectrum: spectrum, states: states, threads: threads)
-        try command.run(print: { show($0) })
+        try VisualizeCommand(source: options.source, options: self).run(print: { show($0) })
     }
 }

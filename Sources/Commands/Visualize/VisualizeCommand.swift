@@ -3,51 +3,10 @@ import Foundation
 import ModelZoo
 
 /// `Visualize`: draws the weights of attention, the spectrum of their matrices, and the states of a stream.
-package struct VisualizeCommand: Sendable {
+package struct VisualizeCommand {
     /// The model whose attention is drawn.
     package var source: ModelSource
-    /// A text, of which the model reads the beginning; nil for what the run has held back.
-    package var text: String?
-    /// The number of tokens it reads.
-    package var length: Int?
-    /// The first so many queries are drawn; nil for all.
-    package var nLimit: Int?
-    /// The layers and heads that are drawn, from 1; empty for all.
-    package var layers: [Int]
-    /// The heads that are drawn, from 1; empty for all.
-    package var heads: [Int]
-    /// The title of the pictures; nil for the usual one.
-    package var title: String?
-    /// True if all pictures share one scale of colors.
-    package var sharesScale: Bool
-    /// The PNG file of the pictures.
-    package var out: String?
-    /// The SVG or HTML file of the spectrum.
-    package var spectrum: String?
-    /// The HTML file of the recurrent states.
-    package var states: String?
-    /// Threads to use; nil for all processors.
-    package var threads: Int?
-
-    /// Creates the command with values for its options.
-    package init(
-        source: ModelSource, text: String? = nil, length: Int? = nil, nLimit: Int? = nil, layers: [Int] = [],
-        heads: [Int] = [], title: String? = nil, sharesScale: Bool = false, out: String? = nil,
-        spectrum: String? = nil, states: String? = nil, threads: Int? = nil
-    ) {
-        self.source = source
-        self.text = text
-        self.length = length
-        self.nLimit = nLimit
-        self.layers = layers
-        self.heads = heads
-        self.title = title
-        self.sharesScale = sharesScale
-        self.out = out
-        self.spectrum = spectrum
-        self.states = states
-        self.threads = threads
-    }
+    var options: Visualize
 
     /// As many tokens as the paper of Linformer analyses.
     private static let usualLength = 512
@@ -56,42 +15,45 @@ package struct VisualizeCommand: Sendable {
 
     /// - Parameter print: is given the path of each file that was written.
     /// - Throws: `InputError` in one line.
-    package func run(print: (String) -> Void) throws {
+    package func run(print: (String) -> Void) throws { try namingFlags { try draw(print) } }
+
+    private func draw(_ print: (String) -> Void) throws {
         try checkOptions()
-        try useThreads(threads)
-        if text == nil, source.run == nil {
+        try useThreads(options.threads)
+        if options.text == nil, source.run == nil {
             throw InputError("--text is missing; expected --text FILE, or --run FOLDER")
         }
         // A text that cannot be read is found out before a model is loaded.
-        let given = try text.map { try TextSource(path: $0) }
+        let given = try options.text.map { try TextSource(path: $0) }
         let loaded = try source.load()
-        if let states {
+        if let states = options.states {
             try draw(statesOf: loaded, given, to: states)
             print(states)
-            if out == nil && spectrum == nil { return }
+            if options.out == nil && options.spectrum == nil { return }
         }
         let tokens = try tokens(given, loaded)
         let recorded = attention(of: tokens, loaded.model)
         let shown = try selected(recorded)
-        if let picture = out ?? (spectrum == nil ? "heads.png" : nil) {
+        if let picture = options.out ?? (options.spectrum == nil ? "heads.png" : nil) {
             try draw(shown, note: "\(modelName), \(tokens.count) tokens", to: picture)
             print(picture)
         }
-        if let spectrum {
+        if let spectrum = options.spectrum {
             try AttentionSpectrum(shown).write(
-                to: spectrum, title: title ?? "Spectrum of the attention matrices",
+                to: spectrum, title: options.title ?? "Spectrum of the attention matrices",
                 subtitle: "\(modelName), \(tokens.count) tokens")
             print(spectrum)
         }
     }
 
     private func checkOptions() throws {
-        for (name, number) in [("--length", length), ("--n-limit", nLimit)] {
+        for (name, number) in [("--length", options.length), ("--n-limit", options.nLimit)] {
             guard let number, !(1...Self.greatestLength).contains(number) else { continue }
             throw InputError("\(name): expected a whole number from 1 to \(Self.greatestLength), found \(number)")
         }
         for (name, path, kinds) in [
-            ("--out", out, ["png"]), ("--spectrum", spectrum, ["svg", "html"]), ("--states", states, ["html"]),
+            ("--out", options.out, ["png"]), ("--spectrum", options.spectrum, ["svg", "html"]),
+            ("--states", options.states, ["html"]),
         ] {
             guard let path, !kinds.contains((path as NSString).pathExtension.lowercased()) else { continue }
             let endings = kinds.map { "." + $0 }.joined(separator: " or ")
@@ -122,11 +84,11 @@ package struct VisualizeCommand: Sendable {
             ).text
         }
         let objective = loaded.objective
-        if let length, let most, length > most {
+        if let length = options.length, let most, length > most {
             throw InputError("--length: the model reads at most \(most) tokens, found \(length)")
         }
         let usual = min(loaded.run?.training.sequenceLength ?? Self.usualLength, Self.usualLength)
-        let count = length ?? min(usual, most ?? usual, text.count)
+        let count = options.length ?? min(usual, most ?? usual, text.count)
         guard text.count >= max(count, 1) else {
             throw InputError("\(text.name): has \(counted(text.count, "token")); expected at least \(max(count, 1))")
         }
@@ -147,7 +109,7 @@ package struct VisualizeCommand: Sendable {
         let row = try tokens(given, loaded, most: nil)
         let history = try StateHistory(model, row.values, block: model.configuration.blockWidth)
         try history.write(
-            to: path, title: title ?? "States of a stream", subtitle: "\(modelName), \(row.count) tokens")
+            to: path, title: options.title ?? "States of a stream", subtitle: "\(modelName), \(row.count) tokens")
     }
 
     private func attention(of tokens: TokenTensor, _ model: some LanguageModel) -> [AttentionRecorder.Layer] {
@@ -156,8 +118,8 @@ package struct VisualizeCommand: Sendable {
 
     /// The layers that are wanted of those that show something.
     private func selected(_ recorded: [AttentionRecorder.Layer]) throws -> [AttentionRecorder.Layer] {
-        if layers.isEmpty || recorded.isEmpty { return recorded }
-        return try layers.map { layer in
+        if options.layers.isEmpty || recorded.isEmpty { return recorded }
+        return try options.layers.map { layer in
             guard (1...recorded.count).contains(layer) else {
                 throw InputError("--layers: expected 1 to \(recorded.count), found \(layer)")
             }
@@ -167,15 +129,15 @@ package struct VisualizeCommand: Sendable {
 
     private func draw(_ shown: [AttentionRecorder.Layer], note: String, to path: String) throws {
         let most = shown.map { $0.weights.shape[1] }.max() ?? 0
-        if most > 0, let wrong = heads.first(where: { !(1...most).contains($0) }) {
+        if most > 0, let wrong = options.heads.first(where: { !(1...most).contains($0) }) {
             throw InputError("--heads: expected 1 to \(most), found \(wrong)")
         }
         var grid = AttentionGrid(shown)
-        if let title { grid.title = title }
+        if let title = options.title { grid.title = title }
         grid.note = note
-        grid.nLimit = nLimit
-        grid.sharesScale = sharesScale
-        grid.heads = heads.isEmpty ? nil : heads.map { $0 - 1 }
+        grid.nLimit = options.nLimit
+        grid.sharesScale = options.commonScale
+        grid.heads = options.heads.isEmpty ? nil : options.heads.map { $0 - 1 }
         try grid.write(to: path)
     }
 }

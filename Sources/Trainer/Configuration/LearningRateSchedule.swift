@@ -6,7 +6,7 @@ import Tensors
 /// All schedules rise linearly to the peak during warm-up: step t of w warm-up steps has peak · t / w, so that step w
 /// has the peak itself. Steps count from 1.
 public struct LearningRateSchedule: Sendable, Hashable {
-    /// The course after the warm-up, by the names that `--schedule` takes.
+    /// The course after the warm-up, by the names that configurations have.
     public enum Shape: String, CaseIterable, Sendable {
         /// The peak for ever.
         case constant
@@ -30,30 +30,26 @@ public struct LearningRateSchedule: Sendable, Hashable {
     /// The end of `cosine`, as a share of the peak.
     public let floor: Double
 
-    /// - Throws: `InputError` that names the option that cannot be, or the one that is missing.
+    /// - Throws: `OptionError` that names the property that cannot be, or the one that is missing.
     public init(
         _ shape: Shape, peak: Double, warmupSteps: Int = 0, totalSteps: Int? = nil, floor: Double = 0
     ) throws {
-        guard peak > 0, peak.isFinite else {
-            throw InputError("--learning-rate: expected a number above 0, found \(peak)")
-        }
-        guard warmupSteps >= 0 else {
-            throw InputError("--warmup: expected a whole number of at least 0, found \(warmupSteps)")
-        }
-        guard floor >= 0, floor <= 1 else {
-            throw InputError("--learning-rate-floor: expected a number from 0 to 1, found \(floor)")
-        }
+        try OptionLimits.positive.check("peak", peak)
+        try (0...Int.max).check("warmupSteps", warmupSteps)
+        try OptionLimits.fraction.check("floor", floor)
+        let mention: OptionText = "\(option: "shape", shape.rawValue)"
         if shape == .noam, warmupSteps == 0 {
-            throw InputError(
-                "--warmup: expected at least 1 for --schedule noam, which falls from the warm-up on, found 0")
+            throw OptionError(
+                "warmupSteps", "expected at least 1 for \(mention), which falls from the warm-up on, found 0")
         }
         if shape == .cosine {
             guard let totalSteps else {
-                throw InputError("--schedule cosine: needs to know the number of steps; expected --steps or --epochs")
+                throw OptionError(
+                    "shape", is: shape.rawValue, "needs to know the number of steps; expected \(option: "totalSteps")")
             }
             guard totalSteps > warmupSteps else {
-                throw InputError(
-                    "--warmup: expected fewer than the \(totalSteps) steps of --schedule cosine, found \(warmupSteps)")
+                throw OptionError(
+                    "warmupSteps", "expected fewer than the \(totalSteps) steps of \(mention), found \(warmupSteps)")
             }
         }
         self.shape = shape

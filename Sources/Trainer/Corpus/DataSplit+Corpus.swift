@@ -21,24 +21,20 @@ public struct CorpusOptions: Sendable, Hashable {
     public var training: Corpus { Corpus(seed: seed, length: length) }
     /// With another seed than any that a person would choose for the training text.
     public var validation: Corpus { Corpus(seed: ~seed, length: validationLength) }
+}
 
-    var json: JSONValue {
-        .object([
-            "seed": .integer(Int(truncatingIfNeeded: seed)), "length": .integer(length),
-            "validation_length": .integer(validationLength),
-        ])
-    }
+extension CorpusOptions: CheckedOptions {
+    static var defaults: CorpusOptions { CorpusOptions() }
 
-    /// - Returns: nil for null.
-    init?(_ json: JSONValue, file: String) throws {
-        if json == .null { return nil }
-        var reader = try ConfigurationReader(json, file: file)
-        self.init(
-            seed: UInt64(truncatingIfNeeded: try reader.int("seed")),
-            length: try reader.int("length", in: Corpus.lengths),
-            validationLength: try reader.int("validation_length", in: Corpus.lengths))
-        try reader.finish()
-    }
+    static let schema: [OptionField<CorpusOptions>] = [
+        .seed("seed", \.seed),
+        .whole("length", \.length, in: Corpus.lengths),
+        .whole("validation_length", \.validationLength, in: Corpus.lengths),
+    ]
+
+    public init(from decoder: any Decoder) throws { try self.init(decoding: decoder) }
+
+    public func encode(to encoder: any Encoder) throws { try json.encode(to: encoder) }
 }
 
 /// Facts about a text that its author knows and a model may learn.

@@ -14,12 +14,9 @@ public struct DataSplit: Sendable {
     /// - Parameters:
     ///   - validationFraction: the share of the tokens, at least 0 (no validation) and below 1.
     ///   - sequenceLength: what the training windows have; each part must have one token more.
-    /// - Throws: `InputError` that names the text, its length and the length needed.
+    /// - Throws: `InputError` that names the text, its length and the length needed; `OptionError` for another share.
     public init(_ tokens: TokenSource, validationFraction: Double = 0.1, sequenceLength: Int) throws {
-        guard validationFraction >= 0, validationFraction < 1 else {
-            throw InputError(
-                "--validation-fraction: expected a number of at least 0 and below 1, found \(validationFraction)")
-        }
+        try OptionLimits.rate.check("validationFraction", validationFraction)
         try Self.requireLength(of: tokens, sequenceLength: sequenceLength)
         guard validationFraction > 0 else {
             training = tokens

@@ -4,7 +4,7 @@ import Tensors
 
 /// Turns text into tokens and back. Tokens are numbers from 0 up to, but not including, `vocabularySize`.
 public protocol Tokenizer: Sendable {
-    /// The kind by which `--tokenizer` and the saved file call it.
+    /// The kind by which configurations and the saved file call it.
     var kind: TokenizerKind { get }
 
     /// The number of different tokens; a model's vocabulary must be at least as large.
@@ -57,7 +57,7 @@ extension Tokenizer {
     }
 }
 
-/// The tokenizers there are, by the names that `--tokenizer` takes.
+/// The tokenizers there are, by the names that configurations have.
 public enum TokenizerKind: String, CaseIterable, Sendable {
     case bytes
     case characters

@@ -60,7 +60,8 @@ extension LanguageModel {
     /// if it exceeds 1e-6 of the largest logit and eight times the difference that a batch of another shape makes.
     ///
     /// Only what follows the start token is changed in a model that has one.
-    /// - Throws: `InputError` where the model cannot read texts of this length, or its logits are not finite.
+    /// - Throws: `OptionError` where the model cannot read texts of this length, `InputError` where its logits are not
+    ///   finite.
     public func findings(of check: CausalityCheck) throws -> CausalityFindings {
         try requireLength(check)
         var findings = CausalityFindings()
@@ -79,7 +80,7 @@ extension LanguageModel {
         let most = maximumLength ?? .max
         guard (least...max(least, most)).contains(check.length), most >= least else {
             let bound = maximumLength.map { " to \($0), the longest that the model reads at once" } ?? " or more"
-            throw InputError("--sequence-length: expected \(least)\(bound), found \(check.length)")
+            throw OptionError("length", "expected \(least)\(bound), found \(check.length)")
         }
     }
 

@@ -51,48 +51,58 @@ extension LanguageModel {
         if objective.kind != .masked { try requireCausality() }
         guard let startToken, startToken != objective.startToken else { return }
         guard let expected = objective.startToken else {
-            throw InputError(
-                "the model answers what stands before its start token, which --objective \(objective.kind.rawValue) does"
-                    + " not have; expected --objective \(ObjectiveKind.reverse.rawValue)")
+            throw OptionError(
+                of: "objective",
+                text: """
+                    the model answers what stands before its start token, which \
+                    \(option: "objective", objective.kind.rawValue) does not have; expected \
+                    \(option: "objective", ObjectiveKind.reverse.rawValue)
+                    """)
         }
         throw InputError(
             "the model's start token is \(startToken); expected \(expected), the first token that the tokenizer does not"
                 + " have")
     }
 
-    /// - Throws: `InputError` when the model cannot read what an objective makes of windows of this length.
+    /// - Throws: `OptionError` when the model cannot read what an objective makes of windows of this length.
     func requireLength(_ sequenceLength: Int, for objective: ObjectiveKind) throws {
-        try TrainingOptions.wholeNumbers[0].check(sequenceLength)
+        try TrainingOptions.lengths.check("sequenceLength", sequenceLength)
         guard !carriesState, let most = maximumLength, sequenceLength > objective.windowLength(inRow: most) else {
             return
         }
-        let reason =
+        let reason: OptionText =
             objective.windowLength(inRow: most) == most
             ? "the longest the model's configuration allows"
-            : "as --objective \(objective.rawValue) takes twice as many and the model's configuration allows \(most)"
-        throw InputError(
-            "--sequence-length: expected at most \(objective.windowLength(inRow: most)), \(reason),"
-                + " found \(sequenceLength)")
+            : """
+            as \(option: "objective", objective.rawValue) takes twice as many and the model's configuration allows \
+            \(most)
+            """
+        throw OptionError(
+            "sequenceLength",
+            "expected at most \(objective.windowLength(inRow: most)), \(reason), found \(sequenceLength)")
     }
 
-    /// - Throws: `InputError` when these are no parts of what passes from window to window, or nothing does.
+    /// - Throws: `OptionError` when these are no parts of what passes from window to window, or nothing does.
     func requireParts(_ parts: Set<String>, streams: Bool) throws {
+        func refuse(_ problem: OptionText) throws { throw OptionError("forgetting", problem) }
         guard !parts.isEmpty else { return }
-        guard carriesState else { throw InputError("--forget: the model carries nothing from window to window") }
+        guard carriesState else { return try refuse("the model carries nothing from window to window") }
         let known = Carry.parts
         guard !known.isEmpty else {
-            throw InputError(
-                "--forget: what the model carries has no parts; expected --no-carry to have it forget everything")
+            return try refuse(
+                "what the model carries has no parts; expected \(option: "carries", "false") to have it forget everything"
+            )
         }
         if let part = parts.sorted().first(where: { !known.contains($0) }) {
             let hint = nearest(part, in: known).map { "; did you mean \"\($0)\"?" } ?? ""
-            throw InputError("--forget: expected some of \(known.joined(separator: ",")), found \"\(part)\"\(hint)")
+            try refuse("expected some of \(known.joined(separator: ",")), found \"\(part)\"\(hint)")
         }
-        guard streams else {
-            throw InputError(
-                "--forget: expected only where each window goes on from the one before, with --carry or after a training"
-                    + " with --order sequential")
-        }
+        if streams { return }
+        try refuse(
+            """
+            expected only where each window goes on from the one before, with \(option: "carries", "true") or after a \
+            training with \(option: "order", "sequential")
+            """)
     }
 
     /// - Throws: `InputError` that names the text and the token that the model does not have.

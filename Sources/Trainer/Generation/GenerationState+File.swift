@@ -95,7 +95,7 @@ private struct GenerationFile {
     func text(_ name: String) throws -> String {
         if let text = file.metadata[name] { return text }
         throw InputError(
-            "\(file.path): its metadata do not say \"\(name)\"; expected a file that Generate --save-state wrote")
+            "\(file.path): its metadata do not say \"\(name)\"; expected the saved state of a text")
     }
 
     func position() throws -> Int {

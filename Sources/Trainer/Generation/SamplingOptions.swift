@@ -32,20 +32,6 @@ public struct SamplingOptions: Sendable, Hashable {
         self.seed = seed
     }
 
-    /// - Throws: `InputError` that names the option that is out of range.
-    public func validate() throws {
-        guard temperature >= 0, temperature.isFinite else {
-            throw InputError("--temperature: expected a number of at least 0, found \(temperature)")
-        }
-        if let topK, topK < 1 { throw InputError("--top-k: expected a whole number of at least 1, found \(topK)") }
-        if let threshold = filterThreshold, !(threshold >= 0 && threshold <= 1) {
-            throw InputError("--filter-threshold: expected a number from 0 to 1, found \(threshold)")
-        }
-        if let topP, !(topP > 0 && topP <= 1) {
-            throw InputError("--top-p: expected a number above 0 and at most 1, found \(topP)")
-        }
-    }
-
     // MARK: Choosing
 
     static let logitsNotFinite = InputError("the model's logits are not finite; expected weights of a trained model")
@@ -106,4 +92,27 @@ public struct SamplingOptions: Sendable, Hashable {
     private func precedes(_ a: Int, _ b: Int, _ logits: UnsafeBufferPointer<Float>) -> Bool {
         logits[a] > logits[b] || (logits[a] == logits[b] && a < b)
     }
+}
+
+// MARK: Schema
+
+extension SamplingOptions: CheckedOptions {
+    static var defaults: SamplingOptions { SamplingOptions() }
+
+    /// The keys and ranges of the options, any of which may be left out.
+    static let schema: [OptionField<SamplingOptions>] = [
+        .number("temperature", \.temperature, .atLeast(0), isRequired: false),
+        .whole("top_k", \.topK, in: 1...Int.max),
+        .number("filter_threshold", \.filterThreshold, .fraction),
+        .number("top_p", \.topP, .share),
+        .seed("seed", \.seed, isRequired: false),
+    ]
+
+    /// Checks the range of every option.
+    /// - Throws: `OptionError` that names the first property that is wrong.
+    public func validate() throws { try check() }
+
+    public init(from decoder: any Decoder) throws { try self.init(decoding: decoder) }
+
+    public func encode(to encoder: any Encoder) throws { try json.encode(to: encoder) }
 }

@@ -111,14 +111,17 @@ public struct TokenGenerator<Model: LanguageModel> {
                 throw InputError("\(name) of \(counted(prompt, "token")): expected at most \(source), \(reason)")
             }
             guard length <= most - source else {
-                throw InputError(
-                    "--length: expected at most \(most - source), \(reason) for an answer, found \(length)")
+                throw OptionError(
+                    "length", "expected at most \(most - source), \(reason) for an answer, found \(length)")
             }
         }
         guard prompt.plusClamped(length) <= most else {
-            throw InputError(
-                "\(name) of \(counted(prompt, "token")) and --length \(length): expected at most \(most) together, \(reason)"
-            )
+            throw OptionError(
+                of: "length",
+                text: """
+                    \(name) of \(counted(prompt, "token")) and \(option: "length", "\(length)"): expected at most \(most) \
+                    together, \(reason)
+                    """)
         }
     }
 

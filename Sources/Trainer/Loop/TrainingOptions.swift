@@ -1,3 +1,4 @@
+import NN
 import Tensors
 
 /// The training options that the author of a preset recommends.
@@ -12,7 +13,7 @@ public enum TrainingLength: Sendable, Hashable {
     case minutes(Double)
 }
 
-/// The order of windows of the text in batches, by the names that `--order` takes.
+/// The order of windows of the text in batches, by the names that configurations have.
 public enum DataOrder: String, Codable, CaseIterable, Sendable {
     /// Windows from random places.
     case random
@@ -94,5 +95,100 @@ public struct TrainingOptions: Sendable, Hashable {
         self.saveEvery = saveEvery
         self.keepCheckpoints = keepCheckpoints
         self.seed = seed
+    }
+}
+
+// MARK: Schema
+
+extension TrainingOptions: CheckedOptions {
+    static var defaults: TrainingOptions { TrainingOptions() }
+
+    /// The keys and ranges of the options, which are all written out.
+    static let schema: [OptionField<TrainingOptions>] = [
+        .choice("objective", \.objective),
+        .choice("order", \.order),
+        .whole("sequence_length", \.sequenceLength, in: lengths),
+        .whole("batch_size", \.batchSize, in: 1...1 << 24),
+        .whole("accumulate", \.accumulate, in: 1...1 << 20),
+        .length,
+        .part("optimizer", \.optimizer),
+        .number("learning_rate", \.learningRate, .positive),
+        .choice("schedule", \.schedule),
+        .whole("warmup", \.warmupSteps, in: 0...mostSteps, property: "warmupSteps"),
+        .number("learning_rate_floor", \.learningRateFloor, .fraction),
+        .number("clip", \.clip, .positive(atMostTenTo: 30)),
+        .whole("validate_every", \.validateEvery, in: 0...mostSteps),
+        .number("validation_share", \.validationShare, .share),
+        .whole("sample_every", \.sampleEvery, in: 0...mostSteps),
+        .whole("sample_length", \.sampleLength, in: 1...1 << 30),
+        .whole("save_every", \.saveEvery, in: 0...mostSteps),
+        .whole("keep_checkpoints", \.keepCheckpoints, in: 1...1 << 30),
+        .seed("seed", \.seed),
+    ]
+
+    /// The lengths that a window may have.
+    static let lengths = 1...1 << 30
+    /// The greatest number of steps, and of steps between two of something: a million years of them.
+    public static let mostSteps = 1 << 40
+    /// The greatest number of tokens in a step: their numbers alone take 16 GB.
+    public static let mostTokensPerStep = 1 << 31
+
+    /// Checks the range of every option, and what cannot be together.
+    /// - Throws: `OptionError` that names the first property that is wrong.
+    public func validate() throws { try check() }
+
+    func checkTogether() throws {
+        let tokens = tokensPerStep
+        guard tokens > Self.mostTokensPerStep else { return }
+        throw OptionError(
+            of: "batchSize",
+            text: """
+                \(option: "batchSize", "\(batchSize)") times \(option: "sequenceLength", "\(sequenceLength)") times \
+                \(option: "accumulate", "\(accumulate)"): expected at most \(Self.mostTokensPerStep) tokens in a step, \
+                found \(tokens == .max ? "more" : "\(tokens)")
+                """)
+    }
+
+    /// Tokens in a step; `Int.max` where that is too small.
+    var tokensPerStep: Int { Int.clampedProduct([accumulate, batchSize, sequenceLength]) }
+
+    public init(from decoder: any Decoder) throws { try self.init(decoding: decoder) }
+
+    public func encode(to encoder: any Encoder) throws { try json.encode(to: encoder) }
+}
+
+extension OptionField<TrainingOptions> {
+    /// The end, under the key of its unit.
+    fileprivate static var length: Self {
+        Self(
+            "length",
+            read: { options, reader in
+                let (steps, epochs, minutes) = (
+                    try reader.optionalInt("steps", in: 1...TrainingOptions.mostSteps),
+                    try reader.optionalDouble("epochs"), try reader.optionalDouble("minutes")
+                )
+                switch (steps, epochs, minutes) {
+                case (let steps?, nil, nil): options.length = .steps(steps)
+                case (nil, let epochs?, nil): options.length = .epochs(epochs)
+                case (nil, nil, let minutes?): options.length = .minutes(minutes)
+                default: throw reader.error("steps", "expected exactly one of steps, epochs, minutes")
+                }
+            },
+            members: { options in
+                switch options.length {
+                case .steps(let steps): ["steps": .integer(steps)]
+                case .epochs(let epochs): ["epochs": .number(epochs)]
+                case .minutes(let minutes): ["minutes": .number(minutes)]
+                }
+            },
+            check: { options in
+                switch options.length {
+                case .steps(let steps): try (1...TrainingOptions.mostSteps).check("length.steps", steps)
+                case .epochs(let epochs):
+                    try OptionLimits.positive(atMostTenTo: 9).check("length.epochs", epochs)
+                case .minutes(let minutes):
+                    try OptionLimits.positive(atMostTenTo: 9).check("length.minutes", minutes)
+                }
+            })
     }
 }

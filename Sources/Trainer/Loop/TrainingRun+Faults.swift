@@ -16,13 +16,13 @@ extension TrainingRun {
     /// The fault of a training whose numbers are no longer finite. Whoever finds a weight that is not says the same.
     func diverged(_ finding: Divergence) -> TrainingFault {
         let weight = firstWeightNotFinite.map { "after step \(step): \($0)" }
-        return TrainingFault(.notFinite, weight ?? problem(finding), wayOn: wayOn)
+        return TrainingFault(.notFinite, weight ?? problem(finding), advice: advice)
     }
 
     /// - Throws: `TrainingFault` when a weight is not finite: such a step is not saved, and ends no training.
     func requireFiniteWeights() throws {
         guard let weight = firstWeightNotFinite else { return }
-        throw TrainingFault(.notFinite, "after step \(step): \(weight)", wayOn: wayOn)
+        throw TrainingFault(.notFinite, "after step \(step): \(weight)", advice: advice)
     }
 
     /// Describes the numbers that are not finite although all weights are.
@@ -59,26 +59,33 @@ extension TrainingRun {
 
     /// Advice on how to continue. The step after a checkpoint gives the same numbers again whatever the options: one
     /// before it is needed then. If nothing has been learned yet, no option of the optimizer has had a say.
-    private var wayOn: String {
+    private var advice: OptionText {
         if step == 0 {
-            return "; nothing has been learned yet, so a lower learning rate would not help: look at the model's"
-                + " configuration and its initial weights"
+            return """
+                ; nothing has been learned yet, so a lower learning rate would not help: look at the model's configuration \
+                and its initial weights
+                """
         }
         guard let folder, let saved = savedStep else { return "; try a lower learning rate, or clipping" }
-        let options = "--learning-rate \(options.learningRate / 2), or with a lower --clip"
+        let rate = OptionMention(property: "learningRate", value: "\(options.learningRate / 2)")
+        let clip: OptionText = "or with a lower \(option: "clip")"
         guard saved == step else {
             // Initial weights may be bad on some texts whatever the options.
             let otherwise = saved == 0 ? "; if the same comes again, look at the model's configuration" : ""
-            return "; step \(saved) is saved: go on from it with --resume \(folder.path.pathArgument.shellQuoted)"
-                + " \(options)\(otherwise)"
+            return
+                "; step \(saved) is saved: go on from it with \(resuming: folder.path, with: rate), \(clip)\(otherwise)"
         }
         guard let earlier = folder.savedSteps.last(where: { $0 < step }) else {
-            return
-                "; no earlier checkpoint than that of step \(saved), from which the same would come again, is kept in"
-                + " \(folder.path): begin again with a lower --learning-rate, --clip, or longer --warmup"
+            return """
+                ; no earlier checkpoint than that of step \(saved), from which the same would come again, is kept in \
+                \(folder.path): begin again with a lower \(option: "learningRate"), \(option: "clip"), or longer \
+                \(option: "warmupSteps")
+                """
         }
-        return "; the same would come again from step \(saved): go on from an earlier one with"
-            + " --resume \(folder.checkpoint(earlier).path.pathArgument.shellQuoted) \(options)"
+        return """
+            ; the same would come again from step \(saved): go on from an earlier one with \
+            \(resuming: folder.checkpoint(earlier).path, with: rate), \(clip)
+            """
     }
 
     /// Adds to an error in writing the run's files where the run stands.
@@ -86,11 +93,8 @@ extension TrainingRun {
         do { try body() } catch let error as InputError {
             guard let folder, let saved = folder.savedSteps.last else { throw error }
             throw TrainingFault(
-                .notWritten,
-                error.message,
-                wayOn:
-                    "; step \(saved) is saved: go on from it with --resume \(folder.path.pathArgument.shellQuoted) when"
-                    + " this is mended")
+                .notWritten, error.message,
+                advice: "; step \(saved) is saved: go on from it with \(resuming: folder.path) when this is mended")
         }
     }
 }

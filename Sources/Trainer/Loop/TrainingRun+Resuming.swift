@@ -14,13 +14,13 @@ extension TrainingRun {
     ///   the message names; `TrainingFault` when another process trains in it.
     public convenience init(
         resuming folder: RunFolder, _ model: Model, on split: DataSplit, tokenizer: any Tokenizer,
-        changing change: (inout TrainingOptions) -> Void = { _ in }, recording use: RunRecord.Use? = nil
+        changing change: (inout TrainingOptions) throws -> Void = { _ in }, recording use: RunRecord.Use? = nil
     ) throws {
         let folder = try folder.locked()
         let saved = try folder.configuration()
         try saved.requireSame(split, tokenizer, folder)
         var options = saved.training
-        change(&options)
+        try change(&options)
         try folder.freezeAsSaved(model)
         try self.init(model, split, tokenizer, options: options, origin: saved.origin, in: { folder })
         try folder.requireOwnFiles()
@@ -82,13 +82,17 @@ extension TrainingRun {
         }
     }
 
-    /// - Throws: `InputError` when the checkpoint to resume from is the end: later ones are discarded only for steps to
+    /// - Throws: `OptionError` when the checkpoint to resume from is the end: later ones are discarded only for steps to
     ///   be made.
     private func requireSteps(after state: TrainingState, _ folder: RunFolder) throws {
         guard folder.chosenStep != nil, isOver, state.isFollowed, let later = folder.savedSteps.last, later > step
         else { return }
-        throw InputError(
-            "\(folder.checkpoint(step).path): is the end of the run; expected a larger --steps, --epochs or --minutes,"
-                + " counted from the beginning of the run (later checkpoints are kept)")
+        throw OptionError(
+            of: "length",
+            text: """
+                \(folder.checkpoint(step).path): is the end of the run; expected a larger \(option: "length.steps"), \
+                \(option: "length.epochs") or \(option: "length.minutes"), counted from the beginning of the run (later \
+                checkpoints are kept)
+                """)
     }
 }

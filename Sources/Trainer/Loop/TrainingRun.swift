@@ -55,6 +55,8 @@ public final class TrainingRun<Model: LanguageModel> {
     var unfollowed: StepMetrics?
     /// Warnings about a resumed run: damaged checkpoints, broken lines, a learning rate that jumps.
     var warnings: [String] = []
+    /// The names of options in the note that is printed should memory run out.
+    package var optionNames = OptionNames.properties
     /// True if the last save of a resumed run had been cut off, and resuming completed it.
     public internal(set) var finishedCutSave = false
 
@@ -66,7 +68,8 @@ public final class TrainingRun<Model: LanguageModel> {
     ///   - origin: where model and text came from, for config.json.
     ///   - recording: called with the record of a run that is kept, as a part of its saves, after each validation and at the
     ///     end: to write a report of it.
-    /// - Throws: `InputError` when the options, the model and the text do not go together, or the folder holds a run.
+    /// - Throws: `OptionError` when an option is wrong or the folder holds a run; `InputError` when the model and the text do
+    ///   not go together.
     public convenience init(
         _ model: Model, on split: DataSplit, tokenizer: any Tokenizer, options: TrainingOptions = TrainingOptions(),
         folder: String? = nil, origin: RunOrigin = RunOrigin(), recording use: RunRecord.Use? = nil

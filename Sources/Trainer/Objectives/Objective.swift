@@ -1,7 +1,7 @@
 import NN
 import Tensors
 
-/// The kinds of objectives, by the names that `--objective` takes.
+/// The kinds of objectives, by the names that configurations have.
 public enum ObjectiveKind: String, CaseIterable, Sendable {
     /// The token after each position; for causal models.
     case nextToken = "next-token"

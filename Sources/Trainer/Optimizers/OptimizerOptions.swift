@@ -1,8 +1,8 @@
-import Tensors
+import NN
 
 /// The optimizer and its constants. Names and defaults are those of torch.optim.
 public struct OptimizerOptions: Sendable, Hashable {
-    /// The optimizers there are, by the names that `--optimizer` takes.
+    /// The optimizers there are, by the names that configurations have.
     public enum Kind: String, CaseIterable, Sendable {
         /// Kingma and Ba 2015 (1412.6980); weight decay is added to the gradient.
         case adam
@@ -77,30 +77,40 @@ public struct OptimizerOptions: Sendable, Hashable {
     public static func sgd(momentum: Double = 0, weightDecay: Double = 0) -> Self {
         Self(.sgd, weightDecay: weightDecay, momentum: momentum)
     }
+}
 
-    /// - Throws: `InputError` that names the option that is out of range.
-    func validate() throws {
-        func check(_ option: String, _ value: Double, isValid: Bool, expected: String) throws {
-            if !isValid { throw InputError("--\(option): expected \(expected), found \(value)") }
-        }
-        try check(
-            "weight-decay", weightDecay, isValid: weightDecay >= 0 && weightDecay.isFinite,
-            expected: "a number of at least 0")
-        for (option, rate) in [("beta1", beta1), ("beta2", beta2), ("momentum", momentum)] {
-            try check(option, rate, isValid: rate >= 0 && rate < 1, expected: "a number of at least 0 and below 1")
-        }
-        try check(
-            "epsilon", epsilon, isValid: epsilon >= 0 && epsilon.isFinite, expected: "a number of at least 0")
-        if scalesByParameter && ![.adam, .adamW].contains(kind) {
-            throw InputError("--parameter-scaled: expected only with --optimizer adam or adamw; it is \(kind.rawValue)")
-        }
-        try check(
-            "least_size", leastSize, isValid: leastSize >= 0 && leastSize.isFinite, expected: "a number of at least 0")
-        try check(
-            "decay_exponent", decayExponent, isValid: decayExponent >= 0 && decayExponent.isFinite,
-            expected: "a number of at least 0")
-        try check(
-            "update_limit", updateLimit, isValid: updateLimit >= 1 && updateLimit.isFinite,
-            expected: "a number of at least 1")
+// MARK: Schema
+
+extension OptimizerOptions: CheckedOptions {
+    static var defaults: OptimizerOptions { .adam() }
+
+    /// The keys and ranges of the options. Those of newer optimizers are written only where they have an effect.
+    static let schema: [OptionField<OptimizerOptions>] = [
+        .choice("name", \.kind, property: "kind"),
+        .number("weight_decay", \.weightDecay, .atLeast(0)),
+        .number("beta1", \.beta1, .rate),
+        .number("beta2", \.beta2, .rate),
+        .number("epsilon", \.epsilon, .atLeast(0)),
+        .number("momentum", \.momentum, .rate),
+        .flag("parameter_scaled", \.scalesByParameter, property: "scalesByParameter").written(
+            where: \.scalesByParameter),
+        .number("least_size", \.leastSize, .atLeast(0), isRequired: false)
+            .written { $0.kind == .adafactor || $0.scalesByParameter },
+        .number("decay_exponent", \.decayExponent, .atLeast(0), isRequired: false).written { $0.kind == .adafactor },
+        .number("update_limit", \.updateLimit, .atLeast(1), isRequired: false).written { $0.kind == .adafactor },
+    ]
+
+    /// Checks the range of every option, and what cannot be together.
+    /// - Throws: `OptionError` that names the first property that is wrong.
+    public func validate() throws { try check() }
+
+    func checkTogether() throws {
+        guard scalesByParameter, ![.adam, .adamW].contains(kind) else { return }
+        throw OptionError(
+            "scalesByParameter", "expected only with \(option: "kind", "adam") or adamw; it is \(kind.rawValue)")
     }
+
+    public init(from decoder: any Decoder) throws { try self.init(decoding: decoder) }
+
+    public func encode(to encoder: any Encoder) throws { try json.encode(to: encoder) }
 }

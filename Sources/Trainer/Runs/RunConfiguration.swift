@@ -117,7 +117,7 @@ public struct RunConfiguration: Sendable, Hashable {
         }
         origin = RunOrigin(
             model: model, data: paths.compactMap { $0 },
-            corpus: try data.value("corpus").flatMap { try CorpusOptions($0, file: "\(path), data, corpus") },
+            corpus: try data.value("corpus").map { try CorpusOptions($0, file: "\(path), data, corpus") },
             documents: separator, validation: try data.optionalString("validation"),
             validationFraction: try data.double("validation_fraction", in: 0..<1))
         origin.configuration = configuration

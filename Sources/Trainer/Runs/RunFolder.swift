@@ -92,13 +92,15 @@ public struct RunFolder: Sendable {
         let others = FileSystem.exists(RunLock.path(in: path)) ? [] : [bestWeightsPath, metricsPath]
         for taken in [configurationPath] + others where FileSystem.exists(taken) {
             if FileSystem.kind(of: taken) == .folder { try requireOwnFiles() }
-            throw InputError("\(path): holds a run already (\(taken)); expected a new folder, or --resume \(path)")
+            throw OptionError(
+                of: "folder",
+                text: "\(path): holds a run already (\(taken)); expected a new folder, or \(resuming: path)")
         }
     }
 
     /// Without it, the files would be those of the root of the file system.
     private static func requireName(_ path: String) throws {
-        if path.isEmpty { throw InputError("the name of a run's folder is empty; expected --out or --resume FOLDER") }
+        if path.isEmpty { throw InputError("the name of a run's folder is empty; expected a folder") }
     }
 
     /// Makes a folder and those above it. Not through FileManager, whose errors hide the system's reason.

@@ -14,17 +14,27 @@ public struct TrainingFault: Error, Hashable, Sendable, CustomStringConvertible,
 
     /// The fault's kind.
     public let kind: Kind
-    /// The whole message, one line, which says how to resume.
-    public let message: String
     /// The problem, without how to continue.
     public let problem: String
+    /// The advice on how to continue; begins with what separates it from the problem.
+    private let advice: OptionText
 
     /// A fault of which there is nothing to say but what happened.
-    public init(_ kind: Kind, _ message: String) { self.init(kind, message, wayOn: "") }
+    public init(_ kind: Kind, _ message: String) { self.init(kind, message, advice: "") }
 
-    /// - Parameter wayOn: how to resume; begins with what separates it from the problem.
-    init(_ kind: Kind, _ problem: String, wayOn: String) {
-        (self.kind, self.problem, message) = (kind, problem, problem + wayOn)
+    init(_ kind: Kind, _ problem: String, advice: OptionText) {
+        (self.kind, self.problem, self.advice) = (kind, problem, advice)
+    }
+
+    /// The whole message, one line, which says how to resume, with the names of options in code.
+    public var message: String { message(naming: .properties) }
+
+    /// The whole message with other names of options.
+    public func message(naming names: OptionNames) -> String { problem + advice.text(naming: names) }
+
+    /// The same fault, whose message has other names of options.
+    package func naming(_ names: OptionNames) -> TrainingFault {
+        TrainingFault(kind, problem, advice: OptionText(stringLiteral: advice.text(naming: names)))
     }
 
     public var description: String { message }

@@ -1,68 +1,43 @@
 import Foundation
 import ModelZoo
 
-extension TrainCommand {
+extension Train {
     func begin(_ host: TrainingHost) throws -> Outcome {
         guard let model else {
             throw InputError("--model is missing; expected one of \(ModelZoo.identifiers.joined(separator: ", "))")
         }
         let architecture = try ModelZoo.architecture(model)
-        let presetName = preset ?? (data.isEmpty ? "quick" : "small")
-        let wanted: ObjectiveKind? = try objective.map { try option("--objective", $0) }
+        let text = textOptions
+        let presetName = preset ?? (text.data.isEmpty ? "quick" : "small")
+        let wanted: ObjectiveKind? = try text.objective.map { try option("--objective", $0) }
         let preset = try architecture.presetJSON(presetName, objective: wanted)
         let file = config ?? "preset \(presetName)"
         let given = try config.map { try JSONValue(path: $0) } ?? preset.configuration
-        var options = try apply(to: preset.training)
+        var options = try self.options(from: preset.training)
         // A length that was written stays; the window is as long unless it is given, too.
         let written = config == nil ? nil : architecture.rowLength(of: given)
-        if let written, sequenceLength == nil {
+        if let written, stepOptions.sequenceLength == nil {
             options.sequenceLength = max(options.objective.windowLength(inRow: written), 1)
         }
         try options.validate()
 
         var origin = RunOrigin(
-            model: model, data: data, corpus: try corpus(), documents: try separator(), validation: validation,
-            validationFraction: validationFraction ?? 0.1)
-        let kind: TokenizerKind = try option("--tokenizer", tokenizer ?? TokenizerKind.bytes.rawValue)
+            model: model, data: text.data, corpus: try text.corpus(), documents: try text.separator(),
+            validation: text.validation, validationFraction: text.validationFraction ?? 0.1)
+        let kind: TokenizerKind = try option("--tokenizer", text.tokenizer ?? TokenizerKind.bytes.rawValue)
         let tokenizer = try kind.makeTokenizer(learningFrom: kind == .bytes ? [] : origin.texts())
         let split = try origin.makeSplit(tokenizer, sequenceLength: options.sequenceLength)
 
         let configuration = try architecture.configuration(
             architecture.fitting(given, file: file, to: tokenizer, options.objective),
             sequenceLength: written == nil ? options.objective.rowLength(ofWindow: options.sequenceLength) : nil,
-            dropout: dropout)
+            dropout: stepOptions.dropout)
         origin.configuration = configuration
         // Messages name the paths as they were given; the run's folder says them from anywhere.
-        (origin.data, origin.validation) = (data.map(\.absolutePath), validation?.absolutePath)
+        (origin.data, origin.validation) = (text.data.map(\.absolutePath), text.validation?.absolutePath)
         let made = try architecture.makeModel(
             configuration, file: file, key: RandomKey(seed: options.seed).child(-1))  // steps count from 0
         return try begin(made, on: split, tokenizer: tokenizer, options: options, origin: origin, host)
-    }
-
-    /// The built-in corpus, where no text is given.
-    private func corpus() throws -> CorpusOptions? {
-        guard data.isEmpty else {
-            try refuse(
-                [("--corpus-length", corpusLength != nil), ("--corpus-seed", corpusSeed != nil)],
-                "cannot be combined with --data, whose text it is then")
-            return nil
-        }
-        try refuse(
-            [
-                ("--validation", validation != nil), ("--validation-fraction", validationFraction != nil),
-                ("--documents", documents != nil),
-            ], "expected only with --data; the built-in corpus has a validation text of its own")
-        var corpus = CorpusOptions()
-        if let corpusSeed { corpus.seed = corpusSeed }
-        if let corpusLength {
-            guard Corpus.lengths.contains(corpusLength) else {
-                throw InputError(
-                    "--corpus-length: expected a whole number from 1 to \(Corpus.lengths.upperBound), found"
-                        + " \(corpusLength)")
-            }
-            corpus.length = corpusLength
-        }
-        return corpus
     }
 
     private func begin(
@@ -74,7 +49,7 @@ extension TrainCommand {
             model, on: split, tokenizer: tokenizer, options: options, origin: origin,
             recording: { try RunReport($0).write() },
             making: { try out.map { try RunFolder(creating: $0) } ?? RunFolder(numbering: "runs/\(origin.model)") })
-        return try train(run, host)
+        return try finish(run, host)
     }
 }
 

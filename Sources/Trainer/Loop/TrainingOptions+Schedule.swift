@@ -1,0 +1,31 @@
+extension TrainingOptions {
+    /// The number of steps, where it is known before the training: not when it is limited by time.
+    /// - Parameter batchesPerEpoch: how many batches have as many targets as the text.
+    package func totalSteps(batchesPerEpoch: Double) -> Int? {
+        switch length {
+        case .steps(let steps): steps
+        case .minutes: nil
+        case .epochs(let epochs):
+            // More than the most would not end either.
+            max(1, Int(min((epochs * batchesPerEpoch / Double(accumulate)).rounded(.up), Double(Self.mostSteps))))
+        }
+    }
+
+    /// The learning rate of every step.
+    /// - Throws: `OptionError`.
+    func makeSchedule(totalSteps: Int?) throws -> LearningRateSchedule {
+        if schedule == .cosine, totalSteps == nil {
+            throw OptionError(
+                "schedule", is: schedule.rawValue,
+                "needs to know the number of steps; expected \(option: "length.steps") or \(option: "length.epochs")")
+        }
+        do {
+            return try LearningRateSchedule(
+                schedule, peak: learningRate, warmupSteps: warmupSteps, totalSteps: totalSteps,
+                floor: learningRateFloor)
+        } catch let error as OptionError {
+            let names = ["peak": "learningRate", "floor": "learningRateFloor", "shape": "schedule"]
+            throw error.renamed { names[$0] ?? $0 }
+        }
+    }
+}
