@@ -146,7 +146,7 @@ import Testing
             "--load-state: the model answers whole prompts; expected one that continues them", run: "reverse")
         let weights = workspace.path("run/weights.safetensors")
         expectRefusal(
-            "\(weights): its metadata do not say \"tokenizer\"; expected a file that Generate --save-state wrote",
+            "\(weights): its metadata do not say \"tokenizer\"; expected the saved state of a text",
             load: "run/weights.safetensors")
         expectRefusal("\(workspace.path("none")): cannot be read: No such file or directory", load: "none")
         let before = try workspace.read("state")

@@ -31,8 +31,8 @@ import Testing
     ) throws -> (configuration: JSONValue, training: TrainingOptions)? {
         do {
             return try architecture.presetJSON(name, objective: objective)
-        } catch let error as InputError
-            where objective != .nextToken && error.message.hasPrefix("--objective \(objective.rawValue): ")
+        } catch let error as OptionError
+            where objective != .nextToken && error.description.hasPrefix("objective \(objective.rawValue): ")
         {
             return nil
         }

@@ -1,6 +1,7 @@
 import FixtureSupport
 import Foundation
 import NN
+import Tensors
 import Testing
 
 @testable import Trainer

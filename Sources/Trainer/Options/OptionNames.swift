@@ -1,4 +1,5 @@
 import NN
+import Tensors
 
 /// The names of options for one kind of reader.
 public struct OptionNames: Sendable {
