@@ -2,6 +2,8 @@ import Foundation
 import ModelZoo
 import Testing
 
+@testable import AttentionZooCommands
+
 /// Damaged weights, and folders of runs.
 extension BadInputTests {
     // MARK: Weights
