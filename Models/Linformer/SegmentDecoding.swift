@@ -121,16 +121,16 @@ extension SegmentHeads {
         return (outputs.count == 1 ? outputs[0] : concatenate(outputs, axis: 1)).squeezed(0)
     }
 
-    /// The rotation of the rows of sequences. That of one sequence is part of a table of many positions, kept for the tokens
+    /// The rotation of the rows of sequences. That of a single token is part of a table of many positions, kept for the tokens
     /// that follow.
     private func table(_ rotary: Rotary, _ spans: [Range<Int>], _ memories: [SegmentMemory]) -> RotaryTable {
         let positions = zip(spans, memories).flatMap { span, memory in
             (0..<span.count).map { memory.position + $0 }
         }
-        guard spans.count == 1, let first = positions.first else { return rotary.table(positions) }
+        guard positions.count == 1, let position = positions.first else { return rotary.table(positions) }
         let together = 128
-        let start = first / together * together
-        let kept = rotary.table(Array(start..<max(start + together, first + positions.count)), isKept: true)
-        return kept.rows(first - start..<first - start + positions.count)
+        let start = position / together * together
+        let kept = rotary.table(Array(start..<start + together), isKept: true)
+        return kept.rows(position - start..<position - start + 1)
     }
 }
