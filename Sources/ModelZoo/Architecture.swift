@@ -26,7 +26,7 @@ public struct Preset<Configuration: ModelConfiguration>: Sendable, Equatable {
 /// One entry of the zoo: how to configure, preset and make the language model of an architecture.
 ///
 /// The keys of the configuration that a training decides (vocabulary, length of rows, dropout) are those that have a
-/// ``NN/ConfigurationRole`` in its schema.
+/// `ConfigurationRole` in its schema.
 public protocol Architecture<Configuration>: Sendable {
     /// The configuration of its models.
     associatedtype Configuration: ModelConfiguration
