@@ -1,5 +1,5 @@
 import Foundation
-import ModelZoo
+@_spi(Inputs) import ModelZoo
 
 /// The smallest model of an architecture.
 func tinyModel(_ id: String, vocabulary: Int = 256) throws -> any LanguageModel {
@@ -13,28 +13,24 @@ private func tinySize(_ vocabulary: Int = 256) -> ModelSize {
 extension InputReader {
     /// Configurations of models: `{"model": ID, "configuration": {…}}`. What is accepted must make a model that reads.
     static func modelConfiguration() throws -> InputReader {
-        func document(_ id: String, _ configuration: JSONValue) -> [UInt8] {
-            Array(JSONValue.object(["model": .string(id), "configuration": configuration]).description.utf8)
+        func document(_ id: String, _ configuration: String) -> [UInt8] {
+            Array(#"{"configuration": \#(configuration), "model": "\#(id)"}"#.utf8)
         }
         var valid: Samples = [:]
         for id in ModelZoo.identifiers {
-            valid[id] = document(id, try ModelZoo.architecture(id).configuration(tinySize(8)).json)
+            let configuration = try ModelZoo.architecture(id).configuration(tinySize(8))
+            valid[id] = document(id, String(decoding: try JSONEncoder().encode(configuration), as: UTF8.self))
         }
         return InputReader(
             "model-configuration", file: "model.json", in: try InputFolder(), valid: valid,
             doubtful: [
-                "no-object": document("flash", .null), "nothing": document("linformer", .object([:])),
-                "unknown": document("flash", .object(["num_token": .integer(8)])),
-                "uneven": document(
-                    "local", .object(["num_tokens": 8, "dim": 5, "depth": 1, "heads": 2].mapValues { .integer($0) })),
+                "no-object": document("flash", "null"), "nothing": document("linformer", "{}"),
+                "unknown": document("flash", #"{"num_token": 8}"#),
+                "uneven": document("local", #"{"num_tokens": 8, "dim": 5, "depth": 1, "heads": 2}"#),
             ],
             words: ModelZoo.identifiers + ["true", "false", "null"]
         ) { path in
-            var reader = try ConfigurationReader(path: path)
-            let architecture = try ModelZoo.architecture(reader.string("model"))
-            let configuration = reader.value("configuration") ?? .null
-            guard configuration.isSmall else { return }
-            let model = try architecture.makeModel(configuration, file: path, key: RandomKey(seed: 1))
+            guard let model = try FileInputs.makeSmallModel(path: path, key: RandomKey(seed: 1)) else { return }
             let input = TokenTensor([0], shape: [1, 1])
             let logits = withoutGradients { model(input, mode: .inference) }
             precondition(logits.shape == [1, 1, model.vocabularySize], "logits \(logits.shape)")
@@ -170,18 +166,5 @@ extension InputReader {
         var state: GenerationState<Model>? = try model.loadGenerationState(from: path)
         try model.generate("c", state: &state, length: 2, tokenizer: ByteTokenizer())
         try model.save(state!, to: path + "-again")
-    }
-}
-
-extension JSONValue {
-    /// True if all numbers are small enough for a model that takes no time.
-    fileprivate var isSmall: Bool {
-        switch self {
-        case .integer(let value): abs(value) <= 16
-        case .number(let value): abs(value) <= 16
-        case .array(let values): values.count <= 16 && values.allSatisfy(\.isSmall)
-        case .object(let members): members.values.allSatisfy(\.isSmall)
-        default: true
-        }
     }
 }
