@@ -191,7 +191,8 @@ AZ_INLINE void az_few_rows(const az_format format, long rows, long outputs, long
         const long count = az_min(most, rows - r);
         az_pack_rows(count, cols, x, x_row, scratch);
         switch (count) {
-        case 1: az_rows(format, 1, 4, outputs, matrix, scratch, alpha, beta, y, y_row); break;
+        // One row of weights after the other: read side by side, several disturb the processor's own fetching ahead.
+        case 1: az_rows(format, 1, 1, outputs, matrix, scratch, alpha, beta, y, y_row); break;
         case 2: az_rows(format, 2, 2, outputs, matrix, scratch, alpha, beta, y, y_row); break;
         case 3: az_rows(format, 3, 1, outputs, matrix, scratch, alpha, beta, y, y_row); break;
         case 4: az_rows(format, 4, 1, outputs, matrix, scratch, alpha, beta, y, y_row); break;
