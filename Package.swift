@@ -97,16 +97,13 @@ let package = Package(
                 "FastWeightTransformers", "BlockRecurrentTransformers", "Transformers",
             ]),
         .target(
-            name: "RetrievalTasks",
-            dependencies: ["FastWeightTransformers", "Trainer", "AttentionZooReports", "CKernels"],
+            name: "AttentionZooExperiments", dependencies: ["ModelZoo", "CKernels"], path: "Sources/Experiments",
             swiftSettings: hotSwift),
-        .target(name: "Benchmarking", dependencies: ["ModelZoo", "CKernels"], swiftSettings: hotSwift),
-        .target(name: "Comparing", dependencies: ["ModelZoo", "Benchmarking"], swiftSettings: hotSwift),
 
         // MARK: Executables
         .target(
             name: "AttentionZooCommands",
-            dependencies: ["ModelZoo", "RetrievalTasks", "Benchmarking", "Comparing", argumentParser],
+            dependencies: ["ModelZoo", "AttentionZooExperiments", argumentParser],
             path: "Sources/Commands"),
         .executableTarget(name: "AttentionZooTrain", dependencies: ["AttentionZooCommands"], path: "Sources/Train"),
         .executableTarget(
@@ -122,52 +119,38 @@ let package = Package(
         .executableTarget(name: "AttentionZooCompare", dependencies: ["AttentionZooCommands"], path: "Sources/Compare"),
 
         // MARK: Tests
-        .target(name: "NumericSupport", path: "Tests/NumericSupport", swiftSettings: hotSwift),
         .target(
-            name: "FixtureSupport", dependencies: ["NN", "Trainer", "NumericSupport"], path: "Tests/FixtureSupport",
+            name: "AttentionZooTestSupport", dependencies: ["NN", "Trainer"], path: "Tests/TestSupport",
             swiftSettings: hotSwift),
-        .target(name: "InputSupport", dependencies: ["ModelZoo"], path: "Tests/InputSupport"),
+        .target(name: "AttentionZooInputSupport", dependencies: ["ModelZoo"], path: "Tests/InputSupport"),
         .testTarget(name: "COpenBLASTests", dependencies: ["COpenBLAS"]),
-        .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "NumericSupport"]),
-        .testTarget(name: "TensorsTests", dependencies: ["Tensors", "NumericSupport"]),
-        .testTarget(name: "NNTests", dependencies: ["NN", "NumericSupport"], resources: [.copy("Fixtures")]),
+        .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "AttentionZooTestSupport"]),
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors", "AttentionZooTestSupport"]),
+        .testTarget(name: "NNTests", dependencies: ["NN", "AttentionZooTestSupport"], resources: [.copy("Fixtures")]),
         .testTarget(
             name: "ReportsTests",
-            dependencies: ["AttentionZooReports", "Trainer", "CZlib", "NumericSupport", "FixtureSupport"]),
-        .testTarget(name: "TrainerTests", dependencies: ["Trainer", "FixtureSupport"], resources: [.copy("Fixtures")]),
+            dependencies: ["AttentionZooReports", "Trainer", "CZlib", "AttentionZooTestSupport"]),
         .testTarget(
-            name: "FLASHTests", dependencies: ["FLASHTransformers", "Trainer", "FixtureSupport"],
-            resources: [.copy("Fixtures")]),
+            name: "TrainerTests", dependencies: ["Trainer", "AttentionZooTestSupport"], resources: [.copy("Fixtures")]),
         .testTarget(
-            name: "LocalTests", dependencies: ["LocalTransformers", "Trainer", "FixtureSupport"],
-            resources: [.copy("Fixtures")]),
-        .testTarget(
-            name: "LinformerTests", dependencies: ["Linformers", "Trainer", "FixtureSupport"],
-            resources: [.copy("Fixtures")]),
-        .testTarget(
-            name: "FastWeightsTests", dependencies: ["FastWeightTransformers", "Trainer", "FixtureSupport"],
-            resources: [.copy("Fixtures")]),
-        .testTarget(
-            name: "BlockRecurrentTests", dependencies: ["BlockRecurrentTransformers", "Trainer", "FixtureSupport"],
-            resources: [.copy("Fixtures")]),
-        .testTarget(
-            name: "TransformerTests", dependencies: ["Transformers", "Trainer", "FixtureSupport"],
-            resources: [.copy("Fixtures")]),
-        .testTarget(
-            name: "RetrievalTests",
+            name: "ModelsTests",
             dependencies: [
-                "AttentionZooCommands", "RetrievalTasks", "FastWeightTransformers", "Trainer", "FixtureSupport",
-            ]),
-        .testTarget(name: "ModelZooTests", dependencies: ["ModelZoo", "FixtureSupport"]),
-        .testTarget(name: "InputTests", dependencies: ["InputSupport"], resources: [.copy("Found")]),
-        .testTarget(name: "BenchmarkingTests", dependencies: ["Benchmarking"]),
-        .testTarget(name: "ComparingTests", dependencies: ["AttentionZooCommands", "Comparing", "FixtureSupport"]),
+                "FLASHTransformers", "LocalTransformers", "Linformers", "FastWeightTransformers",
+                "BlockRecurrentTransformers", "Transformers", "Trainer", "AttentionZooTestSupport",
+            ],
+            resources: [.copy("Fixtures")]),
         .testTarget(
-            name: "CommandTests",
+            name: "ModelZooTests", dependencies: ["ModelZoo", "AttentionZooTestSupport", "AttentionZooInputSupport"],
+            resources: [.copy("Found")]),
+        .testTarget(
+            name: "ExperimentsTests",
+            dependencies: ["AttentionZooExperiments", "AttentionZooCommands", "AttentionZooTestSupport"]),
+        .testTarget(
+            name: "CommandsTests",
             dependencies: [
-                "ModelZoo", "Trainer", "AttentionZooCommands", "COpenBLAS", "FixtureSupport", "AttentionZooTrain",
-                "AttentionZooGenerate", "AttentionZooEvaluate", "AttentionZooReport", "AttentionZooVisualize",
-                "AttentionZooRetrieval", "AttentionZooBench", "AttentionZooCompare",
+                "ModelZoo", "Trainer", "AttentionZooCommands", "COpenBLAS", "AttentionZooTestSupport",
+                "AttentionZooTrain", "AttentionZooGenerate", "AttentionZooEvaluate", "AttentionZooReport",
+                "AttentionZooVisualize", "AttentionZooRetrieval", "AttentionZooBench", "AttentionZooCompare",
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -81,7 +81,7 @@ extension TrainingDefaults {
 }
 
 /// The architectures by id.
-public enum ModelZoo {
+public enum Zoo {
     private static let architectures: [any Architecture] = [
         FLASHArchitecture(), LocalArchitecture(), LinformerArchitecture(), FastWeightsArchitecture(),
         BlockRecurrentArchitecture(), TransformerArchitecture(),

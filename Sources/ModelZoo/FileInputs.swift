@@ -15,7 +15,7 @@
     /// - Throws: `InputError` where the file is no such document or the configuration no model's.
     public static func makeSmallModel(path: String, key: RandomKey) throws -> (any LanguageModel)? {
         var reader = try ConfigurationReader(path: path)
-        let architecture = try ModelZoo.architecture(reader.string("model"))
+        let architecture = try Zoo.architecture(reader.string("model"))
         let configuration = reader.value("configuration") ?? .null
         guard configuration.isSmall else { return nil }
         return try architecture.makeModel(configuration, file: path, key: key)

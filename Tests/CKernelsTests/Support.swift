@@ -1,6 +1,6 @@
+@_exported import AttentionZooTestSupport
 import CKernels
 import Foundation
-@_exported import NumericSupport
 import Testing
 
 // MARK: Data

@@ -29,4 +29,4 @@ final class InputFolder {
 }
 
 /// The bytes of a file. Foundation's `Data(contentsOf:)` leaks 4 KB for an empty one.
-func bytes(ofFile path: String) throws -> [UInt8] { try MappedFile(path: path).withUnsafeBytes { Array($0) } }
+func contents(ofFile path: String) throws -> [UInt8] { try MappedFile(path: path).withUnsafeBytes { Array($0) } }

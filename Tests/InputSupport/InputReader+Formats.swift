@@ -22,7 +22,7 @@ extension InputReader {
             ],
             words: jsonSyntax
         ) { path in
-            try FileInputs.readJSON(bytes(ofFile: path), file: path)
+            try FileInputs.readJSON(contents(ofFile: path), file: path)
         }
     }
 
@@ -34,7 +34,7 @@ extension InputReader {
         return InputReader(
             "tokenizer", file: "tokenizer.json", in: folder,
             valid: [
-                "learned": try bytes(ofFile: folder.path + "/tokenizer.json"),
+                "learned": try contents(ofFile: folder.path + "/tokenizer.json"),
                 "bytes": Array(#"{"type": "bytes"}"#.utf8),
             ],
             doubtful: [

@@ -3,7 +3,7 @@ import Foundation
 
 /// The smallest model of an architecture.
 func tinyModel(_ id: String, vocabulary: Int = 256) throws -> any LanguageModel {
-    try ModelZoo.architecture(id).makeModel(tinySize(vocabulary), key: RandomKey(seed: 1))
+    try Zoo.architecture(id).makeModel(tinySize(vocabulary), key: RandomKey(seed: 1))
 }
 
 private func tinySize(_ vocabulary: Int = 256) -> ModelSize {
@@ -17,8 +17,8 @@ extension InputReader {
             Array(#"{"configuration": \#(configuration), "model": "\#(id)"}"#.utf8)
         }
         var valid: Samples = [:]
-        for id in ModelZoo.identifiers {
-            let configuration = try ModelZoo.architecture(id).configuration(tinySize(8))
+        for id in Zoo.identifiers {
+            let configuration = try Zoo.architecture(id).configuration(tinySize(8))
             valid[id] = document(id, String(decoding: try JSONEncoder().encode(configuration), as: UTF8.self))
         }
         return InputReader(
@@ -28,7 +28,7 @@ extension InputReader {
                 "unknown": document("flash", #"{"num_token": 8}"#),
                 "uneven": document("local", #"{"num_tokens": 8, "dim": 5, "depth": 1, "heads": 2}"#),
             ],
-            words: ModelZoo.identifiers + ["true", "false", "null"]
+            words: Zoo.identifiers + ["true", "false", "null"]
         ) { path in
             guard let model = try FileInputs.makeSmallModel(path: path, key: RandomKey(seed: 1)) else { return }
             let input = TokenTensor([0], shape: [1, 1])
@@ -115,7 +115,7 @@ extension InputReader {
                 try FileManager.default.copyItem(atPath: original.path, toPath: copy.path)
             }
             isFresh = true
-            let input = withHeaderLength(try bytes(ofFile: path))
+            let input = withHeaderLength(try contents(ofFile: path))
             try copy.write(input, state)
             try copy.write(withChecksum(input, of: SafetensorsFile(path: copy.path + "/" + state)), state)
             isFresh = false
@@ -128,7 +128,7 @@ extension InputReader {
     static func generationState() throws -> InputReader {
         let folder = try InputFolder()
         var (models, valid): ([String: any LanguageModel], Samples) = ([:], [:])
-        for id in ModelZoo.identifiers {
+        for id in Zoo.identifiers {
             let model = try tinyModel(id)
             if let saved = try savedText(of: model, id, in: folder) { (models[id], valid[id]) = (model, saved) }
         }
@@ -140,9 +140,9 @@ extension InputReader {
                 "negative": changingMetadata(any, "position", "-1"),
                 "other-weights": changingMetadata(any, "weights_crc32", "00000000"), "cut": Array(any.dropLast(7)),
             ],
-            words: headerWords + ModelZoo.identifiers + ["carry/", "unread", "pending", "position", "weights_crc32"]
+            words: headerWords + Zoo.identifiers + ["carry/", "unread", "pending", "position", "weights_crc32"]
         ) { path in
-            let input = try bytes(ofFile: path)
+            let input = try contents(ofFile: path)
             let repaired = withHeaderLength(input)
             if repaired != input { try folder.write(repaired, "text.safetensors") }
             guard let id = try SafetensorsFile(path: path).metadata["model"], let model = models[id] else {
@@ -159,7 +159,7 @@ extension InputReader {
         try model.generate("ab", state: &state, length: 3, tokenizer: ByteTokenizer())
         let path = folder.path + "/saved"
         do { try model.save(state!, to: path, origin: ["model": id]) } catch is InputError { return nil }
-        return try bytes(ofFile: path)
+        return try contents(ofFile: path)
     }
 
     private static func goOn<Model: LanguageModel>(_ model: Model, _ path: String) throws {

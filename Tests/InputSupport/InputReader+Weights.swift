@@ -21,7 +21,7 @@ extension InputReader {
     static func safetensors() throws -> InputReader {
         let folder = try InputFolder()
         try Tied().save(to: folder.path + "/saved", metadata: ["step": "3", "model": "tied"])
-        let saved = try bytes(ofFile: folder.path + "/saved")
+        let saved = try contents(ofFile: folder.path + "/saved")
         let table = float32s([1, 2, 3, 4, 5, 6])
         let (weight, bias) = (entry("F32", [2, 3], 0, 24), entry("F32", [3], 24, 36))
         func wrapped(_ prefix: String) -> [UInt8] {
@@ -54,7 +54,7 @@ extension InputReader {
             "safetensors", file: "weights.safetensors", in: folder,
             valid: ["saved": saved, "nothing": safetensorsBytes("{}")], doubtful: doubtful, words: headerWords
         ) { path in
-            let input = try bytes(ofFile: path)
+            let input = try contents(ofFile: path)
             try readWeights(path)
             let repaired = withHeaderLength(input)
             if repaired != input { try readWeights(folder.write(repaired, "repaired.safetensors")) }

@@ -25,7 +25,7 @@ struct TinyRun {
     }
 
     /// A file of the run.
-    func bytes(_ name: String) throws -> [UInt8] { try InputSupport.bytes(ofFile: folder.path + "/" + name) }
+    func bytes(_ name: String) throws -> [UInt8] { try contents(ofFile: folder.path + "/" + name) }
 
     /// Resumes the run, or a copy of it in another folder, for one more step.
     func resume(_ path: String) throws { try resume(path, tinyModel(Self.model)) }

@@ -9,7 +9,7 @@ import Testing
     private static let text = String(repeating: "The zoo is open; the river runs long. ", count: 40)
 
     private static func make(_ id: String) throws -> any LanguageModel {
-        try ModelZoo.architecture(id).makeModel(size, key: RandomKey(seed: 3))
+        try Zoo.architecture(id).makeModel(size, key: RandomKey(seed: 3))
     }
 
     /// Returns the weights after a training of three steps with two validations.
@@ -34,9 +34,9 @@ import Testing
     @Test("Trainings at once, two of each architecture, give the weights that each gives alone")
     func trainings() async throws {
         var alone: [String: [[Float]]] = [:]
-        for id in ModelZoo.identifiers { alone[id] = try await Self.train(id) }
+        for id in Zoo.identifiers { alone[id] = try await Self.train(id) }
         try await withThrowingTaskGroup(of: (String, [[Float]]).self) { group in
-            for id in ModelZoo.identifiers + ModelZoo.identifiers {
+            for id in Zoo.identifiers + Zoo.identifiers {
                 group.addTask { (id, try await Self.train(id)) }
             }
             for try await (id, weights) in group {
@@ -49,7 +49,7 @@ import Testing
 
     @Test(
         "Inferences with one model at once, beside a training, give what each gives alone",
-        arguments: ModelZoo.identifiers)
+        arguments: Zoo.identifiers)
     func inferences(_ id: String) async throws {
         let model = try Self.make(id)
         let (expected, weights) = (try Self.infer(model), try await Self.train(id))

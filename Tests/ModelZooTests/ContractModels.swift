@@ -133,7 +133,7 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
     ]
 
     /// Those that read from the left.
-    static let causal = ModelZoo.identifiers.flatMap { id in
+    static let causal = Zoo.identifiers.flatMap { id in
         ([""] + (changes[id] ?? []).map { joined(causality[id] ?? "", $0) } + (causalAlone[id] ?? [])).map {
             ContractModel(id: id, changes: $0)
         }
@@ -144,7 +144,7 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
 
     static let all =
         causal + leaking.map { ContractModel(id: "linformer", changes: $0) }
-        + ModelZoo.identifiers.flatMap { id in
+        + Zoo.identifiers.flatMap { id in
             (bidirectional[id].map { [""] + (changes[id] ?? []) + $0 } ?? []).map {
                 ContractModel(id: id, changes: joined(#""causal": false"#, $0))
             }
@@ -168,7 +168,7 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
     static let dropped = all.filter(\.hasDropout) + dropping
 
     /// The usual configuration of each architecture.
-    static let usual = ModelZoo.identifiers.map { ContractModel(id: $0, changes: "") }
+    static let usual = Zoo.identifiers.map { ContractModel(id: $0, changes: "") }
 
     /// The ids that have configurations here.
     static var covered: Set<String> { Set(changes.keys) }
@@ -179,7 +179,7 @@ struct ContractModel: Sendable, CustomTestStringConvertible {
 
     /// True if it takes `--dropout`.
     var hasDropout: Bool {
-        guard let architecture = try? ModelZoo.architecture(id),
+        guard let architecture = try? Zoo.architecture(id),
             let configuration = try? architecture.configuration(Self.size).json
         else { return false }
         return (try? architecture.configuration(configuration, sequenceLength: nil, dropout: 0.1)) != nil
@@ -213,7 +213,7 @@ extension ContractModel {
     func make(
         vocabulary: Int = Self.size.vocabulary, seed: UInt64 = 1, dropout: Double? = nil, moved: Bool = true
     ) throws -> any LanguageModel {
-        let architecture = try ModelZoo.architecture(id)
+        let architecture = try Zoo.architecture(id)
         let changed = try JSONValue(parsing: Data("{\(changes)}".utf8), file: testDescription)
         var size = Self.size
         size.vocabulary = vocabulary

@@ -1,4 +1,4 @@
-import FixtureSupport
+import AttentionZooTestSupport
 import ModelZoo
 import Testing
 
@@ -90,7 +90,7 @@ extension LanguageModelContractTests {
         #expect(some.item != all.item)
     }
 
-    @Test("A loss stores no logits of all tokens", arguments: ModelZoo.identifiers)
+    @Test("A loss stores no logits of all tokens", arguments: Zoo.identifiers)
     func storedLogits(_ id: String) async {
         // In a process of its own: the memory of tensors is everybody's.
         await #expect(processExitsWith: .success) { [id] in

@@ -1,4 +1,4 @@
-import FixtureSupport
+import AttentionZooTestSupport
 import Foundation
 import ModelZoo
 import Testing
@@ -10,7 +10,7 @@ import Testing
     let vocabulary = ContractModel.size.vocabulary
 
     @Test("Every architecture of the zoo has configurations here")
-    func everyArchitecture() { #expect(ContractModel.covered == Set(ModelZoo.identifiers)) }
+    func everyArchitecture() { #expect(ContractModel.covered == Set(Zoo.identifiers)) }
 
     // MARK: What a position sees
 

@@ -5,7 +5,7 @@ import Testing
 
 /// A model that memory cannot hold is refused before any of it is made.
 @Suite("Models and memory") struct ModelMemoryTests {
-    static let presets: [(String, String, ObjectiveKind?)] = ModelZoo.identifiers.flatMap { id in
+    static let presets: [(String, String, ObjectiveKind?)] = Zoo.identifiers.flatMap { id in
         [(id, "tiny", nil), (id, "quick", nil)] + (id == "linformer" ? [(id, "quick", .reverse)] : [])
     }
 
@@ -55,7 +55,7 @@ import Testing
     private func members(_ id: String, _ preset: String, _ objective: ObjectiveKind? = nil) throws -> [String:
         JSONValue]
     {
-        try ModelZoo.architecture(id).presetJSON(preset, objective: objective).configuration.objectValue!
+        try Zoo.architecture(id).presetJSON(preset, objective: objective).configuration.objectValue!
     }
 
     @Test("The outline of a model has the shapes of the model, and takes no memory", arguments: presets)
@@ -69,7 +69,7 @@ import Testing
     }
 
     private func expectOutline(_ id: String, _ members: [String: JSONValue]) throws {
-        let architecture = try ModelZoo.architecture(id)
+        let architecture = try Zoo.architecture(id)
         let configuration = JSONValue.object(members)
         func make() throws -> any LanguageModel {
             try architecture.makeModel(configuration, file: "c.json", key: RandomKey(seed: 1))
@@ -108,7 +108,7 @@ import Testing
         var members = try members(id, "tiny")
         for (key, size) in sizes { members[key] = .integer(size) }
         let error = #expect(throws: InputError.self) {
-            _ = try ModelZoo.architecture(id).makeModel(.object(members), file: "c.json", key: RandomKey(seed: 1))
+            _ = try Zoo.architecture(id).makeModel(.object(members), file: "c.json", key: RandomKey(seed: 1))
         }
         let message = error?.message ?? ""
         #expect(message.hasPrefix("c.json: the model's weights take "), "\(message)")
@@ -130,7 +130,7 @@ import Testing
             var members = try members(id, "tiny")
             members[key] = .integer(value)
             #expect(throws: InputError("c.json: \"\(key)\": expected at most \(most), found \(value)")) {
-                _ = try ModelZoo.architecture(id).makeModel(.object(members), file: "c.json", key: RandomKey(seed: 1))
+                _ = try Zoo.architecture(id).makeModel(.object(members), file: "c.json", key: RandomKey(seed: 1))
             }
         }
     }
@@ -140,7 +140,7 @@ import Testing
         let split = try DataSplit(
             ByteTokenizer().tokens(of: TextSource(String(repeating: "the zoo is open. ", count: 200), name: "a text")),
             sequenceLength: 16)
-        let model = try ModelZoo.architecture("transformer").makeModel(
+        let model = try Zoo.architecture("transformer").makeModel(
             .object([
                 "num_tokens": .integer(256), "dim": .integer(4096), "depth": .integer(1), "heads": .integer(1),
                 "dim_head": .integer(2), "ff_mult": .number(0.001),

@@ -1,11 +1,11 @@
-import FixtureSupport
+import AttentionZooTestSupport
 import Foundation
 import ModelZoo
 import Testing
 
 @Suite("What a training decides of a configuration") struct RoleTests {
     private func configuration(_ id: String) throws -> (any Architecture, JSONValue) {
-        let architecture = try ModelZoo.architecture(id)
+        let architecture = try Zoo.architecture(id)
         return (architecture, try architecture.configuration(ModelSize(width: 16, sequenceLength: 32)).json)
     }
 
@@ -15,7 +15,7 @@ import Testing
         return Set(old.keys).union(new.keys).filter { old[$0] != new[$0] }.sorted()
     }
 
-    @Test("The vocabulary is one key, and no other changes with it", arguments: ModelZoo.identifiers)
+    @Test("The vocabulary is one key, and no other changes with it", arguments: Zoo.identifiers)
     func vocabulary(_ id: String) throws {
         let (architecture, json) = try configuration(id)
         let fitted = architecture.configuration(json, vocabularySize: 99)
@@ -49,7 +49,7 @@ import Testing
     @Test("An encoder-decoder reads a row in halves, and its last token begins the answer")
     func halves() throws {
         let (architecture, json) = try (
-            ModelZoo.architecture("linformer"),
+            Zoo.architecture("linformer"),
             LinformerArchitecture().preset("tiny", objective: .reverse).configuration.json
         )
         let longer = try architecture.configuration(json, sequenceLength: 51, dropout: nil)

@@ -3,13 +3,13 @@ import Testing
 
 /// Models with rounded weights against the same models with the floats that these stand for.
 @Suite struct RoundedModelTests {
-    static let cases = ModelZoo.identifiers.flatMap { id in RoundedMatrix.Format.allCases.map { (id, $0) } }
+    static let cases = Zoo.identifiers.flatMap { id in RoundedMatrix.Format.allCases.map { (id, $0) } }
 
     /// Widths that are no multiple of a group of weights or of a vector; two windows of 8 and more.
     private static let size = ModelSize(vocabulary: 37, width: 76, depth: 2, heads: 2, sequenceLength: 24, window: 8)
 
     private func make(_ id: String, seed: UInt64) throws -> any LanguageModel {
-        try ModelZoo.architecture(id).makeModel(Self.size, key: RandomKey(seed: seed))
+        try Zoo.architecture(id).makeModel(Self.size, key: RandomKey(seed: seed))
     }
 
     /// A rounded model and one of floats with the same weights.
@@ -85,7 +85,7 @@ import Testing
             let pool = MemoryPool.shared
             let before = pool.statistics.current
             let size = ModelSize(width: 256, depth: 2, heads: 4, sequenceLength: 128, window: 32)
-            let model = try ModelZoo.architecture(id).makeModel(size, key: RandomKey(seed: 1))
+            let model = try Zoo.architecture(id).makeModel(size, key: RandomKey(seed: 1))
             let floats = pool.statistics.current - before
             pool.resetPeak()
             try model.roundWeights(to: format)
@@ -120,7 +120,7 @@ import Testing
     @Test("Training a rounded model stops at once")
     func training() async {
         let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-            let model = try ModelZoo.architecture("transformer").makeModel(preset: "tiny", key: RandomKey(seed: 1))
+            let model = try Zoo.architecture("transformer").makeModel(preset: "tiny", key: RandomKey(seed: 1))
             try model.roundWeights(to: .bfloat16)
             _ = Optimizer(model.trainable)
         }

@@ -1,4 +1,4 @@
-import FixtureSupport
+import AttentionZooTestSupport
 import ModelZoo
 import Testing
 

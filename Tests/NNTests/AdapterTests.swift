@@ -1,5 +1,5 @@
+import AttentionZooTestSupport
 import NN
-import NumericSupport
 import Tensors
 import Testing
 

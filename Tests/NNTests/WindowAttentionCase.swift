@@ -1,5 +1,5 @@
+import AttentionZooTestSupport
 import NN
-import NumericSupport
 import Tensors
 
 /// The inputs of a case, in the layout [b, h, n, d].

@@ -1,4 +1,4 @@
-import NumericSupport
+import AttentionZooTestSupport
 import Tensors
 import Testing
 

@@ -1,5 +1,5 @@
+import AttentionZooTestSupport
 import Foundation
-import NumericSupport
 import Tensors
 import Testing
 

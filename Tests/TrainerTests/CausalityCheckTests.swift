@@ -1,4 +1,4 @@
-import FixtureSupport
+import AttentionZooTestSupport
 import NN
 import Tensors
 import Testing

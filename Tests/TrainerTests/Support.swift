@@ -1,4 +1,4 @@
-@_exported import FixtureSupport
+@_exported import AttentionZooTestSupport
 import Foundation
 import Tensors
 import Testing

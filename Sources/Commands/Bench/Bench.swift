@@ -1,5 +1,5 @@
 import ArgumentParser
-import Benchmarking
+import AttentionZooExperiments
 import ModelZoo
 
 /// `Bench`: measures the machine, operations, training steps and generation.
@@ -39,7 +39,7 @@ private func check(_ name: String, _ number: Int?, _ range: ClosedRange<Int>) th
 
 /// The model of a benchmark.
 struct ModelOptions: ParsableArguments {
-    @Option(help: "The architecture: \(ModelZoo.identifiers.joined(separator: ", ")).")
+    @Option(help: "The architecture: \(Zoo.identifiers.joined(separator: ", ")).")
     var model: String
 
     @Option(help: "The preset.")

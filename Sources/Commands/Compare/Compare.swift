@@ -1,5 +1,5 @@
 import ArgumentParser
-import Comparing
+import AttentionZooExperiments
 import ModelZoo
 
 /// `Compare`: compares the architectures on equal terms.

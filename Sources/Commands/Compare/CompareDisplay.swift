@@ -1,4 +1,4 @@
-import Comparing
+import AttentionZooExperiments
 import ModelZoo
 
 /// Shows the run of a command on standard output.

@@ -1,5 +1,5 @@
+import AttentionZooExperiments
 import AttentionZooReports
-import Comparing
 import ModelZoo
 
 /// Turns the events of a run into what is written for those who watch it: a value that knows no terminal and no clock.

@@ -50,7 +50,7 @@ package struct CausalityCommand {
             return try source.load()
         }
         try refuse([("--weights-as", source.weightsAs != nil)], "expected only with --run or --weights")
-        let architecture = try ModelZoo.architecture(id)
+        let architecture = try Zoo.architecture(id)
         let (configuration, file) = try configuration(architecture)
         let model = try architecture.makeModel(configuration, file: file, key: RandomKey(seed: 0))
         source.note("\(id): without --weights, its initial weights are checked")

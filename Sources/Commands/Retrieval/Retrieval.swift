@@ -1,6 +1,6 @@
 import ArgumentParser
+import AttentionZooExperiments
 import ModelZoo
-import RetrievalTasks
 
 /// `Retrieval`: trains memories on the retrieval tasks of fast weights (2102.11174, section 6.1).
 public struct Retrieval: Command {

@@ -1,5 +1,5 @@
+import AttentionZooExperiments
 import ModelZoo
-import RetrievalTasks
 
 /// Shows the run of a command on standard output.
 final class RetrievalDisplay {

@@ -1,6 +1,6 @@
+import AttentionZooExperiments
 import Foundation
 import ModelZoo
-import RetrievalTasks
 
 /// Turns the events of a run into what is written for those who watch it: a value that knows no terminal and no clock.
 package struct RetrievalPrinter: Sendable {

@@ -67,7 +67,7 @@ package struct ModelSource: Sendable {
         try requireNames()
         if let run { return try load(RunFolder(path: run)) }
         let (id, config, weights) = (model!, config!, weights!)
-        let model = try ModelZoo.architecture(id).makeModel(
+        let model = try Zoo.architecture(id).makeModel(
             JSONValue(path: config), file: config, key: RandomKey(seed: 0))
         try loadWeights(of: model, from: weights)
         return Loaded(id: id, model: model, tokenizer: ByteTokenizer(), run: nil)

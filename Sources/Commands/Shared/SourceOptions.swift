@@ -6,7 +6,7 @@ package struct SourceOptions: ParsableArguments {
     @Option(help: "The folder of a training run.")
     var run: String?
 
-    @Option(help: "Without a run: the architecture: \(ModelZoo.identifiers.joined(separator: ", ")).")
+    @Option(help: "Without a run: the architecture: \(Zoo.identifiers.joined(separator: ", ")).")
     var model: String?
 
     @Option(help: "Its configuration: JSON with the peer's keyword names.")

@@ -4,9 +4,9 @@ import ModelZoo
 extension Train {
     func begin(_ host: TrainingHost) throws -> Outcome {
         guard let model else {
-            throw InputError("--model is missing; expected one of \(ModelZoo.identifiers.joined(separator: ", "))")
+            throw InputError("--model is missing; expected one of \(Zoo.identifiers.joined(separator: ", "))")
         }
-        let architecture = try ModelZoo.architecture(model)
+        let architecture = try Zoo.architecture(model)
         let text = textOptions
         let presetName = preset ?? (text.data.isEmpty ? "quick" : "small")
         let wanted: ObjectiveKind? = try text.objective.map { try option("--objective", $0) }

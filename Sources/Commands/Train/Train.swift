@@ -25,7 +25,7 @@ import ModelZoo
     /// Creates the command without values, as the parser needs.
     public init() {}
 
-    @Option(help: "The architecture: \(ModelZoo.identifiers.joined(separator: ", ")).")
+    @Option(help: "The architecture: \(Zoo.identifiers.joined(separator: ", ")).")
     var model: String?
 
     @Option(

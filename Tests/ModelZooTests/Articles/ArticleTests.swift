@@ -1,4 +1,4 @@
-import FixtureSupport
+import AttentionZooTestSupport
 import Foundation
 import ModelZoo
 import Testing
@@ -57,7 +57,7 @@ import Testing
         let tiny = FastWeightsLM(preset.configuration, key: RandomKey(seed: 0))
         print(tiny.parameterCount, preset.training.sequenceLength)
 
-        let small = try ModelZoo.architecture("local").makeModel(preset: "small", key: RandomKey(seed: 0))
+        let small = try Zoo.architecture("local").makeModel(preset: "small", key: RandomKey(seed: 0))
         print(small.parameterCount)
         #expect(small.vocabularySize == 256)
         #expect(FileManager.default.fileExists(atPath: try RunFolder(path: folder).configurationPath))

@@ -1,6 +1,6 @@
+import AttentionZooTestSupport
 import Foundation
 import NN
-import NumericSupport
 import Tensors
 import Testing
 
