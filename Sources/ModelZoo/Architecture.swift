@@ -5,6 +5,7 @@
 @_exported import Linformers
 @_exported import LocalTransformers
 @_exported import NN
+import Synchronization
 @_exported import Tensors
 @_exported import Trainer
 @_exported import Transformers
@@ -34,6 +35,12 @@ public protocol Architecture<Configuration>: Sendable {
     /// The name on the command line.
     var id: String { get }
 
+    /// The name in reports, the id unless another is given.
+    var displayName: String { get }
+
+    /// The color, the dash and the shape of points in reports, the same in every plot; nil for some that no other entry has.
+    var plotStyle: PlotStyle? { get }
+
     /// From the smallest to the largest.
     var presetNames: [String] { get }
 
@@ -54,6 +61,9 @@ public protocol Architecture<Configuration>: Sendable {
 }
 
 extension Architecture {
+    public var displayName: String { id }
+    public var plotStyle: PlotStyle? { nil }
+
     /// The preset for the objective that it is for.
     public func preset(_ name: String) throws -> Preset<Configuration> { try preset(name, objective: nil) }
 
@@ -80,15 +90,32 @@ extension TrainingDefaults {
     }
 }
 
-/// The architectures by id.
+/// The architectures by id: those of this package, and those that a program registers.
 public enum Zoo {
-    private static let architectures: [any Architecture] = [
+    private static let registered = Mutex<[any Architecture]>([
         FLASHArchitecture(), LocalArchitecture(), LinformerArchitecture(), FastWeightsArchitecture(),
         BlockRecurrentArchitecture(), TransformerArchitecture(),
-    ]
+    ])
 
-    /// The ids of all architectures, in the order of the registry.
-    public static let identifiers = architectures.map(\.id)
+    /// All architectures, in the order in which they came.
+    public static var architectures: [any Architecture] { registered.withLock { $0 } }
+
+    /// The ids of all architectures, in the order in which they came.
+    public static var identifiers: [String] { architectures.map(\.id) }
+
+    /// Adds an architecture, which from then on trains, resumes, loads, generates, evaluates and is compared by its id as
+    /// the package's own do, in Swift and in the commands.
+    ///
+    /// A program does so once, before it makes or opens a model. An id that is taken already ends the program: runs would
+    /// open as another architecture than they were begun with.
+    public static func register(_ architecture: some Architecture) {
+        let isFree = registered.withLock { architectures in
+            guard !architectures.contains(where: { $0.id == architecture.id }) else { return false }
+            architectures.append(architecture)
+            return true
+        }
+        require(isFree, "Zoo.register: there is an architecture \"\(architecture.id)\" already")
+    }
 
     /// - Throws: `InputError` that lists the ids and names the nearest.
     public static func architecture(_ id: String) throws -> any Architecture {

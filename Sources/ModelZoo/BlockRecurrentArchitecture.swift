@@ -1,6 +1,8 @@
 /// Block-recurrent transformers in the zoo.
 public struct BlockRecurrentArchitecture: Architecture {
     public let id = "block-recurrent"
+    public let displayName = "Block-recurrent"
+    public let plotStyle: PlotStyle? = PlotStyle(color: 4, dash: 2, marker: 5)
     public let presetNames = ["tiny", "quick", "small", "memory", "reference"]
 
     /// Creates the entry.

@@ -1,6 +1,8 @@
 /// FLASH in the zoo.
 public struct FLASHArchitecture: Architecture {
     public let id = "flash"
+    public let displayName = "FLASH"
+    public let plotStyle: PlotStyle? = PlotStyle(color: 0, dash: 1, marker: 1)
     public let presetNames = ["tiny", "quick", "small", "reference"]
 
     /// The peer's initial γ are 50 times smaller, with which recall is learned late (the model card).

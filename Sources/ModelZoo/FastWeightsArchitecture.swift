@@ -1,6 +1,8 @@
 /// Fast weights in the zoo.
 public struct FastWeightsArchitecture: Architecture {
     public let id = "fast-weights"
+    public let displayName = "Fast weights"
+    public let plotStyle: PlotStyle? = PlotStyle(color: 3, dash: 5, marker: 4)
     public let presetNames = ["tiny", "quick", "small", "gated", "reference"]
 
     /// Creates the entry.

@@ -1,6 +1,8 @@
 /// Linformer in the zoo: the language model, or with the keys of one the encoder–decoder.
 public struct LinformerArchitecture: Architecture {
     public let id = "linformer"
+    public let displayName = "Linformer"
+    public let plotStyle: PlotStyle? = PlotStyle(color: 2, dash: 4, marker: 3)
     public let presetNames = ["tiny", "quick", "small", "reference"]
 
     /// Creates the entry.

@@ -1,6 +1,8 @@
 /// Local attention in the zoo.
 public struct LocalArchitecture: Architecture {
     public let id = "local"
+    public let displayName = "Local attention"
+    public let plotStyle: PlotStyle? = PlotStyle(color: 1, dash: 3, marker: 2)
     public let presetNames = ["tiny", "quick", "small", "reference"]
 
     /// Creates the entry.

@@ -1,6 +1,8 @@
 /// The plain transformer in the zoo: the baseline of the others.
 public struct TransformerArchitecture: Architecture {
     public let id = "transformer"
+    public let displayName = "Transformer (full attention)"
+    public let plotStyle: PlotStyle? = PlotStyle(color: 6, dash: 0, marker: 0)
     public let presetNames = ["tiny", "quick", "small", "reference"]
 
     /// Creates the entry.

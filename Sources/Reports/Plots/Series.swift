@@ -40,6 +40,23 @@ package struct Series: Sendable {
     }
 }
 
+/// The look of one thing in all plots.
+public struct PlotStyle: Hashable, Sendable {
+    /// The index of the color in the palette.
+    public var color: Int
+    /// The index of the dash pattern, 0 for a solid line.
+    public var dash: Int
+    /// The shape that marks points, 0 to 6.
+    public var marker: Int
+
+    /// Creates a look.
+    public init(color: Int, dash: Int, marker: Int) {
+        self.color = color
+        self.dash = dash
+        self.marker = marker
+    }
+}
+
 /// A line across a plot at a value that others are compared with.
 package struct ReferenceLine: Sendable {
     /// The value, on the vertical axis.

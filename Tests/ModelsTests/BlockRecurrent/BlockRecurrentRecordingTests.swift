@@ -36,7 +36,8 @@ import Testing
     }
 
     @Test("Tokens see their block and the one before") func tokensSeeTheirBlockAndTheOneBefore() {
-        let weights = layers(makeBlockRecurrentModel(), 9, after: 8)[0].weights  // the block before, 2 tokens of its own, then 9
+        // The block before, 2 tokens of its own, then 9.
+        let weights = layers(makeBlockRecurrentModel(), 9, after: 8)[0].weights
         #expect(weights.shape == [2, 2, 9, 6 + 2 + 9])
         let values = weights.at(0, 0).at(0, 0).values
         for row in 0..<9 {
