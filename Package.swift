@@ -26,6 +26,7 @@ let package = Package(
         // MARK: Public libraries
         .library(name: "Tensors", targets: ["Tensors"]),
         .library(name: "NN", targets: ["NN"]),
+        .library(name: "Tokenizers", targets: ["AttentionZooTokenizers"]),
         .library(name: "Trainer", targets: ["Trainer"]),
         .library(name: "FLASHTransformers", targets: ["FLASHTransformers"]),
         .library(name: "LocalTransformers", targets: ["LocalTransformers"]),
@@ -66,6 +67,7 @@ let package = Package(
         .target(name: "CKernels", cSettings: cSettings),
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: hotSwift),
         .target(name: "NN", dependencies: ["Tensors", "CKernels"], swiftSettings: hotSwift),
+        .target(name: "AttentionZooTokenizers", path: "Sources/Tokenizers", swiftSettings: hotSwift),
         .target(name: "Trainer", dependencies: ["NN", "CKernels", "CZlib"], swiftSettings: hotSwift),
         .target(
             name: "AttentionZooReports", dependencies: ["NN", "Trainer", "CZlib"], path: "Sources/Reports",
@@ -122,11 +124,15 @@ let package = Package(
         .target(
             name: "AttentionZooTestSupport", dependencies: ["NN", "Trainer"], path: "Tests/TestSupport",
             swiftSettings: hotSwift),
+        .executableTarget(
+            name: "AttentionZooTokenize", dependencies: ["AttentionZooTokenizers"], path: "Tests/TokenizeTool"),
         .target(name: "AttentionZooInputSupport", dependencies: ["ModelZoo"], path: "Tests/InputSupport"),
         .testTarget(name: "COpenBLASTests", dependencies: ["COpenBLAS"]),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "AttentionZooTestSupport"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "AttentionZooTestSupport"]),
         .testTarget(name: "NNTests", dependencies: ["NN", "AttentionZooTestSupport"], resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "TokenizersTests", dependencies: ["AttentionZooTokenizers"], resources: [.copy("Fixtures")]),
         .testTarget(
             name: "ReportsTests",
             dependencies: ["AttentionZooReports", "Trainer", "CZlib", "AttentionZooTestSupport"]),
