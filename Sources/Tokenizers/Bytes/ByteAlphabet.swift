@@ -31,12 +31,15 @@ enum ByteAlphabet {
     }
 
     /// The bytes that scalars stand for; nil where one stands for none.
-    static func decoded(_ text: some Collection<UInt8>) -> [UInt8]? {
+    static func decoded(_ text: [UInt8]) -> [UInt8]? {
         var result: [UInt8] = []
-        for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
-            guard let byte = byte(of: scalar) else { return nil }
-            result.append(byte)
+        result.reserveCapacity(text.count)
+        var isWhole = true
+        text.withUnsafeBufferPointer { text in
+            text.forEachScalar { scalar, _ in
+                if let byte = byte(of: scalar) { result.append(byte) } else { isWhole = false }
+            }
         }
-        return result
+        return isWhole ? result : nil
     }
 }

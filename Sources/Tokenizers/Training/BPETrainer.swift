@@ -39,12 +39,12 @@ public struct BPETrainer: Sendable {
     /// Learns from a text.
     public func train(on text: String) -> SubwordTokenizer {
         var text = text
-        return text.withUTF8 { text in train { $0.add(text) } }
+        return text.withUTF8 { text in trained { $0.add(text) } }
     }
 
     /// Learns from a text of bytes (`Data`, `[UInt8]` …), which need not be UTF-8.
     public func train(bytes text: some ContiguousBytes) -> SubwordTokenizer {
-        text.withUnsafeBytes { text in text.withMemoryRebound(to: UInt8.self) { text in train { $0.add(text) } } }
+        text.withUnsafeBytes { text in text.withMemoryRebound(to: UInt8.self) { text in trained { $0.add(text) } } }
     }
 
     /// Learns from texts that come in pieces.
@@ -57,7 +57,7 @@ public struct BPETrainer: Sendable {
         return tokenizer(from: pieces.counts)
     }
 
-    private func train(_ count: (inout WordCounts) -> Void) -> SubwordTokenizer {
+    private func trained(counting count: (inout WordCounts) -> Void) -> SubwordTokenizer {
         var counts = WordCounts(splitting.pattern)
         count(&counts)
         return tokenizer(from: counts)
