@@ -68,7 +68,9 @@ let package = Package(
         .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: hotSwift),
         .target(name: "NN", dependencies: ["Tensors", "CKernels"], swiftSettings: hotSwift),
         .target(name: "AttentionZooTokenizers", path: "Sources/Tokenizers", swiftSettings: hotSwift),
-        .target(name: "Trainer", dependencies: ["NN", "CKernels", "CZlib"], swiftSettings: hotSwift),
+        .target(
+            name: "Trainer", dependencies: ["NN", "AttentionZooTokenizers", "CKernels", "CZlib"],
+            swiftSettings: hotSwift),
         .target(
             name: "AttentionZooReports", dependencies: ["NN", "Trainer", "CZlib"], path: "Sources/Reports",
             swiftSettings: hotSwift),

@@ -8,7 +8,8 @@ public let packageVersion = "0.1.0"
 /// to this one are read, whatever version made them.
 ///
 /// 1: config.json, metrics.jsonl, samples.jsonl, checkpoints/step-N; a folder that names no format has this one.
-public let runFormat = 1
+/// 2: the tokenizer bpe, whose tokenizer.json has the format of Hugging Face's package.
+public let runFormat = 2
 
 /// Checks the format that a file names.
 /// - Throws: `InputError` that names the file, where the format is newer than `runFormat`.

@@ -72,10 +72,10 @@ import Testing
     @Test("A newer format is refused by its number and version, and nothing is changed")
     func aNewerFormatIsRefused() throws {
         try copyStored()
-        try replace("{\n", with: "{\n  \"format\": 2, \"unheard_of\": true,\n")
+        try replace("{\n", with: "{\n  \"format\": 3, \"unheard_of\": true,\n")
         try replace("\"0.1.0\"", with: "\"2.0.0\"")
         let before = try Data(contentsOf: URL(fileURLWithPath: "\(path)/config.json"))
-        expectError(naming: "\(path)/config.json", "format 2", "version 2.0.0", packageVersion, "up to \(runFormat)") {
+        expectError(naming: "\(path)/config.json", "format 3", "version 2.0.0", packageVersion, "up to \(runFormat)") {
             try resume()
         }
         #expect(try Data(contentsOf: URL(fileURLWithPath: "\(path)/config.json")) == before)
@@ -89,10 +89,10 @@ import Testing
         try resume().train()
         let state = "\(path)/checkpoints/step-6/state.safetensors"
         var bytes = try Data(contentsOf: URL(fileURLWithPath: state))
-        let place = try #require(bytes.range(of: Data("\"run_format\":\"1\"".utf8)))
-        bytes[place.upperBound - 2] = UInt8(ascii: "2")
+        let place = try #require(bytes.range(of: Data("\"run_format\":\"2\"".utf8)))
+        bytes[place.upperBound - 2] = UInt8(ascii: "3")
         try bytes.write(to: URL(fileURLWithPath: state))
-        expectError(naming: "step-6/state.safetensors", "format 2", "version \(packageVersion)", "up to \(runFormat)") {
+        expectError(naming: "step-6/state.safetensors", "format 3", "version \(packageVersion)", "up to \(runFormat)") {
             try resume()
         }
         #expect(try Data(contentsOf: URL(fileURLWithPath: state)) == bytes)

@@ -95,7 +95,14 @@ package struct ModelSource: Sendable {
         let model = try folder.makeModel(run)
         folder.finishSave(recording: { try RunReport($0).write() })
         try loadWeights(of: model, from: folder.currentWeightsPath(warn: warn))
-        return Loaded(id: run.origin.model, model: model, tokenizer: try folder.tokenizer(), run: run)
+        let tokenizer = try folder.tokenizer()
+        // Another tokenizer.json than the run's would have tokens without a row of the weights.
+        guard run.training.objective.vocabularySize(of: tokenizer) <= model.vocabularySize else {
+            throw InputError(
+                "\(folder.path)/tokenizer.json: has \(tokenizer.vocabularySize) tokens; expected those of the run's weights,"
+                    + " which are for \(model.vocabularySize)")
+        }
+        return Loaded(id: run.origin.model, model: model, tokenizer: tokenizer, run: run)
     }
 
     private func loadWeights(of model: any LanguageModel, from path: String) throws {

@@ -13,6 +13,11 @@ extension RunOrigin {
     /// - Throws: `InputError` that names the text or the option that does not fit.
     func makeSplit(_ tokenizer: any Tokenizer, sequenceLength: Int) throws -> DataSplit {
         if let corpus { return try DataSplit(corpus, tokenizer: tokenizer, sequenceLength: sequenceLength) }
+        if case .marker = documents, tokenizer.kind == .bpe {
+            throw InputError(
+                "--documents \(documents): expected none or files with --tokenizer bpe, whose tokens may have the byte"
+                    + " among others")
+        }
         let text = try TextSource(paths: data)
         let tokens = try tokenizer.tokens(of: text).separated(by: documents)
         if case .marker = documents, try tokens.documentEnd(after: 0) == tokens.count {
@@ -51,7 +56,7 @@ extension RunConfiguration {
             }
             corpus.validationLength = corpusLength
             let text = corpus.validation
-            return (try tokenizer.tokens(of: text.text), TextKnowledge(text))
+            return (try tokenizer.tokens(of: text.text), TextKnowledge(text, in: tokenizer.kind))
         }
         let split = try origin.makeSplit(tokenizer, sequenceLength: training.sequenceLength)
         guard let text = split.validation else {

@@ -24,8 +24,7 @@ extension Train {
         var origin = RunOrigin(
             model: model, data: text.data, corpus: try text.corpus(), documents: try text.separator(),
             validation: text.validation, validationFraction: text.validationFraction ?? 0.1)
-        let kind: TokenizerKind = try option("--tokenizer", text.tokenizer ?? TokenizerKind.bytes.rawValue)
-        let tokenizer = try kind.makeTokenizer(learningFrom: kind == .bytes ? [] : origin.texts())
+        let tokenizer = try TokenizerChoice(text.tokenizer).makeTokenizer(learningFrom: origin)
         let split = try origin.makeSplit(tokenizer, sequenceLength: options.sequenceLength)
 
         let configuration = try architecture.configuration(

@@ -13,8 +13,10 @@ extension Train {
             others + settings.filter { !$0.isForResumed }.map { ($0.flag, $0.isGiven) },
             "cannot be combined with --resume, whose folder says it already")
         let saved = try folder.configuration()
+        let tokenizer = try folder.tokenizer()
         for (name, given, used) in [
-            ("--model", model, saved.origin.model), ("--tokenizer", text.tokenizer, saved.tokenizer.rawValue),
+            ("--model", model, saved.origin.model),
+            ("--tokenizer", text.tokenizer, TokenizerChoice.text(of: tokenizer)),
         ] {
             guard let given, given != used else { continue }
             throw InputError("\(name) \(given): the run in \(folder.path) was made with \(name) \(used)")
@@ -29,7 +31,6 @@ extension Train {
         // The text may have moved.
         if !text.data.isEmpty { origin.data = text.data }
         if let validation = text.validation { origin.validation = validation }
-        let tokenizer = try folder.tokenizer()
         let split = try origin.makeSplit(tokenizer, sequenceLength: saved.training.sequenceLength)
         return try goOn(
             folder.makeModel(saved), in: folder, on: split, tokenizer: tokenizer, length: try stepOptions.length(), host

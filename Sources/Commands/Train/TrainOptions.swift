@@ -44,7 +44,7 @@ public struct TextOptions: ParsableArguments {
     @Option(help: "Without one: the share of the text, at its end, to hold back. (default: 0.1)")
     var validationFraction: Double?
 
-    @Option(help: "bytes or characters. (default: bytes)")
+    @Option(help: "bytes, characters, bpe:N (N tokens learned from the text), or FILE/tokenizer.json. (default: bytes)")
     var tokenizer: String?
 
     /// The changes to a preset's options.

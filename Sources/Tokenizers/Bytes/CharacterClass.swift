@@ -68,7 +68,7 @@ extension Unicode.Scalar {
     /// True for accents as BERT strips them: the category Mn of Unicode 8.
     var isNonspacingMark: Bool {
         guard !isASCII else { return false }
-        if value == 0x1734 { return true }  // another category since
+        if value == 0x1734 || value == 0x1171E { return true }  // another category since
         let changed: Range<UInt32> = 0x1885..<0x1887
         return properties.generalCategory == .nonspacingMark && isOf(unicode: 8) && !changed.contains(value)
     }

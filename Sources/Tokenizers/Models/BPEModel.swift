@@ -41,6 +41,11 @@ struct BPEModel: Sendable {
         (0..<256).map { vocabulary.id(of: ByteAlphabet.encoded([UInt8($0)])) }
     }
 
+    /// True if each byte of the byte alphabet has a token, and a word's tokens are made of these alone.
+    var hasAllBytes: Bool {
+        alphabet.allSatisfy { $0 != nil } && continuingPrefix.isEmpty && endSuffix.isEmpty
+    }
+
     /// Appends the tokens of a word of characters.
     func append(_ word: Bytes, to tokens: inout [Int32]) {
         if ignoresMerges, let token = vocabulary.id(of: word) { return tokens.append(token) }

@@ -57,7 +57,14 @@ public struct TextKnowledge: Sendable {
         self.bitsPerByte = bitsPerByte
     }
 
-    /// The corpus is ASCII: its bytes are its tokens, for either tokenizer.
+    /// The knowledge of a corpus in tokens of a kind; nil where tokens are not the bytes, as they are for the others, since the
+    /// corpus is ASCII.
+    package init?(_ corpus: Corpus, in kind: TokenizerKind) {
+        guard kind != .bpe else { return nil }
+        self.init(corpus)
+    }
+
+    /// The corpus is ASCII: its bytes are its tokens, for bytes and characters.
     package init(_ corpus: Corpus) {
         self.init(
             questions: corpus.questions.map { Question(answer: $0.answer, distance: $0.distance) },
@@ -77,6 +84,6 @@ extension DataSplit {
         try self.init(
             training: tokenizer.tokens(of: options.training.text), validation: tokenizer.tokens(of: validation.text),
             sequenceLength: sequenceLength)
-        knowledge = TextKnowledge(validation)
+        knowledge = TextKnowledge(validation, in: tokenizer.kind)
     }
 }

@@ -72,7 +72,7 @@ public struct CharacterTokenizer: Tokenizer {
             case ...(1 << 16): .words(try compactTokens(of: text, &fileEnds))
             default: .integers(try compactTokens(of: text, &fileEnds))
             }
-        let widths = vocabulary.map { UInt8(UTF8.width($0)) }
+        let widths = vocabulary.map { Int32(UTF8.width($0)) }
         let ascii = (0..<128).map { token(of: Unicode.Scalar(UInt8($0))) }
         return TokenSource(
             name: text.name, storage: CompactTokens(tokens: array, widths: widths, ascii: ascii, fileEnds: fileEnds))
@@ -104,78 +104,5 @@ public struct CharacterTokenizer: Tokenizer {
         let code = "U+" + String(repeating: "0", count: max(0, 4 - number.count)) + number
         let character = JSONValue.quoted(String(scalar))
         return "the character \(character) (\(code)) is not among the tokenizer's \(vocabularySize)"
-    }
-}
-
-/// Tokens in as few bytes each as the vocabulary allows.
-private struct CompactTokens: TokenStorage {
-    /// Three cases instead of a generic type: through a protocol, a generic type's methods are not specialized.
-    enum Array: Sendable {
-        case bytes([UInt8])
-        case words([UInt16])
-        case integers([Int32])
-    }
-
-    let tokens: Array
-    /// The length of each token's character in UTF-8.
-    let widths: [UInt8]
-    /// The tokens of the characters of one byte.
-    let ascii: [Int32?]
-    /// The position after the last token of each file.
-    let fileEnds: [Int]
-
-    var count: Int {
-        switch tokens {
-        case .bytes(let tokens): tokens.count
-        case .words(let tokens): tokens.count
-        case .integers(let tokens): tokens.count
-        }
-    }
-
-    func copy(_ range: Range<Int>, into destination: UnsafeMutablePointer<Int32>) {
-        switch tokens {
-        case .bytes(let tokens): copy(tokens, range, into: destination)
-        case .words(let tokens): copy(tokens, range, into: destination)
-        case .integers(let tokens): copy(tokens, range, into: destination)
-        }
-    }
-
-    func byteCount(of range: Range<Int>) -> Int {
-        switch tokens {
-        case .bytes(let tokens): byteCount(tokens, range)
-        case .words(let tokens): byteCount(tokens, range)
-        case .integers(let tokens): byteCount(tokens, range)
-        }
-    }
-
-    func token(of byte: UInt8) -> Int32? { byte < 128 ? ascii[Int(byte)] : nil }
-
-    func fileEnd(after position: Int) -> Int {
-        var candidates = fileEnds.indices  // the first end beyond the position, by bisection
-        while candidates.count > 1 {
-            let middle = candidates.lowerBound + candidates.count / 2
-            candidates =
-                fileEnds[middle - 1] > position
-                ? candidates.lowerBound..<middle : middle..<candidates.upperBound
-        }
-        return fileEnds[candidates.lowerBound]
-    }
-
-    private func copy(
-        _ tokens: [some FixedWidthInteger], _ range: Range<Int>, into destination: UnsafeMutablePointer<Int32>
-    ) {
-        tokens.withUnsafeBufferPointer { tokens in
-            for i in range { destination[i - range.lowerBound] = Int32(truncatingIfNeeded: tokens[i]) }
-        }
-    }
-
-    private func byteCount(_ tokens: [some FixedWidthInteger], _ range: Range<Int>) -> Int {
-        tokens.withUnsafeBufferPointer { tokens in
-            widths.withUnsafeBufferPointer { widths in
-                var count = 0
-                for i in range { count += Int(widths[Int(tokens[i])]) }
-                return count
-            }
-        }
     }
 }

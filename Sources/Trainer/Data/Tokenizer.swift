@@ -28,6 +28,9 @@ public protocol Tokenizer: Sendable {
 
     /// The state that `TokenizerKind.load` needs to make the same tokenizer again: what is encoded as a JSON object.
     var savedState: any Encodable & Sendable { get }
+
+    /// Writes the tokenizer as `tokenizer.json` to a run folder, atomically.
+    func save(toFolder folder: String) throws
 }
 
 extension Tokenizer {
@@ -61,14 +64,20 @@ extension Tokenizer {
 public enum TokenizerKind: String, CaseIterable, Sendable {
     case bytes
     case characters
+    case bpe
 
     /// A new tokenizer.
-    /// - Parameter texts: what a vocabulary is learned from: the training text, and the validation text if it is one of
-    ///   its own. A tokenizer without a learned vocabulary does not look at them.
-    public func makeTokenizer(learningFrom texts: [TextSource]) throws -> any Tokenizer {
+    /// - Parameters:
+    ///   - texts: what a vocabulary is learned from: the training text, and the validation text if it is one of its own.
+    ///     A tokenizer without a learned vocabulary does not look at them, and byte pair encoding only at the first.
+    ///   - vocabularySize: the tokens of byte pair encoding; the others decide for themselves.
+    public func makeTokenizer(
+        learningFrom texts: [TextSource], vocabularySize: Int = BytePairTokenizer.usualSize
+    ) throws -> any Tokenizer {
         switch self {
         case .bytes: ByteTokenizer()
         case .characters: try CharacterTokenizer(learningFrom: texts)
+        case .bpe: try BytePairTokenizer(learningFrom: Array(texts.prefix(1)), vocabularySize: vocabularySize)
         }
     }
 
@@ -76,13 +85,13 @@ public enum TokenizerKind: String, CaseIterable, Sendable {
     /// - Throws: `InputError` that names the file when it is missing or not such a file.
     public static func load(fromFolder folder: String) throws -> any Tokenizer {
         let path = path(inFolder: folder)
-        var reader = try ConfigurationReader(path: path)
-        let kind: TokenizerKind = try reader.option("type")
-        let tokenizer: any Tokenizer =
-            switch kind {
-            case .bytes: ByteTokenizer()
-            case .characters: try CharacterTokenizer(reading: &reader)
-            }
+        let json = try MappedFile(path: path).withUnsafeBytes { try JSONValue(parsing: $0, file: path) }
+        // The format of another package, whose files have no type.
+        if json.objectValue?["model"] != nil { return try BytePairTokenizer(path: path) }
+        var reader = try ConfigurationReader(json, file: path)
+        let kinds = [TokenizerKind.bytes, .characters].map(\.rawValue)
+        let isCharacters = try reader.string("type", oneOf: kinds) == TokenizerKind.characters.rawValue
+        let tokenizer: any Tokenizer = isCharacters ? try CharacterTokenizer(reading: &reader) : ByteTokenizer()
         try reader.finish()
         return tokenizer
     }

@@ -132,6 +132,7 @@ public struct RunFolder: Sendable {
         switch try configuration().tokenizer {
         case .bytes: ByteTokenizer()
         case .characters: try TokenizerKind.load(fromFolder: path)
+        case .bpe: try BytePairTokenizer(path: TokenizerKind.path(inFolder: path))
         }
     }
 
