@@ -180,6 +180,17 @@ def long_words():
     yield "".join(random.Random(1).choice("abcdefghijklmnopqrstuvwxyz") for _ in range(30000))
 
 
+def each_character():
+    """Each character but ideographs and syllables, which are alike, within a word and by itself."""
+    for code in range(0x110000):
+        character = chr(code)
+        if unicodedata.category(character) in ("Cn", "Cs", "Co"):
+            continue
+        if unicodedata.name(character, "").startswith(("CJK UNIFIED", "HANGUL SYLLABLE", "TANGUT IDEO", "YI SYL", "EGYPTIAN")):
+            continue
+        yield f"a{character}b {character} e{character}\u0301"
+
+
 def random_strings(count, texts, seed):
     """Strings of pieces of the texts, of characters of all scripts, and of what tokenizers treat in some way of their own."""
     generator = random.Random(seed)
@@ -287,7 +298,7 @@ def check(tool, paths, count):
         print("Scripts/check-tokenizers: no texts are given and ../shared/data has none: generated ones only")
     texts = [open(path, encoding="utf-8", errors="replace", newline="").read() for path in paths] + [SCRIPTS]
     corpus = [text[:300000] for text in texts] + [SCRIPTS] * 3
-    cases = texts + list(long_words()) + list(random_strings(count, texts, seed=26))
+    cases = texts + list(long_words()) + list(each_character()) + list(random_strings(count, texts, seed=26))
     good = True
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:

@@ -47,7 +47,9 @@ import Testing
         try expectRefusal("--schedule: expected one of constant, cosine, noam, found \"linear\"") {
             $0.schedule = "linear"
         }
-        try expectRefusal("--tokenizer: expected one of bytes, characters, found \"byte\"; did you mean \"bytes\"?") {
+        try expectRefusal(
+            "--tokenizer: expected bytes, characters, bpe:N with N from 256 to 1048576, or a file tokenizer.json, found \"byte\""
+        ) {
             $0.tokenizer = "byte"
         }
         try expectRefusal(
