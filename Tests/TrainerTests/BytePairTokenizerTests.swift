@@ -1,5 +1,5 @@
 import AttentionZooTokenizers
-import FixtureSupport
+import AttentionZooTestSupport
 import Foundation
 import NN
 import Tensors
