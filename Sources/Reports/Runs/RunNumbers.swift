@@ -52,8 +52,8 @@ extension RunRecord {
 
     var totalSteps: Int? {
         let options = configuration.training
-        // Epochs of streams are counted by reading the text.
-        if case .epochs = options.length, options.order == .sequential { return nil }
+        // Epochs of streams are counted by reading the text, those of a program's batches by the program.
+        if case .epochs = options.length, options.order == .sequential || configuration.hasOwnBatches { return nil }
         let targets = Double(configuration.trainingTokens - 1)
         return options.totalSteps(batchesPerEpoch: targets / Double(options.batchSize * options.sequenceLength))
     }

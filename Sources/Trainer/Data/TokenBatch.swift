@@ -48,14 +48,37 @@ public struct TokenBatch: Sendable, Equatable {
         textCount = rows.reduce(0) { $0 + max(0, $1.tokens.count - 1) }
     }
 
-    /// Examples that are made from something else than a text, or from windows of one.
-    package init(inputs: [Int32], targets: [Int32], shape: [Int], startsDocument: [Bool], textCount: Int) {
+    /// Creates a batch of examples that are made from something else than a text, or from windows of one.
+    /// - Parameters:
+    ///   - inputs: `[batch, length]`, row after row.
+    ///   - targets: the token that each position is to predict, `ignoredTarget` where none counts.
+    ///   - startsDocument: whether each row begins; nil where all do.
+    ///   - textCount: the number of tokens that the metrics count; nil for the targets that count.
+    public init(
+        inputs: [Int32], targets: [Int32], shape: [Int], startsDocument: [Bool]? = nil, textCount: Int? = nil
+    ) {
         require(
-            shape.count == 2 && startsDocument.count == shape[0] && inputs.count == shape[0] * shape[1]
+            shape.count == 2 && startsDocument?.count ?? shape[0] == shape[0] && inputs.count == shape[0] * shape[1]
                 && targets.count == inputs.count,
             "TokenBatch: \(inputs.count) inputs and \(targets.count) targets for the shape \(shape)")
         (self.inputs, self.targets, self.shape) = (inputs, targets, shape)
-        (self.startsDocument, self.textCount) = (startsDocument, textCount)
+        self.startsDocument = startsDocument ?? Array(repeating: true, count: shape[0])
+        self.textCount = textCount ?? targets.count { $0 != ignoredTarget }
+    }
+
+    /// Creates a batch of sequences, in which each token's target is the token after it. Shorter rows are padded.
+    /// - Parameter rows: at least one, of two tokens or more each.
+    public init(rows: [[Int32]]) {
+        require(
+            !rows.isEmpty && rows.allSatisfy { $0.count >= 2 },
+            "TokenBatch: rows of \(rows.map(\.count)) tokens; expected some, of at least 2 each")
+        let length = rows.map(\.count).max()! - 1
+        func padded(_ tokens: ArraySlice<Int32>, with padding: Int32) -> [Int32] {
+            Array(tokens) + repeatElement(padding, count: length - tokens.count)
+        }
+        self.init(
+            inputs: rows.flatMap { padded($0.dropLast(), with: 0) },
+            targets: rows.flatMap { padded($0.dropFirst(), with: ignoredTarget) }, shape: [rows.count, length])
     }
 
     /// Windows of `length + 1` tokens, one from each of `starts`.

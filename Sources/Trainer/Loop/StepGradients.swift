@@ -13,6 +13,11 @@ package struct StepGradients {
     let targets: Int
     /// Other metrics of the model, weighted like the loss.
     fileprivate(set) var metrics: [String: Double] = [:]
+    /// The number of tokens of a text, or of examples, that the batches stand for.
+    var read = 0
+    /// The factor by which the gradients are those of the mean: it is known only after the last batch where each batch
+    /// says itself how many examples it has.
+    fileprivate(set) var scale = 1.0
 
     fileprivate init(targets: Int) { self.targets = targets }
 }
@@ -50,6 +55,31 @@ extension LanguageModel {
             }
             if continues { carries = rows }
         }
+        return result
+    }
+}
+
+extension Module {
+    /// Runs forward and backward through the batches of a step, one after another, for a loss of the program's own.
+    /// - Parameter key: the step's, for dropout.
+    func stepGradients<Batch>(
+        of batches: [Batch], key: RandomKey, loss: (Self, Batch, ForwardMode) throws -> BatchLoss
+    ) rethrows -> StepGradients {
+        var result = StepGradients(targets: 0)
+        var first: Double?
+        for (part, batch) in batches.enumerated() {
+            let clock = Stopwatch()
+            let part = try loss(self, batch, .training(key.child(part)))
+            result.forwardSeconds += clock.seconds
+            // Of batches of one size each has the share 1, which rounds nothing.
+            let size = first ?? Double(part.count)
+            first = size
+            result.add(part.mean, part.metrics, share: Double(part.count) / size)
+            result.read += part.count
+        }
+        result.scale = (first ?? 1) / Double(max(result.read, 1))
+        result.loss *= result.scale
+        result.metrics = result.metrics.mapValues { $0 * result.scale }
         return result
     }
 }

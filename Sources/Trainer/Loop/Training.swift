@@ -95,19 +95,105 @@ extension LanguageModel {
         }
     }
 
+    /// Trains the model on batches of tokens that the program makes.
+    ///
+    ///     let batches = Batches { number, key in TokenBatch(rows: questions(64, key: key)) }
+    ///     for try await metrics in model.fit(batches, options: options, folder: "runs/mine").metrics { … }
+    /// - Parameters:
+    ///   - validation: the batches to validate with; none for no validation.
+    ///   - tokenizer: the tokenizer of the batches, with which the run's folder can be opened.
+    ///   - folder: where to keep the run; nil to keep nothing but the model.
+    ///   - resumes: whether to resume the run in the folder, if there is one, until the length that `options` say.
+    public func fit(
+        _ batches: Batches<TokenBatch>, validation: [TokenBatch] = [], tokenizer: any Tokenizer = ByteTokenizer(),
+        options: TrainingOptions = TrainingOptions(), folder: String? = nil, origin: RunOrigin = RunOrigin(),
+        resumes: Bool = false
+    ) -> Training {
+        Training { report, stop in
+            let run =
+                if resumes, let run = try RunFolder.existing(folder) {
+                    try TrainingRun(
+                        resuming: run, self, on: batches, validation: validation, tokenizer: tokenizer,
+                        changing: { $0.length = options.length })
+                } else {
+                    try TrainingRun(
+                        self, on: batches, validation: validation, tokenizer: tokenizer, options: options,
+                        folder: folder, origin: origin)
+                }
+            try run.train(report: report, stop: stop)
+        }
+    }
+
     private func train(
         _ split: DataSplit, _ tokenizer: any Tokenizer, _ options: TrainingOptions, folder: String?,
         origin: RunOrigin, resumes: Bool, report: (TrainingEvent) -> Void, stop: () -> Bool
     ) throws {
-        let run: TrainingRun<Self>
-        if resumes, let folder, RunFolder.isRun(folder) {
-            run = try TrainingRun(resuming: RunFolder(path: folder), self, on: split, tokenizer: tokenizer) {
-                $0.length = options.length
+        let run =
+            if resumes, let run = try RunFolder.existing(folder) {
+                try TrainingRun(
+                    resuming: run, self, on: split, tokenizer: tokenizer, changing: { $0.length = options.length })
+            } else {
+                try TrainingRun(
+                    self, on: split, tokenizer: tokenizer, options: options, folder: folder, origin: origin)
             }
-        } else {
-            run = try TrainingRun(
-                self, on: split, tokenizer: tokenizer, options: options, folder: folder, origin: origin)
-        }
         try run.train(report: report, stop: stop)
+    }
+}
+
+extension Module {
+    /// Trains the module on batches of the program's own, by a loss of its own.
+    ///
+    ///     let batches = Batches(of: examples, size: 32) { Points($0) }
+    ///     let training = model.fit(batches, validation: [held], options: options, folder: "runs/mine") {
+    ///         model, batch, mode in
+    ///         meanSquaredError(model(batch.x, mode: mode), batch.y)
+    ///     }
+    ///     for try await metrics in training.metrics { print(metrics.step, metrics.loss) }
+    /// - Parameters:
+    ///   - batches: what each step learns from.
+    ///   - validation: the batches to validate with; none for no validation.
+    ///   - folder: where to keep the run; nil to keep nothing but the model.
+    ///   - origin: where model and batches came from, for config.json.
+    ///   - resumes: whether to resume the run in the folder, if there is one, until the length that `options` say. The
+    ///     other options are then the run's.
+    ///   - loss: the mean loss of a batch, of one element; without dropout and gradients where it validates.
+    public func fit<Batch: Sendable>(
+        _ batches: Batches<Batch>, validation: [Batch] = [], options: TrainingOptions = TrainingOptions(),
+        folder: String? = nil, origin: RunOrigin = RunOrigin(), resumes: Bool = false,
+        loss: @escaping @Sendable (_ module: Self, _ batch: Batch, _ mode: ForwardMode) throws -> Tensor
+    ) -> Training {
+        fit(batches, validation: validation, options: options, folder: folder, origin: origin, resumes: resumes) {
+            BatchLoss(try loss($0, $1, $2))
+        }
+    }
+
+    /// Trains the module on batches of the program's own, by a loss that says how many examples it is the mean of, and may have
+    /// metrics beside it.
+    public func fit<Batch: Sendable>(
+        _ batches: Batches<Batch>, validation: [Batch] = [], options: TrainingOptions = TrainingOptions(),
+        folder: String? = nil, origin: RunOrigin = RunOrigin(), resumes: Bool = false,
+        loss: @escaping @Sendable (_ module: Self, _ batch: Batch, _ mode: ForwardMode) throws -> BatchLoss
+    ) -> Training {
+        Training { report, stop in
+            let run =
+                if resumes, let run = try RunFolder.existing(folder) {
+                    try TrainingRun(
+                        resuming: run, self, on: batches, validation: validation,
+                        changing: { $0.length = options.length }, loss: loss)
+                } else {
+                    try TrainingRun(
+                        self, on: batches, validation: validation, options: options, folder: folder, origin: origin,
+                        loss: loss)
+                }
+            try run.train(report: report, stop: stop)
+        }
+    }
+}
+
+extension RunFolder {
+    /// The run in a folder, if there is one.
+    fileprivate static func existing(_ path: String?) throws -> RunFolder? {
+        guard let path, isRun(path) else { return nil }
+        return try RunFolder(path: path)
     }
 }

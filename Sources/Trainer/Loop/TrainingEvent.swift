@@ -23,7 +23,7 @@ public enum TrainingEvent: Sendable {
 public struct TrainingSummary: Sendable {
     /// The number of trainable floats.
     public let parameters: Int
-    /// Tokens of the training text, and of the part that is validated with (0: none).
+    /// Tokens of the training text; 0 where the program makes the batches.
     public let trainingTokens: Int
     /// Tokens of the part that is validated with; 0 for none.
     public let validationTokens: Int
@@ -71,9 +71,12 @@ extension TrainingEvent: CustomStringConvertible {
 extension TrainingSummary: CustomStringConvertible {
     /// The lines for people.
     public var description: String {
-        var parts = ["\(parameters) parameters", "\(trainingTokens) tokens to train on"]
-        parts.append(validationTokens > 0 ? "\(validationTokens) to validate with" : "no validation")
-        parts.append("\(tokensPerStep) tokens a step")
+        var parts = ["\(parameters) parameters"]
+        if trainingTokens > 0 {
+            parts.append("\(trainingTokens) tokens to train on")
+            parts.append(validationTokens > 0 ? "\(validationTokens) to validate with" : "no validation")
+            parts.append("\(tokensPerStep) tokens a step")
+        }
         if let totalSteps { parts.append("\(totalSteps) steps") }
         if let totalSeconds { parts.append(String(format: "%g minutes", totalSeconds / 60)) }
         if stepsMade > 0 { parts.append("resumed after step \(stepsMade)") }
@@ -88,10 +91,11 @@ extension StepMetrics {
     /// A line for people.
     func summary(total: Int?) -> String {
         var text = "step \(step)\(total.map { "/\($0)" } ?? "")"
-        text += String(
-            format: "  loss %.4f  %.4f bits/byte  rate %.2e  gradient %.3g  %.0f tokens/s  ", loss, bitsPerByte,
-            learningRate, gradientNorm, tokensPerSecond)
-        text += TrainingEvent.time(seconds)
+        text += String(format: "  loss %.4f", loss)
+        if !bitsPerByte.isNaN { text += String(format: "  %.4f bits/byte", bitsPerByte) }
+        text += String(format: "  rate %.2e  gradient %.3g", learningRate, gradientNorm)
+        if !bitsPerByte.isNaN { text += String(format: "  %.0f tokens/s", tokensPerSecond) }
+        text += "  " + TrainingEvent.time(seconds)
         if let validation = validationSummary { text += "  " + validation }
         if let answers = answersSummary { text += "\n  " + answers }
         return text
@@ -99,7 +103,9 @@ extension StepMetrics {
 
     /// The result of a validation, for people; nil without one.
     package var validationSummary: String? {
-        guard let bits = extra["validation_bits_per_byte"] else { return nil }
+        guard let bits = extra["validation_bits_per_byte"] else {
+            return extra["validation_loss"].map { String(format: "validation loss %.4f", $0) }
+        }
         var parts = [String(format: "validation %.4f bits/byte", bits)]
         if let floor = extra["validation_floor"] { parts.append(String(format: "floor %.4f", floor)) }
         for (name, key) in [

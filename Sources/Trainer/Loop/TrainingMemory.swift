@@ -8,8 +8,7 @@ extension TrainingOptions {
     /// tokens of a step, and the tensors that layers keep for the backward pass.
     /// - Throws: `OptionError` or `InputError` that says how much that is at least, and what to lower.
     func requireMemory(for model: some LanguageModel) throws {
-        let moments = model.trainable.reduce(0) { $0.plusClamped(optimizer.momentCount(of: $1.parameter.shape)) }
-        let parameters = model.parameterCount.plusClamped(moments).timesClamped(4)
+        let parameters = parameterMemory(of: model)
         let tokens = tokensPerStep.timesClamped(2 * MemoryLayout<Int32>.stride)
         let activations = Int.clampedProduct([batchSize, longestSegment(of: model), model.leastActivations, 4])
         let bytes = [parameters, tokens, activations].reduce(0) { $0.plusClamped($1) }
@@ -24,6 +23,21 @@ extension TrainingOptions {
             let (option, value) = greatestOfBatch
             throw OptionError(of: option, text: "\(error.message)\(option: option), which is \(value)")
         }
+    }
+
+    /// Checks that memory holds gradients and the optimizer's moments beside the weights, which are there: all that is
+    /// known of a training on batches that the program makes.
+    /// - Throws: `InputError` that says how much that is.
+    func requireParameterMemory(for model: some Module) throws {
+        try MemoryLimits.requireRoom(
+            for: parameterMemory(of: model), "gradients and optimizer take at least", remedy: "expected a smaller model"
+        )
+    }
+
+    /// Bytes of the gradients and the optimizer's moments.
+    private func parameterMemory(of model: some Module) -> Int {
+        let moments = model.trainable.reduce(0) { $0.plusClamped(optimizer.momentCount(of: $1.parameter.shape)) }
+        return model.parameterCount.plusClamped(moments).timesClamped(4)
     }
 
     /// Tokens of a row that are in one graph.

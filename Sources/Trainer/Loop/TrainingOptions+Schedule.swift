@@ -11,6 +11,28 @@ extension TrainingOptions {
         }
     }
 
+    /// The same for what is trained.
+    /// - Throws: `OptionError` for epochs of batches that have no end.
+    func totalSteps(of task: any TrainingTask) throws -> Int? {
+        guard let batches = task.batchesPerEpoch else {
+            guard case .epochs = length else { return totalSteps(batchesPerEpoch: .infinity) }
+            throw OptionError(
+                "length.epochs",
+                "the batches have no end; expected \(option: "length.steps") or \(option: "length.minutes")")
+        }
+        return totalSteps(batchesPerEpoch: batches)
+    }
+
+    /// - Throws: `OptionError` when training shall stop for want of better validations, and there are none.
+    func requireValidation(of task: any TrainingTask) throws {
+        guard patience != nil, !task.hasValidation || validateEvery == 0 else { return }
+        throw OptionError(
+            "patience",
+            task.hasValidation
+                ? "needs validations in between; expected \(option: "validateEvery") of at least 1"
+                : "needs something held back to validate with, found nothing")
+    }
+
     /// The learning rate of every step.
     /// - Throws: `OptionError`.
     func makeSchedule(totalSteps: Int?) throws -> LearningRateSchedule {

@@ -21,7 +21,10 @@ public enum DataOrder: String, Codable, CaseIterable, Sendable {
     case sequential
 }
 
-/// The options of a training: everything but the model, the text, and the place of the results.
+/// The options of a training: everything but the model, the data, and the place of the results.
+///
+/// Where the program makes the batches itself, `objective`, `sequenceLength`, `batchSize` and the options of samples have no
+/// effect, and `order` says whether each batch of tokens continues the one before.
 public struct TrainingOptions: Sendable, Hashable {
     /// The objective that the model learns.
     public var objective: ObjectiveKind
@@ -52,6 +55,8 @@ public struct TrainingOptions: Sendable, Hashable {
     /// The share of the validation text that is used, from its beginning. nil for all of it, but at most
     /// `TrainingOptions.validationTokens`.
     public var validationShare: Double?
+    /// Early stopping: how many validations in a row may be no better than the best before training stops; nil for no limit.
+    public var patience: Int?
     /// Steps between two samples; 0 for none.
     public var sampleEvery: Int
     /// Tokens in a sample.
@@ -73,8 +78,9 @@ public struct TrainingOptions: Sendable, Hashable {
         length: TrainingLength = .steps(1000),
         optimizer: OptimizerOptions = .adam(), learningRate: Double = 3e-4,
         schedule: LearningRateSchedule.Shape = .constant, warmupSteps: Int = 0, learningRateFloor: Double = 0,
-        clip: Double? = nil, validateEvery: Int = 100, validationShare: Double? = nil, sampleEvery: Int = 500,
-        sampleLength: Int = 256, saveEvery: Int = 100, keepCheckpoints: Int = 1, seed: UInt64 = 0
+        clip: Double? = nil, validateEvery: Int = 100, validationShare: Double? = nil, patience: Int? = nil,
+        sampleEvery: Int = 500, sampleLength: Int = 256, saveEvery: Int = 100, keepCheckpoints: Int = 1,
+        seed: UInt64 = 0
     ) {
         self.objective = objective
         self.order = order
@@ -90,6 +96,7 @@ public struct TrainingOptions: Sendable, Hashable {
         self.clip = clip
         self.validateEvery = validateEvery
         self.validationShare = validationShare
+        self.patience = patience
         self.sampleEvery = sampleEvery
         self.sampleLength = sampleLength
         self.saveEvery = saveEvery
@@ -103,7 +110,7 @@ public struct TrainingOptions: Sendable, Hashable {
 extension TrainingOptions: CheckedOptions {
     static var defaults: TrainingOptions { TrainingOptions() }
 
-    /// The keys and ranges of the options, which are all written out.
+    /// The keys and ranges of the options. Those of newer versions are written only where they have an effect.
     static let schema: [OptionField<TrainingOptions>] = [
         .choice("objective", \.objective),
         .choice("order", \.order),
@@ -119,6 +126,7 @@ extension TrainingOptions: CheckedOptions {
         .number("clip", \.clip, .positive(atMostTenTo: 30)),
         .whole("validate_every", \.validateEvery, in: 0...mostSteps),
         .number("validation_share", \.validationShare, .share),
+        .whole("patience", \.patience, in: 1...mostSteps).written { $0.patience != nil },
         .whole("sample_every", \.sampleEvery, in: 0...mostSteps),
         .whole("sample_length", \.sampleLength, in: 1...1 << 30),
         .whole("save_every", \.saveEvery, in: 0...mostSteps),

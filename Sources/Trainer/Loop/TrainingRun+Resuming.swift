@@ -4,25 +4,23 @@ import Tensors
 // A run resumed from its folder: options, weights, optimizer, log, place in the text.
 
 extension TrainingRun {
-    /// A run resumed from its last save.
+    /// Resumes a run from its last save.
     /// - Parameters:
-    ///   - model: made from the run's configuration; its weights are replaced, and frozen as they were in the run.
-    ///   - split: the run's text; one of another length is refused.
+    ///   - model: made as the run's was; its weights are replaced, and frozen as they were in the run.
     ///   - change: changes to the options, such as more steps.
     ///   - use: called with the run's record as in a new run.
-    /// - Throws: `InputError` when the folder holds no run, or one that does not fit: another text, model or version, which
-    ///   the message names; `TrainingFault` when another process trains in it.
-    public convenience init(
-        resuming folder: RunFolder, _ model: Model, on split: DataSplit, tokenizer: any Tokenizer,
-        changing change: (inout TrainingOptions) throws -> Void = { _ in }, recording use: RunRecord.Use? = nil
+    ///   - makeTask: makes what is trained from the run's configuration and the changed options.
+    convenience init(
+        resuming folder: RunFolder, _ model: Model, changing change: (inout TrainingOptions) throws -> Void,
+        recording use: RunRecord.Use?,
+        _ makeTask: (RunConfiguration, TrainingOptions, RunFolder) throws -> any TrainingTask<Model>
     ) throws {
         let folder = try folder.locked()
         let saved = try folder.configuration()
-        try saved.requireSame(split, tokenizer, folder)
         var options = saved.training
         try change(&options)
         try folder.freezeAsSaved(model)
-        try self.init(model, split, tokenizer, options: options, origin: saved.origin, in: { folder })
+        try self.init(makeTask(saved, options, folder), options: options, origin: saved.origin, in: { folder })
         try folder.requireOwnFiles()
         finishedCutSave = folder.isSaveCut
         let state = try folder.load(
@@ -31,8 +29,8 @@ extension TrainingRun {
                 (step, tokens, seconds) = (state.step, state.tokens, state.seconds)
                 try requireSteps(after: state, folder)
             })
-        (savedStep, best) = (step, state.best)
-        try takePlace(of: state, file: folder.checkpoint(step).path)
+        (savedStep, best, validationsSinceBest) = (step, state.best, state.validationsSinceBest)
+        try task.takePlace(of: state, file: folder.checkpoint(step).path)
         metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: step, warn: { warnings.append($0) })
         if !state.isFollowed { unfollowed = try lastMetrics(folder) }
         if !isFinished, let change = try scheduleChange(from: saved.training) { warnings.append(change) }
@@ -60,26 +58,8 @@ extension TrainingRun {
 
     /// Describes the change of the learning rate's course on resuming, if there is one.
     private func scheduleChange(from saved: TrainingOptions) throws -> String? {
-        let steps = saved.totalSteps(batchesPerEpoch: feed.batchesPerEpoch)
+        let steps = try saved.totalSteps(of: task)
         return schedule.change(from: try saved.makeSchedule(totalSteps: steps), after: step)
-    }
-
-    /// Continues in the text where a checkpoint was, with what its rows carry.
-    /// - Throws: `InputError` that names the file, and what in it is not of this run.
-    private func takePlace(of state: TrainingState, file: String) throws {
-        guard feed.isContinuous else {
-            guard state.position == .null, state.carries.isEmpty else {
-                throw InputError("\(file): has the place of a stream; expected none, as the run's windows are random")
-            }
-            return
-        }
-        try feed.move(to: state.position, file: file)
-        carries = try SavedCarries.carries(
-            from: state.carries, rows: options.batchSize, file: file, check: model.requireFit)
-        let found = carries.count { $0 != nil }
-        guard found == (model.carriesState && step > 0 ? carries.count : 0) else {
-            throw InputError("\(file): has what \(found) rows carry; expected that of \(carries.count)")
-        }
     }
 
     /// - Throws: `OptionError` when the checkpoint to resume from is the end: later ones are discarded only for steps to

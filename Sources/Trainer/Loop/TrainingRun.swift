@@ -2,7 +2,8 @@ import Foundation
 import NN
 import Tensors
 
-/// The training of a language model on a text.
+/// A training: the loop of steps, validations, saves and events, of a language model on a text or of any module on batches of
+/// the program's own.
 ///
 ///     let text = try TextSource(path: "shakespeare.txt")
 ///     let tokenizer = ByteTokenizer()
@@ -13,13 +14,9 @@ import Tensors
 ///
 /// Everything random in a step is a function of the seed and the step's number, so a run that was stopped and resumed ends
 /// with the same bits as one that was not (with the same number of threads).
-public final class TrainingRun<Model: LanguageModel> {
+public final class TrainingRun<Model: Module> {
     /// The model that is trained.
     public let model: Model
-    /// The text to train on and to validate with.
-    public let split: DataSplit
-    /// The tokenizer of text and samples.
-    public let tokenizer: any Tokenizer
     /// The options of the training.
     public let options: TrainingOptions
     /// The folder of the run; nil if it is not kept.
@@ -31,26 +28,26 @@ public final class TrainingRun<Model: LanguageModel> {
     /// The number of steps of the whole run; nil where time is the limit.
     public let totalSteps: Int?
 
-    /// Tokens trained on so far.
+    /// Tokens trained on so far, or examples of batches of the program's own.
     public internal(set) var tokens = 0
 
+    let task: any TrainingTask<Model>
     let optimizer: Optimizer
-    let objective: Objective
-    /// The carry that each row of a stream continues; empty if every batch begins anew.
-    var carries: [Model.Carry?] = []
     private let origin: RunOrigin
     let schedule: LearningRateSchedule
-    var feed: BatchFeed
-    private let bytesPerToken: Double
+    /// The key of everything random.
+    private let key: RandomKey
     var metrics: MetricsLog?
     var recorder: RunRecorder?
-    private lazy var floors = makeFloors()
+    private lazy var floors = task.floors()
     /// The step of the last save.
     var savedStep: Int?
     /// The best validation so far, whose weights are the folder's `weights.safetensors`.
     public internal(set) var best: BestValidation?
     /// The last validation.
     private var validation: BestValidation?
+    /// The number of validations since the best.
+    var validationsSinceBest = 0
     /// The step whose validation or sample an interruption skipped; it is made up for first.
     var unfollowed: StepMetrics?
     /// Warnings about a resumed run: damaged checkpoints, broken lines, a learning rate that jumps.
@@ -62,69 +59,37 @@ public final class TrainingRun<Model: LanguageModel> {
 
     // MARK: Making
 
-    /// A new run.
-    /// - Parameters:
-    ///   - folder: where to keep it, made here; nil to keep nothing.
-    ///   - origin: where model and text came from, for config.json.
-    ///   - recording: called with the record of a run that is kept, as a part of its saves, after each validation and at the
-    ///     end: to write a report of it.
-    /// - Throws: `OptionError` when an option is wrong or the folder holds a run; `InputError` when the model and the text do
-    ///   not go together.
-    public convenience init(
-        _ model: Model, on split: DataSplit, tokenizer: any Tokenizer, options: TrainingOptions = TrainingOptions(),
-        folder: String? = nil, origin: RunOrigin = RunOrigin(), recording use: RunRecord.Use? = nil
-    ) throws {
-        try self.init(
-            model, on: split, tokenizer: tokenizer, options: options, origin: origin, recording: use,
-            making: { try folder.map { try RunFolder(creating: $0) } })
-    }
-
-    /// A new run in a folder that is made, and locked, once all else is known to fit.
-    package convenience init(
-        _ model: Model, on split: DataSplit, tokenizer: any Tokenizer, options: TrainingOptions, origin: RunOrigin,
-        recording use: RunRecord.Use?, making folder: () throws -> RunFolder?
-    ) throws {
-        try self.init(model, split, tokenizer, options: options, origin: origin, in: folder)
-        guard let folder = self.folder else { return }
-        try folder.write(tokenizer)
-        metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: 0)
-        try save()
-        // Last: a folder with a configuration has a checkpoint.
-        let configuration = try RunConfiguration(
-            origin: origin, tokenizer: tokenizer.kind, training: options, split: split, threads: Threads.count)
-        try folder.write(configuration)
-        recorder = try RunRecorder(
-            folder, configuration, parameters: model.parameterCount, resumingAfter: 0, use: use)
-    }
-
-    /// Makes a run of checked options that has neither a log nor a recorder yet.
+    /// Makes a run that has neither a log nor a recorder yet.
     init(
-        _ model: Model, _ split: DataSplit, _ tokenizer: any Tokenizer, options: TrainingOptions, origin: RunOrigin,
+        _ task: any TrainingTask<Model>, options: TrainingOptions, origin: RunOrigin, key: RandomKey? = nil,
         in folder: () throws -> RunFolder?
     ) throws {
         try options.validate()
-        objective = options.objective.objective(for: tokenizer)
-        try model.requireFitness(for: objective)
-        try model.requireLength(options.sequenceLength, for: options.objective)
-        guard model.vocabularySize >= options.objective.vocabularySize(of: tokenizer) else {
-            let extra = options.objective.extraToken.map { " and " + $0 } ?? ""
-            throw InputError(
-                "the model has a vocabulary of \(model.vocabularySize) tokens; expected at least the"
-                    + " \(tokenizer.vocabularySize) of the tokenizer (\(tokenizer.kind.rawValue))\(extra)")
-        }
-        (self.model, self.split, self.tokenizer, self.options, self.origin) = (model, split, tokenizer, options, origin)
-        guard !model.trainable.isEmpty else {
-            throw InputError("the model has no parameter to train: all are frozen; expected one that is not")
-        }
-        try options.requireMemory(for: model)
-        feed = try BatchFeed(split.training, options, objective)
-        if feed.isContinuous { carries = Array(repeating: nil, count: options.batchSize) }
-        totalSteps = options.totalSteps(batchesPerEpoch: feed.batchesPerEpoch)
+        (self.task, model, self.options, self.origin) = (task, task.model, options, origin)
+        self.key = key ?? RandomKey(seed: options.seed)
+        totalSteps = try options.totalSteps(of: task)
         schedule = try options.makeSchedule(totalSteps: totalSteps)
+        try options.requireValidation(of: task)
         optimizer = Optimizer(model.trainable, options.optimizer)
-        bytesPerToken = try Double(split.training.byteCount()) / Double(split.training.count)
         // Last, so that nothing is made for a run that cannot be.
         self.folder = try folder()
+    }
+
+    /// Makes a new run in a folder that is made, and locked, once all else is known to fit.
+    convenience init(
+        _ task: any TrainingTask<Model>, options: TrainingOptions, origin: RunOrigin, recording use: RunRecord.Use?,
+        making folder: () throws -> RunFolder?
+    ) throws {
+        try self.init(task, options: options, origin: origin, in: folder)
+        guard let folder = self.folder else { return }
+        try task.writeFiles(to: folder)
+        metrics = try MetricsLog(path: folder.metricsPath, resumingAfter: 0)
+        try save()
+        // Last: a folder with a configuration has a checkpoint.
+        let configuration = try task.configuration(origin, options)
+        try folder.write(configuration)
+        recorder = try RunRecorder(
+            folder, configuration, parameters: model.parameterCount, resumingAfter: 0, use: use)
     }
 
     // MARK: Running
@@ -132,8 +97,12 @@ public final class TrainingRun<Model: LanguageModel> {
     /// True once the steps or minutes of the options are used up, and nothing that is due after the last was skipped.
     public var isFinished: Bool { isOver && unfollowed == nil }
 
-    /// True once the steps or minutes of the options are used up.
+    /// True once so many validations in a row as the options' patience were no better than the best.
+    public var isStoppedEarly: Bool { options.patience.map { validationsSinceBest >= $0 } ?? false }
+
+    /// True once the steps or minutes of the options are used up, or patience is.
     var isOver: Bool {
+        if isStoppedEarly { return true }
         if let totalSeconds { return seconds >= totalSeconds }
         return step >= totalSteps ?? .max
     }
@@ -164,6 +133,12 @@ public final class TrainingRun<Model: LanguageModel> {
             if savedStep == step { note.update(memoryNote) }
         }
         let isCut = isStopped && !isFinished && step < last
+        if isStoppedEarly, let best {
+            try report(
+                .warning(
+                    "stopped early: none of the last \(counted(validationsSinceBest, "validation")) was better than that"
+                        + " of step \(best.step)"))
+        }
         try report(
             isCut
                 ? .interrupted(step: step, seconds: seconds, folder: folder?.path)
@@ -181,7 +156,7 @@ public final class TrainingRun<Model: LanguageModel> {
         func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
         let clock = Stopwatch()
         let validates = (isOver || isDue(options.validateEvery)) && metrics.extra["validation_loss"] == nil
-        let result = validates ? try validate(unless: stop) : nil
+        let result = validates ? try task.validation(unless: stop) : nil
         if let result {
             metrics.extra.merge(result.metrics) { $1 }
             metrics.extra.merge(floors) { $1 }
@@ -194,13 +169,13 @@ public final class TrainingRun<Model: LanguageModel> {
         }
         recorder?.add(metrics)
         try report(.step(metrics, total: totalSteps))
-        let samples = isDue(options.sampleEvery) && objective.isGenerative
+        let samples = isDue(options.sampleEvery) && task.hasSamples
         let sample = samples ? try finiteSample(unless: stop) : nil
         if let sample {
             try writing { try recorder?.add(sample) }
             try report(sample)
         }
-        let isGivenUp = validates && result == nil && split.validation != nil || samples && sample == nil
+        let isGivenUp = validates && result == nil && task.hasValidation || samples && sample == nil
         unfollowed = isGivenUp ? metrics : nil
         seconds += clock.seconds
         let isStopped = stop()
@@ -222,41 +197,44 @@ public final class TrainingRun<Model: LanguageModel> {
     /// One step of the optimizer.
     private func makeStep() throws -> StepMetrics {
         let clock = Stopwatch()
-        let key = RandomKey(seed: options.seed).child(step)
-        var read = 0
-        let batches = try (0..<options.accumulate).map { part in
-            let key = key.child(part).child(-1)  // segments count from 0
-            let batch = try feed.next(step * options.accumulate + part, key: key)
-            try model.requireVocabulary(of: batch, in: split.training.name)
-            read += batch.textCount
-            return batch
-        }
-        let result = model.stepGradients(of: batches, carries: &carries, key: key)
-        let norm = optimizer.globalNorm(of: result.gradients)
+        let result = try task.gradients(ofStep: step, key: key.child(step))
+        let norm = optimizer.globalNorm(of: result.gradients) * result.scale
         guard result.loss.isFinite, norm.isFinite else {
             throw diverged(.step(loss: result.loss, norm: norm, result.gradients))
         }
         let rate = schedule.learningRate(at: step + 1)
         optimizer.update(
-            result.gradients, learningRate: rate, scale: Optimizer.clippingScale(norm: norm, limit: options.clip))
+            result.gradients, learningRate: rate,
+            scale: result.scale * Optimizer.clippingScale(norm: norm, limit: options.clip))
         step += 1
-        tokens += read
+        tokens += result.read
         return StepMetrics(
-            step: step, tokens: tokens, loss: result.loss, bitsPerByte: result.loss / M_LN2 / bytesPerToken,
-            learningRate: rate, gradientNorm: norm, tokensPerSecond: Double(read) / clock.seconds,
+            step: step, tokens: tokens, loss: result.loss, bitsPerByte: task.bitsPerByte(ofLoss: result.loss),
+            learningRate: rate, gradientNorm: norm, tokensPerSecond: Double(result.read) / clock.seconds,
             seconds: seconds, extra: result.metrics)
+    }
+
+    /// A sample.
+    /// - Throws: `TrainingFault` where the model's logits are not finite.
+    private func finiteSample(unless stop: () -> Bool) throws -> TrainingEvent? {
+        do { return try task.sample(afterStep: step, unless: stop) } catch let error as InputError
+            where error == SamplingOptions.logitsNotFinite
+        {
+            throw diverged(.sample)
+        }
     }
 
     // MARK: Saves
 
     /// Keeps a validation in mind.
     /// - Returns: whether it is better than any before.
-    private func record(_ result: EvaluationResult) throws -> Bool {
+    private func record(_ result: ValidationResult) throws -> Bool {
         guard result.loss.isFinite else { throw diverged(.validation(loss: result.loss)) }
-        let latest = BestValidation(step: step, bitsPerByte: result.bitsPerByte)
+        let latest = BestValidation(step: step, measure: result.measure)
         validation = latest
-        guard latest.bitsPerByte < best?.bitsPerByte ?? .infinity else { return false }
-        best = latest
+        validationsSinceBest += 1
+        guard latest.measure < best?.measure ?? .infinity else { return false }
+        (best, validationsSinceBest) = (latest, 0)
         return true
     }
 
@@ -280,10 +258,10 @@ public final class TrainingRun<Model: LanguageModel> {
     /// The state that a resumed run needs beside weights and optimizer.
     private var state: TrainingState {
         TrainingState(
-            step: step, tokens: tokens, seconds: seconds,
-            validation: validation?.step == step ? validation?.bitsPerByte : nil, best: best,
-            isFollowed: unfollowed == nil, position: feed.position, carries: SavedCarries.tensors(of: carries),
-            frozen: model.frozenKeys)
+            step: step, tokens: tokens, seconds: seconds, measure: task.measure,
+            validation: validation?.step == step ? validation?.measure : nil, best: best,
+            validationsSinceBest: options.patience == nil ? 0 : validationsSinceBest, isFollowed: unfollowed == nil,
+            position: task.position, carries: task.carriedTensors, frozen: model.frozenKeys)
     }
 
     private var totalSeconds: Double? {
@@ -291,10 +269,10 @@ public final class TrainingRun<Model: LanguageModel> {
     }
 
     private var summary: TrainingSummary {
-        TrainingSummary(
-            parameters: model.parameterCount, trainingTokens: split.training.count,
-            validationTokens: validationText?.count ?? 0, tokensPerStep: options.tokensPerStep, totalSteps: totalSteps,
-            totalSeconds: totalSeconds, stepsMade: step, folder: folder?.path,
-            floor: floors["validation_floor"], windowFloor: floors["validation_window_floor"])
+        let counts = task.tokenCounts
+        return TrainingSummary(
+            parameters: model.parameterCount, trainingTokens: counts.training, validationTokens: counts.validation,
+            tokensPerStep: counts.step, totalSteps: totalSteps, totalSeconds: totalSeconds, stepsMade: step,
+            folder: folder?.path, floor: floors["validation_floor"], windowFloor: floors["validation_window_floor"])
     }
 }

@@ -49,7 +49,9 @@ extension RunOrigin {
 public struct RunConfiguration: Sendable, Hashable {
     /// The origin of model and text.
     public var origin: RunOrigin
-    /// The kind of tokenizer.
+    /// True where the program made the batches itself: only it can resume the run.
+    public var hasOwnBatches = false
+    /// The kind of tokenizer; of no meaning in the run of a module that is no language model.
     public var tokenizer: TokenizerKind
     /// The options of the training.
     public var training: TrainingOptions
@@ -73,19 +75,21 @@ public struct RunConfiguration: Sendable, Hashable {
     public var version = packageVersion
 
     package var json: JSONValue {
-        .object([
+        var data: [String: JSONValue] = [
+            "paths": .array(origin.data.map(JSONValue.string)),
+            "corpus": origin.corpus?.json ?? .null, "documents": .string(origin.documents.description),
+            "validation": origin.validation.map(JSONValue.string) ?? .null,
+            "validation_fraction": .number(origin.validationFraction),
+            "training_tokens": .integer(trainingTokens), "training_checksum": .string(trainingChecksum),
+            "validation_tokens": .integer(validationTokens),
+            "validation_checksum": validationChecksum.map(JSONValue.string) ?? .null,
+        ]
+        if hasOwnBatches { data["own_batches"] = .bool(true) }
+        return .object([
             "format": .integer(format), "version": .string(version), "model": .string(origin.model),
             "configuration": origin.configuration,
             "tokenizer": .string(tokenizer.rawValue),
-            "data": .object([
-                "paths": .array(origin.data.map(JSONValue.string)),
-                "corpus": origin.corpus?.json ?? .null, "documents": .string(origin.documents.description),
-                "validation": origin.validation.map(JSONValue.string) ?? .null,
-                "validation_fraction": .number(origin.validationFraction),
-                "training_tokens": .integer(trainingTokens), "training_checksum": .string(trainingChecksum),
-                "validation_tokens": .integer(validationTokens),
-                "validation_checksum": validationChecksum.map(JSONValue.string) ?? .null,
-            ]),
+            "data": .object(data),
             "training": training.json, "threads": .integer(threads),
             "kernels": kernels.map(JSONValue.string) ?? .null,
         ])
@@ -125,6 +129,7 @@ public struct RunConfiguration: Sendable, Hashable {
         trainingChecksum = try data.string("training_checksum")
         validationTokens = try data.int("validation_tokens", in: 0...Self.mostTokens)
         validationChecksum = try data.optionalString("validation_checksum")
+        hasOwnBatches = try data.bool("own_batches", default: false)
         try data.finish()
         training = try TrainingOptions(reader.value("training") ?? .object([:]), file: "\(path), training")
         threads = try reader.int("threads", in: Threads.counts)
@@ -133,26 +138,28 @@ public struct RunConfiguration: Sendable, Hashable {
     }
 
     /// - Throws: `InputError` that names the text when it cannot be read any more.
+    /// - Parameters:
+    ///   - tokenizer: nil of a module that is no language model.
+    ///   - split: nil of batches that the program makes.
     init(
-        origin: RunOrigin, tokenizer: TokenizerKind, training: TrainingOptions, split: DataSplit, threads: Int
+        origin: RunOrigin, tokenizer: TokenizerKind?, training: TrainingOptions, split: DataSplit?, threads: Int
     ) throws {
         self.origin = origin
-        self.tokenizer = tokenizer
+        self.tokenizer = tokenizer ?? .bytes
         self.training = training
-        trainingTokens = split.training.count
-        trainingChecksum = try split.training.fingerprint()
-        validationTokens = split.validation?.count ?? 0
-        validationChecksum = try split.validation?.fingerprint()
+        hasOwnBatches = split == nil
+        trainingTokens = split?.training.count ?? 0
+        trainingChecksum = try split?.training.fingerprint() ?? ""
+        validationTokens = split?.validation?.count ?? 0
+        validationChecksum = try split?.validation?.fingerprint()
         self.threads = threads
         kernels = BLAS.kernels
     }
 
     /// - Throws: `InputError` that names how tokenizer or text differ from those of the run in `folder`.
     package func requireSame(_ split: DataSplit, _ tokenizer: any Tokenizer, _ folder: RunFolder) throws {
-        guard self.tokenizer == tokenizer.kind else {
-            throw InputError(
-                "\(folder.path): made with the tokenizer \(self.tokenizer.rawValue); found \(tokenizer.kind.rawValue)")
-        }
+        try requireText(folder)
+        try requireSame(tokenizer, folder)
         for (text, tokens, checksum) in [
             (split.training, trainingTokens, trainingChecksum),
             (split.validation, validationTokens, validationChecksum),
@@ -174,5 +181,26 @@ public struct RunConfiguration: Sendable, Hashable {
                         + " expected \(checksum ?? "none"))")
             }
         }
+    }
+
+    /// - Throws: `InputError` where the run's tokenizer is of another kind.
+    func requireSame(_ tokenizer: any Tokenizer, _ folder: RunFolder) throws {
+        guard self.tokenizer == tokenizer.kind else {
+            throw InputError(
+                "\(folder.path): made with the tokenizer \(self.tokenizer.rawValue); found \(tokenizer.kind.rawValue)")
+        }
+    }
+
+    /// - Throws: `InputError` where the program made the batches of the run in `folder`.
+    package func requireText(_ folder: RunFolder) throws {
+        guard hasOwnBatches else { return }
+        throw InputError(
+            "\(folder.path): the run's batches are made by a program; expected a run on a text, or that program")
+    }
+
+    /// - Throws: `InputError` where the run in `folder` is on a text.
+    func requireOwnBatches(_ folder: RunFolder) throws {
+        guard !hasOwnBatches else { return }
+        throw InputError("\(folder.path): the run is on a text; expected one on batches that a program makes")
     }
 }

@@ -5,8 +5,18 @@ import Tensors
 public struct BestValidation: Sendable, Hashable {
     /// The step it followed.
     public var step: Int
-    /// The bits per byte of the validation.
-    public var bitsPerByte: Double
+    /// The measure that is minimized: bits per byte of a text, the mean loss of batches that the program makes.
+    public var measure: Double
+
+    init(step: Int, measure: Double) { (self.step, self.measure) = (step, measure) }
+
+    init(step: Int, bitsPerByte: Double) { self.init(step: step, measure: bitsPerByte) }
+
+    /// The bits per byte of the validation, of a run on a text.
+    public var bitsPerByte: Double {
+        get { measure }
+        set { measure = newValue }
+    }
 }
 
 /// The state of a training beside the weights and the optimizer's moments: all it takes to resume as if it had never
@@ -18,10 +28,14 @@ struct TrainingState: Sendable {
     var tokens: Int
     /// Seconds of training so far.
     var seconds: Double
-    /// Bits per byte of the validation text after this step; nil where it was not validated.
+    /// The measure of validations.
+    var measure = ValidationMeasure.bitsPerByte
+    /// The validation after this step; nil where there was none.
     var validation: Double?
     /// nil before the first validation.
     var best: BestValidation?
+    /// The number of validations since the best, where it matters.
+    var validationsSinceBest = 0
     /// False if the validation and the sample that were due after this step were skipped to stop at once.
     var isFollowed = true
     /// The position of the stream of data, in the stream's own form.
@@ -39,6 +53,9 @@ extension TrainingState {
     /// The metadata's name for the frozen keys, there only where some are.
     private static let frozenName = "frozen"
 
+    /// The metadata's name for the validations since the best.
+    private static let sinceBestName = "validations_since_best"
+
     /// Tokens of all steps together: more than any machine reads.
     private static let mostTokens = 1 << 60
 
@@ -48,9 +65,10 @@ extension TrainingState {
             "step": "\(step)", "tokens": "\(tokens)", "seconds": "\(seconds)", "position": position.description,
         ]
         metadata["followed"] = isFollowed ? "yes" : "no"
-        metadata["validation_bits_per_byte"] = validation.map { "\($0)" }
+        metadata["validation_" + measure.rawValue] = validation.map { "\($0)" }
         metadata["best_step"] = best.map { "\($0.step)" }
-        metadata["best_bits_per_byte"] = best.map { "\($0.bitsPerByte)" }
+        metadata["best_" + measure.rawValue] = best.map { "\($0.measure)" }
+        if validationsSinceBest > 0 { metadata[Self.sinceBestName] = "\(validationsSinceBest)" }
         if !frozen.isEmpty { metadata[Self.frozenName] = JSONValue.array(frozen.map(JSONValue.string)).description }
         return metadata
     }
@@ -103,10 +121,18 @@ extension TrainingState {
         step = try value("step", "a whole number from 0 to \(steps.upperBound)", whole(steps))
         tokens = try value("tokens", "a whole number from 0 to \(Self.mostTokens)", whole(0...Self.mostTokens))
         seconds = try value("seconds", expected, number)
-        validation = try optional("validation_bits_per_byte", expected, number)
-        if let best = try optional("best_step", "a whole number from 0 to step \(step)", whole(0...step)) {
-            self.best = BestValidation(step: best, bitsPerByte: try value("best_bits_per_byte", expected, number))
+        measure = ["validation_loss", "best_loss"].contains { file.metadata[$0] != nil } ? .loss : .bitsPerByte
+        // A loss of the program's own may be negative.
+        func measured(_ text: String) -> Double? {
+            measure == .bitsPerByte ? number(text) : Double(text).flatMap { $0.isFinite ? $0 : nil }
         }
+        let size = measure == .bitsPerByte ? expected : "a finite number"
+        validation = try optional("validation_" + measure.rawValue, size, measured)
+        if let best = try optional("best_step", "a whole number from 0 to step \(step)", whole(0...step)) {
+            self.best = BestValidation(step: best, measure: try value("best_" + measure.rawValue, size, measured))
+        }
+        validationsSinceBest =
+            try optional(Self.sinceBestName, "a whole number from 0 to step \(step)", whole(0...step)) ?? 0
         isFollowed = try value("followed", "yes or no") { ["yes": true, "no": false][$0] }
         position = try value("position", "JSON") { try JSONValue(parsing: $0.utf8, file: "\(file.path), position") }
         frozen = try Self.frozen(file)

@@ -6,10 +6,29 @@ import Tensors
 /// Thrown to give something up.
 private struct Stopped: Error {}
 
-extension TrainingRun {
+extension LanguageTask {
+    var measure: ValidationMeasure { split == nil ? .loss : .bitsPerByte }
+
+    var hasValidation: Bool {
+        switch source {
+        case .text(let split): split.validation != nil
+        case .batches(_, let validation): !validation.isEmpty
+        }
+    }
+
+    func validation(unless stop: () -> Bool) throws -> ValidationResult? {
+        switch source {
+        case .text:
+            return try evaluate(unless: stop).map {
+                ValidationResult(loss: $0.loss, measure: $0.bitsPerByte, metrics: $0.metrics)
+            }
+        case .batches(_, let validation): return try meanLoss(of: validation, unless: stop)
+        }
+    }
+
     /// Evaluates the validation text, or the share of it that the options say; nil when there is none.
     /// - Parameter stop: asked before it and after each batch whether to give it up, which gives nil too.
-    public func validate(unless stop: () -> Bool = { false }) throws -> EvaluationResult? {
+    func evaluate(unless stop: () -> Bool) throws -> EvaluationResult? {
         guard let text = validationText, !stop() else { return nil }
         do {
             return try model.evaluate(
@@ -21,8 +40,38 @@ extension TrainingRun {
         }
     }
 
-    var validationText: TokenSource? {
-        guard let whole = split.validation else { return nil }
+    /// The mean loss of batches that the program made, each of which begins anew unless it says otherwise.
+    private func meanLoss(of batches: [TokenBatch], unless stop: () -> Bool) throws -> ValidationResult? {
+        guard !batches.isEmpty, !stop() else { return nil }
+        var (nats, targets) = (0.0, 0)
+        var carries: [Model.Carry?] = []
+        for batch in batches {
+            try model.requireVocabulary(of: batch, in: "the batches to validate with")
+            try requireFit(of: batch, in: "the batches to validate with")
+            if self.carries.isEmpty || carries.isEmpty { carries = batch.rowsWithoutCarry() }
+            for row in carries.indices where batch.startsDocument[row] { carries[row] = nil }
+            for segment in model.segments(of: batch.shape[1]) {
+                let (inputs, expected) = batch.columns(segment)
+                withoutGradients {
+                    let (predictions, next) = model.predictions(inputs, carries: carries, mode: .inference)
+                    nats += predictions.tokenLosses(expected).losses.values.reduce(0) { $0 + Double($1) }
+                    carries = next
+                }
+            }
+            targets += batch.targetCount
+            if stop() { return nil }
+        }
+        let loss = nats / Double(targets)
+        return ValidationResult(loss: loss, measure: loss, metrics: ["validation_loss": loss])
+    }
+
+    var tokenCounts: (training: Int, validation: Int, step: Int) {
+        guard let split else { return (0, 0, 0) }
+        return (split.training.count, validationText?.count ?? 0, options.tokensPerStep)
+    }
+
+    private var validationText: TokenSource? {
+        guard let whole = split?.validation else { return nil }
         let share = options.validationShare.map { Int((Double(whole.count) * $0).rounded()) }
         let count = min(whole.count, max(2, share ?? TrainingOptions.validationTokens))
         return whole.slice(0..<count, name: whole.name)
@@ -30,15 +79,13 @@ extension TrainingRun {
 
     /// The questions of the text that is validated, of each distance as many as can be asked at every validation.
     private var questions: [Question] {
-        guard let text = validationText, let knowledge = split.knowledge else { return [] }
+        guard let text = validationText, let knowledge = split?.knowledge else { return [] }
         let inside = knowledge.questions.filter { $0.answer.upperBound <= text.count }
         return Question.sample(inside, perDistance: Self.questionsPerDistance)
     }
 
-    /// Returns the losses that the best possible models would reach on the validation text; empty if they are not
-    /// known.
-    func makeFloors() -> [String: Double] {
-        guard objective == .nextToken, let text = validationText, let knowledge = split.knowledge else { return [:] }
+    func floors() -> [String: Double] {
+        guard objective == .nextToken, let text = validationText, let knowledge = split?.knowledge else { return [:] }
         var floors: [String: Double] = [:]
         floors["answered_by_chance"] = questions.isEmpty ? nil : knowledge.chance
         floors["validation_floor"] = knowledge.bitsPerByte(0..<text.count, nil)
@@ -50,24 +97,17 @@ extension TrainingRun {
 
     private static var questionsPerDistance: Int { 32 }
 
-    /// A sample.
-    /// - Throws: `TrainingFault` where the model's logits are not finite.
-    func finiteSample(unless stop: () -> Bool) throws -> TrainingEvent? {
-        do { return try sample(unless: stop) } catch let error as InputError
-            where error == SamplingOptions.logitsNotFinite
-        {
-            throw diverged(.sample)
-        }
-    }
+    // MARK: Samples
 
-    /// Lets the model answer a place of the text, another one after each step: continue it, or reverse it.
-    /// - Parameter stop: asked before it and after each token whether to give it up, which gives nil.
-    func sample(unless stop: () -> Bool) throws -> TrainingEvent? {
-        if stop() { return nil }
+    var hasSamples: Bool { split != nil && objective.isGenerative }
+
+    /// Lets the model continue a place of the text, or reverse it.
+    func sample(afterStep step: Int, unless stop: () -> Bool) throws -> TrainingEvent? {
+        guard let split, !stop() else { return nil }
         let text = split.validation ?? split.training
         var generator = SplitMix64(seed: options.seed, stream: UInt64(step))
         let most = model.carriesState ? nil : model.maximumLength
-        let length = min(TrainingRun.promptLength, text.count, longestPrompt(most))
+        let length = min(Self.promptLength, text.count, longestPrompt(most))
         let start = generator.next(below: text.count - length + 1)
         let prompt = try text[start..<start + length]
         let usual = objective.usualSampling
