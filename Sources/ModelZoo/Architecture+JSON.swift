@@ -28,6 +28,12 @@ extension Architecture {
             [.vocabulary: .integer(vocabularySize), .lastToken: .integer(vocabularySize - 1)], in: configuration)
     }
 
+    /// The size of the vocabulary that a configuration is for, where it says so itself.
+    package func vocabularySize(of configuration: JSONValue) -> Int? {
+        Configuration.keys(of: .vocabulary, in: configuration).compactMap { configuration.objectValue?[$0]?.intValue }
+            .max()
+    }
+
     /// The length of the longest rows that a configuration is for, where it says so itself: what the next function sets. It
     /// is kept where it was written.
     package func rowLength(of configuration: JSONValue) -> Int? {

@@ -91,18 +91,11 @@ package struct ModelSource: Sendable {
     }
 
     private func load(_ folder: RunFolder) throws -> Loaded {
-        let run = try folder.configuration()
-        let model = try folder.makeModel(run)
         folder.finishSave(recording: { try RunReport($0).write() })
-        try loadWeights(of: model, from: folder.currentWeightsPath(warn: warn))
-        let tokenizer = try folder.tokenizer()
-        // Another tokenizer.json than the run's would have tokens without a row of the weights.
-        guard run.training.objective.vocabularySize(of: tokenizer) <= model.vocabularySize else {
-            throw InputError(
-                "\(folder.path)/tokenizer.json: has \(tokenizer.vocabularySize) tokens; expected those of the run's weights,"
-                    + " which are for \(model.vocabularySize)")
-        }
-        return Loaded(id: run.origin.model, model: model, tokenizer: tokenizer, run: run)
+        let run = try Run(opening: folder, warn: warn)
+        if let line = run.loading.note { note(line) }
+        return Loaded(
+            id: run.configuration.origin.model, model: run.model, tokenizer: run.tokenizer, run: run.configuration)
     }
 
     private func loadWeights(of model: any LanguageModel, from path: String) throws {

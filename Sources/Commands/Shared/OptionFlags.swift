@@ -23,7 +23,7 @@ extension OptionNames {
 
 /// Flags that are not their property in kebab-case; some stand for a value of it.
 private let flagNames = [
-    "warmupSteps": "warmup", "keepCheckpoints": "keep", "optimizer.kind": "optimizer",
+    "warmupSteps": "warmup", "groups": "group", "keepCheckpoints": "keep", "optimizer.kind": "optimizer",
     "optimizer.scalesByParameter": "parameter-scaled", "forgetting": "forget", "carries true": "carry",
     "carries false": "no-carry",
 ]

@@ -58,6 +58,10 @@ extension RunConfiguration {
             let text = corpus.validation
             return (try tokenizer.tokens(of: text.text), TextKnowledge(text, in: tokenizer.kind))
         }
+        guard !hasOwnBatches else {
+            throw InputError(
+                "\(option) is missing; expected a text, as a program made the batches of the run in \(folder)")
+        }
         let split = try origin.makeSplit(tokenizer, sequenceLength: training.sequenceLength)
         guard let text = split.validation else {
             throw InputError("\(option) is missing; expected a text, as the run in \(folder) held none back")

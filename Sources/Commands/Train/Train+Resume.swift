@@ -10,9 +10,10 @@ extension Train {
             ("--out", out != nil),
         ]
         try refuse(
-            others + settings.filter { !$0.isForResumed }.map { ($0.flag, $0.isGiven) },
+            others + beginningOptions.given + settings.filter { !$0.isForResumed }.map { ($0.flag, $0.isGiven) },
             "cannot be combined with --resume, whose folder says it already")
         let saved = try folder.configuration()
+        try saved.requireText(folder)
         let tokenizer = try folder.tokenizer()
         for (name, given, used) in [
             ("--model", model, saved.origin.model),
@@ -50,6 +51,10 @@ extension Train {
             }, recording: { try RunReport($0).write() })
         // A run that was killed in its last save comes to its end only now.
         guard !run.isFinished || run.finishedCutSave else {
+            if run.isStoppedEarly {
+                throw InputError(
+                    "\(folder.path): has stopped early with step \(run.step); expected a larger --patience")
+            }
             throw InputError(
                 "\(folder.path): has finished with step \(run.step) already; expected a larger --steps, --epochs or"
                     + " --minutes, counted from the beginning of the run")

@@ -10,6 +10,7 @@ import ModelZoo
         abstract: "Train a language model on a text.",
         usage: """
             Train --model ID [--preset NAME] [--config FILE] [--data PATH ...] [options]
+            Train --init RUN [--data PATH ...] [options]
             Train --resume FOLDER [--steps N | --epochs N | --minutes M] [options]
             """,
         discussion: """
@@ -40,6 +41,7 @@ import ModelZoo
     @Option(help: "The model's configuration in place of the preset's: JSON with the peer's keyword names.")
     var config: String?
 
+    @OptionGroup(title: "Beginning") var beginningOptions: BeginningOptions
     @OptionGroup(title: "Text") var textOptions: TextOptions
     @OptionGroup(title: "Steps") var stepOptions: StepOptions
     @OptionGroup(title: "Optimizer") var optimizerOptions: OptimizerArguments
@@ -66,6 +68,12 @@ import ModelZoo
 // MARK: Options of the groups
 
 extension Train {
+    /// An option about the weights at the beginning.
+    public subscript<Value>(dynamicMember option: WritableKeyPath<BeginningOptions, Value>) -> Value {
+        get { beginningOptions[keyPath: option] }
+        set { beginningOptions[keyPath: option] = newValue }
+    }
+
     /// An option about the text.
     public subscript<Value>(dynamicMember option: WritableKeyPath<TextOptions, Value>) -> Value {
         get { textOptions[keyPath: option] }
@@ -130,6 +138,7 @@ extension Train {
         for (name, value, expected) in [
             ("--resume", resume, "the folder of a run"), ("--out", out, "a folder"), ("--config", config, "a file"),
             ("--validation", textOptions.validation, "a file or a folder"),
+            ("--init", beginningOptions.initialWeights, "the folder of a run, or weights"),
         ] where value == "" { throw InputError("\(name) is empty; expected \(expected)") }
     }
 

@@ -121,6 +121,20 @@ public struct OptimizerArguments: ParsableArguments {
     @Option(help: "Weight decay; of adamw apart from the gradient.")
     var weightDecay: Double?
 
+    @Option(
+        help: ArgumentHelp(
+            "What weight decay is kept from: some of norms, biases, embeddings, with commas between them.",
+            valueName: "roles"))
+    var noDecay: String?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Parameters with a learning rate or a weight decay of their own, such as 'to_logits.*:rate=10,decay=0': rate is a \
+            factor, * stands for any characters. May be repeated; the first that matches counts.
+            """, valueName: "pattern:rate=…,decay=…"))
+    var group: [String] = []
+
     @Option(help: "Adam's decay rate of the first moment.")
     var beta1: Double?
 
@@ -147,6 +161,12 @@ public struct OptimizerArguments: ParsableArguments {
             TrainingSetting("--warmup", warmup, \.warmupSteps),
             TrainingSetting("--learning-rate-floor", learningRateFloor, \.learningRateFloor),
             TrainingSetting("--weight-decay", weightDecay, \.optimizer.weightDecay),
+            TrainingSetting("--no-decay", isGiven: noDecay != nil) {
+                if let noDecay { $0.optimizer.noDecay = try Self.roles(noDecay) }
+            },
+            TrainingSetting("--group", isGiven: !group.isEmpty) {
+                if !group.isEmpty { $0.groups = try group.map(ParameterGroup.init(argument:)) }
+            },
             TrainingSetting("--beta1", beta1, \.optimizer.beta1),
             TrainingSetting("--beta2", beta2, \.optimizer.beta2),
             TrainingSetting("--momentum", momentum, \.optimizer.momentum),
@@ -155,6 +175,11 @@ public struct OptimizerArguments: ParsableArguments {
                 if let clip { $0.clip = clip == 0 ? nil : clip }
             },
         ]
+    }
+
+    /// The roles between commas.
+    private static func roles(_ text: String) throws -> Set<ParameterRole> {
+        Set(try text.split(separator: ",").map { try option("--no-decay", String($0)) })
     }
 
     /// An optimizer with torch's defaults.
@@ -168,6 +193,64 @@ public struct OptimizerArguments: ParsableArguments {
     }
 }
 
+extension ParameterGroup {
+    /// The group of a `--group`.
+    /// - Throws: `InputError` that names the option and what was expected.
+    fileprivate init(argument: String) throws {
+        let expected = "expected PATTERN:rate=FACTOR,decay=DECAY, one of the two at least"
+        func error() -> InputError { InputError("--group \(argument): \(expected)") }
+        guard let colon = argument.lastIndex(of: ":"), colon != argument.startIndex else { throw error() }
+        self.init(String(argument[..<colon]))
+        let parts = argument[argument.index(after: colon)...].split(separator: ",", omittingEmptySubsequences: false)
+        for part in parts {
+            let pair = part.split(separator: "=", maxSplits: 1)
+            guard pair.count == 2, let number = Double(pair[1]), number >= 0, number.isFinite else { throw error() }
+            switch pair[0] {
+            case "rate": rateFactor = number
+            case "decay": weightDecay = number
+            default: throw error()
+            }
+        }
+    }
+}
+
+/// The options about the weights that a training begins from, and which of them it changes.
+public struct BeginningOptions: ParsableArguments {
+    /// Creates the options without values, as the parser needs.
+    public init() {}
+
+    @Option(
+        name: .customLong("init"),
+        help: ArgumentHelp(
+            """
+            Begin with trained weights: the folder of a run, whose model, tokenizer and training options count unless \
+            others are given, or the weights' file or folder for --model.
+            """, valueName: "run|weights"))
+    var initialWeights: String?
+
+    @Flag(help: "Take the weights that fit, and say which were not taken: for another vocabulary, head or size.")
+    var initPartial = false
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Leave the parameters with these keys as they are; * stands for any characters.", valueName: "pattern"))
+    var freeze: [String] = []
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("Leave all but the parameters with these keys as they are.", valueName: "pattern"))
+    var trainOnly: [String] = []
+
+    /// The options and whether they are given.
+    var given: [(name: String, isGiven: Bool)] {
+        [
+            ("--init", initialWeights != nil), ("--init-partial", initPartial), ("--freeze", !freeze.isEmpty),
+            ("--train-only", !trainOnly.isEmpty),
+        ]
+    }
+}
+
 /// The options about validations, samples, saves, and what is printed.
 public struct ProgressOptions: ParsableArguments {
     /// Creates the options without values, as the parser needs.
@@ -178,6 +261,9 @@ public struct ProgressOptions: ParsableArguments {
 
     @Option(help: "The share of the validation text to use. (default: all, but at most 262144 tokens)")
     var validationShare: Double?
+
+    @Option(help: "Stop early: after so many validations in a row that are no better than the best.")
+    var patience: Int?
 
     @Option(help: "Steps between two samples; 0 for none.")
     var sampleEvery: Int?
@@ -203,6 +289,9 @@ public struct ProgressOptions: ParsableArguments {
             TrainingSetting("--validate-every", validateEvery, \.validateEvery, isForResumed: true),
             TrainingSetting("--validation-share", isGiven: validationShare != nil, isForResumed: true) {
                 if let validationShare { $0.validationShare = validationShare }
+            },
+            TrainingSetting("--patience", isGiven: patience != nil, isForResumed: true) {
+                if let patience { $0.patience = patience }
             },
             TrainingSetting("--sample-every", sampleEvery, \.sampleEvery, isForResumed: true),
             TrainingSetting("--sample-length", sampleLength, \.sampleLength, isForResumed: true),

@@ -6,16 +6,23 @@ struct StoredTensors {
     let names: Set<String>
     let prefix: String
     private let weights: WeightFiles
+    /// The names in the file, without the prefix, of tensors that were renamed.
+    private let originals: [String: String]
 
     /// - Parameters:
     ///   - names: those of the model's tensors, without `prefix`.
     ///   - prefix: what stands before them in the files.
-    init(_ weights: WeightFiles, names: [String], prefix: String) {
+    ///   - originals: the names in the files, without the prefix, of tensors that were renamed.
+    init(_ weights: WeightFiles, names: [String], prefix: String, originals: [String: String] = [:]) {
         (self.weights, self.names, self.prefix) = (weights, Set(names), prefix)
+        self.originals = originals
         path = weights.path
     }
 
-    func entry(_ name: String) -> SafetensorsFile.Entry? { weights.entry(prefix + name) }
+    /// The name in the file.
+    private func stored(_ name: String) -> String { prefix + (originals[name] ?? name) }
+
+    func entry(_ name: String) -> SafetensorsFile.Entry? { weights.entry(stored(name)) }
 
     /// The name that the metadata give for one that is not in the file, as `save_model` writes them of shared tensors.
     func standIn(for name: String) -> String? {
@@ -24,18 +31,18 @@ struct StoredTensors {
     }
 
     func copyFloats(of name: String, into destination: UnsafeMutablePointer<Float>) throws {
-        try weights.file(of: prefix + name).copyFloats(of: prefix + name, into: destination)
+        try weights.file(of: stored(name)).copyFloats(of: stored(name), into: destination)
     }
 
-    func tensor(_ name: String) throws -> Tensor { try weights.file(of: prefix + name).tensor(prefix + name) }
+    func tensor(_ name: String) throws -> Tensor { try weights.file(of: stored(name)).tensor(stored(name)) }
 
     /// Returns true if two tensors of one shape hold the same values, bit for bit, so that NaN equals itself.
     func areEqual(_ first: String, _ second: String) throws -> Bool {
         guard entry(first)?.dtype == entry(second)?.dtype else {
             return try tensor(first).values.map(\.bitPattern) == tensor(second).values.map(\.bitPattern)
         }
-        return try weights.file(of: prefix + first).withUnsafeBytes(of: prefix + first) { a in
-            try weights.file(of: prefix + second).withUnsafeBytes(of: prefix + second) { b in a.elementsEqual(b) }
+        return try weights.file(of: stored(first)).withUnsafeBytes(of: stored(first)) { a in
+            try weights.file(of: stored(second)).withUnsafeBytes(of: stored(second)) { b in a.elementsEqual(b) }
         }
     }
 }
@@ -48,16 +55,20 @@ struct FoundParameters {
     /// The keys whose values have another name, and that name.
     private(set) var otherNames: [String: String] = [:]
     private(set) var misfits = Misfits()
+    /// The keys whose values fit, buffers left out.
+    private(set) var taken: [String] = []
 
     /// The names that have been looked at, and whether their tensors fit.
     private var fits: [String: Bool] = [:]
     /// The name of a parameter's values, by its identity.
     private var firstNames: [ObjectIdentifier: String] = [:]
 
-    init(_ collector: StateCollector, _ stored: StoredTensors) throws {
+    /// - Parameter excluded: the keys to pass over, in the model and in the file.
+    init(_ collector: StateCollector, _ stored: StoredTensors, excluding excluded: ParameterSelection = []) throws {
+        let entries = collector.entries.filter { !excluded.contains($0.key) }
         var keys: [ObjectIdentifier: [String]] = [:]
-        for (key, parameter) in collector.entries { keys[ObjectIdentifier(parameter), default: []].append(key) }
-        for (key, parameter) in collector.entries {
+        for (key, parameter) in entries { keys[ObjectIdentifier(parameter), default: []].append(key) }
+        for (key, parameter) in entries {
             let shared = keys[ObjectIdentifier(parameter)]!
             guard let name = Self.name(of: key, sharedWith: shared, collector, stored) else {
                 misfits.missing.append(key)
@@ -65,9 +76,13 @@ struct FoundParameters {
             }
             if name != key, name != collector.aliases[key] { otherNames[key] = name }
             try take(name, for: parameter, stored)
+            if fits[name] == true, parameter.kind != .computed { taken.append(key) }
         }
-        misfits.unused = stored.names.filter { fits[$0] == nil }.sorted()
+        misfits.unused = stored.names.filter { fits[$0] == nil && !excluded.contains($0) }.sorted()
     }
+
+    /// The sources whose shapes are the parameters'.
+    var fitting: [(parameter: Parameter, name: String)] { sources.filter { fits[$0.name] == true } }
 
     /// The name that a key's values have in the file: the key itself, the alternative, what the metadata name for it, or
     /// another key of the same parameter.
@@ -133,7 +148,7 @@ struct Misfits {
     }
 
     /// The first of many: a model has hundreds of keys, and one wrong setting makes them all wrong.
-    private static func list(_ items: [String], limit: Int = 8) -> String {
+    static func list(_ items: [String], limit: Int = 8) -> String {
         let shown = items.prefix(limit).map { $0.shortened }.joined(separator: ", ")
         return items.count > limit ? "\(shown) and \(items.count - limit) more" : shown
     }

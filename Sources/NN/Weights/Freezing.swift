@@ -34,12 +34,16 @@ extension Module {
 
     /// The parameters that weight decay is usually kept from: embedding tables, and whatever has no two axes longer than 1,
     /// which norms and biases have not.
-    public var withoutDecay: ParameterSelection {
+    public var withoutDecay: ParameterSelection { parameters(of: Set(ParameterRole.allCases)) }
+
+    /// The parameters of some roles.
+    public func parameters(of roles: Set<ParameterRole>) -> ParameterSelection {
         var collector = StateCollector()
         collect(into: &collector)
         return ParameterSelection(
-            collector.entries.filter { _, parameter in
-                collector.tables.contains(ObjectIdentifier(parameter)) || parameter.shape.count { $0 > 1 } < 2
+            collector.entries.filter { key, parameter in
+                ParameterRole(key, parameter, isTable: collector.tables.contains(ObjectIdentifier(parameter)))
+                    .map(roles.contains) ?? false
             }.map(\.key))
     }
 

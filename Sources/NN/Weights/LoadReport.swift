@@ -1,5 +1,13 @@
 import Tensors
 
+/// The rules by which a checkpoint's tensors are taken.
+public enum LoadRule: Sendable, Hashable {
+    /// The checkpoint has exactly the model's keys in their shapes, or nothing is changed.
+    case strict
+    /// Whatever the model has under the same key in the same shape is taken; the rest stays as it is and is reported.
+    case matching
+}
+
 /// The steps that loading took so that a checkpoint fits a model.
 public struct LoadReport: Hashable, Sendable {
     /// The path that was opened.
@@ -13,6 +21,15 @@ public struct LoadReport: Hashable, Sendable {
     public internal(set) var leftOut: [String] = []
     /// The keys that the file does not have and whose values were taken from another name of the same parameter.
     public internal(set) var otherNames: [String: String] = [:]
+
+    /// The model's keys whose values were taken.
+    public internal(set) var taken: [String] = []
+    /// The model's keys that the file lacks; they keep their values. Loading strictly leaves none.
+    public internal(set) var missing: [String] = []
+    /// The tensors that the file has in another shape or type, or as buffers of other values, each with what was expected.
+    public internal(set) var misshaped: [String] = []
+    /// The file's tensors that the model lacks.
+    public internal(set) var unused: [String] = []
 
     init(path: String, fileCount: Int) { (self.path, self.fileCount) = (path, fileCount) }
 
@@ -28,6 +45,9 @@ public struct LoadReport: Hashable, Sendable {
                 "\(count) shared parameter\(count == 1 ? "" : "s") taken from another name (\(key) from \(name)"
                     + (count == 1 ? ")" : ", …)"))
         }
+        if !(missing + misshaped + unused).isEmpty { parts.append("\(taken.count) taken") }
+        for (keys, name) in [(missing, "missing"), (misshaped, "of another shape"), (unused, "unused")]
+        where !keys.isEmpty { parts.append("\(keys.count) \(name) (\(Misfits.list(keys)))") }
         return parts.isEmpty ? nil : "\(path): \(parts.joined(separator: "; "))"
     }
 }

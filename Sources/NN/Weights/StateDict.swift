@@ -33,14 +33,54 @@ extension Module {
 
     /// Reads every parameter from an open checkpoint; see `load(from:)`.
     @discardableResult
-    public func load(_ weights: WeightFiles) throws -> LoadReport {
+    public func load(_ weights: WeightFiles) throws -> LoadReport { try load(weights, .strict) }
+
+    /// Reads the parameters that a checkpoint has in common with the module, such as all but the head of a model that was
+    /// trained on something else.
+    ///
+    ///     let report = try model.load(from: path, .matching, excluding: "to_logits.*")
+    ///     print(report.taken.count, report.missing, report.misshaped, report.unused)
+    /// - Parameters:
+    ///   - rule: whether whatever does not fit is an error, or stays as it is and is reported.
+    ///   - excluded: keys of the module that keep their values, whatever the checkpoint has.
+    ///   - renaming: returns the module's key for a name in the checkpoint, wrappers taken off.
+    /// - Returns: which keys were taken and which were not.
+    /// - Throws: one `InputError` that names the file and all that does not fit by the rule; where nothing at all is taken, too.
+    @discardableResult
+    public func load(
+        from path: String, _ rule: LoadRule, excluding excluded: ParameterSelection = [],
+        renaming: (String) -> String = { $0 }
+    ) throws -> LoadReport {
+        try load(WeightFiles(path: path), rule, excluding: excluded, renaming: renaming)
+    }
+
+    /// Reads parameters from an open checkpoint; see `load(from:_:excluding:renaming:)`.
+    @discardableResult
+    public func load(
+        _ weights: WeightFiles, _ rule: LoadRule, excluding excluded: ParameterSelection = [],
+        renaming: (String) -> String = { $0 }
+    ) throws -> LoadReport {
         var collector = StateCollector()
         collect(into: &collector)
         let keys = Set(collector.entries.map(\.key)).union(collector.aliases.values)
         let wrapped = WrappedNames(weights.names, keys: keys)
+        var originals: [String: String] = [:]
+        for name in wrapped.names {
+            let renamed = renaming(name)
+            guard let other = originals.updateValue(name, forKey: renamed) else { continue }
+            throw InputError(
+                "\(weights.path): \(JSONValue.quoted(other)) and \(JSONValue.quoted(name)) are both renamed to"
+                    + " \(JSONValue.quoted(renamed)); expected names of their own")
+        }
+        let stored = StoredTensors(
+            weights, names: Array(originals.keys), prefix: wrapped.prefix, originals: originals)
+        let found = try load(collector, stored, rule, excluding: excluded)
         var report = LoadReport(path: weights.path, fileCount: weights.files.count)
         (report.prefix, report.leftOut) = (wrapped.prefix, wrapped.leftOut)
-        report.otherNames = try load(collector, StoredTensors(weights, names: wrapped.names, prefix: wrapped.prefix))
+        (report.otherNames, report.taken) = (found.otherNames, found.taken)
+        report.missing = found.misfits.missing
+        report.misshaped = found.misfits.misshaped + found.misfits.different
+        report.unused = found.misfits.unused
         return report
     }
 
@@ -50,21 +90,28 @@ extension Module {
         var collector = StateCollector()
         collect(into: &collector)
         let names = file.names.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
-        _ = try load(collector, StoredTensors(WeightFiles(file), names: names, prefix: prefix))
+        _ = try load(collector, StoredTensors(WeightFiles(file), names: names, prefix: prefix), .strict)
     }
 
-    /// - Returns: the keys whose values have another name, and that name.
-    private func load(_ collector: StateCollector, _ stored: StoredTensors) throws -> [String: String] {
+    private func load(
+        _ collector: StateCollector, _ stored: StoredTensors, _ rule: LoadRule,
+        excluding excluded: ParameterSelection = []
+    ) throws -> FoundParameters {
         require(roundedFormat == nil, "load: the model's weights are rounded; expected a model of floats")
-        let found = try FoundParameters(collector, stored)
-        if let problems = found.misfits.description {
-            let note = stored.prefix.isEmpty ? "" : " (without \(JSONValue.quoted(stored.prefix)))"
-            throw InputError("\(stored.path): does not fit the model\(note): \(problems)")
+        let found = try FoundParameters(collector, stored, excluding: excluded)
+        var misfits = found.misfits
+        if rule == .matching, !found.taken.isEmpty {
+            (misfits.missing, misfits.unused, misfits.misshaped, misfits.different) = ([], [], [], [])
         }
-        for (parameter, name) in found.sources where parameter.kind != .computed {
+        if let problems = misfits.description {
+            let note = stored.prefix.isEmpty ? "" : " (without \(JSONValue.quoted(stored.prefix)))"
+            let fit = rule == .strict ? "does not fit the model" : "has nothing that fits the model"
+            throw InputError("\(stored.path): \(fit)\(note): \(problems)")
+        }
+        for (parameter, name) in found.fitting where parameter.kind != .computed {
             try stored.copyFloats(of: name, into: parameter.value.mutablePointer)
         }
-        return found.otherNames
+        return found
     }
 }
 

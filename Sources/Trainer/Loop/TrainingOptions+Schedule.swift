@@ -1,3 +1,6 @@
+import NN
+import Tensors
+
 extension TrainingOptions {
     /// The number of steps, where it is known before the training: not when it is limited by time.
     /// - Parameter batchesPerEpoch: how many batches have as many targets as the text.
@@ -21,6 +24,20 @@ extension TrainingOptions {
                 "the batches have no end; expected \(option: "length.steps") or \(option: "length.minutes")")
         }
         return totalSteps(batchesPerEpoch: batches)
+    }
+
+    /// - Throws: `OptionError` when a group has none of the model's parameters.
+    func requireGroups(of model: some Module) throws {
+        let keys = model.trainable.map(\.key)
+        for group in groups where !keys.contains(where: group.contains) {
+            let example = nearest(group.pattern, in: keys) ?? keys.first ?? "none"
+            throw OptionError(
+                "groups",
+                """
+                \(JSONValue.quoted(group.pattern)): expected a pattern that matches parameters that are trained, such as \
+                \(JSONValue.quoted(example))
+                """)
+        }
     }
 
     /// - Throws: `OptionError` when training shall stop for want of better validations, and there are none.

@@ -40,6 +40,8 @@ public struct TrainingOptions: Sendable, Hashable {
     public var length: TrainingLength
     /// The optimizer and its constants.
     public var optimizer: OptimizerOptions
+    /// Parameters with a learning rate or a weight decay of their own; the first group that matches a key counts.
+    public var groups: [ParameterGroup] = []
     /// The greatest learning rate.
     public var learningRate: Double
     /// The curve of the learning rate after the warm-up.
@@ -119,6 +121,7 @@ extension TrainingOptions: CheckedOptions {
         .whole("accumulate", \.accumulate, in: 1...1 << 20),
         .length,
         .part("optimizer", \.optimizer),
+        .parts("groups", \.groups).written { !$0.groups.isEmpty },
         .number("learning_rate", \.learningRate, .positive),
         .choice("schedule", \.schedule),
         .whole("warmup", \.warmupSteps, in: 0...mostSteps, property: "warmupSteps"),

@@ -70,7 +70,10 @@ public final class TrainingRun<Model: Module> {
         totalSteps = try options.totalSteps(of: task)
         schedule = try options.makeSchedule(totalSteps: totalSteps)
         try options.requireValidation(of: task)
-        optimizer = Optimizer(model.trainable, options.optimizer)
+        try options.requireGroups(of: model)
+        optimizer = Optimizer(
+            model.trainable, options.optimizer, groups: options.groups,
+            withoutDecay: model.parameters(of: options.optimizer.noDecay))
         // Last, so that nothing is made for a run that cannot be.
         self.folder = try folder()
     }

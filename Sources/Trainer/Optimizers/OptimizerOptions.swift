@@ -17,8 +17,10 @@ public struct OptimizerOptions: Sendable, Hashable {
 
     /// The optimizer.
     public var kind: Kind
-    /// Per step and unit of learning rate; on every parameter.
+    /// Per step and unit of learning rate; on every parameter but those of `noDecay`.
     public var weightDecay: Double
+    /// The roles of the parameters that weight decay is kept from.
+    public var noDecay: Set<ParameterRole> = []
     /// Adam's decay rates of the first and second moment.
     public var beta1: Double
     /// Adam's decay rate of the second moment.
@@ -88,6 +90,7 @@ extension OptimizerOptions: CheckedOptions {
     static let schema: [OptionField<OptimizerOptions>] = [
         .choice("name", \.kind, property: "kind"),
         .number("weight_decay", \.weightDecay, .atLeast(0)),
+        .words("no_decay", \.noDecay).written { !$0.noDecay.isEmpty },
         .number("beta1", \.beta1, .rate),
         .number("beta2", \.beta2, .rate),
         .number("epsilon", \.epsilon, .atLeast(0)),

@@ -20,3 +20,18 @@ public struct ParameterGroup: Sendable, Hashable {
     /// Tells whether a parameter belongs to the group.
     public func contains(_ key: String) -> Bool { ParameterSelection([pattern]).contains(key) }
 }
+
+extension ParameterGroup: CheckedOptions {
+    static var defaults: ParameterGroup { ParameterGroup("*") }
+
+    static let schema: [OptionField<ParameterGroup>] = [
+        OptionField(
+            "pattern", read: { $0.pattern = try $1.string("pattern") }, members: { ["pattern": .string($0.pattern)] }),
+        .number("rate_factor", \.rateFactor, .atLeast(0), isRequired: false),
+        .number("weight_decay", \.weightDecay, .atLeast(0)).written { $0.weightDecay != nil },
+    ]
+
+    public init(from decoder: any Decoder) throws { try self.init(decoding: decoder) }
+
+    public func encode(to encoder: any Encoder) throws { try json.encode(to: encoder) }
+}

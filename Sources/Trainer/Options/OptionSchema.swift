@@ -185,4 +185,39 @@ extension OptionField {
             write: { $0.json },
             check: { property, part in try OptionError.inPart(property) { try part.check() } })
     }
+
+    /// Some of the cases of an enumeration, by their raw values in the order of the enumeration; none where left out.
+    static func words<Word: RawRepresentable<String> & CaseIterable & Hashable & Sendable>(
+        _ key: String, _ path: WritableKeyPath<Root, Set<Word>> & Sendable
+    ) -> Self {
+        Self(
+            key, path, property: nil,
+            read: { reader, _ in
+                guard let value = reader.value(key) else { return [] }
+                let words = value.arrayValue?.map { $0.stringValue.flatMap(Word.init(rawValue:)) } ?? [nil]
+                guard !words.contains(nil) else {
+                    let known = Word.allCases.map(\.rawValue).joined(separator: ", ")
+                    throw reader.error(key, "expected a list of some of \(known), found \(value)")
+                }
+                return Set(words.compactMap { $0 })
+            },
+            write: { words in .array(Word.allCases.filter(words.contains).map { .string($0.rawValue) }) })
+    }
+
+    /// Options that are a list of objects of their own; none where left out.
+    static func parts<Part: CheckedOptions>(
+        _ key: String, _ path: WritableKeyPath<Root, [Part]> & Sendable
+    ) -> Self {
+        Self(
+            key, path, property: nil,
+            read: { reader, _ in
+                guard let value = reader.value(key) else { return [] }
+                guard let values = value.arrayValue else {
+                    throw reader.error(key, "expected a list, found \(value.kindAndValue)")
+                }
+                return try values.map { try Part($0, file: "\(reader.file), \(key)") }
+            },
+            write: { .array($0.map(\.json)) },
+            check: { property, parts in for part in parts { try OptionError.inPart(property) { try part.check() } } })
+    }
 }

@@ -18,6 +18,12 @@ public struct RunOrigin: Sendable, Hashable {
     public var validation: String?
     /// Without one: the share of the text, at its end, that is held back.
     public var validationFraction: Double
+    /// The beginning of the weights; nil where they were drawn.
+    public var initialWeights: InitialWeights?
+    /// The parameters that were frozen at the beginning.
+    public var frozen: ParameterSelection = []
+    /// The parameters that were trained alone; nil for all that were not frozen.
+    public var trainedAlone: ParameterSelection?
 
     /// Creates the origin of a model and its text.
     public init(
@@ -32,6 +38,24 @@ public struct RunOrigin: Sendable, Hashable {
         self.documents = documents
         self.validation = validation
         self.validationFraction = validationFraction
+    }
+}
+
+/// The weights that a run began from.
+public struct InitialWeights: Sendable, Hashable {
+    /// The folder of a run, or the file or folder of weights.
+    public var path: String
+    /// The rule by which they were taken.
+    public var rule: LoadRule
+
+    /// Creates the beginning of a run.
+    public init(path: String, rule: LoadRule = .strict) { (self.path, self.rule) = (path, rule) }
+
+    init(_ json: JSONValue, file: String) throws {
+        var reader = try ConfigurationReader(json, file: file)
+        path = try reader.string("path")
+        rule = try reader.bool("partial", default: false) ? .matching : .strict
+        try reader.finish()
     }
 }
 
@@ -85,14 +109,25 @@ public struct RunConfiguration: Sendable, Hashable {
             "validation_checksum": validationChecksum.map(JSONValue.string) ?? .null,
         ]
         if hasOwnBatches { data["own_batches"] = .bool(true) }
-        return .object([
+        var members: [String: JSONValue] = [
             "format": .integer(format), "version": .string(version), "model": .string(origin.model),
             "configuration": origin.configuration,
             "tokenizer": .string(tokenizer.rawValue),
             "data": .object(data),
             "training": training.json, "threads": .integer(threads),
             "kernels": kernels.map(JSONValue.string) ?? .null,
-        ])
+        ]
+        // As older versions know none of these, they are written only where they say something.
+        members["init"] = origin.initialWeights.map {
+            .object(["path": .string($0.path), "partial": .bool($0.rule == .matching)])
+        }
+        members["freeze"] = origin.frozen.patterns.isEmpty ? nil : Self.list(origin.frozen)
+        members["train_only"] = origin.trainedAlone.map(Self.list)
+        return .object(members)
+    }
+
+    private static func list(_ selection: ParameterSelection) -> JSONValue {
+        .array(selection.patterns.map(JSONValue.string))
     }
 
     /// Tokens that a text can have: so many bytes are in no file.
@@ -131,10 +166,21 @@ public struct RunConfiguration: Sendable, Hashable {
         validationChecksum = try data.optionalString("validation_checksum")
         hasOwnBatches = try data.bool("own_batches", default: false)
         try data.finish()
+        origin.initialWeights = try reader.value("init").map { try InitialWeights($0, file: "\(path), init") }
+        origin.frozen = try Self.selection("freeze", &reader) ?? []
+        origin.trainedAlone = try Self.selection("train_only", &reader)
         training = try TrainingOptions(reader.value("training") ?? .object([:]), file: "\(path), training")
         threads = try reader.int("threads", in: Threads.counts)
         kernels = try reader.optionalString("kernels")
         try reader.finish()
+    }
+
+    private static func selection(_ key: String, _ reader: inout ConfigurationReader) throws -> ParameterSelection? {
+        guard let value = reader.value(key) else { return nil }
+        guard let patterns = value.arrayValue?.map(\.stringValue), !patterns.contains(nil) else {
+            throw reader.error(key, "expected a list of strings")
+        }
+        return ParameterSelection(patterns.compactMap { $0 })
     }
 
     /// - Throws: `InputError` that names the text when it cannot be read any more.

@@ -93,11 +93,27 @@ import Testing
         let options = TrainingOptions(sequenceLength: 32, batchSize: 4, length: .steps(3), learningRate: 1e-3)
         let before = model.state.map(\.parameter.value.values)
         let trained = try model.freeze(allBut: ["layers.1.*", "to_logits.*"])
-        try await model.fit(text, options: options, folder: folder).run()
+        let origin = RunOrigin(model: "flash", configuration: configuration)
+        try await model.fit(text, options: options, folder: folder, origin: origin).run()
         for ((key, parameter), values) in zip(model.state, before) where !trained.contains(key) {
             #expect(parameter.value.values == values, "\(key)")
         }
+        let run = try Run(opening: folder)
+        print(try run.generate("To be", length: 20))
+        let base = try run.model(as: FLASHTransformer.self)
+        var wider = configuration
+        wider.tokens = 300
+        let other = FLASHTransformer(wider, key: RandomKey(seed: 5))
+        let report = try other.load(from: run.folder.weightsPath, .matching, excluding: "to_logits.*")
+        print(report.taken, report.missing, report.misshaped, report.unused)
+        let rest = base.trainable.map(\.key).filter { !$0.hasPrefix("to_logits.") && $0 != "token_emb.weight" }
+        #expect(report.misshaped.count == 1 && report.taken.filter(rest.contains) == rest && report.missing == [])
         model.unfreeze()
+        var slow = options
+        slow.optimizer = .adamW(weightDecay: 0.1)
+        slow.optimizer.noDecay = [.norms, .biases, .embeddings]
+        slow.groups = [ParameterGroup("to_logits.*", rateFactor: 10)]
+        try await model.fit(text, options: slow).run()
         let optimizer = Optimizer(
             model.trainable, .adamW(weightDecay: 0.1), groups: [ParameterGroup("to_logits.*", rateFactor: 10)],
             withoutDecay: model.withoutDecay)
