@@ -57,13 +57,9 @@ import Testing
     @Test("Training ends when the caller stops it or its time is over")
     func itEnds() throws {
         let model = Bigram(vocabulary: 5)
-        var asked = 0
+        var steps = 0
         let stopped = try training(.steps(50)).train(
-            model, batch: batch,
-            stop: {
-                asked += 1
-                return asked == 8
-            })
+            model, batch: batch, report: { steps = $0.steps }, stop: { steps == 7 })
         #expect(stopped.isStopped && stopped.steps == 7)
         // Time is over after the first step, whatever it took.
         let timed = try training(.minutes(1e-12)).train(model, batch: batch)

@@ -49,31 +49,49 @@ package struct ExampleTraining: Sendable {
     ///   - batch: the examples of step k, counted from 0. Each batch begins anew.
     ///   - report: called after each step.
     ///   - stop: asked before each step.
+    /// - Throws: `InputError` when the batches are none of the model's, or memory does not hold the training.
     package func train(
         _ model: some LanguageModel, batch: (Int) -> TokenBatch, report: (Progress) -> Void = { _ in },
         stop: () -> Bool = { false }
-    ) -> Progress {
-        let optimizer = Optimizer(model.trainable, self.optimizer)
+    ) throws -> Progress {
         var progress = Progress()
-        let ticking = RunningTime.Ticking()
-        defer { withExtendedLifetime(ticking) {} }
-        while share(progress) < 1 {
-            progress.isStopped = stop()
-            if progress.isStopped { return progress }
-            let clock = Stopwatch()
-            let step = model.makeStep(
-                on: batch(progress.steps), optimizer, learningRate: schedule.learningRate(at: progress.steps + 1),
-                clip: clip, key: key.child(progress.steps))
-            progress.seconds += clock.seconds
-            guard let step else {
-                progress.isDiverged = true
-                return progress
-            }
-            progress.steps += 1
-            progress.loss = step.loss
-            report(progress)
+        try withoutActuallyEscaping(batch) { batch in
+            // The run calls it on this thread alone, and ends before this does.
+            nonisolated(unsafe) let make = batch
+            let run = try makeRun(model, Batches { number, _ in make(number) })
+            try train(run, &progress, report, stop)
         }
         return progress
+    }
+
+    private func makeRun<Model: LanguageModel>(
+        _ model: Model, _ batches: Batches<TokenBatch>
+    ) throws -> TrainingRun<Model> {
+        let options = TrainingOptions(
+            length: length, optimizer: optimizer, clip: clip, validateEvery: 0, sampleEvery: 0, saveEvery: 0)
+        let task = try LanguageTask(model, .batches(batches, validation: []), ByteTokenizer(), options)
+        return try TrainingRun(
+            task, options: options, origin: RunOrigin(), key: key, schedule: schedule, in: { nil })
+    }
+
+    private func train(
+        _ run: TrainingRun<some LanguageModel>, _ progress: inout Progress, _ report: (Progress) -> Void,
+        _ stop: () -> Bool
+    ) throws {
+        do {
+            try run.train(
+                report: { event in
+                    switch event {
+                    case .step(let metrics, _):
+                        (progress.steps, progress.loss, progress.seconds) = (metrics.step, metrics.loss, run.seconds)
+                        report(progress)
+                    case .interrupted: progress.isStopped = true
+                    default: break
+                    }
+                }, stop: stop)
+        } catch let fault as TrainingFault where fault.kind == .notFinite {
+            progress.isDiverged = true
+        }
     }
 }
 

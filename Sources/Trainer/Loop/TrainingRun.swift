@@ -60,15 +60,18 @@ public final class TrainingRun<Model: Module> {
     // MARK: Making
 
     /// Makes a run that has neither a log nor a recorder yet.
+    /// - Parameters:
+    ///   - key: the key of everything random; nil for that of the options' seed.
+    ///   - schedule: the learning rate by step; nil for that of the options.
     init(
         _ task: any TrainingTask<Model>, options: TrainingOptions, origin: RunOrigin, key: RandomKey? = nil,
-        in folder: () throws -> RunFolder?
+        schedule: LearningRateSchedule? = nil, in folder: () throws -> RunFolder?
     ) throws {
         try options.validate()
         (self.task, model, self.options, self.origin) = (task, task.model, options, origin)
         self.key = key ?? RandomKey(seed: options.seed)
         totalSteps = try options.totalSteps(of: task)
-        schedule = try options.makeSchedule(totalSteps: totalSteps)
+        self.schedule = try schedule ?? options.makeSchedule(totalSteps: totalSteps)
         try options.requireValidation(of: task)
         try options.requireGroups(of: model)
         optimizer = Optimizer(

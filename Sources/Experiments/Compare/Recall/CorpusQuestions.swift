@@ -33,7 +33,7 @@ struct CorpusQuestions {
         let texts = CorpusOptions(seed: seed, validationLength: 1 << 18)
         let windows = QuestionWindows(texts.training, length: Self.length, count: Self.batchSize)
         let training = try options.training(key: key.child(1))
-        let end = training.train(
+        let end = try training.train(
             model, batch: { windows.batch(key: key.child(2).child($0)) },
             report: { progress(RecallExam.trainingShare * training.share($0), RecallOptions.status($0)) }, stop: stop)
         if end.isStopped { return nil }

@@ -66,7 +66,7 @@ struct RecallExam {
         _ model: some LanguageModel, progress: (_ share: Double, _ status: String) -> Void, stop: () -> Bool
     ) throws -> RecallOutcome? {
         let training = try options.training(key: key.child(1))
-        let end = training.train(
+        let end = try training.train(
             model, batch: { task.trainingBatch(key: key.child(2).child($0)) },
             report: { progress(Self.trainingShare * training.share($0), RecallOptions.status($0)) }, stop: stop)
         if end.isStopped { return nil }
