@@ -30,4 +30,51 @@ import Testing
         try command.train()
         #expect(try MetricsLog.read(path: run + "/metrics.jsonl").map(\.step) == [1, 2, 3])
     }
+
+    @Test(
+        "The commands generate with a run on a program's batches, report it, and say that only the program resumes it")
+    func aRunOnOwnBatches() async throws {
+        let workspace = try Workspace()
+        var configuration = FLASHConfiguration(tokens: 256, dimension: 8, depth: 1)
+        (configuration.isCausal, configuration.groupSize, configuration.queryKeyDimension) = (true, 8, 4)
+        let batches = Batches { _, key in
+            TokenBatch(rows: [key.integers(17).map { Int32($0 % 256) }])
+        }
+        let run = workspace.path("run")
+        let options = TrainingOptions(length: .steps(2), validateEvery: 1)
+        try await FLASHTransformer(configuration, key: RandomKey(seed: 1)).fit(
+            batches, validation: [batches.batch(0, key: RandomKey(seed: 3))], options: options, folder: run,
+            origin: RunOrigin(model: "flash", configuration: configuration)
+        ).run()
+
+        #expect(try Run(opening: run).generate("To", length: 3, sampling: .greedy).isEmpty == false)
+        expectError("\(run): the run's batches are made by a program; expected a run on a text, or that program") {
+            try Train.parse(["--resume", run, "--steps", "3"]).train()
+        }
+        let error = #expect(throws: InputError.self) {
+            try EvaluateCommand(source: ModelSource(run: run)).run(print: { _ in })
+        }
+        #expect(error?.message.contains("as a program made the batches of the run in \(run)") == true)
+        try Report.parse(["--runs", run]).write(print: { _ in })
+        let page = try String(decoding: workspace.read("run/report.html"), as: UTF8.self)
+        #expect(page.contains("own_batches") && !page.contains("Train --resume"))
+    }
+
+    @Test("The run of a module that is no language model is reported, and opened by no other command")
+    func aRunOfAModule() async throws {
+        let workspace = try Workspace()
+        let run = workspace.path("run")
+        let batches = Batches { _, key in Tensor.uniform([4, 2], key: key) }
+        let options = TrainingOptions(length: .steps(3), validateEvery: 1)
+        try await MLP([2, 1], key: RandomKey(seed: 1)).fit(
+            batches, validation: [Tensor.uniform([4, 2], key: RandomKey(seed: 3))], options: options, folder: run
+        ) { model, batch, mode in
+            let y = model(batch, mode: mode)
+            return (y * y).mean()
+        }.run()
+        try Report.parse(["--runs", run]).write(print: { _ in })
+        #expect(try workspace.read("run/report.html").isEmpty == false)
+        let error = #expect(throws: InputError.self) { try Run(opening: run) }
+        #expect(error?.message.contains("\"model\": expected one of flash, ") == true)
+    }
 }

@@ -125,7 +125,9 @@ public struct RunReport: Sendable {
         // Who has learned to fill gaps does not go on with a text.
         let isGenerative = run.configuration.training.objective != .masked
         return [
-            "\(command) Train --resume \(folder)\(run.isFinished ? further : "")",
+            // Only the program has the batches.
+            run.configuration.hasOwnBatches
+                ? nil : "\(command) Train --resume \(folder)\(run.isFinished ? further : "")",
             isGenerative ? "\(command) Generate --run \(folder) --prompt \("Once upon a time".shellQuoted)" : nil,
             "\(command) Evaluate --run \(folder)" + (run.configuration.validationTokens > 0 ? "" : " --data FILE"),
             "\(command) Report --runs \(folder)",
