@@ -120,7 +120,7 @@ import Testing
         }
         let error = #expect(throws: InputError.self) { try begin("x", from: base, "--freeze", "tokens.*").train() }
         #expect(error?.message.hasPrefix("--freeze \"tokens.*\": expected a pattern that matches") == true)
-        expectError("--model is missing; expected one of \(ModelZoo.identifiers.joined(separator: ", "))") {
+        expectError("--model is missing; expected one of \(Zoo.identifiers.joined(separator: ", "))") {
             try begin("x", from: base + "/weights.safetensors").train()
         }
         for arguments in [["--init", base], ["--freeze", "a"], ["--train-only", "a"], ["--init-partial"]] {

@@ -1,5 +1,5 @@
 import NN
-import NumericSupport
+import AttentionZooTestSupport
 import Tensors
 import Testing
 

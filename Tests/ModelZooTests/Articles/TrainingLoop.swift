@@ -1,4 +1,4 @@
-import FixtureSupport
+import AttentionZooTestSupport
 import Foundation
 import ModelZoo
 import Testing
