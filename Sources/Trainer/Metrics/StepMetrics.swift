@@ -5,17 +5,17 @@ import Tensors
 public struct StepMetrics: Sendable, Equatable {
     /// The step's number, counted from 1.
     public var step: Int
-    /// The number of tokens trained on so far.
+    /// The number of tokens trained on so far; examples where the loss is the program's own.
     public var tokens: Int
-    /// Mean cross-entropy a token, in nats.
+    /// Mean cross-entropy a token, in nats, or the loss of the program's own.
     public var loss: Double
-    /// Mean cross-entropy in bits a byte of the text.
+    /// Mean cross-entropy in bits a byte of the text; NaN where the program makes the batches.
     public var bitsPerByte: Double
     /// The learning rate of the step.
     public var learningRate: Double
     /// The global norm of the gradients before clipping.
     public var gradientNorm: Double
-    /// Tokens trained on in a second of the step.
+    /// Tokens, or examples, trained on in a second of the step.
     public var tokensPerSecond: Double
     /// Time spent in training so far.
     public var seconds: Double
