@@ -1,5 +1,5 @@
-import NN
 import AttentionZooTestSupport
+import NN
 import Tensors
 import Testing
 

@@ -1,5 +1,5 @@
-import AttentionZooTokenizers
 import AttentionZooTestSupport
+import AttentionZooTokenizers
 import Foundation
 import NN
 import Tensors
