@@ -112,4 +112,15 @@ import Testing
             for await tokens in group { #expect(tokens == expected) }
         }
     }
+
+    @Test("Normalization takes no character beyond the basic plane for another, and leaves later ones as they are")
+    func normalizes() {
+        func normalized(_ text: String, _ form: NormalizationForm) -> [Unicode.Scalar] {
+            Array(String(decoding: form.apply(to: Array(text.utf8)), as: UTF8.self).unicodeScalars)
+        }
+        // The low 16 bits of U+200D5 are those of Õ.
+        #expect(normalized("\u{200D5}\u{301}", .nfc) == ["\u{200D5}", "\u{301}"])
+        #expect(normalized("\u{11099}\u{110BA}e\u{301}", .nfc) == ["\u{1109A}", "é"])
+        #expect(normalized("\u{1EE00}\u{32FF}ﬁ", .nfkc) == ["\u{627}", "\u{32FF}", "f", "i"])
+    }
 }

@@ -290,7 +290,8 @@ import Testing
             expectError(message) { try RunFolder(path: temporary.path + "/run").configuration() }
         }
         try expectMessage(
-            "\(path): \"tokenizer\": expected one of \"bytes\", \"characters\", found \"byte\"; did you mean \"bytes\"?",
+            "\(path): \"tokenizer\": expected one of \"bytes\", \"characters\", \"bpe\", found \"byte\"; did you mean"
+                + " \"bytes\"?",
             "\"tokenizer\": \"bytes\"", "\"tokenizer\": \"byte\"")
         try expectMessage(
             "\(path), training: \"batch_size\": expected a whole number from 1 to 16777216, found the string \"2\"",

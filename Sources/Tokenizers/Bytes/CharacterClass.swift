@@ -69,14 +69,14 @@ extension Unicode.Scalar {
     var isNonspacingMark: Bool {
         guard !isASCII else { return false }
         if value == 0x1734 || value == 0x1171E { return true }  // another category since
-        let changed: Range<UInt32> = 0x1885..<0x1887
+        let changed: [UInt32] = [0x1885, 0x1886, 0xA9BD, 0x111C9]
         return properties.generalCategory == .nonspacingMark && isOf(unicode: 8) && !changed.contains(value)
     }
 
     /// True for accents as `StripAccents` has them: the categories M of Unicode 9.
     var isCombiningMark: Bool {
         guard !isASCII else { return false }
-        return isMark && isOf(unicode: 9) || value == 0x1CF2 || value == 0x1CF3
+        return isMark && isOf(unicode: 9) && value != 0x111C9 || value == 0x1CF2 || value == 0x1CF3
     }
 
     private var isMark: Bool {

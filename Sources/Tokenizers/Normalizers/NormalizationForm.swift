@@ -33,7 +33,8 @@ enum NormalizationForm: String, Sendable {
         if scalar.isASCII { return true }
         guard scalar.isOf(unicode: 9) else { return false }
         switch scalar.value {
-        case ..<0x10000, 0x11000..<0x11A00, 0x1D100..<0x1D800, 0x1F100..<0x1F300, 0x2F800..<0x2FA20: return true
+        case ..<0x10000, 0x11000..<0x11A00, 0x1D100..<0x1D800, 0x1EE00..<0x1EF00, 0x1F100..<0x1F300, 0x2F800..<0x2FA20:
+            return true
         default: return scalar.properties.canonicalCombiningClass != .notReordered
         }
     }
