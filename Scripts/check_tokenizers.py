@@ -184,7 +184,8 @@ def each_character():
     """Each character but ideographs and syllables, which are alike, within a word and by itself."""
     for code in range(0x110000):
         character = chr(code)
-        if unicodedata.category(character) in ("Cn", "Cs", "Co"):
+        # Foundation does not compose e and U+0301 around these, whose forms begin with a mark.
+        if unicodedata.category(character) in ("Cn", "Cs", "Co") or character in "\u0f73\u0f75\u0f81\uff9e\uff9f":
             continue
         if unicodedata.name(character, "").startswith(("CJK UNIFIED", "HANGUL SYLLABLE", "TANGUT IDEO", "YI SYL", "EGYPTIAN")):
             continue
