@@ -89,14 +89,27 @@ import Testing
             (options.sequenceLength, options.batchSize) = (8, 2)
             return options
         }
-        let run = try TrainingRun(
-            Bigram(vocabulary: tokenizer.vocabularySize), on: split, tokenizer: tokenizer, options: options(4),
-            folder: path)
-        try run.train()
+        @discardableResult func train(_ steps: Int, in path: String) throws -> Data {
+            let run = try TrainingRun(
+                Bigram(vocabulary: tokenizer.vocabularySize), on: split, tokenizer: tokenizer, options: options(steps),
+                folder: path)
+            try run.train()
+            return try Data(contentsOf: URL(fileURLWithPath: path + "/weights.safetensors"))
+        }
+        try train(4, in: path)
         let opened = try RunFolder(path: path)
         #expect(try opened.configuration().tokenizer == .bpe)
         let loaded = try #require(try opened.tokenizer() as? BytePairTokenizer)
         #expect(loaded.encode("the south") == tokenizer.encode("the south"))
+
+        // With the tokenizer of the folder, as `Train --resume` has it.
+        let resumed = try TrainingRun(
+            resuming: opened, Bigram(vocabulary: loaded.vocabularySize, seed: 9), on: split, tokenizer: loaded
+        ) { $0.length = .steps(6) }
+        try resumed.train()
+        let end = try Data(contentsOf: URL(fileURLWithPath: path + "/weights.safetensors"))
+        #expect(try train(6, in: folder.path + "/uninterrupted") == end)
+
         let tokens = try split.training[0..<split.training.count]
         let bytes = tokens.flatMap(tokenizer.bytes).count
         #expect(bytes > tokens.count)

@@ -2,7 +2,7 @@
 enum CharacterClass: UInt8 {
     case other, letter, number, space
 
-    /// Classes of the planes that have letters, numbers or spaces, looked up in a table: properties take 50 times as long.
+    /// Classes of the planes that have letters, numbers or spaces, looked up in a table, as asking for properties is slow.
     private static let table: [CharacterClass] = (0..<tableSize).map { value in
         Unicode.Scalar(UInt32(value)).map(compute) ?? .other
     }

@@ -1,5 +1,5 @@
-/// The patterns that split texts of the well-known byte-level vocabularies, with a scanner written for each: fifty times as fast
-/// as a general engine, and equal to it on random texts, which the tests show.
+/// The patterns that split texts of the well-known byte-level vocabularies, with a scanner written for each, which is faster
+/// than a general engine and equal to it on random texts, which the tests show.
 enum KnownPattern: Hashable, Sendable {
     /// GPT-2's: contractions, letters, numbers, others, each with a space before it, white space.
     case gpt2
