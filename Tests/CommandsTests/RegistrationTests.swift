@@ -26,7 +26,7 @@ private struct OwnArchitecture: Architecture {
 
 /// Each in a process of its own, as the zoo belongs to the process.
 @Suite("Architectures that a program registers") struct RegistrationTests {
-    @Test("The commands train, resume, evaluate and generate it by its id")
+    @Test("The commands train, resume and generate it by its id")
     func commands() async {
         await #expect(processExitsWith: .success) {
             Zoo.register(OwnArchitecture())
@@ -42,7 +42,7 @@ private struct OwnArchitecture: Architecture {
             }
             let opened = try RunFolder(path: run).configuration()
             require(opened.origin.model == "own", "the run is of \(opened.origin.model)")
-            let generate = try Generate.parse(["--run", run, "--length", "4"])
+            let generate = try Generate.parse(["--run", run, "--prompt", "a river", "--length", "4"])
             try generate.run()
             require(Zoo.identifiers.last == "own" && Zoo.identifiers.count == 7, "\(Zoo.identifiers)")
         }
