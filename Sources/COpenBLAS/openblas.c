@@ -142,6 +142,8 @@ static int make_buffers(int most) {
     if (wanted > MOST_SURE) wanted = MOST_SURE;
     void *buffers[MOST_SURE];
     int made = 0;
+    // Another thread that makes a heap of its own takes 128 MB for a moment (glibc): what is refused then may be had after it.
+    for (int tries = 0; tries < 10 && !has_room(1); tries++) usleep(5000);
     // The first at any price, each other only where as much is left.
     while (made < wanted && has_room(made == 0 ? 1 : 2)) buffers[made++] = take && give ? take(0) : NULL;
     for (int i = 0; i < made && give; i++)
