@@ -1,4 +1,3 @@
-import AttentionZooExperiments
 import ModelZoo
 
 /// The cost of generating one sequence.

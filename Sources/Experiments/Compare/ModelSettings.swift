@@ -1,4 +1,3 @@
-import AttentionZooExperiments
 import ModelZoo
 
 /// Keys of the models' configurations to which `--set` gives other values; each model takes those that it has.

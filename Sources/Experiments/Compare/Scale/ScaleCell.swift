@@ -1,4 +1,3 @@
-import AttentionZooExperiments
 import ModelZoo
 
 /// One model at one sequence length.

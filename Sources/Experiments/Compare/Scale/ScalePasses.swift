@@ -1,4 +1,3 @@
-import AttentionZooExperiments
 import ModelZoo
 
 /// The passes of a model over one sequence of random tokens that are timed.

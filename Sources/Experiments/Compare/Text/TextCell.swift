@@ -1,4 +1,3 @@
-import AttentionZooExperiments
 import Foundation
 import ModelZoo
 
